@@ -1,0 +1,33 @@
+/* The arena: one memfd of fixed size, mapped shared; a buddy allocator (Knowlton 1965) over it whose
+ * books are private to the core, so a reader of the mapping cannot harm them. Offsets are bytes from the
+ * start; 0 is no block. Blocks are powers of two from ARENA_BLOCK_MIN; a block never moves. */
+#ifndef FLUO_ARENA_H
+#define FLUO_ARENA_H
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+enum { ARENA_BLOCK_MIN = 256 };
+
+/* bytes: rounded down to a multiple of 64 KiB; at least 1 MiB, below 4 GiB. 0 or a negative fluo_err. */
+int arena_new(size_t bytes, struct arena **out);
+void arena_free(struct arena *a);
+/* A descriptor opened read-only, for the study; the caller closes it. -1 and errno where that fails. */
+int arena_open_readonly(const struct arena *a);
+
+/* A block of at least `bytes`: its offset, 0 when there is none. *actual: its real size. */
+uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual);
+/* Gives a block back, merging it with its free buddies. */
+void arena_put(struct arena *a, uint32_t off);
+/* The address of an offset; stable as long as the arena lives. */
+void *arena_at(const struct arena *a, uint32_t off);
+const uint8_t *arena_base(const struct arena *a);
+
+size_t arena_bytes(const struct arena *a);        /* of the whole */
+size_t arena_bytes_used(const struct arena *a);   /* in blocks given out */
+/* Returns free memory of at least 64 KiB in a piece to the kernel (MADV_REMOVE), at most `bytes_max`
+ * a call; returns the bytes that went back. */
+size_t arena_trim(struct arena *a, size_t bytes_max);
+
+#endif

@@ -1,0 +1,11 @@
+#include "err.h"
+
+const char *err_text(int err) {
+  switch (err) {
+    case 0: return "ok";
+#define X(name, code, text) case name: return text;
+    FLUO_ERRS(X)
+#undef X
+    default: return "unknown error";
+  }
+}

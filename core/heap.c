@@ -1,0 +1,64 @@
+/* The allocator's seam. The two counters are the one mutable global of the core: they exist for specs,
+ * which fail the n-th allocation and look for leaks; the agent never reads them. */
+#include "heap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+
+static uint64_t fail_from, allocations;
+static int64_t live;
+
+static int fails(void) {
+  return fail_from && ++allocations >= fail_from;
+}
+
+void *heap_alloc(size_t size) {
+  void *p = fails() ? NULL : malloc(size ? size : 1);
+  live += p != NULL;
+  return p;
+}
+
+void *heap_zalloc(size_t size) {
+  void *p = fails() ? NULL : calloc(1, size ? size : 1);
+  live += p != NULL;
+  return p;
+}
+
+void *heap_realloc(void *p, size_t size) {
+  void *q = fails() ? NULL : realloc(p, size ? size : 1);
+  live += p == NULL && q != NULL;
+  return q;
+}
+
+void heap_free(void *p) {
+  live -= p != NULL;
+  free(p);
+}
+
+char *heap_strdup(const char *s) {
+  size_t n = strlen(s) + 1;
+  char *p = heap_alloc(n);
+  return p ? memcpy(p, s, n) : NULL;
+}
+
+int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size) {
+  if (count < *capacity) return 0;
+  uint32_t wanted = *capacity ? *capacity * 2 : 8;
+  if (wanted <= *capacity) return FLUO_ENOMEM;
+  void *grown = heap_realloc(*items, wanted * size);
+  if (!grown) return FLUO_ENOMEM;
+  *items = grown;
+  *capacity = wanted;
+  return 0;
+}
+
+void heap_fail_from(uint64_t n) {
+  fail_from = n;
+  allocations = 0;
+}
+
+int64_t heap_live(void) {
+  return live;
+}

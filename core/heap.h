@@ -1,0 +1,23 @@
+/* Every allocation of the core goes through here, so that a spec can fail the n-th one. */
+#ifndef FLUO_HEAP_H
+#define FLUO_HEAP_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* NULL when out of memory (or told to fail). size 0 is taken as 1. The caller frees with heap_free. */
+void *heap_alloc(size_t size);
+void *heap_zalloc(size_t size);                    /* zeroed */
+void *heap_realloc(void *p, size_t size);          /* on NULL, p is as it was */
+void heap_free(void *p);                           /* NULL is fine */
+char *heap_strdup(const char *s);
+
+/* Makes room for one more element of `size` bytes in a growing array (*items, *capacity): 0 or FLUO_ENOMEM,
+ * then both are as they were. Grows by doubling, from 8. */
+int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size);
+
+/* For specs: the n-th allocation from now (1 is the next) and every one after it fails; 0: none fails. */
+void heap_fail_from(uint64_t n);
+/* For specs: allocations not yet freed. */
+int64_t heap_live(void);
+
+#endif

@@ -1,0 +1,22 @@
+/* Every bound of the core that is not configuration: value, unit, reason, and where it is counted. */
+#ifndef FLUO_LIMITS_H
+#define FLUO_LIMITS_H
+
+/* Messages nested in a body, the request being 0. Deeper ones are no telemetry; recursion stays small. 400. */
+#define LIMIT_DEPTH 64
+/* Spans in one body: 8 MiB of empty spans would be 4 million. 400. */
+#define LIMIT_SPANS 262144
+/* Attributes, events, links, array values, scopes and resources in one body. 400. */
+#define LIMIT_ELEMENTS 2097152
+/* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */
+#define LIMIT_OUT_BYTES (8u << 20)
+#define LIMIT_LOG_BYTES (1u << 20)
+/* How long SIGTERM waits for judgments and output. */
+#define LIMIT_DRAIN_NS 5000000000ull
+/* Bytes of one violation's JSON line; a longer summary is cut at LIMIT_SUMMARY_BYTES first. */
+#define LIMIT_VIOLATION_BYTES (256u << 10)
+#define LIMIT_SUMMARY_BYTES 4096
+/* PCRE2 match limit of one `matches`: 0.1 to 1.2 ms at the worst; beyond it the atom is unknown. */
+#define LIMIT_REGEX_MATCHES 10000
+
+#endif

@@ -1,0 +1,67 @@
+/* OTLP trace bodies: FLUO's own bounded scanner over the protobuf wire form of
+ * ExportTraceServiceRequest. Two passes, no copy between: otlp_check looks at every byte that matters
+ * and refuses the body whole; otlp_each then hands out spans and cannot fail. The body stays the
+ * caller's; what a span lends is valid as long as the body is. */
+#ifndef FLUO_OTLP_H
+#define FLUO_OTLP_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fluo.h"
+
+struct otlp_limits {
+  uint32_t depth_max;         /* nesting of messages below the request; AnyValues count */
+  uint32_t spans_max;         /* spans in one body */
+  uint32_t elements_max;      /* all repeated elements: attributes, events, links, values, scopes … */
+  size_t   decoded_bytes_max; /* what the spans would take in the arena: skeletons and payloads */
+};
+
+struct otlp_summary {
+  uint32_t spans;             /* in the body, bad ones included */
+  uint32_t rejected;          /* bad spans: an id of wrong length or all zero (a parent id: of wrong length) */
+  uint32_t invalid_utf8;      /* strings that are not UTF-8: kept as they are, U+FFFD where they are printed */
+  uint32_t strindex;          /* string indices outside profiles: taken as absent */
+};
+
+/* Why a body was refused, for the 400's message. */
+struct otlp_fault {
+  int      err;               /* enum fluo_err */
+  size_t   offset;            /* byte in the decoded body; for JSON in the JSON text */
+  uint32_t line, column;      /* JSON only: 1-based */
+  char     what[96];          /* e.g. "Span.attributes[].value: nested deeper than 64" */
+};
+
+struct otlp_bytes { const uint8_t *p; size_t n; };
+
+struct otlp_span {
+  uint8_t  trace_id[16], span_id[8], parent_id[8];   /* parent: all zero where absent */
+  uint64_t start_ns, end_ns;
+  uint32_t kind, status;                             /* out-of-range kinds become 0, statuses 0 */
+  uint32_t dropped_events;
+  bool     valid;                                    /* false: a rejected one; only the ids as they came */
+  struct otlp_bytes name;
+  struct otlp_bytes message;                         /* the Span, whole */
+  size_t   payload_bytes;                            /* what otlp_payload will write */
+  struct otlp_bytes resource, scope;                 /* merged message bytes; n = 0: none. Equal pointers
+                                                        from one call to the next mean the same resource */
+};
+
+/* First pass. 0 and *summary, or a negative fluo_err and *fault. */
+int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
+               struct otlp_summary *summary, struct otlp_fault *fault);
+
+/* Second pass over a body that otlp_check accepted: calls on_span for every span in order, valid or
+ * not, until one call returns non-zero, which it returns. FLUO_ENOMEM where a resource or scope came
+ * in several pieces and there was no memory to join them. */
+int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const struct otlp_span *span),
+              void *ctx);
+
+/* Writes the span's payload (fields 3 and 9 to 16, as they were on the wire): payload_bytes bytes. */
+void otlp_payload(const struct otlp_span *span, uint8_t *out);
+
+/* The string value of service.name in a Resource: a slice of it. false: the resource has none.
+ * A value that is no string (an int, say) is rendered into scratch (32 bytes) and lent from there. */
+bool otlp_service(struct otlp_bytes resource, char scratch[32], struct otlp_bytes *out);
+
+#endif

@@ -1,0 +1,122 @@
+/* The pantry: traces being assembled, in bounded memory. It owns the arena, the table of traces, their
+ * timers (two FIFO lists, by last and by first arrival), and the memory of what was closed lately.
+ * It takes the time as an argument (ns, Unix time) and does no I/O. What traces mean to rules is not
+ * its business: it hands out places to write to and says when a trace closes. */
+#ifndef FLUO_STORE_H
+#define FLUO_STORE_H
+#include <stdbool.h>
+
+#include "arena.h"
+#include "otlp.h"
+
+struct store;
+
+enum trace_state {
+  TRACE_OPEN,      /* in the table, takes spans */
+  TRACE_CLOSED,    /* on_close was called; the engine judges it and then calls store_drop */
+  TRACE_LATE       /* holds late spans of one request only, never in the table */
+};
+
+enum close_reason { CLOSE_IDLE, CLOSE_AGE, CLOSE_SPANS, CLOSE_BYTES, CLOSE_EVICTED, CLOSE_SHUTDOWN,
+                    CLOSE_LATE, CLOSE_REASONS };
+const char *close_reason_text(enum close_reason r);        /* "idle", "max_age", "span_cap" … */
+
+/* A growing chain of arena extents of one record size. */
+struct chain { uint32_t head, tail; uint32_t count; uint32_t tail_used, tail_capacity; };
+
+struct tally { uint32_t pattern, count, unknown; };        /* hits of a pattern in this trace */
+struct trace_rule { uint32_t rule; uint8_t fired, dirty, asked, reserved; };
+
+struct trace {
+  uint8_t  id[16];
+  enum trace_state state;
+  enum close_reason reason;      /* once closed */
+  bool     cut;                  /* closed by anything but CLOSE_IDLE: absence may be unknown */
+  uint64_t first_ns, last_ns;    /* arrivals */
+  uint64_t closed_ns;            /* when it closed: for CLOSE_IDLE last_ns + idle */
+  uint64_t start_min_ns, end_max_ns;
+  struct chain spans, hits;
+  uint32_t pins;                 /* jobs out, and questions unanswered: not evicted, not shed, not freed */
+  /* The engine's notes; the store only frees the arrays (heap_free) and counts their bytes. */
+  struct tally *tallies;         /* sorted by pattern */
+  uint32_t tallies_count, tallies_capacity;
+  struct trace_rule *rules;      /* sorted by rule */
+  uint32_t rules_count, rules_capacity;
+  uint32_t questions;            /* unanswered */
+  void    *ruleset;              /* the rule set of its first span */
+  struct trace *next_touched;    /* the engine's list of traces that a request touched */
+  bool     touched, judging;
+  struct trace_memory *memory;   /* the store's own: lists, payload blocks, ids */
+};
+
+struct store_limits {
+  size_t   arena_bytes;
+  uint64_t idle_ns, max_age_ns, late_ns;
+  uint32_t trace_spans_max;
+  size_t   trace_bytes_max;          /* skeletons and payloads of one trace */
+  size_t   remembered_bytes_max;     /* ids of closed traces and their spans */
+  size_t   symbols_bytes_max;
+};
+
+struct store_calls {
+  /* The trace left the table (state, reason, cut, closed_ns are set). The engine must in the end call
+   * store_drop, now or later. May be called within store_admit, store_add and store_hit. */
+  void (*on_close)(void *ctx, struct trace *t);
+  void *ctx;
+};
+
+int store_new(const struct store_limits *limits, const struct store_calls *calls, struct store **out);
+void store_free(struct store *s);    /* all traces with it, without callbacks */
+struct arena *store_arena(const struct store *s);
+
+enum admit { ADMIT_NEW, ADMIT_DUPLICATE, ADMIT_LATE, ADMIT_NO_MEMORY };
+/* Which trace a span that arrives now belongs to. ADMIT_NEW: *out is open and takes it (its id is noted,
+ * its idle time renewed, a trace at its cap was closed first and then this span is ADMIT_LATE).
+ * ADMIT_LATE: *out is a TRACE_LATE trace, shared by this trace's late spans until store_end_request.
+ * ADMIT_DUPLICATE: seen before, in an open trace or a remembered one. Time never runs backwards. */
+enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_t span_id[8],
+                       uint64_t now_ns, struct trace **out);
+/* Writes the span into the trace that store_admit gave for it: the skeleton, and its index in *index
+ * (index of arrival). Frees memory by the order of HOUSE.md section 3 where there is none: payloads of
+ * traces that cannot need them, then the oldest idle trace is closed (CLOSE_EVICTED), pinned ones passed
+ * over. NULL: all is pinned, nothing was written, the span id is forgotten again: dropped for memory. */
+struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_span *span,
+                            uint32_t *index);
+/* After the last span of a request: every TRACE_LATE trace of it is closed (CLOSE_LATE). */
+void store_end_request(struct store *s, uint64_t now_ns);
+
+/* Notes a hit (pattern may carry FLUO_HIT_UNKNOWN). false: no memory; the trace is marked cut, counted. */
+bool store_hit(struct store *s, struct trace *t, uint32_t pattern, uint32_t span);
+struct fluo_span *store_span(const struct store *s, const struct trace *t, uint32_t index);
+/* The arena offset of a skeleton. */
+uint32_t store_offset(const struct store *s, const struct fluo_span *span);
+
+void store_pin(struct trace *t);
+void store_unpin(struct trace *t);
+/* Frees a closed or late trace that is not pinned. An open trace's ids stay remembered for late_ns. */
+void store_drop(struct store *s, struct trace *t);
+
+/* While set, no payload is shed: some rule may read any span (FLUO_RULE_PAYLOADS). */
+void store_keep_payloads(struct store *s, bool keep);
+
+/* When the next trace closes by time; UINT64_MAX: none is open. */
+uint64_t store_next_due(const struct store *s);
+/* Closes the one trace whose time came first at or before now: true if there was one. Also forgets
+ * closed traces that were remembered for late_ns. */
+bool store_close_due(struct store *s, uint64_t now_ns);
+/* Closes the oldest open trace with this reason: false if none is open. */
+bool store_close_oldest(struct store *s, enum close_reason reason, uint64_t now_ns);
+
+/* What is in it and what it did. Counters only grow. */
+struct store_stats {
+  uint64_t traces_open, traces_closed[CLOSE_REASONS];
+  uint64_t spans_held;                    /* in open, closed-not-dropped and late traces */
+  uint64_t late_spans, duplicates;
+  uint64_t skewed_spans, malformed_spans; /* own parent; cut from a cycle (found at the close) */
+  uint64_t payloads_shed, hits_lost, ids_forgotten;   /* forgotten: remembered_bytes_max was reached */
+  uint64_t arena_bytes, arena_bytes_used, heap_bytes, remembered_bytes, symbols_bytes, symbols_refused;
+  double   horizon_s;                     /* how long a trace can live at the present rate */
+};
+void store_stats_get(const struct store *s, uint64_t now_ns, struct store_stats *out);
+
+#endif

@@ -1,0 +1,259 @@
+/* fluo.h: what the core and the study share.
+ *
+ * C includes this file; the Lua side feeds it to ffi.cdef with every line that starts with # dropped,
+ * so constants are enums and nothing here needs the preprocessor. Three things live here:
+ *
+ *   1. the arena's records, which the core writes and the study's worker reads (never the reverse),
+ *   2. the intermediate form (IR): rules as flat tables of plain data, study to core, once a load,
+ *   3. the messages of the protocol, one per SOCK_SEQPACKET datagram.
+ *
+ * All are in host byte order and layout: both sides are one binary on one machine. */
+#ifndef FLUO_H
+#define FLUO_H
+#include <stdint.h>
+
+/* ---- 1. Arena ------------------------------------------------------------------------------- */
+
+/* Bytes in the arena (or, in the IR, in its text section), by offset. {0, 0} is the empty text. */
+struct fluo_text { uint32_t off, len; };
+
+enum fluo_kind   { FLUO_KIND_UNSPECIFIED, FLUO_KIND_INTERNAL, FLUO_KIND_SERVER, FLUO_KIND_CLIENT,
+                   FLUO_KIND_PRODUCER, FLUO_KIND_CONSUMER };
+enum fluo_status { FLUO_STATUS_UNSET, FLUO_STATUS_OK, FLUO_STATUS_ERROR };
+
+enum fluo_span_flag {
+  FLUO_SPAN_ROOT    = 1,   /* has no parent id, or is its own parent */
+  FLUO_SPAN_SKEWED  = 2,   /* end before start, or end = 0: its duration is 0 */
+  FLUO_SPAN_SHED    = 4,   /* its payload was given back under pressure */
+  FLUO_SPAN_SERVICE = 8    /* the resource has a service.name (which may be empty) */
+};
+
+/* A span's skeleton. Written once by the core, then never changed, but for FLUO_SPAN_SHED. */
+struct fluo_span {
+  uint8_t  span_id[8];
+  uint8_t  parent_id[8];        /* all zero: none */
+  uint64_t start_ns, end_ns;    /* Unix time, as received */
+  struct fluo_text name;
+  struct fluo_text service;     /* service.name as text; a slice of the resource where it is a string */
+  struct fluo_text resource;    /* an opentelemetry.proto.resource.v1.Resource, as on the wire */
+  struct fluo_text scope;       /* an InstrumentationScope, as on the wire */
+  struct fluo_text payload;     /* a trace.v1.Span that holds only fields 3 and 9 to 16 */
+  uint32_t dropped_events;
+  uint8_t  kind, status;
+  uint16_t flags;
+};
+
+/* Spans and hits of a trace are chains of extents: this header, then `capacity` records, all of them
+ * used but for those past the count that the reader was given. */
+struct fluo_extent { uint32_t next, capacity; };
+
+/* A span of the trace (by index, in order of arrival) that satisfies a pattern, or whose answer is
+ * unknown (FLUO_HIT_UNKNOWN is set in `pattern`): then it is no hit, and absence over it is unknown. */
+enum { FLUO_HIT_UNKNOWN = 0x40000000 };
+struct fluo_hit { uint32_t pattern, span; };
+
+/* A decoded AnyValue. */
+enum fluo_type { FLUO_TYPE_NONE, FLUO_TYPE_STRING, FLUO_TYPE_BOOL, FLUO_TYPE_INT, FLUO_TYPE_DOUBLE,
+                 FLUO_TYPE_ARRAY, FLUO_TYPE_MAP, FLUO_TYPE_BYTES };
+struct fluo_value {
+  uint32_t type;                /* enum fluo_type */
+  uint32_t len;                 /* of text: string, bytes, or the wire of an ArrayValue, KeyValueList */
+  const uint8_t *text;
+  int64_t  integer;             /* of an int; of a bool 0 or 1 */
+  double   number;
+};
+
+/* ---- 2. Intermediate form ------------------------------------------------------------------- */
+
+enum { FLUO_IR_MAGIC = 0x4f554c46, FLUO_IR_VERSION = 1 };
+
+/* The header, and behind it without gaps, in this order: rules, patterns, nodes, atoms, values,
+ * gates, functions, parts, pairs, then `text_bytes` of text. Every section starts at the next multiple
+ * of 8 bytes from the header's start. */
+struct fluo_ir {
+  uint32_t magic, version;
+  uint32_t rules, patterns, nodes, atoms, values, gates, functions, parts, pairs;
+  uint32_t text_bytes;
+};
+
+enum fluo_scope    { FLUO_SCOPE_SPAN, FLUO_SCOPE_TRACE, FLUO_SCOPE_WINDOW, FLUO_SCOPE_SEQUENCE };
+enum fluo_severity { FLUO_SEVERITY_LOW, FLUO_SEVERITY_MEDIUM, FLUO_SEVERITY_HIGH, FLUO_SEVERITY_CRITICAL };
+enum fluo_mode     { FLUO_MODE_ACTIVE, FLUO_MODE_SHADOW, FLUO_MODE_OFF };
+
+enum fluo_rule_flag {
+  FLUO_RULE_EARLY     = 1,      /* more spans cannot undo it: judged after each request that touches it */
+  FLUO_RULE_STRUCTURE = 2,      /* spans that are no hits can make it true: judged on any new span */
+  FLUO_RULE_COMPLETE  = 4,      /* complete = true */
+  FLUO_RULE_PAYLOADS  = 8       /* its functions read spans that are no hits: payloads must stay */
+};
+
+/* Ranges are (first, count) into the named section. */
+struct fluo_range { uint32_t first, count; };
+
+struct fluo_ir_rule {
+  struct fluo_text  name;
+  struct fluo_range patterns;   /* of kind FLUO_OBJECT_SPAN, all of them this rule's */
+  struct fluo_range gate;       /* gates, in postfix; empty for a span rule */
+  struct fluo_range summary;    /* parts; empty: none */
+  struct fluo_range actions;    /* pairs: (action, argument), e.g. ("log", "text"), ("alert-team", "") */
+  struct fluo_range labels;     /* pairs: (name, value) */
+  uint8_t version[16];
+  uint8_t scope, severity, mode, flags;
+  uint32_t reserved;
+};
+
+enum fluo_object { FLUO_OBJECT_SPAN, FLUO_OBJECT_EVENT, FLUO_OBJECT_LINK };
+
+/* A boolean formula over one span (or, for node FLUO_NODE_EVENT and _LINK, over one event or link).
+ * Nodes stand in postorder, the root last; a node's parent comes after it. No nodes: always true. */
+struct fluo_ir_pattern {
+  struct fluo_range nodes;
+  struct fluo_text  label;      /* what a reason calls it: its name operand, or its source text */
+  uint32_t rule;
+  uint32_t object;              /* enum fluo_object */
+};
+
+enum fluo_node { FLUO_NODE_ATOM, FLUO_NODE_FUNCTION, FLUO_NODE_EVENT, FLUO_NODE_LINK,
+                 FLUO_NODE_AND, FLUO_NODE_OR, FLUO_NODE_NOT };
+struct fluo_ir_node {
+  uint32_t op;                  /* enum fluo_node */
+  uint32_t arg;                 /* atom, function, or pattern (a lower one than this, of that object) */
+  uint32_t parent;              /* node index in the section; of the root itself */
+};
+
+/* Where an atom's value comes from. Of an event pattern: EVENT_NAME, ATTRIBUTE; of a link pattern:
+ * TRACE_ID, SPAN_ID, TRACE_STATE, ATTRIBUTE. */
+enum fluo_field {
+  FLUO_FIELD_ATTRIBUTE, FLUO_FIELD_RESOURCE,                    /* these two take `key` */
+  FLUO_FIELD_NAME, FLUO_FIELD_SERVICE, FLUO_FIELD_STATUS, FLUO_FIELD_STATUS_MESSAGE, FLUO_FIELD_KIND,
+  FLUO_FIELD_DURATION, FLUO_FIELD_START, FLUO_FIELD_END, FLUO_FIELD_SCOPE, FLUO_FIELD_SCOPE_VERSION,
+  FLUO_FIELD_TRACE_ID, FLUO_FIELD_SPAN_ID, FLUO_FIELD_PARENT_ID, FLUO_FIELD_TRACE_STATE,
+  FLUO_FIELD_ROOT, FLUO_FIELD_EVENT_NAME,
+  /* the rest only in templates */
+  FLUO_FIELD_LITERAL, FLUO_FIELD_RULE, FLUO_FIELD_SEVERITY, FLUO_FIELD_VALUE, FLUO_FIELD_THRESHOLD,
+  FLUO_FIELD_REASON, FLUO_FIELD_SPAN_TOTAL
+};
+
+/* RULES.md section 2 and 3. EQ has one value or, as one_of, several; NE (none_of) likewise; BETWEEN two;
+ * EXISTS none (missing is NOT EXISTS). Durations and times compare as integers of nanoseconds.
+ * STATUS is compared with EQ/NE and text: "UNSET" "OK" "ERROR" "EXPLICIT_OK" (upper case, stripped);
+ * KIND with "INTERNAL" "SERVER" ...; ROOT with a bool; ids with lower-case hex text. */
+enum fluo_op { FLUO_OP_EQ, FLUO_OP_NE, FLUO_OP_GT, FLUO_OP_GE, FLUO_OP_LT, FLUO_OP_LE, FLUO_OP_BETWEEN,
+               FLUO_OP_CONTAINS, FLUO_OP_PREFIX, FLUO_OP_SUFFIX, FLUO_OP_GLOB, FLUO_OP_MATCHES,
+               FLUO_OP_EXISTS };
+struct fluo_ir_atom {
+  uint32_t field;               /* enum fluo_field */
+  uint32_t op;                  /* enum fluo_op */
+  struct fluo_text  key;
+  struct fluo_range values;
+};
+struct fluo_ir_value {
+  uint32_t type;                /* STRING, BOOL, INT or DOUBLE */
+  uint32_t reserved;
+  struct fluo_text text;
+  int64_t  integer;             /* of an int; of a bool 0 or 1 */
+  double   number;
+};
+
+/* Whether the counts can make a condition true: leaves, AND and OR in postfix (n is their arity). */
+enum fluo_gate { FLUO_GATE_TRUE, FLUO_GATE_HITS, FLUO_GATE_SPANS, FLUO_GATE_DURATION,
+                 FLUO_GATE_AND, FLUO_GATE_OR };
+struct fluo_ir_gate {
+  uint32_t op;                  /* HITS: hits of `pattern`; SPANS: of the trace; DURATION: of it, in ns */
+  uint32_t compare;             /* FLUO_OP_EQ, GT, GE, LT, LE */
+  uint32_t pattern;
+  uint32_t reserved;
+  int64_t  n;
+};
+
+struct fluo_ir_function { uint32_t rule; };
+
+/* A template is the concatenation of its parts. */
+struct fluo_ir_part { uint32_t field, reserved; struct fluo_text key; };   /* key: or the literal */
+struct fluo_ir_pair { struct fluo_text name, value; };
+
+/* ---- 3. Protocol ---------------------------------------------------------------------------- */
+
+enum fluo_message {
+  FLUO_MESSAGE_LOADED,          /* rule process to core: struct fluo_loaded */
+  FLUO_MESSAGE_FORK,            /* core to rule process, with the new worker's socket as SCM_RIGHTS */
+  FLUO_MESSAGE_FORKED,          /* rule process to core: struct fluo_forked */
+  FLUO_MESSAGE_ASK,             /* core to worker: struct fluo_job, then count questions */
+  FLUO_MESSAGE_JUDGE,           /* core to worker: struct fluo_job, then count rules (uint32_t) */
+  FLUO_MESSAGE_PING,            /* core to worker: struct fluo_job; the reply has count 0 */
+  FLUO_MESSAGE_REPLY            /* worker to core: struct fluo_reply */
+};
+
+struct fluo_loaded { uint32_t message, errors, warnings, rules; uint64_t ir_bytes; };  /* IR: in the memfd */
+struct fluo_forked { uint32_t message; int32_t pid; };                         /* pid < 0: -errno */
+
+enum fluo_job_flag {
+  FLUO_JOB_CLOSING = 1,         /* judge absence too */
+  FLUO_JOB_CUT     = 2,         /* the trace was cut: an absence not disproved is unknown */
+  FLUO_JOB_STARTUP = 4          /* first seen near the agent's start: cut if it holds an orphan */
+};
+
+enum { FLUO_JOB_ITEMS_MAX = 4096, FLUO_MESSAGE_BYTES_MAX = 131072, FLUO_WITNESSES_MAX = 32,
+       FLUO_REASON_BYTES_MAX = 1024, FLUO_ERROR_BYTES_MAX = 256 };
+
+struct fluo_job {
+  uint32_t message, count;
+  uint64_t sequence;
+  uint8_t  trace_id[16];
+  uint32_t spans_head, spans_count;    /* judge: extents of struct fluo_span */
+  uint32_t hits_head, hits_count;      /* judge: extents of struct fluo_hit */
+  uint32_t flags, reserved;
+};
+struct fluo_question { uint32_t function, span; uint8_t trace_id[16]; };  /* span: arena offset of it */
+
+enum fluo_truth { FLUO_FALSE, FLUO_TRUE, FLUO_UNKNOWN };
+
+/* A reply to ASK: fluo_reply, count answers (uint8_t, enum fluo_truth), padding to 8, `notes` notes.
+ * A reply to JUDGE: fluo_reply, count verdicts (one a rule, in the job's order, each with its spans
+ * and reason behind it, padded to 8), `notes` notes. */
+struct fluo_reply { uint32_t message, count; uint64_t sequence; uint32_t notes, heap_kib; };
+struct fluo_verdict {
+  uint32_t rule;
+  uint32_t truth;               /* enum fluo_truth */
+  uint32_t witnesses;           /* uint32_t span indices behind this, in start order: the first 32 at most */
+  uint32_t witness_total;
+  uint64_t time_ns;             /* latest end among all witnesses; without any, the latest end present */
+  uint32_t reason_bytes;        /* behind the witnesses */
+  uint32_t has_value;           /* value and threshold apply */
+  double   value, threshold;
+};
+/* A rule's functions threw `errors` times in this job; the first message is behind this, padded to 8. */
+struct fluo_note { uint32_t rule, errors, text_bytes, reserved; };
+
+/* One page, shared, written by the worker before each call of rule code and after it. */
+struct fluo_pulse {
+  uint64_t call;                /* counts the calls */
+  uint32_t rule;                /* whose code runs */
+  uint32_t running;             /* 1 within a call of rule code */
+};
+
+/* ---- what Lua calls in the binary (core/abi.c) ---------------------------------------------- */
+
+/* A reader of repeated messages within a message: field `number` of [p, p + n). */
+struct fluo_item { const uint8_t *text; uint32_t len, next; };
+
+/* The next occurrence of length-delimited field `number` at or after item->next; 0 at the end. */
+int fluo_item_next(const uint8_t *p, uint32_t n, uint32_t number, struct fluo_item *item);
+/* The last occurrence of KeyValue `key` in repeated field `number`: 1 and *out, or 0. */
+int fluo_attribute(const uint8_t *p, uint32_t n, uint32_t number, const char *key, uint32_t key_len,
+                   struct fluo_value *out);
+/* Decodes a KeyValue: its key, and its value into *out. */
+int fluo_key_value(const uint8_t *p, uint32_t n, struct fluo_item *key, struct fluo_value *out);
+/* Decodes an AnyValue. */
+int fluo_any_value(const uint8_t *p, uint32_t n, struct fluo_value *out);
+/* A scalar field (varint or fixed64) of a message: its last occurrence, or 0. */
+uint64_t fluo_scalar(const uint8_t *p, uint32_t n, uint32_t number);
+/* The i-th other name (0, 1, …) of an attribute among the semantic conventions' renames, NUL-terminated,
+ * or NULL past the last: "http.status_code" gives "http.response.status_code", and back. */
+const char *fluo_renamed(const char *key, uint32_t key_len, uint32_t i);
+/* A 128-bit hash with a fixed key (SipHash-2-4, 128-bit output), for rule versions. */
+void fluo_hash128(const void *p, uint64_t n, uint8_t out[16]);
+/* Compiles a regular expression as the core will; 0, or an error text and its offset. */
+int fluo_regex_check(const char *p, uint32_t n, char *why, uint32_t why_size, uint32_t *offset);
+
+#endif
