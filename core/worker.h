@@ -1,0 +1,41 @@
+/* The processes in which Lua runs. This is the only room that knows lua.h; what it runs are modules that
+ * are part of the binary, and they in turn run what users wrote. Nothing here is called by the core's
+ * own process but worker_script, and that only by a child, or a command that serves nothing.
+ *
+ * Every Lua state here has a heap budget: its allocator counts bytes and ends the process with
+ * WORKER_EXIT_MEMORY where they would pass it. It never returns NULL, so no half-failed state exists. */
+#ifndef FLUO_WORKER_H
+#define FLUO_WORKER_H
+#include <stddef.h>
+
+/* argv[1] of the rule process. The core starts it as {"fluo: rules", WORKER_RULES, option…} with an
+ * empty environment and the descriptors of enum worker_fd; all others are closed. */
+#define WORKER_RULES "--internal-rules"
+
+enum worker_fd {
+  WORKER_FD_DIAGNOSTICS = 2,   /* load errors and warnings */
+  WORKER_FD_CONTROL     = 3,   /* SOCK_SEQPACKET to the core */
+  WORKER_FD_IR          = 4,   /* an empty memfd; gets the intermediate form */
+  WORKER_FD_ARENA       = 5,   /* read-only; mapped and closed before any rule file is evaluated */
+  WORKER_FD_PULSE       = 6,   /* a memfd of one page: struct fluo_pulse */
+  WORKER_FDS            = 7
+};
+
+enum worker_exit {
+  WORKER_EXIT_OK     = 0,
+  WORKER_EXIT_FAILED = 1,      /* said on the diagnostics descriptor, or the core is gone */
+  WORKER_EXIT_MEMORY = 86      /* the heap budget was reached */
+};
+
+/* The rule process: loads the rules, hands over their intermediate form, then serves FLUO_MESSAGE_FORK
+ * until the control socket ends. Returns the exit status, also in each worker that it forks. main calls
+ * this before anything else when argv[1] is WORKER_RULES. */
+int worker_main(int argc, char **argv);
+
+/* Runs main(argv) of an embedded Lua module in a new Lua state of this process: module is a name such as
+ * "fluo.config", argv becomes a Lua array (argv[0] at index 1). The module is ours, so it has Lua's whole
+ * library and the ffi. Returns what main returned (its exit code; nil is 0); 1 after an error, which is then
+ * on stderr. */
+int worker_script(const char *module, int argc, char **argv);
+
+#endif
