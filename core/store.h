@@ -25,7 +25,10 @@ const char *close_reason_text(enum close_reason r);        /* "idle", "max_age",
 struct chain { uint32_t head, tail; uint32_t count; uint32_t tail_used, tail_capacity; };
 
 struct tally { uint32_t pattern, count, unknown; };        /* hits of a pattern in this trace */
-struct trace_rule { uint32_t rule; uint8_t fired, dirty, asked, reserved; };
+struct trace_rule {
+  uint32_t rule, spans_judged;       /* spans there were when it was last judged */
+  uint8_t fired, dirty;              /* dirty: a pattern of it gained a hit since */
+};
 
 struct trace {
   uint8_t  id[16];
@@ -46,6 +49,7 @@ struct trace {
   void    *ruleset;              /* the rule set of its first span */
   struct trace *next_touched;    /* the engine's list of traces that a request touched */
   bool     touched, judging;
+  uint32_t close_from;           /* rules below it were judged at the close */
   struct trace_memory *memory;   /* the store's own: lists, payload blocks, ids */
 };
 

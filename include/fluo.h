@@ -170,7 +170,8 @@ struct fluo_ir_function { uint32_t rule; };
 
 /* A template is the concatenation of its parts. */
 struct fluo_ir_part { uint32_t field, reserved; struct fluo_text key; };   /* key: or the literal */
-struct fluo_ir_pair { struct fluo_text name, value; };
+/* An action (name, argument as written, the argument's template) or a label (name, value). */
+struct fluo_ir_pair { struct fluo_text name, value; struct fluo_range parts; };
 
 /* ---- 3. Protocol ---------------------------------------------------------------------------- */
 

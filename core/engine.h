@@ -1,0 +1,67 @@
+/* The engine: what happens to a span between intake and violation. It owns the store and the matcher,
+ * feeds the study, and says what broke. It takes the time as an argument and does no I/O, so the live
+ * agent and replay are the same engine under two clocks. */
+#ifndef FLUO_ENGINE_H
+#define FLUO_ENGINE_H
+#include <stdbool.h>
+
+#include "otlp.h"
+#include "ruleset.h"
+#include "store.h"
+#include "study.h"
+#include "violation.h"
+
+struct engine;
+
+struct engine_calls {
+  /* The violation and what it lends are valid within the call only. */
+  void (*on_violation)(void *ctx, const struct violation *v);
+  void *ctx;
+};
+
+struct engine_options {
+  struct store_limits store;
+  /* Live: a trace first seen within max_age of started_ns that holds an orphan counts as cut. */
+  bool live;
+  bool renamed;                 /* fields of templates are looked up under renamed conventions */
+  uint64_t started_ns;
+};
+
+int engine_new(const struct engine_options *options, const struct engine_calls *calls, struct engine **out);
+void engine_free(struct engine *e);
+struct store *engine_store(const struct engine *e);
+/* What the study's on_answers and on_verdicts have to be given to. */
+void engine_answers(struct engine *e, const struct study_job *job, const uint8_t *answers);
+void engine_verdicts(struct engine *e, const struct study_job *job, const struct study_verdict *verdicts);
+/* The rules in force from now on. Neither is owned; both outlive the engine. 0 or FLUO_ENOMEM. */
+int engine_use(struct engine *e, const struct ruleset *rules, struct study *study);
+
+struct engine_receipt { uint32_t accepted, rejected, dropped_memory; };
+/* Takes the spans of a body that otlp_check accepted, arriving now. Time never runs backwards: an
+ * earlier now_ns is taken as the latest one seen. 0, or FLUO_ENOMEM and then nothing of it was counted. */
+int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
+                   struct engine_receipt *receipt);
+/* When the next timer is due; UINT64_MAX: none. */
+uint64_t engine_next_due(const struct engine *e);
+/* Runs the one timer that is due first at or before now: false if there was none. */
+bool engine_step(struct engine *e, uint64_t now_ns);
+/* Closes every open trace as cut (shutdown). Their judgments may still be out: see engine_idle. */
+void engine_close_all(struct engine *e, uint64_t now_ns);
+/* No span is in flight. */
+bool engine_idle(const struct engine *e);
+
+enum drop_reason { DROP_DUPLICATE, DROP_MEMORY, DROP_REASONS };
+extern const char *const drop_reason_names[DROP_REASONS];
+
+/* received = evaluated + rejected + sum(dropped) + in flight, exactly, between any two calls. */
+struct engine_stats {
+  uint64_t received, evaluated, rejected, dropped[DROP_REASONS], in_flight;
+  uint64_t questions, judgments;
+  uint64_t hits_lost;                       /* no memory for a question or a note: the trace counts as cut */
+};
+struct engine_rule_stats { uint64_t violations, unknown, errors; };
+void engine_stats_get(const struct engine *e, struct engine_stats *out);
+const struct engine_rule_stats *engine_rule_stats(const struct engine *e, uint32_t rule);
+void engine_count_error(struct engine *e, uint32_t rule, uint32_t errors);
+
+#endif

@@ -1,0 +1,201 @@
+/* Violations as text.
+ *
+ * Good path: the engine fills a struct violation that lends from the arena and the rule set; violation_json
+ * writes it into the caller's buffer, which is bounded. Ways to fail: only the buffer (no memory, or its
+ * bound), and then what was appended is the caller's to throw away. Nothing here allocates by itself. */
+#include "violation.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "hash.h"
+#include "limits.h"
+
+static const char *const scope_names[] = {"span", "trace", "window", "sequence"};
+
+const char *severity_text(uint32_t severity) {
+  static const char *const names[] = {"low", "medium", "high", "critical"};
+  return severity < 4 ? names[severity] : "?";
+}
+
+void hex_text(const uint8_t *p, size_t n, char *out) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < n; i++) {
+    *out++ = digits[p[i] >> 4];
+    *out++ = digits[p[i] & 15];
+  }
+  *out = '\0';
+}
+
+void time_text(uint64_t unix_ns, char out[32]) {
+  time_t seconds = (time_t)(unix_ns / 1000000000u);
+  struct tm tm;
+  gmtime_r(&seconds, &tm);
+  size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+  snprintf(out + n, 32 - n, ".%09" PRIu64 "Z", unix_ns % 1000000000u);
+}
+
+void violation_identify(struct violation *v) {
+  uint8_t key[16 + 1 + 16 + 8 + 256] = {0}, digest[16];
+  size_t n = 0;
+  memcpy(key, v->rule->version, 16);
+  key[16] = v->rule->scope;
+  memcpy(key + 17, v->trace_id, 16);
+  n = 33;
+  if (v->rule->scope == FLUO_SCOPE_SPAN && v->witnesses_count) {
+    memcpy(key + n, v->witnesses[0].span->span_id, 8);
+    n += 8;
+  }
+  /* Names have no bound of their own: a longer one goes in as its hash. */
+  const char *name = ruleset_text(v->rules, v->rule->name);
+  if (v->rule->name.len <= 256) {
+    memcpy(key + n, name, v->rule->name.len);
+    n += v->rule->name.len;
+  } else {
+    fluo_hash128(name, v->rule->name.len, key + n);
+    n += 16;
+  }
+  fluo_hash128(key, n, digest);
+  hex_text(digest, 16, v->id);
+}
+
+static int add_member(struct buffer *out, const char *name) {
+  return buffer_printf(out, ",\"%s\":", name);
+}
+
+static void add_span(struct buffer *out, const struct span_view *view) {
+  char id[17];
+  hex_text(view->span->span_id, 8, id);
+  buffer_printf(out, "{\"span_id\":\"%s\",\"name\":", id);
+  buffer_json(out, view->arena + view->span->name.off, view->span->name.len);
+  if (view->span->flags & FLUO_SPAN_SERVICE) {
+    buffer_text(out, ",\"service\":");
+    buffer_json(out, view->arena + view->span->service.off, view->span->service.len);
+  }
+  buffer_text(out, "}");
+}
+
+static void add_labels(struct buffer *out, const struct violation *v) {
+  buffer_text(out, "{");
+  for (uint32_t i = 0; i < v->rule->labels.count; i++) {
+    const struct fluo_ir_pair *label = ruleset_pair(v->rules, v->rule->labels.first + i);
+    if (i) buffer_text(out, ",");
+    buffer_json(out, ruleset_text(v->rules, label->name), label->name.len);
+    buffer_text(out, ":");
+    buffer_json(out, ruleset_text(v->rules, label->value), label->value.len);
+  }
+  buffer_text(out, "}");
+}
+
+static void add_summary(struct buffer *out, const struct violation *v) {
+  struct buffer text;
+  buffer_init(&text, LIMIT_SUMMARY_BYTES);
+  violation_template(v, v->rule->summary, &text);
+  add_member(out, "summary");
+  buffer_json(out, text.data, text.len);
+  buffer_deinit(&text);
+}
+
+int violation_json(const struct violation *v, struct buffer *out) {
+  char time[32], trace_id[33];
+  time_text(v->time_ns, time);
+  hex_text(v->trace_id, 16, trace_id);
+  buffer_printf(out, "{\"id\":\"%s\",\"rule\":", v->id);
+  buffer_json(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
+  buffer_printf(out, ",\"severity\":\"%s\",\"scope\":\"%s\",\"time\":\"%s\",\"trace_id\":\"%s\",\"spans\":[",
+                severity_text(v->rule->severity), scope_names[v->rule->scope], time, trace_id);
+  for (uint32_t i = 0; i < v->witnesses_count; i++) {
+    if (i) buffer_text(out, ",");
+    add_span(out, &v->witnesses[i]);
+  }
+  buffer_printf(out, "],\"span_total\":%" PRIu32, v->witness_total);
+  if (v->has_value) {
+    add_member(out, "value");
+    buffer_number(out, v->value);
+    add_member(out, "threshold");
+    buffer_number(out, v->threshold);
+  }
+  if (v->reason_bytes) {
+    add_member(out, "reason");
+    buffer_json(out, v->reason, v->reason_bytes);
+  }
+  if (v->rule->summary.count) add_summary(out, v);
+  buffer_printf(out, ",\"estimated\":%s,\"late\":%s,\"labels\":", v->estimated ? "true" : "false",
+                v->late ? "true" : "false");
+  add_labels(out, v);
+  if (v->rule->mode == FLUO_MODE_SHADOW) buffer_text(out, ",\"shadow\":true");
+  buffer_text(out, "}");
+  return out->err;
+}
+
+/* ---- templates ---------------------------------------------------------------------------------- */
+
+static void add_value(struct buffer *out, const struct fluo_value *value) {
+  switch (value->type) {
+    case FLUO_TYPE_STRING: buffer_add(out, value->text, value->len); break;
+    case FLUO_TYPE_BOOL: buffer_text(out, value->integer ? "true" : "false"); break;
+    case FLUO_TYPE_INT: buffer_printf(out, "%" PRId64, value->integer); break;
+    case FLUO_TYPE_DOUBLE: buffer_number(out, value->number); break;
+    default: buffer_text(out, "-"); break;
+  }
+}
+
+/* Durations stand in milliseconds, as rules write them: 301, 300.000001. */
+static void add_duration(struct buffer *out, int64_t ns) {
+  buffer_printf(out, "%" PRId64, ns / 1000000);
+  if (ns % 1000000 == 0) return;
+  char fraction[8];
+  snprintf(fraction, sizeof fraction, "%06" PRId64, ns % 1000000);
+  size_t n = 6;
+  while (n && fraction[n - 1] == '0') n--;
+  buffer_text(out, ".");
+  buffer_add(out, fraction, n);
+}
+
+static void add_field(struct buffer *out, const struct violation *v, const struct fluo_ir_part *part) {
+  char scratch[32];
+  struct fluo_value value;
+  if (!v->witnesses_count ||
+      !field_get(&v->witnesses[0], part->field, ruleset_text(v->rules, part->key), part->key.len, scratch,
+                 &value))
+    buffer_text(out, "-");
+  else if (part->field == FLUO_FIELD_DURATION)
+    add_duration(out, value.integer);
+  else
+    add_value(out, &value);
+}
+
+static void add_number(struct buffer *out, bool has, double x) {
+  if (has) buffer_number(out, x);
+  else buffer_text(out, "-");
+}
+
+static void add_part(struct buffer *out, const struct violation *v, const struct fluo_ir_part *part) {
+  char trace_id[33];
+  switch (part->field) {
+    case FLUO_FIELD_LITERAL: buffer_add(out, ruleset_text(v->rules, part->key), part->key.len); break;
+    case FLUO_FIELD_RULE:
+      buffer_add(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
+      break;
+    case FLUO_FIELD_SEVERITY: buffer_text(out, severity_text(v->rule->severity)); break;
+    case FLUO_FIELD_VALUE: add_number(out, v->has_value, v->value); break;
+    case FLUO_FIELD_THRESHOLD: add_number(out, v->has_value, v->threshold); break;
+    case FLUO_FIELD_SPAN_TOTAL: buffer_printf(out, "%" PRIu32, v->witness_total); break;
+    case FLUO_FIELD_REASON:
+      if (v->reason_bytes) buffer_add(out, v->reason, v->reason_bytes);
+      else buffer_text(out, "-");
+      break;
+    case FLUO_FIELD_TRACE_ID:                 /* known without a witness, too */
+      hex_text(v->trace_id, 16, trace_id);
+      buffer_text(out, trace_id);
+      break;
+    default: add_field(out, v, part); break;
+  }
+}
+
+int violation_template(const struct violation *v, struct fluo_range parts, struct buffer *out) {
+  for (uint32_t i = 0; i < parts.count; i++) add_part(out, v, ruleset_part(v->rules, parts.first + i));
+  return out->err;
+}

@@ -1,0 +1,36 @@
+/* A violation: a fact about a rule, with the spans that prove it. RULES.md section 8. */
+#ifndef FLUO_VIOLATION_H
+#define FLUO_VIOLATION_H
+#include <stdbool.h>
+
+#include "buffer.h"
+#include "ruleset.h"
+
+/* Lives as long as the callback that hands it out; it lends from the arena and the rule set. */
+struct violation {
+  const struct ruleset *rules;
+  const struct fluo_ir_rule *rule;
+  uint32_t rule_index;
+  char     id[33];                    /* 32 hex digits */
+  uint8_t  trace_id[16];
+  uint64_t time_ns;                   /* event time at which the rule became true */
+  struct span_view witnesses[FLUO_WITNESSES_MAX];   /* in start order */
+  uint32_t witnesses_count, witness_total;
+  const char *reason; uint32_t reason_bytes;
+  bool     has_value; double value, threshold;
+  bool     estimated, late;
+};
+
+/* Sets id from rule name, rule version, scope and key (trace id, and for a span rule the span id), so
+ * that the same violation has the same id after a restart, a replay or a second delivery. */
+void violation_identify(struct violation *v);
+/* Appends the object of RULES.md section 8, without a line end. 0 or a negative fluo_err. */
+int violation_json(const struct violation *v, struct buffer *out);
+/* Appends a template of the rule (summary, or an action's): of the first witness; what is absent is "-". */
+int violation_template(const struct violation *v, struct fluo_range parts, struct buffer *out);
+const char *severity_text(uint32_t severity);
+/* RFC 3339 with nine digits and Z, into 31 bytes. */
+void time_text(uint64_t unix_ns, char out[32]);
+void hex_text(const uint8_t *p, size_t n, char *out);      /* 2n digits and a NUL */
+
+#endif
