@@ -1,0 +1,19 @@
+/* The admin listener's pages: /-/healthy, /-/ready, /metrics, and / which lists them. */
+#ifndef FLUO_ADMIN_H
+#define FLUO_ADMIN_H
+#include "http.h"
+
+enum admin_bounds { ADMIN_BODY_BYTES_MAX = 65536 };    /* for the server's limits */
+
+struct admin_calls {
+  /* NULL when ready, else a static text that says what is missing. */
+  const char *(*ready)(void *ctx);
+  /* Appends the page in Prometheus text format 0.0.4. 0 or a negative fluo_err (500 then). */
+  int (*metrics)(void *ctx, struct buffer *out);
+  void *ctx;
+};
+
+/* What to open the server with; `calls` outlives it. */
+void admin_http(const struct admin_calls *calls, struct http_calls *out);
+
+#endif

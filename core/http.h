@@ -1,0 +1,70 @@
+/* What a request and its answer are, whatever brought them (HTTP/1.1 now). The hall fills requests, the
+ * rooms behind it (intake, admin) fill responses; neither knows sockets. */
+#ifndef FLUO_HTTP_H
+#define FLUO_HTTP_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+
+struct http_text { const char *p; size_t n; };        /* lent, not NUL-terminated; n = 0: absent or empty */
+
+enum http_verb { HTTP_VERB_OTHER, HTTP_VERB_GET, HTTP_VERB_HEAD, HTTP_VERB_POST, HTTP_VERB_OPTIONS };
+
+struct http_header { struct http_text name, value; };  /* name in lower case, value without outer spaces */
+
+/* Everything in it is lent and valid within the call that hands it out. */
+struct http_request {
+  enum http_verb verb;
+  struct http_text path, query;             /* path as sent, without "?"; query without "?" */
+  struct http_text host, content_type, content_encoding;
+  const struct http_header *headers;        /* all of them, in order: see http_header */
+  uint32_t headers_count;
+  uint64_t content_length;                  /* where has_length */
+  bool has_length, chunked;                 /* neither: there is no body */
+  bool http10, keep_alive, expects_continue;
+  const uint8_t *body;                      /* in on_request only: decoded from chunks, not from gzip */
+  size_t body_bytes;
+};
+
+/* Starts zeroed but for an empty body. */
+struct http_response {
+  int status;                               /* 0: not answered */
+  const char *content_type;                 /* static text, NULL: none */
+  const char *allow;                        /* static text of Allow, NULL: none */
+  uint32_t retry_after_s;                   /* 0: none */
+  bool close;                               /* close the connection after it */
+  struct buffer *body;                      /* empty, the server's; fill it, never keep it */
+};
+
+/* What the room behind a listener does. All are synchronous. */
+struct http_calls {
+  /* The head is read, its body is not. Setting response->status refuses the request now, so that a client
+   * that waits for 100 Continue sends no body; on_request is then not called. */
+  void (*on_head)(void *ctx, const struct http_request *request, struct http_response *response);
+  /* The request is whole. Must set a status. */
+  void (*on_request)(void *ctx, const struct http_request *request, struct http_response *response);
+  /* The hall refuses a request whose head it has (408, 413, 503 …, status and retry_after_s are set): say
+   * it in the right encoding. An untouched body is sent as text/plain. May be NULL. */
+  void (*on_refuse)(void *ctx, const struct http_request *request, const char *why,
+                    struct http_response *response);
+  void *ctx;
+};
+
+/* The value of the header (name in lower case), of the first where there are several; n = 0: none. */
+struct http_text http_header(const struct http_request *request, const char *name);
+/* Equal, letters of either case. */
+bool http_text_is(struct http_text text, const char *word);
+/* The media type or coding before ";", without spaces around it. */
+struct http_text http_text_bare(struct http_text text);
+/* "Not Found" of 404 (static); "Unknown" for what is not in the list. */
+const char *http_status_text(int status);
+/* Fills a response with status and a line of text/plain ("\n" is added). */
+void http_say(struct http_response *response, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Body bytes in memory, over all connections that share it. */
+struct http_budget { size_t bytes, bytes_max; };
+
+#endif

@@ -1,0 +1,54 @@
+/* OTLP/HTTP: which request is taken, how it is decoded, and what is answered. Plugs into a server as its
+ * http_calls. One body at a time; its scratch memory is reused from one to the next. */
+#ifndef FLUO_INTAKE_H
+#define FLUO_INTAKE_H
+#include "http.h"
+#include "otlp.h"
+
+struct intake;
+
+enum intake_signal { INTAKE_TRACES, INTAKE_METRICS, INTAKE_LOGS, INTAKE_PROFILES, INTAKE_SIGNALS };
+enum intake_format { INTAKE_PROTOBUF, INTAKE_JSON, INTAKE_FORMATS };
+extern const char *const intake_signal_names[INTAKE_SIGNALS];   /* "traces" … */
+extern const char *const intake_format_names[INTAKE_FORMATS];   /* "protobuf", "json" */
+
+struct intake_options {
+  struct otlp_limits limits;
+  size_t body_bytes_max;             /* as sent, and decoded from gzip: 413 */
+  const char *traces_path;           /* one more path for traces; NULL or "": none. Copied */
+  bool reject_other_signals;         /* 404 for metrics, logs and profiles instead of discarding them */
+};
+
+struct intake_receipt {
+  uint32_t accepted, rejected, dropped_memory;
+  const char *message;               /* for the sender, or NULL; valid until the next call */
+};
+
+struct intake_calls {
+  /* Takes the spans of a body that otlp_check accepted; keeps nothing of it. 0, or FLUO_ENOMEM and then
+   * nothing of it was counted (503, Retry-After: 1). *receipt starts zeroed. */
+  int (*receive)(void *ctx, const uint8_t *body, size_t n, const struct otlp_summary *summary,
+                 struct intake_receipt *receipt);
+  void *ctx;
+};
+
+int intake_new(const struct intake_options *options, const struct intake_calls *calls, struct intake **out);
+void intake_free(struct intake *in);
+/* What to open the server with; the intake outlives it. */
+void intake_http(struct intake *in, struct http_calls *out);
+/* Gives scratch memory back (it does so by itself after a body that took more than 1 MiB). */
+void intake_trim(struct intake *in);
+
+struct intake_stats {
+  uint64_t requests[INTAKE_SIGNALS][INTAKE_FORMATS];   /* whole ones, whatever their answer */
+  uint64_t gzip;                                       /* of them, compressed */
+  uint64_t bytes[INTAKE_SIGNALS];                      /* of their bodies, as sent */
+  uint64_t bytes_decoded;                              /* of traces: after gzip */
+  uint64_t malformed, too_large, no_memory;            /* bodies refused with 400, 413, 503 */
+  uint64_t refused;                                    /* requests refused by their head: 404 405 415 */
+  uint64_t partial;                                    /* answers with partial_success */
+  uint64_t invalid_utf8, strindex, enum_names;         /* occurrences in bodies that were taken */
+};
+const struct intake_stats *intake_stats(const struct intake *in);
+
+#endif
