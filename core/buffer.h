@@ -27,5 +27,7 @@ int buffer_json(struct buffer *b, const void *p, size_t n);
 /* Appends a number as JSON: whole ones up to 2^53 without a fraction, others as the shortest decimal
  * that reads back the same; not-a-number and infinities as null. */
 int buffer_number(struct buffer *b, double x);
+/* The same text for a finite number (and "inf", "nan"), NUL-terminated: its length. */
+int buffer_number_text(double x, char out[32]);
 
 #endif
