@@ -1,7 +1,8 @@
 /* The core's side of the study: starts the rule process and its worker, sends numbered jobs, takes
  * validated replies, watches the worker's CPU and wall clock, replaces it, sends again what it had not
- * answered without the rule that is to blame, and quarantines rules. It runs no loop: the owner polls
- * study_fd and calls study_readable, and calls study_tick every STUDY_TICK_NS while study_busy. */
+ * answered, the job that ran without the rule that is to blame, and quarantines rules. It runs no loop:
+ * the owner polls study_fd and calls study_readable, and calls study_tick every STUDY_TICK_NS while
+ * study_busy. Both processes are the study's children; it waits for them by pid and needs no SIGCHLD. */
 #ifndef FLUO_STUDY_H
 #define FLUO_STUDY_H
 #include <stdbool.h>
@@ -12,12 +13,19 @@ struct study;
 
 enum study_limit {
   STUDY_UNANSWERED_MAX = 64,          /* jobs at the worker; the rest wait here */
-  STUDY_WAITING_MAX = 8192            /* jobs waiting here; a question past it is unknown, shed */
+  STUDY_WAITING_MAX = 8192,           /* jobs waiting here; a question past it is unknown, shed. Judgments
+                                         are never shed: there is one a trace at most */
+  STUDY_FAULTS_MAX = 3,               /* of one rule within STUDY_FAULTS_NS: quarantined */
+  STUDY_BARREN_MAX = 5                /* workers in a row that died without a reply and without a rule to
+                                         blame: then the job in front is answered unknown, and counted */
 };
+#define STUDY_FAULTS_NS 600000000000ull
 #define STUDY_TICK_NS        50000000ull
 #define STUDY_CALL_CPU_NS   250000000ull    /* CPU of one call of rule code */
 #define STUDY_WALL_NS      1000000000ull    /* without progress and without CPU: replaced, no blame */
 #define STUDY_LOAD_CPU_NS 10000000000ull    /* CPU for loading all rules */
+#define STUDY_LOAD_NS     60000000000ull    /* the same by the clock on the wall, for a disk that hangs */
+#define STUDY_IR_BYTES_MAX  (64u << 20)     /* intermediate form of all rules */
 #define STUDY_HEAP_BYTES     (64u << 20)    /* Lua heap of the worker, and of the rule process */
 
 /* A job. The engine fills all but head.sequence and gives it away (study takes it, with its items). */
@@ -25,8 +33,10 @@ struct study_job {
   struct fluo_job head;               /* message: FLUO_MESSAGE_ASK or _JUDGE; count: items */
   union { struct fluo_question *questions; uint32_t *rules; };   /* heap; owned */
   void *owner;                        /* the engine's */
-  struct study_job *next;             /* the study's */
-  uint8_t *blamed;                    /* the study's: items taken out after a fault */
+  /* The study's; zero when it is given away. */
+  struct study_job *next;
+  uint8_t *blamed;                    /* one byte an item: taken out, its answer is unknown; NULL: none */
+  uint32_t left;                      /* items that are asked; 0: all are unknown */
 };
 
 struct study_verdict {
@@ -38,7 +48,8 @@ struct study_verdict {
   bool has_value; double value, threshold;
 };
 
-enum study_fault { STUDY_FAULT_CPU, STUDY_FAULT_MEMORY, STUDY_FAULT_CRASH, STUDY_FAULT_NONSENSE };
+enum study_fault { STUDY_FAULT_CPU, STUDY_FAULT_MEMORY, STUDY_FAULT_CRASH, STUDY_FAULT_NONSENSE,
+                   STUDY_FAULT_STALL };
 const char *study_fault_text(enum study_fault f);
 
 struct study_calls {
@@ -48,15 +59,18 @@ struct study_calls {
   void (*on_verdicts)(void *ctx, const struct study_job *job, const struct study_verdict *verdicts);
   /* A rule's functions threw: how often in one job, and the first message. */
   void (*on_error)(void *ctx, uint32_t rule, uint32_t errors, const char *text, uint32_t bytes);
-  /* The worker was stopped or died. rule: who is to blame, UINT32_MAX: nobody. */
+  /* The worker was stopped or died. rule: who is to blame, UINT32_MAX: nobody. A worker that was killed
+   * from outside (SIGKILL that is not ours) or that stalled is nobody's fault. */
   void (*on_fault)(void *ctx, uint32_t rule, enum study_fault fault);
   void (*on_quarantine)(void *ctx, uint32_t rule);
-  /* The rule process is gone and cannot be had again: rules no longer run. */
+  /* The rule process and the worker are gone and cannot be had again: rules no longer run, every job is
+   * unknown from here on. */
   void (*on_lost)(void *ctx, const char *why);
   void *ctx;
 };
 
 struct study_options {
+  const char *exe;                    /* the binary to start; NULL: /proc/self/exe */
   const char *rules_path;             /* a directory or one file */
   bool skip_broken;                   /* leave out files that do not load */
   bool renamed;                       /* span.attributes[…] looks renamed keys up */
@@ -76,19 +90,30 @@ int study_open(const struct study_options *options, const struct study_calls *ca
 void study_use(struct study *s, const struct ruleset *rules);
 void study_close(struct study *s);    /* ends both processes and waits for them; jobs are freed unanswered */
 
-int  study_fd(const struct study *s);         /* changes when the worker is replaced: ask again after each call */
-bool study_busy(const struct study *s);       /* a job is unanswered or waiting */
-/* Takes the job. Its reply comes later through a callback, never from within this call. */
+/* Readable when study_readable has something to do. The same descriptor for the life of the study. */
+int  study_fd(const struct study *s);
+bool study_busy(const struct study *s);       /* a job is unanswered or waiting, or a process is starting */
+/* Takes the job. Its reply comes later through a callback, never from within this call. Replies come in the
+ * order of the jobs, but for questions that were shed. A callback may send; it must not close. */
 void study_send(struct study *s, struct study_job *job);
-/* Reads what is there, without blocking: calls back for each complete, validated reply. */
+/* Reads what is there, without blocking: calls back for each complete, validated reply. Where the worker
+ * turns out to be dead it is replaced here. */
 void study_readable(struct study *s, uint64_t mono_ns);
 /* Samples the worker; kills and replaces it where a limit is passed. mono_ns: CLOCK_MONOTONIC. */
 void study_tick(struct study *s, uint64_t mono_ns);
 bool study_quarantined(const struct study *s, uint32_t rule);
 
-struct study_stats { uint64_t jobs, replies, restarts, kills_cpu, kills_memory, crashes, shed, errors; uint64_t heap_bytes; };
+struct study_stats {
+  uint64_t jobs, replies;                     /* sent (again, too), and taken */
+  uint64_t restarts;                          /* workers replaced, for whatever reason */
+  uint64_t kills_cpu, kills_memory, crashes;  /* of these; crashes: nonsense too */
+  uint64_t stalls;                            /* replaced for making no progress without CPU */
+  uint64_t shed, given_up;                    /* jobs answered unknown: too many waited; STUDY_BARREN_MAX */
+  uint64_t errors;                            /* calls of rule code that threw */
+  uint64_t heap_bytes;                        /* Lua heap of the worker after its last job */
+};
 void study_stats_get(const struct study *s, struct study_stats *out);
-int study_worker_pid(const struct study *s);
+int study_worker_pid(const struct study *s);  /* 0: there is none now */
 int study_rules_pid(const struct study *s);
 
 #endif

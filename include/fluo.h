@@ -185,7 +185,8 @@ enum fluo_message {
   FLUO_MESSAGE_REPLY            /* worker to core: struct fluo_reply */
 };
 
-struct fluo_loaded { uint32_t message, errors, warnings, rules; uint64_t ir_bytes; };  /* IR: in the memfd */
+/* The IR is in the memfd; ir_bytes 0: the rules did not load, and the rule process ends. */
+struct fluo_loaded { uint32_t message, errors, warnings, rules; uint64_t ir_bytes; };
 struct fluo_forked { uint32_t message; int32_t pid; };                         /* pid < 0: -errno */
 
 enum fluo_job_flag {
@@ -194,8 +195,9 @@ enum fluo_job_flag {
   FLUO_JOB_STARTUP = 4          /* first seen near the agent's start: cut if it holds an orphan */
 };
 
-enum { FLUO_JOB_ITEMS_MAX = 4096, FLUO_MESSAGE_BYTES_MAX = 131072, FLUO_WITNESSES_MAX = 32,
-       FLUO_REASON_BYTES_MAX = 1024, FLUO_ERROR_BYTES_MAX = 256 };
+/* Questions of an ASK; rules of a JUDGE, so few that their verdicts and notes fit a message at full length. */
+enum { FLUO_JOB_ITEMS_MAX = 4096, FLUO_JOB_RULES_MAX = 64, FLUO_MESSAGE_BYTES_MAX = 131072,
+       FLUO_WITNESSES_MAX = 32, FLUO_REASON_BYTES_MAX = 1024, FLUO_ERROR_BYTES_MAX = 256 };
 
 struct fluo_job {
   uint32_t message, count;
@@ -223,7 +225,8 @@ struct fluo_verdict {
   uint32_t has_value;           /* value and threshold apply */
   double   value, threshold;
 };
-/* A rule's functions threw `errors` times in this job; the first message is behind this, padded to 8. */
+/* A rule's functions threw `errors` times in this job; the first message is behind this, padded to 8 (cut
+ * where very many rules threw). One note a rule at most. */
 struct fluo_note { uint32_t rule, errors, text_bytes, reserved; };
 
 /* One page, shared, written by the worker before each call of rule code and after it. */
