@@ -1,0 +1,273 @@
+/* The arena's story. One memfd is mapped shared and never moves. arena_get takes the smallest free block
+ * that is large enough, the lowest address among equals (so what lives long gathers at the bottom and
+ * the top can go back to the kernel), and splits it; arena_put merges it with free buddies. All books lie
+ * in the heap: per order a bitmap of free blocks with summaries above it (the lowest set bit is found in
+ * as many steps as there are summaries, four at 4 GiB), and one byte a block for the order of those given
+ * out. Only arena_new allocates; if it fails, arena_free takes down what stood. arena_trim knows from one
+ * byte per 64 KiB what was written since it last went back, so a second call costs a scan and no system
+ * call. */
+#include "arena.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "heap.h"
+
+enum {
+  ORDERS = 25,                /* 256 B << 24 is 4 GiB */
+  LEVELS = 5,                 /* 64^4 bits are 4 GiB of blocks; one more where that is not a whole word */
+  PIECE_BYTES = 65536,        /* what goes back to the kernel: not worth a system call below */
+  PIECE_ORDER = 8
+};
+
+/* A set of small integers that knows its least: each level has a bit for every word below that is not 0. */
+struct bits {
+  uint64_t *words[LEVELS];
+  unsigned levels;
+};
+
+struct arena {
+  int fd;
+  uint8_t *base;
+  size_t bytes, used;
+  uint32_t blocks, pieces;    /* of ARENA_BLOCK_MIN, of PIECE_BYTES */
+  struct bits free[ORDERS];   /* by order: bit i is the free block at i << order */
+  uint32_t free_orders;       /* orders that have a free block */
+  uint8_t *orders;            /* of the block that starts here: order + 1; 0: none that is given out */
+  uint8_t *dirty;             /* pieces that may hold memory */
+  uint32_t trim_at;           /* where the last trim stopped, counted down */
+};
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+static int bits_init(struct bits *b, size_t bits) {
+  size_t total = 0, n = bits;
+  do {
+    n = (n + 63) / 64;
+    total += n;
+    b->levels++;
+  } while (n > 1);
+  uint64_t *words = heap_zalloc(total * sizeof *words);
+  if (!words) return FLUO_ENOMEM;
+  n = bits;
+  for (unsigned i = 0; i < b->levels; i++) {
+    b->words[i] = words;
+    n = (n + 63) / 64;
+    words += n;
+  }
+  return 0;
+}
+
+static void bits_set(struct bits *b, uint32_t i) {
+  for (unsigned level = 0; level < b->levels; level++, i /= 64) {
+    uint64_t *word = &b->words[level][i / 64], before = *word;
+    *word |= 1ull << (i % 64);
+    if (before) return;       /* the levels above know already */
+  }
+}
+
+static void bits_clear(struct bits *b, uint32_t i) {
+  for (unsigned level = 0; level < b->levels; level++, i /= 64) {
+    uint64_t *word = &b->words[level][i / 64];
+    *word &= ~(1ull << (i % 64));
+    if (*word) return;
+  }
+}
+
+static bool bits_test(const struct bits *b, uint32_t i) {
+  return b->words[0][i / 64] >> (i % 64) & 1;
+}
+
+static bool bits_empty(const struct bits *b) {
+  return b->words[b->levels - 1][0] == 0;
+}
+
+static uint32_t bits_first(const struct bits *b) {
+  uint32_t i = 0;
+  for (unsigned level = b->levels; level-- > 0;)
+    i = i * 64 + (uint32_t)__builtin_ctzll(b->words[level][i]);
+  return i;
+}
+
+/* ---- blocks --------------------------------------------------------------------------------- */
+
+static void block_release(struct arena *a, unsigned order, uint32_t i) {
+  bits_set(&a->free[order], i);
+  a->free_orders |= 1u << order;
+}
+
+static void block_claim(struct arena *a, unsigned order, uint32_t i) {
+  bits_clear(&a->free[order], i);
+  if (bits_empty(&a->free[order])) a->free_orders &= ~(1u << order);
+}
+
+static unsigned order_of(size_t bytes) {
+  if (bytes <= ARENA_BLOCK_MIN) return 0;
+  return 64 - (unsigned)__builtin_clzll((bytes - 1) / ARENA_BLOCK_MIN);
+}
+
+static void dirty_mark(struct arena *a, uint32_t off, size_t bytes) {
+  uint32_t last = (uint32_t)((off + bytes - 1) / PIECE_BYTES);
+  for (uint32_t piece = off / PIECE_BYTES; piece <= last; piece++) a->dirty[piece] = 1;
+}
+
+uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual) {
+  if (bytes > a->bytes) return 0;
+  unsigned order = order_of(bytes);
+  if (order >= ORDERS || !(a->free_orders >> order)) return 0;
+  unsigned from = order + (unsigned)__builtin_ctz(a->free_orders >> order);
+  uint32_t i = bits_first(&a->free[from]);
+  block_claim(a, from, i);
+  while (from > order) {
+    from--;
+    i *= 2;
+    block_release(a, from, i + 1);
+  }
+  uint32_t first = i << order, off = first * ARENA_BLOCK_MIN;
+  size_t size = (size_t)ARENA_BLOCK_MIN << order;
+  assert(first && !a->orders[first]);
+  a->orders[first] = (uint8_t)(order + 1);
+  a->used += size;
+  dirty_mark(a, off, size);
+  if (actual) *actual = size;
+  return off;
+}
+
+void arena_put(struct arena *a, uint32_t off) {
+  uint32_t first = off / ARENA_BLOCK_MIN;
+  assert(off && off % ARENA_BLOCK_MIN == 0 && first < a->blocks && a->orders[first]);
+  unsigned order = a->orders[first] - 1u;
+  a->orders[first] = 0;
+  a->used -= (size_t)ARENA_BLOCK_MIN << order;
+  uint32_t i = first >> order;
+  while (order + 1 < ORDERS && (i ^ 1) < a->blocks >> order && bits_test(&a->free[order], i ^ 1)) {
+    block_claim(a, order, i ^ 1);
+    order++;
+    i /= 2;
+  }
+  block_release(a, order, i);
+}
+
+/* Hands all but block 0 to the free sets: at each place the largest block that its alignment and the
+ * end allow. Block 0 stays taken for ever, so that no offset is 0. */
+static void blocks_init(struct arena *a) {
+  for (uint32_t at = 1; at < a->blocks;) {
+    unsigned order = (unsigned)__builtin_ctz(at);
+    while (order >= ORDERS || at + (1u << order) > a->blocks) order--;
+    block_release(a, order, at >> order);
+    at += 1u << order;
+  }
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static int books_init(struct arena *a) {
+  for (unsigned order = 0; order < ORDERS && a->blocks >> order; order++)
+    if (bits_init(&a->free[order], a->blocks >> order)) return FLUO_ENOMEM;
+  a->orders = heap_zalloc(a->blocks);
+  a->dirty = heap_zalloc(a->pieces);
+  return a->orders && a->dirty ? 0 : FLUO_ENOMEM;
+}
+
+static int mapping_init(struct arena *a) {
+  a->fd = memfd_create("fluo-arena", MFD_CLOEXEC);
+  if (a->fd < 0 || ftruncate(a->fd, (off_t)a->bytes)) return FLUO_EIO;
+  void *base = mmap(NULL, a->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
+  if (base == MAP_FAILED) return FLUO_ENOMEM;
+  a->base = base;
+  return 0;
+}
+
+int arena_new(size_t bytes, struct arena **out) {
+  bytes -= bytes % PIECE_BYTES;
+  if (bytes < 1u << 20 || bytes >> 32) return FLUO_EINVALID;
+  struct arena *a = heap_zalloc(sizeof *a);
+  if (!a) return FLUO_ENOMEM;
+  a->bytes = bytes;
+  a->blocks = (uint32_t)(bytes / ARENA_BLOCK_MIN);
+  a->pieces = (uint32_t)(bytes / PIECE_BYTES);
+  a->fd = -1;
+  int err = books_init(a);
+  if (!err) err = mapping_init(a);
+  if (err) goto err_after_alloc;
+  blocks_init(a);
+  *out = a;
+  return 0;
+
+err_after_alloc:
+  arena_free(a);
+  return err;
+}
+
+void arena_free(struct arena *a) {
+  if (!a) return;
+  if (a->base) munmap(a->base, a->bytes);
+  if (a->fd >= 0) close(a->fd);
+  for (unsigned order = 0; order < ORDERS; order++) heap_free(a->free[order].words[0]);
+  heap_free(a->orders);
+  heap_free(a->dirty);
+  heap_free(a);
+}
+
+int arena_open_readonly(const struct arena *a) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", a->fd);
+  return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void *arena_at(const struct arena *a, uint32_t off) {
+  assert(off < a->bytes);
+  return a->base + off;
+}
+
+const uint8_t *arena_base(const struct arena *a) {
+  return a->base;
+}
+
+size_t arena_bytes(const struct arena *a) {
+  return a->bytes;
+}
+
+size_t arena_bytes_used(const struct arena *a) {
+  return a->used;
+}
+
+/* ---- giving back ---------------------------------------------------------------------------- */
+
+static bool piece_idle(const struct arena *a, uint32_t piece) {
+  if (!a->dirty[piece]) return false;
+  for (unsigned order = PIECE_ORDER; order < ORDERS; order++) {
+    uint32_t i = piece >> (order - PIECE_ORDER);
+    if (i >= a->blocks >> order) return false;
+    if (bits_test(&a->free[order], i)) return true;
+  }
+  return false;
+}
+
+size_t arena_trim(struct arena *a, size_t bytes_max) {
+  size_t trimmed = 0;
+  for (uint32_t looked = 0; looked < a->pieces && trimmed + PIECE_BYTES <= bytes_max;) {
+    if (!a->trim_at) a->trim_at = a->pieces;
+    uint32_t end = a->trim_at, at = end;      /* pieces [at, end) are one run */
+    while (at > 0 && looked < a->pieces && piece_idle(a, at - 1) &&
+           trimmed + (size_t)(end - at + 1) * PIECE_BYTES <= bytes_max) {
+      at--;
+      looked++;
+    }
+    size_t run = (size_t)(end - at) * PIECE_BYTES;
+    if (run && madvise(a->base + (size_t)at * PIECE_BYTES, run, MADV_REMOVE)) return trimmed;
+    for (uint32_t piece = at; piece < end; piece++) a->dirty[piece] = 0;
+    trimmed += run;
+    a->trim_at = at;
+    if (at == end) {                          /* this piece stays */
+      a->trim_at--;
+      looked++;
+    }
+  }
+  return trimmed;
+}
