@@ -3,6 +3,9 @@
  * byte from `end` on, and return the byte after what they read, or NULL. Not part of any contract. */
 #ifndef FLUO_WIRE_INLINE_H
 #define FLUO_WIRE_INLINE_H
+#include <endian.h>
+#include <string.h>
+
 #include "wire.h"
 
 /* As the reference implementation does: tags and lengths are 32-bit varints, of at most 5 bytes. */
@@ -52,13 +55,20 @@ static inline const uint8_t *wire_read_length(const uint8_t *p, const uint8_t *e
 }
 
 /* Fixed-width scalars are little-endian on the wire. */
-static inline const uint8_t *wire_read_fixed(const uint8_t *p, const uint8_t *end, int bytes,
-                                             uint64_t *out) {
-  if (end - p < bytes) return NULL;
-  uint64_t value = 0;
-  for (int i = 0; i < bytes; i++) value |= (uint64_t)p[i] << (8 * i);
-  *out = value;
-  return p + bytes;
+static inline const uint8_t *wire_read_fixed64(const uint8_t *p, const uint8_t *end, uint64_t *out) {
+  if (end - p < 8) return NULL;
+  uint64_t value;
+  memcpy(&value, p, 8);
+  *out = le64toh(value);
+  return p + 8;
+}
+
+static inline const uint8_t *wire_read_fixed32(const uint8_t *p, const uint8_t *end, uint64_t *out) {
+  if (end - p < 4) return NULL;
+  uint32_t value;
+  memcpy(&value, p, 4);
+  *out = le32toh(value);
+  return p + 4;
 }
 
 /* The value behind a tag. */
@@ -66,8 +76,8 @@ static inline const uint8_t *wire_read_value(const uint8_t *p, const uint8_t *en
                                              struct wire_field *field) {
   switch (field->type) {
     case WIRE_VARINT: return wire_read_varint(p, end, WIRE_VARINT_BYTES, &field->scalar);
-    case WIRE_FIXED64: return wire_read_fixed(p, end, 8, &field->scalar);
-    case WIRE_FIXED32: return wire_read_fixed(p, end, 4, &field->scalar);
+    case WIRE_FIXED64: return wire_read_fixed64(p, end, &field->scalar);
+    case WIRE_FIXED32: return wire_read_fixed32(p, end, &field->scalar);
     case WIRE_LEN:
       p = wire_read_length(p, end, &field->len);
       if (!p) return NULL;

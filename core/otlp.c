@@ -1,0 +1,155 @@
+/* The first pass over a trace body: is it OTLP, and within the budgets?
+ *
+ * Good path: walk() goes down the messages by the schema's table, skips what it does not know, and counts
+ * (spans, bad ones among them, elements, bytes that the arena would take) while it goes, so a body that
+ * would explode is refused where it does. Nothing is allocated, nothing kept; the body is only read.
+ * It fails with FLUO_ETRUNCATED (the body ends within a field), FLUO_EMALFORMED (no field, a group, a wrong
+ * wire type, a message that does not fit the one around it), FLUO_EDEPTH, FLUO_ETOOMANY (spans, elements)
+ * or FLUO_ETOOLARGE (decoded bytes); the fault names the message, the field and the byte.
+ * Recursion is as deep as limits->depth_max and takes some 200 bytes of stack a level. */
+#include "otlp.h"
+
+#include <stdio.h>
+
+#include "err.h"
+#include "otlp_schema.h"
+#include "wire_inline.h"
+
+struct scan {
+  const uint8_t *body, *end;
+  const struct otlp_limits *limits;
+  struct otlp_summary *summary;
+  struct otlp_fault *fault;
+  uint32_t elements;
+  size_t decoded_bytes;
+};
+
+struct place { const uint8_t *at; uint32_t message, number; };
+
+static int fail(struct scan *s, struct place place, int err, const char *reason, size_t limit) {
+  const struct otlp_shape *shape = &otlp_shapes[place.message];
+  const char *field = place.number < OTLP_FIELDS ? shape->fields[place.number].name : NULL;
+  char bound[24] = "";
+  if (limit) snprintf(bound, sizeof bound, " %zu", limit);
+  *s->fault = (struct otlp_fault){.err = err, .offset = (size_t)(place.at - s->body)};
+  snprintf(s->fault->what, sizeof s->fault->what, "%s%s%s: %s%s", shape->name, field ? "." : "",
+           field ? field : "", reason, bound);
+  return err;
+}
+
+/* Off the hot path: why the field at `at` could not be read. */
+static int fail_unreadable(struct scan *s, uint32_t message, const uint8_t *at, const uint8_t *end) {
+  struct place place = {at, message, 0};
+  uint32_t type;
+  const uint8_t *p = wire_read_tag(at, end, &place.number, &type);
+  bool cut = true;
+  for (const uint8_t *q = at; !p && q < end; q++) cut = cut && *q >= 0x80 && q - at < WIRE_SIZE_BYTES - 1;
+  if (!p && !cut) return fail(s, place, FLUO_EMALFORMED, "no field starts here", 0);
+  if (p && (type == 3 || type == 4)) return fail(s, place, FLUO_EMALFORMED, "groups are not OTLP", 0);
+  if (p && type > 5) return fail(s, place, FLUO_EMALFORMED, "no such wire type", 0);
+  if (end == s->end) return fail(s, place, FLUO_ETRUNCATED, "cut short", 0);
+  return fail(s, place, FLUO_EMALFORMED, "does not fit the message around it", 0);
+}
+
+static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32_t depth);
+static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth);
+
+/* Most strings are short and ASCII: they are answered here, without a call. */
+static inline bool is_utf8(const uint8_t *p, size_t n) {
+  const uint64_t high = 0x8080808080808080u;
+  uint64_t word, any = 0;
+  if (n >= 8 && n <= 64) {
+    for (size_t i = 0; i + 8 < n; i += 8) memcpy(&word, p + i, 8), any |= word;
+    memcpy(&word, p + n - 8, 8);
+    if (!((any | word) & high)) return true;
+  } else if (n < 8) {
+    for (size_t i = 0; i < n; i++) any |= p[i];
+    if (!(any & 0x80)) return true;
+  }
+  return wire_utf8(p, n);
+}
+
+static int walk_child(struct scan *s, struct place place, const struct otlp_field *known,
+                      const struct wire_field *field, uint32_t depth) {
+  const struct otlp_limits *limits = s->limits;
+  struct otlp_bytes text = {field->text, field->len};
+  if (depth >= limits->depth_max) return fail(s, place, FLUO_EDEPTH, "nested deeper than", limits->depth_max);
+  if (known->child != OTLP_SPAN) return walk(s, known->child, text, depth + 1);
+  if (s->summary->spans == limits->spans_max)
+    return fail(s, place, FLUO_ETOOMANY, "more spans than", limits->spans_max);
+  s->summary->spans++;
+  return walk_span(s, text, depth + 1);
+}
+
+static inline int walk_field(struct scan *s, struct place place, const struct wire_field *field,
+                             uint32_t depth) {
+  if (field->number >= OTLP_FIELDS) return 0;
+  const struct otlp_field *known = &otlp_shapes[place.message].fields[field->number];
+  if (known->kind == OTLP_UNKNOWN) return 0;
+  if (known->wire != field->type) {
+    if (known->kind == OTLP_INDEX) return 0;
+    return fail(s, place, FLUO_EMALFORMED, "of a wrong wire type", 0);
+  }
+  if (known->repeated && known->child != OTLP_SPAN && ++s->elements > s->limits->elements_max)
+    return fail(s, place, FLUO_ETOOMANY, "more elements than", s->limits->elements_max);
+  if (known->kind == OTLP_STRING) s->summary->invalid_utf8 += !is_utf8(field->text, field->len);
+  else if (known->kind == OTLP_MESSAGE) return walk_child(s, place, known, field, depth);
+  else if (known->kind == OTLP_INDEX) s->summary->strindex++;
+  return 0;
+}
+
+static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32_t depth) {
+  const uint8_t *p = text.p, *end = text.p + text.n;
+  while (p < end) {
+    struct wire_field field;
+    const uint8_t *next = wire_read_field(p, end, &field);
+    if (!next) return fail_unreadable(s, message, p, end);
+    int err = walk_field(s, (struct place){p, message, field.number}, &field, depth);
+    if (err) return err;
+    p = next;
+  }
+  return 0;
+}
+
+static bool some_bit(struct otlp_bytes id, size_t wanted) {
+  uint8_t any = 0;
+  for (size_t i = 0; i < wanted && id.n == wanted; i++) any |= id.p[i];
+  return any != 0;
+}
+
+static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
+  struct otlp_bytes trace_id = {0}, span_id = {0}, parent_id = {0};
+  size_t payload_bytes = 0;
+  const uint8_t *p = text.p, *end = text.p + text.n;
+  while (p < end) {
+    struct wire_field field;
+    const uint8_t *next = wire_read_field(p, end, &field);
+    if (!next) return fail_unreadable(s, OTLP_SPAN, p, end);
+    int err = walk_field(s, (struct place){p, OTLP_SPAN, field.number}, &field, depth);
+    if (err) return err;
+    struct otlp_bytes bytes = {field.text, field.len};
+    if (field.number == 1) trace_id = bytes;
+    else if (field.number == 2) span_id = bytes;
+    else if (field.number == 4) parent_id = bytes;
+    else if (otlp_kept(field.number)) payload_bytes += (size_t)(next - p);
+    p = next;
+  }
+  if (!some_bit(trace_id, 16) || !some_bit(span_id, 8) || (parent_id.n != 0 && parent_id.n != 8)) {
+    s->summary->rejected++;
+    return 0;
+  }
+  s->decoded_bytes += sizeof(struct fluo_span) + payload_bytes;
+  if (s->decoded_bytes <= s->limits->decoded_bytes_max) return 0;
+  struct place place = {text.p, OTLP_SPAN, 0};
+  return fail(s, place, FLUO_ETOOLARGE, "decoded bytes exceed", s->limits->decoded_bytes_max);
+}
+
+int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
+               struct otlp_summary *summary, struct otlp_fault *fault) {
+  *summary = (struct otlp_summary){0};
+  *fault = (struct otlp_fault){0};
+  struct scan s = {.body = body, .end = body + n, .limits = limits, .summary = summary, .fault = fault};
+  struct place place = {body, OTLP_REQUEST, 0};
+  if (n > UINT32_MAX) return fail(&s, place, FLUO_ETOOLARGE, "more bytes than", UINT32_MAX);
+  return walk(&s, OTLP_REQUEST, (struct otlp_bytes){body, n}, 0);
+}
