@@ -26,4 +26,7 @@
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
 
+/* A body of N bytes may become at most this many times N in the arena: a span of 30 bytes takes 80. 400. */
+#define LIMIT_DECODED_FACTOR 4
+
 #endif

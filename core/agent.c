@@ -1,0 +1,446 @@
+/* The live agent: one struct that owns all rooms, and the loop that turns.
+ *
+ * Data flow: the OTLP server hands bodies to the intake, the intake hands what parsed to on_receive, and that
+ * to the engine. The engine's jobs go to the study, whose socket the loop polls; violations come back through
+ * on_violation, as a line on the output and through the rule's actions. After whatever happened, rearm() looks
+ * once at what may have changed: the next timer, the study's socket, whether the study must be watched.
+ *
+ * Start and end: rooms open in the order of their needs (log, rules, outputs, listeners) and agent_run takes
+ * them down in reverse, also when one of them fails to open. A signal drains: listeners close, every open
+ * trace is closed as cut and judged, outputs are flushed, all within LIMIT_DRAIN_NS. */
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "admin.h"
+#include "arena.h"
+#include "buffer.h"
+#include "err.h"
+#include "host.h"
+#include "intake.h"
+#include "limits.h"
+#include "log.h"
+#include "out.h"
+#include "page.h"
+#include "server.h"
+
+enum agent_state { AGENT_STARTING, AGENT_READY, AGENT_DRAINING };
+
+struct agent {
+  const struct config *config;
+  enum agent_state state;
+  struct log *log;
+  struct host *host;
+  struct out *violations;                 /* NULL: output.violations is "none" */
+  struct intake *intake;
+  struct server *otlp_http, *admin;
+  struct admin_calls admin_calls;
+  uint32_t servers_open;
+  uv_loop_t loop;
+  uv_poll_t study;
+  int study_fd;                           /* what the poll handle watches; -1: nothing */
+  uv_timer_t due, watch, housekeeping, drain;
+  uv_signal_t term, interrupt;
+  uint64_t wall_ns, mono_ns;              /* the same moment on both clocks */
+  uint64_t horizon_said_ns, loss_said_ns;
+  uint64_t losses;                        /* dropped for memory, when it was last said */
+};
+
+static uint64_t now_ns(const struct agent *a) {
+  return a->wall_ns + (uv_hrtime() - a->mono_ns);
+}
+
+/* ---- violations out ------------------------------------------------------------------------------ */
+
+static enum log_level level_of(uint32_t severity) {
+  return severity == FLUO_SEVERITY_LOW ? LOG_INFO : severity == FLUO_SEVERITY_CRITICAL ? LOG_ERROR : LOG_WARN;
+}
+
+/* The `log` action; its text is a template, without one the rule's summary. */
+static void act_log(struct agent *a, const struct violation *v, struct fluo_range template) {
+  char trace_id[33];
+  struct buffer text;
+  buffer_init(&text, LIMIT_SUMMARY_BYTES);
+  violation_template(v, template.count ? template : v->rule->summary, &text);
+  hex_text(v->trace_id, 16, trace_id);
+  log_to(a->log, level_of(v->rule->severity), "violation", log_s("rule", host_rule_name(a->host, v->rule_index)),
+         log_s("severity", severity_text(v->rule->severity)), log_b("text", text.data ? text.data : "", (uint32_t)text.len),
+         log_s("trace_id", trace_id), log_s("violation", v->id));
+  buffer_deinit(&text);
+}
+
+/* Delivery to people plugs in here: an action that is not `log` is a receiver's name, and the loader has put
+ * `log` in the place of names that nothing defines. */
+static void act(struct agent *a, const struct violation *v) {
+  if (v->rule->mode == FLUO_MODE_SHADOW) return;
+  for (uint32_t i = 0; i < v->rule->actions.count; i++) {
+    const struct fluo_ir_pair *action = ruleset_pair(v->rules, v->rule->actions.first + i);
+    if (action->name.len == 3 && memcmp(ruleset_text(v->rules, action->name), "log", 3) == 0)
+      act_log(a, v, action->parts);
+  }
+}
+
+static void on_violation(void *ctx, const struct violation *v) {
+  struct agent *a = ctx;
+  struct buffer json;
+  buffer_init(&json, LIMIT_VIOLATION_BYTES);
+  int err = violation_json(v, &json);
+  if (!err) err = buffer_text(&json, "\n");
+  if (err) log_to(a->log, LOG_ERROR, "a violation could not be written", log_s("violation", v->id), log_s("error", err_text(err)));
+  else if (a->violations) out_write(a->violations, json.data, json.len);
+  buffer_deinit(&json);
+  act(a, v);
+}
+
+/* ---- what the study says --------------------------------------------------------------------------- */
+
+static void on_error(void *ctx, const char *rule, uint32_t errors, const char *text, uint32_t bytes) {
+  struct agent *a = ctx;
+  log_to(a->log, LOG_WARN, "a function of a rule raised an error: its answer is unknown", log_s("rule", rule),
+         log_u("times", errors), log_b("error", text, bytes));
+}
+
+static void on_fault(void *ctx, const char *rule, enum study_fault fault) {
+  struct agent *a = ctx;
+  if (rule)
+    log_to(a->log, LOG_ERROR, "a rule was stopped; the others are judged again without it", log_s("rule", rule),
+           log_s("why", study_fault_text(fault)));
+  else
+    log_to(a->log, LOG_WARN, "the rule worker was replaced", log_s("why", study_fault_text(fault)));
+}
+
+static void on_quarantine(void *ctx, const char *rule) {
+  struct agent *a = ctx;
+  log_to(a->log, LOG_ERROR, "a rule is quarantined: three faults in ten minutes; mend it and restart", log_s("rule", rule));
+}
+
+static void on_lost(void *ctx, const char *why) {
+  struct agent *a = ctx;
+  log_to(a->log, LOG_ERROR, "rules no longer run: what needs them is unknown until a restart", log_s("why", why));
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------- */
+
+static void rearm(struct agent *a);
+
+static void on_study(uv_poll_t *poll, int status, int events) {
+  struct agent *a = poll->data;
+  (void)status, (void)events;
+  study_readable(host_study(a->host), uv_hrtime());
+  rearm(a);
+}
+
+static void on_watch(uv_timer_t *timer) {
+  struct agent *a = timer->data;
+  study_tick(host_study(a->host), uv_hrtime());
+  rearm(a);
+}
+
+static void on_due(uv_timer_t *timer) {
+  struct agent *a = timer->data;
+  uint64_t now = now_ns(a);
+  while (engine_step(host_engine(a->host), now)) {
+  }
+  rearm(a);
+}
+
+/* The worker's socket is another one after each replacement. */
+static void watch_study(struct agent *a) {
+  int fd = study_fd(host_study(a->host));
+  if (fd == a->study_fd) return;
+  if (a->study_fd >= 0) uv_poll_stop(&a->study);
+  a->study_fd = -1;
+  if (fd < 0 || uv_poll_init(&a->loop, &a->study, fd)) return;
+  a->study.data = a;
+  a->study_fd = fd;
+  uv_poll_start(&a->study, UV_READABLE, on_study);
+}
+
+static void rearm(struct agent *a) {
+  watch_study(a);
+  bool busy = study_busy(host_study(a->host));
+  if (busy && !uv_is_active((uv_handle_t *)&a->watch))
+    uv_timer_start(&a->watch, on_watch, STUDY_TICK_NS / 1000000, STUDY_TICK_NS / 1000000);
+  else if (!busy)
+    uv_timer_stop(&a->watch);
+  uint64_t due = engine_next_due(host_engine(a->host)), now = now_ns(a);
+  if (due == UINT64_MAX) uv_timer_stop(&a->due);
+  else uv_timer_start(&a->due, on_due, due > now ? (due - now) / 1000000 + 1 : 0, 0);
+  if (a->state == AGENT_DRAINING && !a->servers_open && engine_idle(host_engine(a->host))) uv_stop(&a->loop);
+}
+
+static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otlp_summary *summary,
+                      struct intake_receipt *receipt) {
+  struct agent *a = ctx;
+  struct engine_receipt taken;
+  (void)summary;
+  int err = engine_receive(host_engine(a->host), body, n, now_ns(a), &taken);
+  receipt->accepted = taken.accepted;
+  receipt->rejected = taken.rejected;
+  receipt->dropped_memory = taken.dropped_memory;
+  if (taken.rejected) receipt->message = "spans rejected: a trace id, span id or parent id has the wrong length or is all zero";
+  else if (taken.dropped_memory) receipt->message = "spans dropped: the buffer is full (buffer.bytes_max)";
+  rearm(a);
+  return err;
+}
+
+/* ---- once a second --------------------------------------------------------------------------------- */
+
+static void warn_of_pressure(struct agent *a) {
+  struct store_stats s;
+  struct engine_stats e;
+  uint64_t now = now_ns(a);
+  store_stats_get(engine_store(host_engine(a->host)), now, &s);
+  engine_stats_get(host_engine(a->host), &e);
+  double idle_s = (double)a->config->trace.idle_ns / 1e9;
+  if (s.horizon_s < idle_s && now - a->horizon_said_ns > 60000000000u) {
+    a->horizon_said_ns = now;
+    log_to(a->log, LOG_WARN, "the buffer holds less than trace.idle of the present traffic: raise buffer.bytes_max",
+           log_u("horizon_ms", (uint64_t)(s.horizon_s * 1e3)), log_u("buffer_bytes", s.arena_bytes));
+  }
+  uint64_t losses = e.dropped[DROP_MEMORY] + e.hits_lost + s.hits_lost;
+  if (losses != a->losses && now - a->loss_said_ns > 60000000000u) {
+    log_to(a->log, LOG_WARN, "spans or hits were dropped for want of memory", log_u("count", losses - a->losses));
+    a->loss_said_ns = now;
+    a->losses = losses;
+  }
+}
+
+static void on_housekeeping(uv_timer_t *timer) {
+  struct agent *a = timer->data;
+  arena_trim(store_arena(engine_store(host_engine(a->host))), 16u << 20);
+  warn_of_pressure(a);
+}
+
+/* ---- the admin listener ------------------------------------------------------------------------------ */
+
+static const char *on_ready(void *ctx) {
+  const struct agent *a = ctx;
+  return a->state == AGENT_READY ? NULL : a->state == AGENT_STARTING ? "starting" : "draining";
+}
+
+static int on_metrics(void *ctx, struct buffer *out) {
+  const struct agent *a = ctx;
+  struct page page = {.host = a->host,
+                      .intake = a->intake,
+                      .otlp_http = a->otlp_http,
+                      .violations = a->violations,
+                      .log = a->log,
+                      .now_ns = now_ns(a),
+                      .started_ns = a->wall_ns,
+                      .ready = a->state == AGENT_READY};
+  return page_write(&page, out);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------- */
+
+static void on_drained_too_long(uv_timer_t *timer) {
+  struct agent *a = timer->data;
+  struct engine_stats s;
+  engine_stats_get(host_engine(a->host), &s);
+  log_to(a->log, LOG_WARN, "gave up waiting for judgments", log_u("spans_in_flight", s.in_flight));
+  uv_stop(&a->loop);
+}
+
+static void on_server_closed(void *ctx) {
+  struct agent *a = ctx;
+  if (--a->servers_open) return;
+  a->otlp_http = a->admin = NULL;
+  engine_close_all(host_engine(a->host), now_ns(a));
+  rearm(a);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+  struct agent *a = handle->data;
+  if (a->state == AGENT_DRAINING) _exit(128 + number);       /* a second one ends at once */
+  a->state = AGENT_DRAINING;
+  log_to(a->log, LOG_INFO, "draining: open traces are judged, then the agent ends", log_s("signal", strsignal(number)));
+  uv_timer_start(&a->drain, on_drained_too_long, LIMIT_DRAIN_NS / 1000000, 0);
+  if (a->otlp_http) server_close(a->otlp_http, LIMIT_DRAIN_NS / 5, on_server_closed, a);
+  if (a->admin) server_close(a->admin, LIMIT_DRAIN_NS / 5, on_server_closed, a);
+  if (!a->servers_open) {
+    engine_close_all(host_engine(a->host), now_ns(a));
+    rearm(a);
+  }
+}
+
+/* ---- the start ----------------------------------------------------------------------------------------- */
+
+static int complain(const char *what, const char *why) {
+  fprintf(stderr, "fluo: %s: %s\n", what, why);
+  return -1;
+}
+
+static int open_host(struct agent *a) {
+  struct host_options options = {.config = a->config, .live = true, .started_ns = a->wall_ns, .diagnostics_fd = STDERR_FILENO};
+  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_lost, a};
+  char why[256];
+  int err = host_open(&options, &calls, &a->host, why);
+  if (!err) return 0;
+  if (err == FLUO_EINVALID) return complain(a->config->rules, "the rules did not load, so nothing would be judged; mend them, or pass --skip-broken");
+  return complain(a->config->rules, why);
+}
+
+static int open_violations(struct agent *a) {
+  const char *path = a->config->output.violations;
+  if (strcmp(path, "none") == 0) return 0;
+  int fd = STDOUT_FILENO;
+  if (strcmp(path, "stdout") != 0) fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  if (fd < 0) return complain(path, strerror(errno));
+  int err = out_new(fd, LIMIT_OUT_BYTES, &a->violations);
+  return err ? complain("output.violations", err_text(err)) : 0;
+}
+
+/* The data directory is made now, so that a path that cannot work is said at the start. */
+static void make_data(struct agent *a) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s", a->config->data);
+  for (char *p = path + 1; *p; p++) {
+    if (*p != '/') continue;
+    *p = '\0';
+    mkdir(path, 0750);
+    *p = '/';
+  }
+  if ((mkdir(path, 0750) && errno != EEXIST) || access(path, W_OK))
+    log_to(a->log, LOG_WARN, "the data directory cannot be written; nothing is kept there yet, so nothing is lost by it",
+           log_s("data", path), log_s("error", strerror(errno)));
+}
+
+static int open_intake(struct agent *a) {
+  const struct config *c = a->config;
+  struct intake_options options = {.limits = {LIMIT_DEPTH, LIMIT_SPANS, LIMIT_ELEMENTS, c->http.body_bytes_max * LIMIT_DECODED_FACTOR},
+                                   .body_bytes_max = c->http.body_bytes_max,
+                                   .traces_path = c->http.traces_path,
+                                   .reject_other_signals = c->other_signals == CONFIG_REJECT};
+  struct intake_calls calls = {.receive = on_receive, .ctx = a};
+  int err = intake_new(&options, &calls, &a->intake);
+  return err ? complain("intake", err_text(err)) : 0;
+}
+
+static int open_server(struct agent *a, const char *key, const struct config_address *address, const struct http_calls *calls,
+                       uint64_t body_bytes_max, struct server **out) {
+  const struct config *c = a->config;
+  struct server_limits limits = {.connections_max = c->http.connections_max,
+                                 .body_bytes_max = body_bytes_max,
+                                 .idle_ns = c->http.idle_ns,
+                                 .header_ns = c->http.header_ns,
+                                 .body_ns = c->http.body_ns};
+  char why[256];
+  if (address->off) return 0;
+  if (server_open(&a->loop, address->host, address->port, calls, &limits, out, why)) return complain(key, why);
+  a->servers_open++;
+  return 0;
+}
+
+static int open_servers(struct agent *a) {
+  struct http_calls otlp, admin;
+  a->admin_calls = (struct admin_calls){on_ready, on_metrics, a};
+  intake_http(a->intake, &otlp);
+  admin_http(&a->admin_calls, &admin);
+  if (open_server(a, "listen.otlp_http", &a->config->listen.otlp_http, &otlp, a->config->http.body_bytes_max, &a->otlp_http)) return -1;
+  return open_server(a, "listen.admin", &a->config->listen.admin, &admin, ADMIN_BODY_BYTES_MAX, &a->admin);
+}
+
+static void open_loop(struct agent *a) {
+  uv_timer_t *timers[] = {&a->due, &a->watch, &a->housekeeping, &a->drain};
+  for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
+    uv_timer_init(&a->loop, timers[i]);
+    timers[i]->data = a;
+  }
+  uv_signal_init(&a->loop, &a->term);
+  uv_signal_init(&a->loop, &a->interrupt);
+  a->term.data = a->interrupt.data = a;
+  uv_signal_start(&a->term, on_signal, SIGTERM);
+  uv_signal_start(&a->interrupt, on_signal, SIGINT);
+  uv_timer_start(&a->housekeeping, on_housekeeping, 1000, 1000);
+}
+
+static const struct config_address *bracketed(const struct config_address *address, uint16_t port, char out[80]) {
+  snprintf(out, 80, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, port);
+  return address;
+}
+
+/* What a newcomer does next: one request that makes a shipped rule fire, with a new trace id each time. */
+static void say_try(const struct agent *a, const char *otlp) {
+  const uint32_t count = ruleset_ir(host_rules(a->host))->rules;
+  bool shipped = false;
+  for (uint32_t i = 0; i < count; i++) shipped |= strcmp(host_rule_name(a->host, i), "cache-miss-500") == 0;
+  if (!shipped || !isatty(STDERR_FILENO)) return;
+  fprintf(stderr,
+          "\nSend an OpenTelemetry SDK here (OTEL_EXPORTER_OTLP_ENDPOINT=http://%s), or make a shipped rule fire:\n\n"
+          "curl -s http://%s/v1/traces -H 'Content-Type: application/json' -d '{\"resourceSpans\":[{\"resource\":"
+          "{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}}]},\"scopeSpans\":[{\"spans\":"
+          "[{\"traceId\":\"'$(printf %%032x $(date +%%s%%N))'\",\"spanId\":\"00f067aa0ba902b7\",\"name\":\"http.request\",\"kind\":2,"
+          "\"startTimeUnixNano\":\"'$(date +%%s%%N)'\",\"endTimeUnixNano\":\"'$(date +%%s%%N)'\",\"attributes\":"
+          "[{\"key\":\"http.status_code\",\"value\":{\"intValue\":500}},{\"key\":\"cache_miss\",\"value\":{\"boolValue\":true}}]}]}]}]}'\n\n",
+          otlp, otlp);
+}
+
+static void say_ready(struct agent *a) {
+  char otlp[80] = "none", admin[80] = "none";
+  if (a->otlp_http) bracketed(&a->config->listen.otlp_http, server_port(a->otlp_http), otlp);
+  if (a->admin) bracketed(&a->config->listen.admin, server_port(a->admin), admin);
+  a->state = AGENT_READY;
+  log_to(a->log, LOG_INFO, "ready", log_s("version", FLUO_VERSION), log_s("otlp_http", otlp), log_s("admin", admin),
+         log_s("rules_path", a->config->rules), log_u("rules", ruleset_ir(host_rules(a->host))->rules),
+         log_s("violations", a->config->output.violations), log_s("data", a->config->data));
+  if (a->otlp_http) say_try(a, otlp);
+}
+
+static int open_all(struct agent *a) {
+  int err = log_new(STDERR_FILENO, a->config->log.level, a->config->log.format, &a->log);
+  if (err) return complain("log", err_text(err));
+  make_data(a);
+  if (open_host(a) || open_violations(a) || open_intake(a)) return -1;
+  open_loop(a);
+  return open_servers(a);
+}
+
+static void close_handle(uv_handle_t *handle, void *ctx) {
+  (void)ctx;
+  if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+/* Everything down, in reverse. Servers still open (a failed start, a drain that took too long) are cut. */
+static bool close_all(struct agent *a) {
+  bool flushed = true;
+  if (a->otlp_http) server_close(a->otlp_http, 0, on_server_closed, a);
+  if (a->admin) server_close(a->admin, 0, on_server_closed, a);
+  while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
+  uv_walk(&a->loop, close_handle, NULL);
+  uv_run(&a->loop, UV_RUN_DEFAULT);
+  uv_loop_close(&a->loop);
+  host_close(a->host);
+  intake_free(a->intake);
+  if (a->violations) flushed = out_close(a->violations, LIMIT_DRAIN_NS);
+  if (!flushed) log_to(a->log, LOG_ERROR, "violations were lost: the output did not take them in time");
+  log_free(a->log);
+  return flushed;
+}
+
+int agent_run(const struct config *config) {
+  struct agent a = {.config = config, .study_fd = -1};
+  struct timespec wall;
+  clock_gettime(CLOCK_REALTIME, &wall);
+  a.wall_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
+  a.mono_ns = uv_hrtime();
+  if (uv_loop_init(&a.loop)) return complain("event loop", "cannot be made"), 1;
+  int err = open_all(&a);
+  if (!err) {
+    say_ready(&a);
+    rearm(&a);
+    uv_run(&a.loop, UV_RUN_DEFAULT);
+  }
+  bool flushed = close_all(&a);
+  return err || !flushed ? 1 : 0;
+}

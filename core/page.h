@@ -1,0 +1,25 @@
+/* The /metrics page: what every room counts, under names after the OpenTelemetry collector's vocabulary. */
+#ifndef FLUO_PAGE_H
+#define FLUO_PAGE_H
+#include "buffer.h"
+#include "host.h"
+#include "intake.h"
+#include "log.h"
+#include "out.h"
+#include "server.h"
+
+/* Rooms that are not open are NULL and left out. Nothing is owned. */
+struct page {
+  const struct host *host;
+  const struct intake *intake;
+  const struct server *otlp_http, *admin;
+  const struct out *violations;
+  const struct log *log;
+  uint64_t now_ns, started_ns;        /* Unix time */
+  bool ready;
+};
+
+/* Appends the page. 0 or a negative fluo_err. */
+int page_write(const struct page *p, struct buffer *out);
+
+#endif
