@@ -1,0 +1,80 @@
+--- The commands: what they take and what their help says. Options and help are made from this one table.
+-- arguments: how many may follow that are no flags. flags: those besides the keys of the configuration.
+local JSON = { name = "json", help = "for programs" }
+
+local M = {
+  {
+    name = "run", usage = "fluo run [-c FILE] [--rules PATH] [FLAG…]", arguments = { 0, 0 }, flags = {},
+    summary = "receive traces, judge them, say what is violated",
+    text = [[
+Receives OpenTelemetry traces over OTLP/HTTP, assembles them, and judges them against the rules. Violations
+go to stdout as JSON lines, the log to stderr. SIGTERM ends it after the open traces were judged; a second
+one ends it at once.]],
+    examples = {
+      { "fluo run --rules rules/", "with the defaults: OTLP on 127.0.0.1:4318" },
+      { "fluo run -c fluo.lua", "with a configuration file" },
+      { "FLUO_TRACE_IDLE=5s fluo run --log.level=debug", "variables and flags go over the file" },
+      { "fluo run --output.violations=violations.jsonl", "violations into a file" },
+    },
+  },
+  {
+    name = "check", usage = "fluo check [--rules PATH] [--json] [PATH]", arguments = { 0, 1 }, flags = { JSON },
+    summary = "look for errors in rules, all of them at once",
+    text = [[
+Loads the rules and prints every error and warning with its place and a hint. Ends with 1 if there was an
+error.]],
+    examples = {
+      { "fluo check rules/", "a directory" },
+      { "fluo check rules/slow_query.lua", "one file" },
+      { "fluo check --json rules/", "one JSON object a line, for editors" },
+    },
+  },
+  {
+    name = "replay", usage = "fluo replay --rules PATH [--fail-on-violation] FILE…", arguments = { 1, 65536 },
+    flags = { { name = "fail-on-violation", help = "end with 3 when a rule is violated" } },
+    summary = "judge recorded traces, as the agent would have",
+    text = [[
+Reads OTLP as JSON (one request, or one a line) or as protobuf, plain or gzipped, and prints the violations as
+JSON lines, under a clock that follows the traces: the same files give the same output. Ends with 0, also with
+violations; with 1 for bad input or rules.]],
+    examples = {
+      { "fluo replay --rules rules/ traces.jsonl", "what would have been said" },
+      { "fluo replay --rules rules/ --trace.idle=30s a.jsonl b.pb.gz", "several files, another idle time" },
+      { "fluo replay --rules rules/ --fail-on-violation traces.jsonl", "in a build: ends with 3 on a violation" },
+    },
+  },
+  {
+    name = "config show", usage = "fluo config show [-c FILE] [--json] [FLAG…]", arguments = { 0, 0 },
+    flags = { JSON },
+    summary = "show every configuration value and where it comes from",
+    text = [[
+Evaluates the configuration as `fluo run` would with the same file, variables and flags, and prints each key,
+its value and its source.]],
+    examples = {
+      { "fluo config show", "the defaults and what goes over them" },
+      { "fluo config show -c fluo.lua --trace.idle=5s", "before a change goes live" },
+    },
+  },
+  {
+    name = "version", usage = "fluo version", arguments = { 0, 0 }, flags = {}, plain = true,
+    summary = "print the version",
+    text = "Prints the version.",
+    examples = { { "fluo version" } },
+  },
+  {
+    name = "help", usage = "fluo help [COMMAND]", arguments = { 0, 2 }, flags = {}, plain = true,
+    summary = "help on a command",
+    text = "Prints what a command does, with examples.",
+    examples = { { "fluo help run" }, { "fluo run --help" } },
+  },
+}
+
+M.by_name, M.names = {}, {}
+for i, command in ipairs(M) do
+  M.by_name[command.name] = command
+  M.names[i] = command.name
+end
+-- The core speaks of one word.
+M.by_name.show = M.by_name["config show"]
+
+return M

@@ -1,0 +1,51 @@
+--- `fluo config show`: every key, its value, and where that comes from.
+local schema = require("fluo.config.schema")
+
+local M = {}
+
+local function json_text(text)
+  return '"' .. text:gsub('[%c"\\]', function(c) return ("\\u%04x"):format(c:byte()) end) .. '"'
+end
+
+local function printable(text)
+  return (text:gsub("%c", "?"))
+end
+
+local function json(rows)
+  local lines = {}
+  for _, row in ipairs(rows) do
+    local value = type(row.value) == "boolean" and row.shown or json_text(row.shown)
+    lines[#lines + 1] = ('  {"key": "%s", "value": %s, "source": %s}'):format(row.key, value, json_text(row.source))
+  end
+  return "[\n" .. table.concat(lines, ",\n") .. "\n]\n"
+end
+
+local function columns(rows)
+  local widths = { 3, 5 }
+  for _, row in ipairs(rows) do
+    widths[1] = math.max(widths[1], #row.key)
+    widths[2] = math.max(widths[2], #row.shown)
+  end
+  local format = ("%%-%ds  %%-%ds  %%s\n"):format(widths[1], math.min(widths[2], 60))
+  local lines = { format:format("KEY", "VALUE", "SOURCE") }
+  for _, row in ipairs(rows) do
+    lines[#lines + 1] = format:format(row.key, printable(row.shown), printable(row.source))
+  end
+  return table.concat(lines)
+end
+
+--- The table as text.
+function M.render(result)
+  local rows = {}
+  for i, entry in ipairs(schema) do
+    local given = result.values[entry.key]
+    rows[i] = { key = entry.key, value = given.value, shown = entry.type.show(given.value), source = given.source }
+  end
+  return result.flags.json and json(rows) or columns(rows)
+end
+
+function M.print(result)
+  return io.stdout:write(M.render(result)) and io.stdout:flush() and 0 or 1
+end
+
+return M
