@@ -58,15 +58,39 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth);
 static inline bool is_utf8(const uint8_t *p, size_t n) {
   const uint64_t high = 0x8080808080808080u;
   uint64_t word, any = 0;
-  if (n >= 8 && n <= 64) {
+  if (n >= 8) {
+    if (n > 64) return wire_utf8(p, n);
     for (size_t i = 0; i + 8 < n; i += 8) memcpy(&word, p + i, 8), any |= word;
     memcpy(&word, p + n - 8, 8);
-    if (!((any | word) & high)) return true;
-  } else if (n < 8) {
+    any |= word;
+  } else if (n >= 4) {
+    uint32_t first, last;
+    memcpy(&first, p, 4);
+    memcpy(&last, p + n - 4, 4);
+    any = first | last;
+  } else {
     for (size_t i = 0; i < n; i++) any |= p[i];
-    if (!(any & 0x80)) return true;
   }
-  return wire_utf8(p, n);
+  return !(any & high) || wire_utf8(p, n);
+}
+
+/* The shape that nearly every attribute has, for which the table is too slow: a key and then a value, each
+ * shorter than 128 bytes, the value one string or varint. Whatever is not exactly that goes the long way. */
+static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t n) {
+  const uint8_t *end = p + n;
+  if (n < 6 || n >= 128 + 4 || p[0] != 0x0a || p[1] >= 0x80 || (size_t)p[1] + 6 > n) return false;
+  const uint8_t *key = p + 2, *value = key + p[1];
+  size_t left = (size_t)(end - value) - 2;
+  if (value[0] != 0x12 || value[1] != left || value[1] >= 0x80) return false;
+  if (value[2] == 0x0a && (size_t)value[3] + 2 == left) {
+    s->summary->invalid_utf8 += !is_utf8(value + 4, left - 2);
+  } else {
+    bool varint = value[2] == 0x10 || value[2] == 0x18;
+    uint64_t scalar;
+    if (!varint || wire_read_varint(value + 3, end, WIRE_VARINT_BYTES, &scalar) != end) return false;
+  }
+  s->summary->invalid_utf8 += !is_utf8(key, (size_t)p[1]);
+  return true;
 }
 
 static int walk_child(struct scan *s, struct place place, const struct otlp_field *known,
@@ -74,6 +98,9 @@ static int walk_child(struct scan *s, struct place place, const struct otlp_fiel
   const struct otlp_limits *limits = s->limits;
   struct otlp_bytes text = {field->text, field->len};
   if (depth >= limits->depth_max) return fail(s, place, FLUO_EDEPTH, "nested deeper than", limits->depth_max);
+  if (known->child == OTLP_KEY_VALUE && depth + 2 <= limits->depth_max &&
+      walk_plain_attribute(s, text.p, text.n))
+    return 0;
   if (known->child != OTLP_SPAN) return walk(s, known->child, text, depth + 1);
   if (s->summary->spans == limits->spans_max)
     return fail(s, place, FLUO_ETOOMANY, "more spans than", limits->spans_max);
@@ -101,7 +128,7 @@ static inline int walk_field(struct scan *s, struct place place, const struct wi
 static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32_t depth) {
   const uint8_t *p = text.p, *end = text.p + text.n;
   while (p < end) {
-    struct wire_field field;
+    struct wire_field field = {0};
     const uint8_t *next = wire_read_field(p, end, &field);
     if (!next) return fail_unreadable(s, message, p, end);
     int err = walk_field(s, (struct place){p, message, field.number}, &field, depth);
@@ -122,7 +149,7 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
   size_t payload_bytes = 0;
   const uint8_t *p = text.p, *end = text.p + text.n;
   while (p < end) {
-    struct wire_field field;
+    struct wire_field field = {0};
     const uint8_t *next = wire_read_field(p, end, &field);
     if (!next) return fail_unreadable(s, OTLP_SPAN, p, end);
     int err = walk_field(s, (struct place){p, OTLP_SPAN, field.number}, &field, depth);

@@ -37,6 +37,14 @@ static const uint8_t *next_field(const uint8_t *p, const uint8_t *end, struct wi
   return p;
 }
 
+/* Past a run of attributes of a Span (field 9) shorter than 128 bytes each: half of a span's fields, and
+ * neither reader below looks into them. */
+static inline const uint8_t *skip_attributes(const uint8_t *p, const uint8_t *end) {
+  while (p < end && p[0] == (9 << 3 | WIRE_LEN) && p[1] < 0x80) p += 2 + p[1];
+  assert(p <= end);
+  return p;
+}
+
 static int join(struct each *e, struct otlp_bytes message, uint32_t number, size_t bytes) {
   struct joined *j = heap_alloc(sizeof *j + bytes);
   if (!j) return FLUO_ENOMEM;
@@ -115,13 +123,17 @@ static void read_field(struct otlp_span *out, const struct wire_field *field, st
 static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   struct ids ids = {0};
   *out = (struct otlp_span){.message = message, .resource = out->resource, .scope = out->scope};
+  size_t dropped_bytes = 0;
   for (const uint8_t *p = message.p, *end = p + message.n; p < end;) {
     struct wire_field field = {0};
+    p = skip_attributes(p, end);
+    if (p == end) break;
     const uint8_t *next = next_field(p, end, &field);
     read_field(out, &field, &ids);
-    if (otlp_kept(field.number)) out->payload_bytes += (size_t)(next - p);
+    if (!otlp_kept(field.number)) dropped_bytes += (size_t)(next - p);
     p = next;
   }
+  out->payload_bytes = message.n - dropped_bytes;
   if (out->kind > FLUO_KIND_CONSUMER) out->kind = FLUO_KIND_UNSPECIFIED;
   if (out->status > FLUO_STATUS_ERROR) out->status = FLUO_STATUS_UNSET;
   put_id(out->trace_id, 16, ids.trace);
@@ -182,7 +194,8 @@ int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const str
 void otlp_payload(const struct otlp_span *span, uint8_t *out) {
   const uint8_t *p = span->message.p, *end = p + span->message.n, *run = p;
   uint8_t *to = out;
-  while (p < end) {
+  if (span->payload_bytes == 0) return;
+  while ((p = skip_attributes(p, end)) < end) {
     struct wire_field field;
     const uint8_t *next = next_field(p, end, &field);
     if (!otlp_kept(field.number)) {
