@@ -63,8 +63,66 @@ $(BUILD)/obj/lua/fluo/header.o: $(BUILD)/gen/header.lua
 	@mkdir -p $(@D)
 	$(LUAJIT) -bg -n fluo.header $< $@
 
+# ---- what a newcomer calls ----------------------------------------------------------------------
+run: deps all
+	$(BUILD)/fluo run --rules=rules --data=$(BUILD)/data
+
+test: deps deps-test all lib $(BUILD)/clients corpus
+	busted
+
+# Installs what is missing of a list of packages, as root or with sudo.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+define install-missing
+	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing" $$missing; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+deps: ; $(call install-missing,$(PACKAGES_BUILD))
+deps-test: ; $(call install-missing,$(PACKAGES_TEST) $(if $(shell command -v npm),,npm))
+
+# The SDKs that the specs send traffic with; the copy under $(BUILD) keeps the checkout clean.
+$(BUILD)/clients: spec/clients/package.json spec/clients/package-lock.json spec/clients/.npmrc
+	rm -rf $@ && mkdir -p $@ && cp $^ $@ && cd $@ && npm ci --silent
+
+install: all
+	install -D -m 0755 $(BUILD)/fluo $(DESTDIR)$(PREFIX)/bin/fluo
+	install -d $(DESTDIR)$(PREFIX)/share/fluo/rules
+	install -m 0644 $(filter-out %_spec.lua,$(wildcard rules/*.lua)) rules/README.md $(DESTDIR)$(PREFIX)/share/fluo/rules
+
+# ---- what keeps it right ------------------------------------------------------------------------
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+asan: deps deps-test $(BUILD)/clients
+	$(MAKE) BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' all lib
+	FLUO=$(BUILD)/asan/fluo FLUO_LIB=$(BUILD)/asan/libfluo.so ASAN_OPTIONS=detect_leaks=0 \
+	  FLUO_PRELOAD="$$($(CC) -print-file-name=libasan.so)" busted
+
+# Fuzzers: `make fuzz` gives each target a minute; `make corpus` only runs what was found before.
+FUZZ_SECONDS ?= 60
+FUZZ    := $(patsubst spec/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard spec/fuzz/*.c))
+FUZZING := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+$(BUILD)/fuzz/%: spec/fuzz/%.c $(CORE) $(wildcard core/*.h) include/fluo.h
+	$(MAKE) BUILD=$(BUILD)/fuzz/build CC=clang-14 OPTIMIZE='$(FUZZING),fuzzer-no-link -Wno-unknown-warning-option' fuzz-objects
+	clang-14 $(FUZZING),fuzzer $(filter-out -O2 -g,$(CFLAGS_ALL)) -I$(BUILD)/fuzz/build/gen -rdynamic -o $@ $< \
+	  $$(find $(BUILD)/fuzz/build/obj -name '*.o' ! -name main.o) $(LDLIBS_ALL)
+fuzz-objects: $(OBJ) $(GEN)
+fuzz: deps-test $(FUZZ)
+	for target in $(FUZZ); do mkdir -p $(BUILD)/fuzz/corpus/$$(basename $$target) && \
+	  $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(BUILD)/fuzz/corpus/$$(basename $$target) \
+	    spec/fuzz/corpus/$$(basename $$target) || exit 1; done
+corpus: deps-test $(FUZZ)
+	@for target in $(FUZZ); do ASAN_OPTIONS=detect_leaks=0 $$target -runs=0 spec/fuzz/corpus/$$(basename $$target) >$(BUILD)/fuzz/log 2>&1 || \
+	  { cat $(BUILD)/fuzz/log; exit 1; }; done
+
+lint: all
+	luacheck -q lua rules spec
+	$(LUAJIT) spec/lint.lua $(BUILD)
+
+bench: all lib
+	$(LUAJIT) spec/bench/bench.lua
+
 clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d
-.PHONY: all lib clean
+.PHONY: all lib run test deps deps-test install asan fuzz fuzz-objects corpus lint bench clean
+.DELETE_ON_ERROR:

@@ -411,6 +411,16 @@ static void close_handle(uv_handle_t *handle, void *ctx) {
   if (!uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
+/* The last word: what became of every span. */
+static void say_stopped(struct agent *a) {
+  struct engine_stats s;
+  if (!a->host) return;
+  engine_stats_get(host_engine(a->host), &s);
+  log_to(a->log, LOG_INFO, "stopped", log_u("received", s.received), log_u("evaluated", s.evaluated),
+         log_u("rejected", s.rejected), log_u("duplicates", s.dropped[DROP_DUPLICATE]),
+         log_u("dropped_memory", s.dropped[DROP_MEMORY]), log_u("in_flight", s.in_flight));
+}
+
 /* Everything down, in reverse. Servers still open (a failed start, a drain that took too long) are cut. */
 static bool close_all(struct agent *a) {
   bool flushed = true;
@@ -420,6 +430,7 @@ static bool close_all(struct agent *a) {
   uv_walk(&a->loop, close_handle, NULL);
   uv_run(&a->loop, UV_RUN_DEFAULT);
   uv_loop_close(&a->loop);
+  say_stopped(a);
   host_close(a->host);
   intake_free(a->intake);
   if (a->violations) flushed = out_close(a->violations, LIMIT_DRAIN_NS);

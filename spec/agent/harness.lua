@@ -1,0 +1,162 @@
+--- Runs the real agent on ephemeral ports and asks it what it did.
+--   local harness = require("spec.agent.harness")
+--   local agent = harness.start { rules = "rules" }
+--   agent:post(body, "application/json")
+--   local found, totals, status = agent:stop()
+local ffi = require("ffi")
+local cjson = require("cjson")
+local replay = require("spec.replay")
+
+ffi.cdef [[
+int pipe2(int *, int);
+int fork(void);
+int dup2(int, int);
+int execvp(const char *, char *const *);
+void _exit(int);
+int kill(int, int);
+int waitpid(int, int *, int);
+long read(int, void *, size_t);
+int close(int);
+int open(const char *, int, ...);
+struct spec_pollfd { int fd; short events, revents; };
+int poll(struct spec_pollfd *, unsigned long, int);
+]]
+
+local M = {}
+local Agent = {}
+Agent.__index = Agent
+
+local DEADLINE_MS = 20000   -- a hung agent fails the spec instead of hanging it
+local O_CLOEXEC, O_WRONLY, O_CREAT, O_TRUNC = 0x80000, 1, 0x40, 0x200
+
+local function spawn(argv, stdout_path)
+  local pipe = ffi.new("int[2]")
+  assert(ffi.C.pipe2(pipe, O_CLOEXEC) == 0)
+  local args = ffi.new("const char *[?]", #argv + 1)
+  for i, word in ipairs(argv) do args[i - 1] = word end
+  local pid = ffi.C.fork()
+  if pid == 0 then
+    local out = ffi.C.open(stdout_path, O_WRONLY + O_CREAT + O_TRUNC, ffi.cast("int", 420))
+    ffi.C.dup2(out, 1)
+    ffi.C.dup2(pipe[1], 2)
+    ffi.C.execvp(argv[1], ffi.cast("char *const *", args))
+    ffi.C._exit(127)
+  end
+  ffi.C.close(pipe[1])
+  return pid, pipe[0]
+end
+
+-- Reads the agent's log until a line satisfies `wanted`, or to its end. Every line is kept.
+function Agent:read_log(wanted)
+  local block = ffi.new("char[4096]")
+  local fds = ffi.new("struct spec_pollfd[1]", { { fd = self.log_fd, events = 1 } })
+  while true do
+    for line in self.pending:gmatch("([^\n]*)\n") do
+      self.pending = self.pending:sub(#line + 2)
+      self.log[#self.log + 1] = line
+      if wanted and wanted(line) then return line end
+    end
+    if ffi.C.poll(fds, 1, DEADLINE_MS) == 0 then
+      ffi.C.kill(self.pid, 9)
+      error("the agent said nothing for 20 s; so far:\n" .. table.concat(self.log, "\n"))
+    end
+    local n = tonumber(ffi.C.read(self.log_fd, block, 4096))
+    if n <= 0 then return nil end
+    self.pending = self.pending .. ffi.string(block, n)
+  end
+end
+
+local function message(line)
+  local ok, entry = pcall(cjson.decode, line)
+  return ok and entry or nil
+end
+
+--- options: rules (path, or text of a rule file), flags (array), fluo (binary). Waits until it is ready;
+-- returns nil and the log if it ended before.
+function M.start(options)
+  local stdout_path, data = os.tmpname(), os.tmpname()
+  os.remove(data)
+  local rules, made = options.rules or "rules", nil
+  if rules:find("[\n{]") then
+    made = os.tmpname() .. ".lua"
+    replay.write(made, rules)
+    rules = made
+  end
+  local argv = { options.fluo or replay.fluo, "run", "--rules", rules, "--data=" .. data, "--listen.otlp_http=127.0.0.1:0",
+    "--listen.admin=127.0.0.1:0", "--log.format=json" }
+  for _, flag in ipairs(options.flags or {}) do argv[#argv + 1] = flag end
+  local pid, log_fd = spawn(argv, stdout_path)
+  local agent = setmetatable({ pid = pid, log_fd = log_fd, stdout_path = stdout_path, made = made, data = data, log = {},
+    pending = "" }, Agent)
+  local ready = agent:read_log(function(line) return line:find('"message":"ready"', 1, true) end)
+  if not ready then return nil, agent:finish() end
+  local entry = message(ready)
+  agent.otlp, agent.admin = entry.otlp_http, entry.admin
+  return agent
+end
+
+--- Posts a body to a path of the OTLP listener: status, answer.
+function Agent:post(body, content_type, path, headers)
+  local file = os.tmpname()
+  replay.write(file, body)
+  local extra = ""
+  for _, header in ipairs(headers or {}) do extra = extra .. (" -H '%s'"):format(header) end
+  local _, out = replay.shell(("curl -s -w '\\n%%{http_code}' -H 'Content-Type: %s'%s --data-binary @%s http://%s%s")
+    :format(content_type or "application/json", extra, file, self.otlp, path or "/v1/traces"))
+  os.remove(file)
+  return tonumber(out:match("(%d+)$")), (out:gsub("\n%d+$", ""))
+end
+
+--- Sends requests of spans, as spec.replay writes them.
+function Agent:send(requests)
+  for _, spans in ipairs(requests) do
+    local status, answer = self:post(cjson.encode(replay.request(spans)))
+    assert(status == 200, answer)
+  end
+end
+
+function Agent:get(path)
+  local _, out = replay.shell(("curl -s http://%s%s"):format(self.admin, path))
+  return out
+end
+
+--- The metrics page as a table: 'name{labels}' to number.
+function Agent:metrics()
+  local page = {}
+  for name, value in self:get("/metrics"):gmatch("\n([%w_]+%b{}) ([^\n]+)") do page[name] = tonumber(value) end
+  for name, value in self:get("/metrics"):gmatch("\n([%w_]+) ([^\n]+)") do page[name] = tonumber(value) end
+  return page
+end
+
+--- Waits until it has ended: its log entries, exit status and signal.
+function Agent:finish()
+  self:read_log()
+  local status = ffi.new("int[1]")
+  ffi.C.waitpid(self.pid, status, 0)
+  ffi.C.close(self.log_fd)
+  os.remove(self.stdout_path .. "")
+  if self.made then os.remove(self.made) end
+  os.execute("rm -rf " .. self.data)
+  local raw = status[0]
+  return { log = self.log, status = math.floor(raw / 256) % 256, signal = raw % 128 }
+end
+
+--- SIGTERM, and what came of it: the violations, the totals of its last log line, its exit status, its log.
+-- Conservation is checked here, after every run.
+function Agent:stop(signal)
+  ffi.C.kill(self.pid, signal or 15)
+  local stopped = self:read_log(function(line) return line:find('"message":"stopped"', 1, true) end)
+  self:read_log()
+  local found = {}
+  for line in io.lines(self.stdout_path) do found[#found + 1] = cjson.decode(line) end
+  local ended = self:finish()
+  local totals = stopped and message(stopped)
+  if totals then
+    local accounted = totals.evaluated + totals.rejected + totals.duplicates + totals.dropped_memory + totals.in_flight
+    assert(totals.received == accounted, "spans got lost: " .. stopped)
+    assert(totals.in_flight == 0, "spans are still in flight: " .. stopped)
+  end
+  return found, totals, ended.status, ended.log
+end
+
+return M
