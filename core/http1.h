@@ -9,7 +9,8 @@ enum http1_bounds {
   HTTP1_TARGET_BYTES_MAX = 4096,  /* 414 */
   HTTP1_HEADERS_MAX = 100,        /* 431 */
   HTTP1_TRAILER_BYTES_MAX = 4096, /* of all trailers together: 431 */
-  HTTP1_CHUNK_BYTES_MAX = 256,    /* of a chunk's size line, extensions included: 400 */
+  HTTP1_EXTENSION_BYTES_MAX = 256,/* of one chunk's extensions: 400 */
+  HTTP1_DISCARD_BYTES_MAX = 65536,/* of a body that is read past: 413 */
   HTTP1_STEP_BYTES = 65536        /* the least a growing body asks for, up to its length */
 };
 
@@ -26,8 +27,9 @@ struct http1;
 int http1_new(uint64_t body_bytes_max, struct http_budget *budget, struct http1 **out);
 void http1_free(struct http1 *p);
 
-/* Reads up to the next event. *taken: how many of the n bytes it used; the rest come again. After
- * HTTP1_ERROR it takes nothing and says HTTP1_ERROR for ever. */
+/* Reads up to the next event. *taken: how many of the n bytes it used; the rest come again. n may be 0:
+ * after HTTP1_HEAD that tells whether there is more to wait for. After HTTP1_ERROR it takes nothing and
+ * says HTTP1_ERROR for ever. */
 enum http1_event http1_feed(struct http1 *p, const void *bytes, size_t n, size_t *taken);
 /* Where the next body bytes may be read to, so that feeding exactly those copies nothing: *n bytes, at
  * most what the body still lacks. NULL: no such place (no body of known length is being read). */
@@ -36,11 +38,11 @@ char *http1_lend(struct http1 *p, size_t *n);
 const struct http_request *http1_request(const struct http1 *p);
 /* Body bytes still to come of a body of known length; UINT64_MAX: chunked. */
 uint64_t http1_left(const struct http1 *p);
-/* After HTTP1_HEAD: the body will be read past and not kept. */
+/* After HTTP1_HEAD: the body will be read past and not kept, up to HTTP1_DISCARD_BYTES_MAX. */
 void http1_discard(struct http1 *p);
 /* After HTTP1_REQUEST: forgets the request, gives its body's memory back, is ready for the next. */
 void http1_next(struct http1 *p);
-/* Bytes of a request were read since http1_next (white lines before it included). */
+/* Bytes of a request were read since http1_next; empty lines before it do not count. */
 bool http1_begun(const struct http1 *p);
 
 /* After HTTP1_ERROR: the status, and a static text that says why. has_head: http1_request is there. */
@@ -48,8 +50,8 @@ struct http1_error { int status; const char *why; bool has_head; };
 struct http1_error http1_error(const struct http1 *p);
 
 /* Appends status line and headers of an answer, up to and with the empty line; body_bytes is its length.
- * 0 or b->err. */
+ * date: as in RFC 9110 5.6.7, NULL: none. 0 or b->err. */
 int http1_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
-               bool keep_alive);
+               bool keep_alive, const char *date);
 
 #endif

@@ -1,0 +1,562 @@
+/* HTTP/1.1 requests.
+ *
+ * Good path: llhttp reads the head byte for byte as it is lent; its callbacks copy the target and the
+ * headers into one block and stop at the empty line. There the head is judged as a whole, for llhttp is
+ * more lenient than we want to be, and HTTP1_HEAD is said. A body of known length never sees llhttp: it
+ * is counted here, and may be read straight into its place (http1_lend). A chunked body goes through
+ * llhttp, which copies out the data between the frames. Then HTTP1_REQUEST, and http1_next forgets it
+ * all, so that every request meets a fresh parser.
+ *
+ * Ways it fails: anything malformed or past its bound becomes p->error once, and the parser stays there.
+ * No memory, or no budget left for the body, is 503 in the same way.
+ *
+ * Who frees what: the head block and the body are the parser's; both go back in http1_next and in
+ * http1_free, and the budget gets back exactly what the body had taken from it. */
+#include "http1.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "err.h"
+#include "heap.h"
+#include "llhttp.h"
+
+enum state {
+  STATE_IDLE,      /* no byte of a request yet */
+  STATE_HEAD,
+  STATE_READY,     /* the head was told, the body is not yet begun */
+  STATE_LENGTH,
+  STATE_CHUNKED,
+  STATE_DONE,
+  STATE_FAILED
+};
+
+/* Target, names and values, copied one behind the other: never more bytes than the head had. */
+struct head {
+  struct http_header headers[HTTP1_HEADERS_MAX];
+  uint32_t count;
+  bool in_name;                     /* of the last header */
+  uint32_t target_bytes, used;
+  char text[HTTP1_HEAD_BYTES_MAX];
+};
+
+struct http1 {
+  llhttp_t parser;
+  enum state state;
+  struct head *head;                /* from the first byte on */
+  struct http_request request;
+  struct http1_error error;         /* status 0: none */
+
+  uint32_t head_bytes;              /* as sent */
+  char last;                        /* byte of the head so far */
+
+  uint64_t body_bytes_max, left;    /* left: of a body of known length */
+  struct http_budget *budget;
+  uint8_t *body;
+  size_t body_bytes, body_capacity; /* capacity is what the budget is charged */
+  bool discard, trailing;           /* trailing: the last chunk was seen */
+  uint64_t discarded;
+  uint64_t frame_bytes;             /* of a chunked body: all that is not data */
+  uint32_t extension_bytes, trailer_bytes;
+};
+
+static void fail(struct http1 *p, int status, const char *why) {
+  if (p->error.status) return;
+  p->error = (struct http1_error){status, why, p->state >= STATE_READY};
+}
+
+/* ---- the body's memory --------------------------------------------------------------------------- */
+
+static void body_release(struct http1 *p) {
+  if (p->budget) p->budget->bytes -= p->body_capacity;
+  heap_free(p->body);
+  p->body = NULL;
+  p->body_bytes = p->body_capacity = 0;
+}
+
+/* Room for n more bytes, growing by doubling but not past what the body can become. */
+static bool body_room(struct http1 *p, size_t n) {
+  if (n <= p->body_capacity - p->body_bytes) return true;
+  if (n > p->body_bytes_max - p->body_bytes) {
+    fail(p, 413, "the body is larger than the limit");
+    return false;
+  }
+  uint64_t bound = p->request.has_length ? p->request.content_length : p->body_bytes_max;
+  uint64_t wanted = p->body_capacity * 2;
+  if (wanted < HTTP1_STEP_BYTES) wanted = HTTP1_STEP_BYTES;
+  if (wanted > bound) wanted = bound;
+  if (wanted < p->body_bytes + n) wanted = p->body_bytes + n;
+  size_t more = (size_t)wanted - p->body_capacity;
+  if (p->budget && (p->budget->bytes > p->budget->bytes_max ||
+                    more > p->budget->bytes_max - p->budget->bytes)) {
+    fail(p, 503, "too many bodies are being received");
+    return false;
+  }
+  uint8_t *grown = heap_realloc(p->body, (size_t)wanted);
+  if (!grown) {
+    fail(p, 503, "out of memory");
+    return false;
+  }
+  if (p->budget) p->budget->bytes += more;
+  p->body = grown;
+  p->body_capacity = (size_t)wanted;
+  return true;
+}
+
+static bool body_add(struct http1 *p, const void *bytes, size_t n) {
+  if (p->discard) {
+    p->discarded += n;
+    if (p->discarded > HTTP1_DISCARD_BYTES_MAX) fail(p, 413, "the body is too large to read past");
+    return !p->error.status;
+  }
+  if (!body_room(p, n)) return false;
+  /* What was read into http1_lend's place is there already. */
+  uint8_t *to = p->body + p->body_bytes;
+  if (to != bytes) memcpy(to, bytes, n);
+  p->body_bytes += n;
+  return true;
+}
+
+/* ---- llhttp's callbacks: record, and stop -------------------------------------------------------- */
+
+static struct http1 *parser_of(llhttp_t *parser) {
+  return parser->data;
+}
+
+static char *head_text(struct http1 *p, const char *at, size_t n) {
+  struct head *head = p->head;
+  assert(n <= sizeof head->text - head->used);      /* it was sent, and fewer bytes were sent */
+  char *to = head->text + head->used;
+  memcpy(to, at, n);
+  head->used += (uint32_t)n;
+  return to;
+}
+
+static int on_url(llhttp_t *parser, const char *at, size_t n) {
+  struct http1 *p = parser_of(parser);
+  if (n > HTTP1_TARGET_BYTES_MAX - p->head->target_bytes) {
+    fail(p, 414, "the target is longer than 4096 bytes");
+    return HPE_USER;
+  }
+  head_text(p, at, n);
+  p->head->target_bytes += (uint32_t)n;
+  return 0;
+}
+
+static int on_trailer(struct http1 *p, size_t n) {
+  if (n <= HTTP1_TRAILER_BYTES_MAX - p->trailer_bytes) {
+    p->trailer_bytes += (uint32_t)n;
+    return 0;
+  }
+  fail(p, 431, "the trailers are larger than 4096 bytes");
+  return HPE_USER;
+}
+
+static int on_header_field(llhttp_t *parser, const char *at, size_t n) {
+  struct http1 *p = parser_of(parser);
+  if (p->state != STATE_HEAD) return on_trailer(p, n);
+  struct head *head = p->head;
+  if (!head->in_name) {
+    if (head->count == HTTP1_HEADERS_MAX) {
+      fail(p, 431, "more than 100 headers");
+      return HPE_USER;
+    }
+    head->headers[head->count++] = (struct http_header){{head->text + head->used, 0}, {"", 0}};
+    head->in_name = true;
+  }
+  char *name = head_text(p, at, n);
+  for (size_t i = 0; i < n; i++)
+    if (name[i] >= 'A' && name[i] <= 'Z') name[i] |= 0x20;
+  head->headers[head->count - 1].name.n += n;
+  return 0;
+}
+
+static int on_header_field_complete(llhttp_t *parser) {
+  struct http1 *p = parser_of(parser);
+  if (p->state != STATE_HEAD) return 0;
+  struct http_header *last = &p->head->headers[p->head->count - 1];
+  if (last->name.n == 0) {          /* llhttp takes ": value" for a header */
+    fail(p, 400, "a header without a name");
+    return -1;
+  }
+  p->head->in_name = false;
+  last->value.p = p->head->text + p->head->used;
+  return 0;
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t n) {
+  struct http1 *p = parser_of(parser);
+  if (p->state != STATE_HEAD) return on_trailer(p, n);
+  assert(p->head->count > 0);
+  head_text(p, at, n);
+  p->head->headers[p->head->count - 1].value.n += n;
+  return 0;
+}
+
+static int on_headers_complete(llhttp_t *parser) {
+  parser->upgrade = 0;      /* an Upgrade is an offer, and we do not take it */
+  return HPE_PAUSED;
+}
+
+static int on_chunk_header(llhttp_t *parser) {
+  struct http1 *p = parser_of(parser);
+  p->extension_bytes = 0;
+  if (parser->content_length == 0) {
+    p->trailing = true;
+    return HPE_PAUSED;              /* so that feed_chunked sees the trailers' lines */
+  }
+  if (p->discard || parser->content_length <= p->body_bytes_max - p->body_bytes) return 0;
+  fail(p, 413, "the body is larger than the limit");
+  return -1;
+}
+
+static int on_chunk_extension(llhttp_t *parser, const char *at, size_t n) {
+  (void)at;
+  struct http1 *p = parser_of(parser);
+  if (n <= HTTP1_EXTENSION_BYTES_MAX - p->extension_bytes) {
+    p->extension_bytes += (uint32_t)n;
+    return 0;
+  }
+  fail(p, 400, "a chunk's extensions are larger than 256 bytes");
+  return HPE_USER;
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t n) {
+  return body_add(parser_of(parser), at, n) ? 0 : HPE_USER;
+}
+
+static int on_message_complete(llhttp_t *parser) {
+  (void)parser;
+  return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_field_complete = on_header_field_complete,
+    .on_header_value = on_header_value,
+    .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
+    .on_chunk_extension_name = on_chunk_extension,
+    .on_chunk_extension_value = on_chunk_extension,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+/* ---- the head ------------------------------------------------------------------------------------ */
+
+static enum http_verb verb_of(uint8_t method) {
+  switch (method) {
+  case HTTP_GET: return HTTP_VERB_GET;
+  case HTTP_HEAD: return HTTP_VERB_HEAD;
+  case HTTP_POST: return HTTP_VERB_POST;
+  case HTTP_OPTIONS: return HTTP_VERB_OPTIONS;
+  default: return HTTP_VERB_OTHER;
+  }
+}
+
+/* Path and query of a target, which may be a whole URL (RFC 9112 3.2.2). */
+static void split_target(struct http_request *r, struct http_text target) {
+  const char *end = target.p + target.n, *p = target.p;
+  if (target.n && *p != '/') {
+    const char *host = memmem(p, target.n, "://", 3);
+    if (host) {
+      p = host + 3;
+      while (p < end && *p != '/' && *p != '?') p++;
+    }
+  }
+  const char *mark = p < end ? memchr(p, '?', (size_t)(end - p)) : NULL;
+  r->path = (struct http_text){p, (size_t)((mark ? mark : end) - p)};
+  r->query = mark ? (struct http_text){mark + 1, (size_t)(end - mark - 1)} : (struct http_text){"", 0};
+  if (r->path.n == 0) r->path = (struct http_text){"/", 1};
+}
+
+static uint32_t count_of(const struct http_request *r, const char *name) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < r->headers_count; i++)
+    if (http_text_is(r->headers[i].name, name)) count++;
+  return count;
+}
+
+/* llhttp skips the spaces before a value, not those behind it. */
+static void trim_values(struct head *head) {
+  for (uint32_t i = 0; i < head->count; i++) {
+    struct http_text *value = &head->headers[i].value;
+    while (value->n && (value->p[value->n - 1] == ' ' || value->p[value->n - 1] == '\t')) value->n--;
+  }
+}
+
+static void fill_request(struct http1 *p) {
+  struct http_request *r = &p->request;
+  trim_values(p->head);
+  r->verb = verb_of(llhttp_get_method(&p->parser));
+  split_target(r, (struct http_text){p->head->text, p->head->target_bytes});
+  r->headers = p->head->headers;
+  r->headers_count = p->head->count;
+  r->host = http_header(r, "host");
+  r->content_type = http_header(r, "content-type");
+  r->content_encoding = http_header(r, "content-encoding");
+  r->has_length = (p->parser.flags & F_CONTENT_LENGTH) != 0;
+  r->content_length = r->has_length ? p->parser.content_length : 0;
+  r->chunked = (p->parser.flags & F_CHUNKED) != 0;
+  r->http10 = p->parser.http_minor == 0;
+  r->keep_alive = llhttp_should_keep_alive(&p->parser) != 0;
+}
+
+/* What llhttp lets pass and we do not. */
+static void judge_head(struct http1 *p) {
+  struct http_request *r = &p->request;
+  if (p->parser.http_major != 1 || p->parser.http_minor > 1)
+    fail(p, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  uint32_t hosts = count_of(r, "host");
+  if (hosts > 1 || (hosts == 0 && !r->http10)) fail(p, 400, "exactly one Host header is needed");
+  uint32_t codings = count_of(r, "transfer-encoding");
+  if (codings > 0) {
+    /* RFC 9112 6.1: in HTTP/1.0 its framing cannot be trusted. */
+    if (r->http10) fail(p, 400, "Transfer-Encoding in HTTP/1.0");
+    if (codings > 1 || !http_text_is(http_header(r, "transfer-encoding"), "chunked"))
+      fail(p, 501, "no Transfer-Encoding but chunked is understood");
+    if (!r->chunked || r->has_length) fail(p, 400, "Transfer-Encoding and Content-Length");
+  }
+  struct http_text expect = http_header(r, "expect");
+  if (expect.n && !r->http10) {
+    if (!http_text_is(expect, "100-continue")) fail(p, 417, "no expectation but 100-continue is met");
+    r->expects_continue = r->chunked || r->content_length > 0;
+  }
+}
+
+/* What llhttp's head does not mind: a line that starts with white space, which continues the one before
+ * it (once allowed, now an attack), and a line that ends in a bare LF. NULL: all is well. */
+static const char *judge_lines(struct http1 *p, const char *bytes, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    char c = bytes[i];
+    if (p->last == '\n' && (c == ' ' || c == '\t')) return "a folded header line";
+    if (c == '\n' && p->last != '\r') return "a line that ends without CR";
+    p->last = c;
+  }
+  return NULL;
+}
+
+/* Runs llhttp over n bytes: how many it took. p->error tells whether it failed. */
+static size_t run(struct http1 *p, const char *bytes, size_t n, bool *paused) {
+  llhttp_errno_t err = llhttp_execute(&p->parser, bytes, n);
+  *paused = err == HPE_PAUSED;
+  if (err == HPE_OK) return n;
+  if (*paused) return (size_t)(llhttp_get_error_pos(&p->parser) - bytes);
+  if (err == HPE_PAUSED_H2_UPGRADE)
+    fail(p, 505, "HTTP/2 and gRPC are not spoken here yet: send OTLP over HTTP/1.1");
+  else if (err == HPE_INVALID_VERSION)
+    fail(p, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  else if (err == HPE_INVALID_TRANSFER_ENCODING)
+    fail(p, 501, "no Transfer-Encoding but chunked is understood");
+  else
+    fail(p, 400, llhttp_get_error_reason(&p->parser));
+  return n;
+}
+
+static enum http1_event failed(struct http1 *p) {
+  p->state = STATE_FAILED;
+  return HTTP1_ERROR;
+}
+
+static bool begin(struct http1 *p) {
+  p->head = heap_alloc(sizeof *p->head);
+  if (!p->head) {
+    fail(p, 503, "out of memory");
+    return false;
+  }
+  p->head->count = p->head->target_bytes = p->head->used = 0;
+  p->head->in_name = false;
+  p->state = STATE_HEAD;
+  return true;
+}
+
+static enum http1_event feed_head(struct http1 *p, const char *bytes, size_t n, size_t *taken) {
+  size_t lent = HTTP1_HEAD_BYTES_MAX - p->head_bytes;
+  if (lent > n) lent = n;
+  bool whole;
+  size_t used = run(p, bytes, lent, &whole);
+  *taken += used;
+  p->head_bytes += (uint32_t)used;
+  const char *why = judge_lines(p, bytes, used);
+  if (why) fail(p, 400, why);
+  if (p->error.status) return failed(p);
+  if (whole) {
+    fill_request(p);
+    p->state = STATE_READY;
+    judge_head(p);
+    return p->error.status ? failed(p) : HTTP1_HEAD;
+  }
+  if (p->head_bytes < HTTP1_HEAD_BYTES_MAX) return HTTP1_MORE;
+  fail(p, 431, "the head is larger than 16384 bytes");
+  return failed(p);
+}
+
+/* ---- the body ------------------------------------------------------------------------------------ */
+
+static enum http1_event done(struct http1 *p) {
+  p->state = STATE_DONE;
+  p->request.body = p->body;
+  p->request.body_bytes = p->body_bytes;
+  return HTTP1_REQUEST;
+}
+
+static enum http1_event feed_length(struct http1 *p, const char *bytes, size_t n, size_t *taken) {
+  if (n > p->left) n = (size_t)p->left;
+  if (n > 0 && !body_add(p, bytes, n)) return failed(p);
+  p->left -= n;
+  *taken += n;
+  return p->left == 0 ? done(p) : HTTP1_MORE;
+}
+
+static enum http1_event feed_chunked(struct http1 *p, const char *bytes, size_t n, size_t *taken) {
+  if (n == 0) return HTTP1_MORE;
+  uint64_t before = p->body_bytes + p->discarded;
+  bool whole = false;
+  size_t used = 0;
+  if (!p->trailing) used = run(p, bytes, n, &whole);
+  if (p->trailing && !p->error.status) {
+    if (whole) llhttp_resume(&p->parser);
+    size_t trailers = run(p, bytes + used, n - used, &whole);
+    const char *why = judge_lines(p, bytes + used, trailers);
+    if (why) fail(p, 400, why);
+    used += trailers;
+  }
+  *taken += used;
+  if (p->error.status) return failed(p);
+  uint64_t data = p->body_bytes + p->discarded;
+  p->frame_bytes += used - (data - before);
+  /* One byte a chunk has five bytes of frame; the worst of honest senders stays far below this. */
+  if (p->frame_bytes > HTTP1_STEP_BYTES + 16 * data) {
+    fail(p, 400, "more chunk framing than data");
+    return failed(p);
+  }
+  return whole ? done(p) : HTTP1_MORE;
+}
+
+static enum http1_event begin_body(struct http1 *p) {
+  const struct http_request *r = &p->request;
+  if (r->chunked) {
+    llhttp_resume(&p->parser);
+    p->last = 0;
+    p->state = STATE_CHUNKED;
+    return HTTP1_MORE;
+  }
+  if (r->content_length == 0) return done(p);
+  if (r->content_length > (p->discard ? HTTP1_DISCARD_BYTES_MAX : p->body_bytes_max)) {
+    fail(p, 413, "the body is larger than the limit");
+    return failed(p);
+  }
+  p->left = r->content_length;
+  p->state = STATE_LENGTH;
+  return HTTP1_MORE;
+}
+
+enum http1_event http1_feed(struct http1 *p, const void *bytes, size_t n, size_t *taken) {
+  const char *at = bytes;
+  *taken = 0;
+  assert(p->state != STATE_DONE);
+  if (p->state == STATE_FAILED) return HTTP1_ERROR;
+  if (p->state == STATE_IDLE) {
+    while (*taken < n && (at[*taken] == '\r' || at[*taken] == '\n')) ++*taken;
+    if (*taken == n) return HTTP1_MORE;
+    if (!begin(p)) return failed(p);
+  }
+  if (p->state == STATE_READY) {
+    enum http1_event event = begin_body(p);
+    if (event != HTTP1_MORE) return event;
+  }
+  at = n ? at + *taken : at;
+  n -= *taken;
+  if (p->state == STATE_HEAD) return n ? feed_head(p, at, n, taken) : HTTP1_MORE;
+  return p->state == STATE_LENGTH ? feed_length(p, at, n, taken) : feed_chunked(p, at, n, taken);
+}
+
+char *http1_lend(struct http1 *p, size_t *n) {
+  if (p->state != STATE_LENGTH || p->discard) return NULL;
+  size_t wanted = p->left < HTTP1_STEP_BYTES ? (size_t)p->left : HTTP1_STEP_BYTES;
+  size_t room = p->body_capacity - p->body_bytes;
+  if (room == 0 || (room < wanted && room < HTTP1_STEP_BYTES / 4)) {
+    if (!body_room(p, wanted)) return NULL;      /* the next feed says so */
+    room = p->body_capacity - p->body_bytes;
+  }
+  *n = room < p->left ? room : (size_t)p->left;
+  return (char *)p->body + p->body_bytes;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------- */
+
+static void reset(struct http1 *p) {
+  llhttp_init(&p->parser, HTTP_REQUEST, &settings);
+  p->parser.data = p;
+  p->state = STATE_IDLE;
+  p->request = (struct http_request){0};
+  p->error = (struct http1_error){0};
+  p->head_bytes = p->extension_bytes = p->trailer_bytes = 0;
+  p->left = p->discarded = p->frame_bytes = 0;
+  p->last = 0;
+  p->discard = p->trailing = false;
+}
+
+int http1_new(uint64_t body_bytes_max, struct http_budget *budget, struct http1 **out) {
+  struct http1 *p = heap_zalloc(sizeof *p);
+  if (!p) return FLUO_ENOMEM;
+  p->body_bytes_max = body_bytes_max;
+  p->budget = budget;
+  reset(p);
+  *out = p;
+  return 0;
+}
+
+static void release(struct http1 *p) {
+  body_release(p);
+  heap_free(p->head);
+  p->head = NULL;
+}
+
+void http1_free(struct http1 *p) {
+  if (!p) return;
+  release(p);
+  heap_free(p);
+}
+
+void http1_next(struct http1 *p) {
+  assert(p->state == STATE_DONE);
+  release(p);
+  reset(p);
+}
+
+const struct http_request *http1_request(const struct http1 *p) {
+  return &p->request;
+}
+
+uint64_t http1_left(const struct http1 *p) {
+  if (p->request.chunked) return UINT64_MAX;
+  return p->state == STATE_READY ? p->request.content_length : p->left;
+}
+
+void http1_discard(struct http1 *p) {
+  assert(p->state == STATE_READY);
+  p->discard = true;
+}
+
+bool http1_begun(const struct http1 *p) {
+  return p->state != STATE_IDLE;
+}
+
+struct http1_error http1_error(const struct http1 *p) {
+  return p->error;
+}
+
+int http1_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
+               bool keep_alive, const char *date) {
+  buffer_printf(b, "HTTP/1.1 %d %s\r\n", response->status, http_status_text(response->status));
+  if (date) buffer_printf(b, "Date: %s\r\n", date);
+  if (response->content_type) buffer_printf(b, "Content-Type: %s\r\n", response->content_type);
+  if (response->status >= 200 && response->status != 204 && response->status != 304)
+    buffer_printf(b, "Content-Length: %zu\r\n", body_bytes);
+  if (response->allow) buffer_printf(b, "Allow: %s\r\n", response->allow);
+  if (response->retry_after_s) buffer_printf(b, "Retry-After: %u\r\n", response->retry_after_s);
+  buffer_printf(b, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
+  return b->err;
+}
