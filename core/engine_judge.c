@@ -1,0 +1,204 @@
+/* Judging: which rules are due on a trace, what the study says of them, and what is reported.
+ *
+ * Good path: engine_settle looks at a trace whenever something about it changed. While it is open, early rules
+ * whose gate opened go out as one job; once it is closed, all rules that may hold go out in ascending order,
+ * FLUO_JOB_RULES_MAX at a time, and after the last verdict the trace is dropped. One judgment of a trace is out
+ * at a time; hits that come meanwhile make the next one.
+ *
+ * Ways it fails: no memory for a job: its rules stay unjudged, which is counted as unknown and cuts the trace.
+ * A job's rules are the study's with it; the trace is pinned until its verdicts are in. */
+#include <string.h>
+
+#include "engine_parts.h"
+#include "heap.h"
+
+/* ---- violations ---------------------------------------------------------------------------------- */
+
+struct span_view engine_view(const struct engine *e, const struct trace *t, uint32_t span) {
+  return (struct span_view){.arena = arena_base(store_arena(e->store)),
+                            .span = store_span(e->store, t, span),
+                            .trace_id = t->id,
+                            .renamed = e->renamed};
+}
+
+static void report(struct engine *e, struct violation *v, const struct trace *t, uint32_t rule) {
+  v->rules = e->rules.set;
+  v->rule_index = rule;
+  v->rule = ruleset_rule(e->rules.set, rule);
+  memcpy(v->trace_id, t->id, 16);
+  violation_identify(v);
+  e->rules.stats[rule].violations++;
+  e->calls.on_violation(e->calls.ctx, v);
+}
+
+void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span) {
+  struct violation v = {.witnesses_count = 1, .witness_total = 1};
+  v.witnesses[0] = engine_view(e, t, span);
+  v.time_ns = v.witnesses[0].span->end_ns;
+  report(e, &v, t, rule);
+}
+
+static void report_trace(struct engine *e, struct trace *t, const struct study_verdict *verdict) {
+  struct violation v = {.witnesses_count = verdict->witnesses_count,
+                        .witness_total = verdict->witness_total,
+                        .time_ns = verdict->time_ns,
+                        .reason = verdict->reason,
+                        .reason_bytes = verdict->reason_bytes,
+                        .has_value = verdict->has_value,
+                        .value = verdict->value,
+                        .threshold = verdict->threshold};
+  bool early = ruleset_rule(e->rules.set, verdict->rule)->flags & FLUO_RULE_EARLY;
+  if (!early && t->state == TRACE_CLOSED) v.time_ns = t->closed_ns;    /* decided at the close */
+  for (uint32_t i = 0; i < verdict->witnesses_count; i++)
+    v.witnesses[i] = engine_view(e, t, verdict->witnesses[i]);
+  report(e, &v, t, verdict->rule);
+}
+
+/* ---- judging a trace ----------------------------------------------------------------------------- */
+
+static bool gate_open(const struct engine *e, const struct trace *t, uint32_t rule) {
+  struct gate_counts counts = {.tallies = t->tallies,
+                               .tallies_count = t->tallies_count,
+                               .spans = t->spans.count,
+                               .duration_ns = t->end_max_ns > t->start_min_ns ? t->end_max_ns - t->start_min_ns : 0};
+  return ruleset_gate(e->rules.set, rule, &counts);
+}
+
+/* Whether an early rule could have become true since it was last judged. */
+static bool due_early(const struct engine *e, const struct trace *t, const struct trace_rule *note) {
+  const struct fluo_ir_rule *rule = ruleset_rule(e->rules.set, note->rule);
+  if (note->fired || !(rule->flags & FLUO_RULE_EARLY)) return false;
+  bool grew = rule->flags & FLUO_RULE_STRUCTURE && note->spans_judged != t->spans.count;
+  return (note->dirty || grew) && gate_open(e, t, note->rule);
+}
+
+/* Early rules that look at any span stand in every trace's notes from its first settling on. */
+static void note_any_span(struct engine *e, struct trace *t) {
+  uint32_t count;
+  const uint32_t *rules = ruleset_any_span(e->rules.set, &count);
+  for (uint32_t i = 0; i < count; i++) {
+    struct trace_rule *note = trace_rule_put(t, rules[i]);
+    if (!note) engine_note_lost(e, t);
+    else if (note->spans_judged != t->spans.count) note->dirty = 1;
+  }
+}
+
+static uint32_t collect_early(struct engine *e, struct trace *t, uint32_t *rules) {
+  uint32_t n = 0;
+  note_any_span(e, t);
+  for (uint32_t i = 0; i < t->rules_count && n < FLUO_JOB_RULES_MAX; i++) {
+    struct trace_rule *note = &t->rules[i];
+    if (!due_early(e, t, note)) continue;
+    note->dirty = 0;
+    note->spans_judged = t->spans.count;
+    rules[n++] = note->rule;
+  }
+  return n;
+}
+
+/* Whether a rule has to be judged at the close: it has not fired, and is not an early one that was
+ * judged on all that is there. */
+static bool due_closing(const struct engine *e, const struct trace *t, uint32_t rule, const struct trace_rule *note) {
+  if (note && note->fired) return false;
+  if (ruleset_rule(e->rules.set, rule)->flags & FLUO_RULE_EARLY)
+    return note && due_early(e, t, note);
+  return gate_open(e, t, rule);
+}
+
+/* The rules to judge at the close, in ascending order from t->close_from on: those noted in the trace,
+ * and those whose gate is open without any hit. */
+static uint32_t collect_closing(struct engine *e, struct trace *t, uint32_t *rules) {
+  uint32_t always_count, n = 0, a = 0, r;
+  const uint32_t *always = ruleset_always(e->rules.set, &always_count);
+  trace_rule_find(t, t->close_from, &r);
+  while (a < always_count && always[a] < t->close_from) a++;
+  while (n < FLUO_JOB_RULES_MAX && (r < t->rules_count || a < always_count)) {
+    const struct trace_rule *note = NULL;
+    uint32_t rule;
+    if (r < t->rules_count && (a == always_count || t->rules[r].rule <= always[a])) {
+      note = &t->rules[r++];
+      rule = note->rule;
+      if (a < always_count && always[a] == rule) a++;
+    } else {
+      rule = always[a++];
+    }
+    t->close_from = rule + 1;
+    if (due_closing(e, t, rule, note)) rules[n++] = rule;
+  }
+  return n;
+}
+
+static uint32_t job_flags(const struct engine *e, const struct trace *t) {
+  uint32_t flags = 0;
+  if (t->state == TRACE_CLOSED) flags |= FLUO_JOB_CLOSING;
+  if (t->cut) flags |= FLUO_JOB_CUT;
+  if (e->live && t->first_ns < e->started_ns + e->max_age_ns) flags |= FLUO_JOB_STARTUP;
+  return flags;
+}
+
+/* Sends rules[0..n) to be judged on the trace as it is now; the job takes the array. */
+static bool send_judgment(struct engine *e, struct trace *t, uint32_t *rules, uint32_t n) {
+  struct study_job *job = heap_zalloc(sizeof *job);
+  if (!job) return false;
+  job->head = (struct fluo_job){.message = FLUO_MESSAGE_JUDGE,
+                                .count = n,
+                                .spans_head = t->spans.head,
+                                .spans_count = t->spans.count,
+                                .hits_head = t->hits.head,
+                                .hits_count = t->hits.count,
+                                .flags = job_flags(e, t)};
+  memcpy(job->head.trace_id, t->id, 16);
+  job->rules = rules;
+  job->owner = t;
+  t->judging = true;
+  store_pin(t);
+  e->stats.judgments++;
+  study_send(e->rules.study, job);
+  return true;
+}
+
+static void finish(struct engine *e, struct trace *t) {
+  e->stats.evaluated += t->spans.count;
+  store_drop(e->store, t);
+}
+
+/* Without memory for a job the rules that were due stay unjudged: said as unknown, never silently. */
+static void unjudged(struct engine *e, struct trace *t, const uint32_t *rules, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) e->rules.stats[rules[i]].unknown++;
+  engine_note_lost(e, t);
+}
+
+void engine_settle(struct engine *e, struct trace *t) {
+  uint32_t due[FLUO_JOB_RULES_MAX], n;
+  if (t->touched || t->questions || t->judging) return;
+  if (t->state == TRACE_LATE) {
+    if (t->closed_ns) finish(e, t);
+    return;
+  }
+  do {
+    n = t->state == TRACE_CLOSED ? collect_closing(e, t, due) : collect_early(e, t, due);
+    if (!n) break;
+    uint32_t *rules = heap_alloc(n * sizeof *rules);
+    if (rules) memcpy(rules, due, n * sizeof *rules);
+    if (rules && send_judgment(e, t, rules, n)) return;
+    heap_free(rules);
+    unjudged(e, t, due, n);
+  } while (t->state == TRACE_CLOSED);
+  if (t->state == TRACE_CLOSED) finish(e, t);
+}
+
+void engine_verdicts(struct engine *e, const struct study_job *job, const struct study_verdict *verdicts) {
+  struct trace *t = job->owner;
+  for (uint32_t i = 0; i < job->head.count; i++) {
+    const struct study_verdict *verdict = &verdicts[i];
+    uint32_t at;
+    if (verdict->truth == FLUO_UNKNOWN) e->rules.stats[verdict->rule].unknown++;
+    if (verdict->truth != FLUO_TRUE) continue;
+    struct trace_rule *note = trace_rule_find(t, verdict->rule, &at);
+    if (note) note->fired = 1;
+    report_trace(e, t, verdict);
+  }
+  t->judging = false;
+  store_unpin(t);
+  engine_settle(e, t);
+}

@@ -1,0 +1,57 @@
+/* What the engine's files share: its struct, and what each does for the others. Nobody else includes it. */
+#ifndef FLUO_ENGINE_PARTS_H
+#define FLUO_ENGINE_PARTS_H
+#include "engine.h"
+
+/* What a question was asked for. Kept in the order of the questions of its job. */
+struct question_note {
+  struct trace *trace;
+  uint32_t span, pattern, function;
+};
+
+/* The notes of one job; all groups of a (span, pattern) are whole within it. */
+struct question_sheet {
+  struct question_sheet *next, **back;      /* the engine's list of what is out */
+  uint32_t count;
+  struct question_note notes[];
+};
+
+/* The rules in force, and what belongs to them. A trace keeps those of its first span. */
+struct engine_rules {
+  const struct ruleset *set;
+  struct study *study;
+  struct matcher *matcher;
+  struct engine_rule_stats *stats;
+};
+
+struct engine {
+  struct store *store;
+  struct engine_calls calls;
+  struct engine_rules rules;
+  struct trace *touched;
+  struct question_note *asked;              /* of the request being taken */
+  uint32_t asked_count, asked_capacity;
+  struct question_sheet *sheets;
+  struct match_answer *group;               /* scratch of take_group */
+  uint32_t group_capacity;
+  bool live, renamed;
+  uint64_t started_ns, max_age_ns, now_ns;
+  struct engine_receipt receipt;
+  struct engine_stats stats;
+};
+
+/* engine_notes.c: what the engine keeps with a trace, sorted by pattern and by rule. NULL: not there, or
+ * no memory. *at: where it is or belongs. */
+struct tally *tally_put(struct trace *t, uint32_t pattern);
+struct trace_rule *trace_rule_find(const struct trace *t, uint32_t rule, uint32_t *at);
+struct trace_rule *trace_rule_put(struct trace *t, uint32_t rule);
+/* A trace that lost a note cannot prove an absence any more. */
+void engine_note_lost(struct engine *e, struct trace *t);
+
+/* engine_judge.c */
+void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span);
+struct span_view engine_view(const struct engine *e, const struct trace *t, uint32_t span);
+/* What is to be done with a trace now: nothing while answers or a judgment are out. */
+void engine_settle(struct engine *e, struct trace *t);
+
+#endif
