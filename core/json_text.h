@@ -1,0 +1,52 @@
+/* Reading JSON text in place (RFC 8259): strict about the grammar, patient about broken UTF-8. The text
+ * stays the caller's and needs no NUL behind it. Functions return false after a failure; the first one
+ * is kept (err, at, what) and p then means nothing. */
+#ifndef FLUO_JSON_TEXT_H
+#define FLUO_JSON_TEXT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+
+struct json_slice { const char *p; size_t n; };
+
+struct json {
+  const uint8_t *text, *p, *end;
+  struct buffer scratch;       /* short strings that have escapes */
+  uint32_t invalid_utf8;       /* byte sequences that became U+FFFD */
+  int err;
+  const uint8_t *at;
+  const char *what;            /* static */
+};
+
+/* Skips a BOM. */
+void json_init(struct json *j, const char *text, size_t n);
+void json_deinit(struct json *j);
+/* Notes a failure, if it is the first: false. */
+bool json_fail(struct json *j, const uint8_t *at, int err, const char *what);
+
+void json_space(struct json *j);
+/* The next byte that is no white space: -1 at the end. */
+int json_peek(struct json *j);
+/* Takes c if it comes next. */
+bool json_take(struct json *j, char c);
+/* Fails if c does not come next. */
+bool json_expect(struct json *j, char c, const char *what);
+/* Takes a word (true, false, null) if it comes next. */
+bool json_word(struct json *j, const char *word);
+/* A string, decoded, at the end of out (NULL: just read past it). */
+bool json_string(struct json *j, struct buffer *out);
+/* A string without escapes in it: a slice of the text, else p stays. The bytes are as they came. */
+bool json_plain(struct json *j, struct json_slice *out);
+/* A short string: a slice of the text or of scratch, valid until the next call. What is longer than 1 KiB
+ * and has escapes is given as an empty slice: it is no key, number or name of ours. */
+bool json_short(struct json *j, struct json_slice *out);
+/* A number, as its characters. */
+bool json_number(struct json *j, struct json_slice *out);
+/* Any value, nested at most `depth` deep. */
+bool json_skip(struct json *j, uint32_t depth);
+/* 1-based, in bytes. */
+void json_place(const struct json *j, const uint8_t *at, uint32_t *line, uint32_t *column);
+
+#endif
