@@ -1,187 +1,47 @@
-/* The good path: config_load forks and executes this program as `--internal-config`. That child evaluates
- * the file, the variables and the flags, and writes one line `key=value<tab>source` a key into a pipe, then
- * "end". It is read up to its end, the child is waited for, and each line becomes a member of struct config.
+/* The good path: a child evaluates the file, the variables and the flags, and writes one line
+ * `key=value<tab>source` a key, then "end" (config_child.c). Each line becomes a member of struct
+ * config.
  *
  * How it fails, and who frees what:
  *  - The configuration is wrong: the child says so on stderr, all of it, and ends with 78 or 2.
- *  - The child runs on: the kernel stops it at its CPU limit; past the wall-clock bound it is killed here.
- *  - The child dies, or what it writes is cut short or no configuration: an error text, never a guess.
- * The child and both ends of the pipe are gone when `converse` returns, however it went. What was parsed
- * hangs in struct config, and is freed by config_deinit where an error comes later. */
+ *  - The child runs on: the kernel stops it at its CPU limit; past the wall-clock bound it is
+ * killed here.
+ *  - The child dies, or what it writes is cut short or no configuration: an error text, never a
+ * guess. What was parsed hangs in struct config, and is freed by config_deinit where an error comes
+ * later. */
 #include "config.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "buffer.h"
+#include "config_child.h"
 #include "err.h"
 #include "heap.h"
 
-extern char **environ;
+/* 23 keys with their paths, and CONFIG_ARGS_MAX arguments as numbers. */
+enum { REPLY_BYTES = 4 << 20 };
 
-enum {
-  DATA_FD     = 3,              /* where the child writes */
-  REPLY_BYTES = 4 << 20,        /* 23 keys with paths, and CONFIG_ARGS_MAX arguments as numbers */
-  CPU_S       = 2
-};
-#define WALL_NS 5000000000ull
-
-/* ---- the child ------------------------------------------------------------------------------- */
-
-/* {"fluo: config", "--internal-config", mode, command, argument…, NULL}: the array is the caller's. */
-static char **child_argv(const struct config_call *call, const char *mode) {
-  const char *head[] = { "fluo: config", "--internal-config", mode, call->command };
-  size_t n = sizeof head / sizeof *head;
-  char **argv = heap_alloc((n + (size_t)call->argc + 1) * sizeof *argv);
-  if (!argv) return NULL;
-  memcpy(argv, head, sizeof head);
-  if (call->argc) memcpy(argv + n, call->argv, (size_t)call->argc * sizeof *argv);
-  argv[n + (size_t)call->argc] = NULL;
-  return argv;
-}
-
-/* The variables that are ours, and none of the rest: a user's Lua file has no business with them. */
-static char **child_environment(void) {
-  size_t n = 0, kept = 0;
-  while (environ[n]) n++;
-  char **list = heap_alloc((n + 1) * sizeof *list);
-  if (!list) return NULL;
-  for (size_t i = 0; i < n; i++)
-    if (!strncmp(environ[i], "FLUO_", 5)) list[kept++] = environ[i];
-  list[kept] = NULL;
-  return list;
-}
-
-/* Between fork and exec: nothing but system calls. */
-static _Noreturn void become(const char *exe, char **argv, char **envp, int fd, uint64_t cpu_s, pid_t parent) {
-  struct rlimit cpu = { cpu_s, cpu_s + 1 }, core = { 0, 0 };
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-  signal(SIGPIPE, SIG_DFL);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(CONFIG_EXIT_SOFTWARE);
-  setrlimit(RLIMIT_CPU, &cpu);
-  setrlimit(RLIMIT_CORE, &core);
-  if (fd == DATA_FD) fcntl(fd, F_SETFD, 0);
-  else dup2(fd, DATA_FD);
-  close_range(DATA_FD + 1, ~0u, 0);
-  execve(exe, argv, envp);
-  _exit(127);
-}
-
-/* Starts it: 0, the reading end in *fd and its *pid. */
-static int spawn(const struct config_call *call, const char *mode, int *fd, pid_t *pid) {
-  int err = FLUO_ENOMEM, ends[2];
-  const char *exe = call->exe ? call->exe : "/proc/self/exe";
-  char **argv = child_argv(call, mode);
-  if (!argv) return err;
-  char **envp = child_environment();
-  if (!envp) goto err_after_argv;
-  err = FLUO_EIO;
-  if (pipe2(ends, O_CLOEXEC)) goto err_after_environment;
-  pid_t parent = getpid();
-  *pid = fork();
-  if (*pid == 0) become(exe, argv, envp, ends[1], call->cpu_s ? call->cpu_s : CPU_S, parent);
-  close(ends[1]);
-  if (*pid < 0) {
-    close(ends[0]);
-    goto err_after_environment;
-  }
-  *fd = ends[0];
-  err = 0;
-
-err_after_environment:
-  heap_free(envp);
-err_after_argv:
-  heap_free(argv);
-  return err;
-}
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Reads up to the end of the pipe, which is also the child's: it keeps its end open while it lives. */
-static int read_reply(int fd, uint64_t until, struct buffer *reply) {
-  for (;;) {
-    uint64_t now = now_ns();
-    if (now >= until) return FLUO_ETIMEOUT;
-    int ready = poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, (int)((until - now) / 1000000u) + 1);
-    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
-    char *to = buffer_reserve(reply, 4096);
-    if (!to) return reply->err;
-    ssize_t n = read(fd, to, 4096);
-    if (n == 0) return 0;
-    if (n < 0 && errno != EINTR) return FLUO_EIO;
-    if (n > 0) reply->len += (size_t)n;
-  }
-}
-
-/* Waits for it, and ends it where it does not end by itself. */
-static int reap(pid_t pid, uint64_t until, bool kill_now) {
-  int status = 0;
-  if (kill_now) kill(pid, SIGKILL);
-  for (;;) {
-    pid_t got = waitpid(pid, &status, kill_now ? 0 : WNOHANG);
-    if (got == pid) return status;
-    if (got < 0 && errno != EINTR) return -1;
-    if (now_ns() >= until && !kill_now) {
-      kill_now = true;
-      kill(pid, SIGKILL);
-    }
-    if (!kill_now) poll(NULL, 0, 1);
-  }
-}
-
-/* One child, from fork to wait: its exit status in *exit_status. An error is FLUO_ENOMEM, FLUO_EIO,
- * FLUO_ETIMEOUT (of either clock) or FLUO_EDIED. */
-static int converse(const struct config_call *call, const char *mode, struct buffer *reply,
-                    int *exit_status) {
-  int fd;
-  pid_t pid;
-  uint64_t until = now_ns() + (call->wall_ns ? call->wall_ns : WALL_NS);
-  int err = spawn(call, mode, &fd, &pid);
-  if (err) return err;
-  err = read_reply(fd, until, reply);
-  close(fd);
-  int status = reap(pid, until, err != 0);
-  if (err) return err;
-  if (status != -1 && WIFEXITED(status)) {
-    *exit_status = WEXITSTATUS(status);
-    return 0;
-  }
-  bool overrun = status != -1 && (WTERMSIG(status) == SIGXCPU || now_ns() >= until);
-  return overrun ? FLUO_ETIMEOUT : FLUO_EDIED;
-}
-
-/* ---- what it said ---------------------------------------------------------------------------- */
+/* ---- what the child said -------------------------------------------------------------------- */
 
 enum type { STRING, ADDRESS, UINT64, UINT32, BOOL, LEVEL, FORMAT, SIGNALS };
 
-struct key { const char *name; size_t offset; enum type type; };
+struct key {
+  const char *name;
+  size_t offset;
+  enum type type;
+};
 
 static const struct key keys[] = {
-#define X(name, member, type) { name, offsetof(struct config, member), type },
-  CONFIG_KEYS(X)
+#define X(name, member, type) {name, offsetof(struct config, member), type},
+    CONFIG_KEYS(X)
 #undef X
 };
-_Static_assert(sizeof keys / sizeof *keys == CONFIG_KEYS_COUNT, "CONFIG_KEYS_COUNT counts CONFIG_KEYS");
+_Static_assert(sizeof keys / sizeof *keys == CONFIG_KEYS_COUNT,
+               "CONFIG_KEYS_COUNT counts CONFIG_KEYS");
 
 static int hex(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -229,7 +89,7 @@ static int take_choice(const char *value, const char *const *choices, int *out) 
 /* "none", or "host port" with a numeric host. */
 static int take_address(char *value, struct config_address *out) {
   if (!strcmp(value, "none")) {
-    *out = (struct config_address){ .off = true };
+    *out = (struct config_address){.off = true};
     return 0;
   }
   uint64_t port = 0;
@@ -246,35 +106,35 @@ static int take_address(char *value, struct config_address *out) {
 }
 
 static int take_value(enum type type, char *value, void *member) {
-  static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
-  static const char *const formats[] = { "auto", "text", "json", NULL };
-  static const char *const signals[] = { "discard", "reject", NULL };
+  static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+  static const char *const formats[] = {"auto", "text", "json", NULL};
+  static const char *const signals[] = {"discard", "reject", NULL};
   uint64_t number = 0;
   int choice = 0, err = 0;
   switch (type) {
-    case STRING: return take_string(value, member);
-    case ADDRESS: return take_address(value, member);
-    case UINT64: return take_uint(value, UINT64_MAX, member);
-    case UINT32:
-      err = take_uint(value, UINT32_MAX, &number);
-      if (!err) *(uint32_t *)member = (uint32_t)number;
-      return err;
-    case BOOL:
-      err = take_uint(value, 1, &number);
-      if (!err) *(bool *)member = number == 1;
-      return err;
-    case LEVEL:
-      err = take_choice(value, levels, &choice);
-      if (!err) *(enum log_level *)member = (enum log_level)choice;
-      return err;
-    case FORMAT:
-      err = take_choice(value, formats, &choice);
-      if (!err) *(enum log_format *)member = (enum log_format)choice;
-      return err;
-    case SIGNALS:
-      err = take_choice(value, signals, &choice);
-      if (!err) *(enum config_signals *)member = (enum config_signals)choice;
-      return err;
+  case STRING: return take_string(value, member);
+  case ADDRESS: return take_address(value, member);
+  case UINT64: return take_uint(value, UINT64_MAX, member);
+  case UINT32:
+    err = take_uint(value, UINT32_MAX, &number);
+    if (!err) *(uint32_t *)member = (uint32_t)number;
+    return err;
+  case BOOL:
+    err = take_uint(value, 1, &number);
+    if (!err) *(bool *)member = number == 1;
+    return err;
+  case LEVEL:
+    err = take_choice(value, levels, &choice);
+    if (!err) *(enum log_level *)member = (enum log_level)choice;
+    return err;
+  case FORMAT:
+    err = take_choice(value, formats, &choice);
+    if (!err) *(enum log_format *)member = (enum log_format)choice;
+    return err;
+  case SIGNALS:
+    err = take_choice(value, signals, &choice);
+    if (!err) *(enum config_signals *)member = (enum config_signals)choice;
+    return err;
   }
   return FLUO_EMALFORMED;
 }
@@ -294,7 +154,8 @@ static int take_arg(struct config *c, const struct config_call *call, const char
   if (take_uint(value, (uint64_t)call->argc, &place) || place == 0) return FLUO_EMALFORMED;
   if (c->args_count == CONFIG_ARGS_MAX) return FLUO_ETOOMANY;
   if (!c->args) c->args = heap_zalloc((size_t)call->argc * sizeof *c->args);
-  if (!c->args || c->args_count == (uint32_t)call->argc) return c->args ? FLUO_EMALFORMED : FLUO_ENOMEM;
+  if (!c->args || c->args_count == (uint32_t)call->argc)
+    return c->args ? FLUO_EMALFORMED : FLUO_ENOMEM;
   c->args[c->args_count] = heap_strdup(call->argv[place - 1]);
   return c->args[c->args_count] ? (c->args_count++, 0) : FLUO_ENOMEM;
 }
@@ -306,7 +167,8 @@ static int take_line(struct config *c, const struct config_call *call, char *lin
   if (!strcmp(line, "arg")) return take_arg(c, call, value);
   if (!strcmp(line, "file") && !c->file) return take_string(value, &c->file);
   if (!strcmp(line, "flag.json")) return take_value(BOOL, value, &c->json);
-  if (!strcmp(line, "flag.fail_on_violation")) return take_value(BOOL, value, &c->fail_on_violation);
+  if (!strcmp(line, "flag.fail_on_violation"))
+    return take_value(BOOL, value, &c->fail_on_violation);
   for (size_t i = 0; i < CONFIG_KEYS_COUNT; i++)
     if (!strcmp(line, keys[i].name)) return take_key(c, i, value);
   return FLUO_EMALFORMED;
@@ -331,30 +193,36 @@ static int take_reply(struct config *c, const struct config_call *call, struct b
 /* ---- what the program calls ------------------------------------------------------------------ */
 
 static const char *explain(int err, const struct config_call *call, char why[256]) {
-  uint64_t wall_ns = call->wall_ns ? call->wall_ns : WALL_NS;
   if (err == FLUO_ETIMEOUT)
-    snprintf(why, 256, "the configuration ran longer than %llu s of CPU or %.1f s altogether, and was stopped",
-             (unsigned long long)(call->cpu_s ? call->cpu_s : CPU_S), (double)wall_ns / 1e9);
+    snprintf(
+        why, 256,
+        "the configuration ran longer than %llu s of CPU or %.1f s altogether, and was stopped",
+        (unsigned long long)(config_cpu_s(call)), (double)config_wall_ns(call) / 1e9);
   else
     snprintf(why, 256, "the configuration could not be evaluated: %s", err_text(err));
   return why;
 }
 
-int config_load(const struct config_call *call, struct config *out, int *exit_status, char why[256]) {
+int config_load(const struct config_call *call, struct config *out, int *exit_status,
+                char why[256]) {
   struct buffer reply;
   int status = 0;
   buffer_init(&reply, REPLY_BYTES);
   memset(out, 0, sizeof *out);
   why[0] = '\0';
-  int err = converse(call, "load", &reply, &status);
-  if (!err && status == 0) err = take_reply(out, call, &reply);
-  else if (!err) err = status == CONFIG_EXIT_CONFIG || status == CONFIG_EXIT_USAGE ? FLUO_EINVALID : FLUO_EDIED;
+  int err = config_child_run(call, "load", &reply, &status);
+  if (!err && status == 0)
+    err = take_reply(out, call, &reply);
+  else if (!err)
+    err = status == CONFIG_EXIT_CONFIG || status == CONFIG_EXIT_USAGE ? FLUO_EINVALID : FLUO_EDIED;
   buffer_deinit(&reply);
   if (!err) return 0;
 
   *exit_status = err == FLUO_ETIMEOUT ? CONFIG_EXIT_CONFIG : CONFIG_EXIT_SOFTWARE;
-  if (err == FLUO_EINVALID) *exit_status = status;
-  else explain(err, call, why);
+  if (err == FLUO_EINVALID)
+    *exit_status = status;
+  else
+    explain(err, call, why);
   config_deinit(out);
   return err;
 }
@@ -364,7 +232,7 @@ int config_show(const struct config_call *call) {
   int status = 0;
   char why[256];
   buffer_init(&nothing, REPLY_BYTES);
-  int err = converse(call, "show", &nothing, &status);
+  int err = config_child_run(call, "show", &nothing, &status);
   buffer_deinit(&nothing);
   if (!err) return status;
   fprintf(stderr, "fluo: %s\n", explain(err, call, why));

@@ -1,6 +1,6 @@
-/* The configuration: defaults, then the file, then FLUO_* variables, then flags. All of it is evaluated and
- * checked by a short-lived child (lua/fluo/config.lua), for the file is Lua and the core runs none; what
- * arrives here are plain values, checked once more. */
+/* The configuration: defaults, then the file, then FLUO_* variables, then flags. All of it is
+ * evaluated and checked by a short-lived child (lua/fluo/config.lua), for the file is Lua and the
+ * core runs none; what arrives here are plain values, checked once more. */
 #ifndef FLUO_CONFIG_H
 #define FLUO_CONFIG_H
 #include <stdbool.h>
@@ -39,13 +39,13 @@ enum config_bounds { CONFIG_KEYS_COUNT = 23, CONFIG_ARGS_MAX = 65536 };
 
 enum config_signals { CONFIG_DISCARD, CONFIG_REJECT };
 
-/* Where to listen: a numeric address without brackets. off: "none" was said, and the rest is empty. */
+/* Where to listen: a numeric address without brackets. off: "none" was said, the rest is empty. */
 struct config_address { char host[64]; uint16_t port; bool off; };
 
 /* All strings are owned and never NULL but where it says so. */
 struct config {
   char *file;                        /* the configuration file that was read; NULL: none */
-  char *rules;                       /* directory or file, as given: relative to the working directory */
+  char *rules;                       /* directory or file; of the configuration file: relative to that */
   char *data;
   struct { struct config_address otlp_http, admin; } listen;
   struct {
@@ -71,11 +71,11 @@ struct config {
   bool fail_on_violation;            /* replay --fail-on-violation */
   bool json;                         /* --json of check */
 
-  char *sources[CONFIG_KEYS_COUNT];  /* by the list above: "default", "fluo.lua:3", "FLUO_DATA", "--data" */
+  char *sources[CONFIG_KEYS_COUNT];  /* "default", "fluo.lua:3", "FLUO_DATA", "--data" */
 };
 
 struct config_call {
-  const char *command;               /* "run", "replay", "check": decides which flags and arguments there are */
+  const char *command;               /* "run", "replay", "check", "show": which flags there are */
   int argc;                          /* what follows the command on the command line */
   char **argv;
   const char *exe;                   /* who runs in `--internal-config` mode; NULL: this program */
@@ -84,17 +84,18 @@ struct config_call {
 
 enum config_exit { CONFIG_EXIT_USAGE = 2, CONFIG_EXIT_SOFTWARE = 70, CONFIG_EXIT_CONFIG = 78 };
 
-/* 0 and *out, to be given back with config_deinit. On an error *out needs nothing, *exit_status is what
- * this program should end with, and `why` is a line to print, or "" where the child has printed it all on
- * stderr already (FLUO_EINVALID). Never takes longer than the bounds above. */
-int config_load(const struct config_call *call, struct config *out, int *exit_status, char why[256]);
+/* 0 and *out, to be given back with config_deinit. On an error *out needs nothing, *exit_status is
+ * what this program should end with, and `why` is a line to print, or "" where the child has printed
+ * it all on stderr already (FLUO_EINVALID). Never takes longer than the bounds above. */
+int config_load(const struct config_call *call, struct config *out, int *exit_status,
+                char why[256]);
 void config_deinit(struct config *c);
 
-/* `fluo config show`: the child prints the table on stdout, within the same bounds. Gives the exit status;
- * what is to be said has been said on stderr. */
+/* `fluo config show`: the child prints the table on stdout, within the same bounds. Gives the exit
+ * status; what is to be said has been said on stderr. */
 int config_show(const struct config_call *call);
 
-/* Where the value of a key comes from; "default" for what is no key. Valid as long as the configuration. */
+/* Where the value of a key comes from; "default" for what is no key. Valid as long as *c. */
 const char *config_source(const struct config *c, const char *key);
 
 #endif

@@ -26,9 +26,12 @@ static void label_value(struct buffer *b, const char *s) {
     bool valid;
     n = utf8_step((const uint8_t *)s, left, &valid);
     if (*s == '"' || *s == '\\') buffer_text(b, "\\");
-    if (*s == '\n') buffer_text(b, "\\n");
-    else if (valid) buffer_add(b, s, n);
-    else buffer_text(b, "\xef\xbf\xbd");
+    if (*s == '\n')
+      buffer_text(b, "\\n");
+    else if (valid)
+      buffer_add(b, s, n);
+    else
+      buffer_text(b, "\xef\xbf\xbd");
   }
 }
 
@@ -58,9 +61,12 @@ void metrics_uint(struct buffer *b, const char *name, const char *const *labels,
 
 void metrics_number(struct buffer *b, const char *name, const char *const *labels, double value) {
   name_and_labels(b, name, labels);
-  if (isnan(value)) buffer_text(b, "NaN");
-  else if (isinf(value)) buffer_text(b, value > 0 ? "+Inf" : "-Inf");
-  else buffer_number(b, value);
+  if (isnan(value))
+    buffer_text(b, "NaN");
+  else if (isinf(value))
+    buffer_text(b, value > 0 ? "+Inf" : "-Inf");
+  else
+    buffer_number(b, value);
   buffer_text(b, "\n");
 }
 

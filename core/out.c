@@ -1,16 +1,19 @@
-/* The good path: out_write copies a line into a ring of bytes and wakes the writer thread, which takes all
- * whole lines that lie together, writes them with as few calls as the descriptor allows, and gives their
- * room back. The loop's thread only ever holds the mutex for the copy.
+/* The good path: out_write copies a line into a ring of bytes and wakes the writer thread, which
+ * takes all whole lines that lie together, writes them with as few calls as the descriptor allows,
+ * and gives their room back. The loop's thread only ever holds the mutex for the copy.
  *
  * How it fails, and who frees what:
- *  - The ring is full, because the reader is slow: the line is dropped and counted; nothing was taken.
- *  - The descriptor refuses (EPIPE, ENOSPC …): the line at fault is counted as failed and skipped, the next
- *    one is tried. Where half a line had gone out already, a line end goes before the next one.
- *  - The descriptor blocks for good: out_close waits as long as it is told, then cancels the thread, which
- *    can only happen in write or poll, where it holds nothing. A thread that does not even notice that (a
- *    dead network file system) is left behind with its memory: the process is about to end.
- * The ring and this struct are one owner's: out_new makes them, out_close frees them. The thread allocates
- * nothing. Lines are never split at the end of the ring: one that does not fit there starts again at 0. */
+ *  - The ring is full, because the reader is slow: the line is dropped and counted; nothing was
+ * taken.
+ *  - The descriptor refuses (EPIPE, ENOSPC …): the line at fault is counted as failed and skipped,
+ * the next one is tried. Where half a line had gone out already, a line end goes before the next
+ * one.
+ *  - The descriptor blocks for good: out_close waits as long as it is told, then cancels the
+ * thread, which can only happen in write or poll, where it holds nothing. A thread that does not
+ * even notice that (a dead network file system) is left behind with its memory: the process is
+ * about to end. The ring and this struct are one owner's: out_new makes them, out_close frees them.
+ * The thread allocates nothing. Lines are never split at the end of the ring: one that does not fit
+ * there starts again at 0. */
 #include "out.h"
 
 #include <assert.h>
@@ -27,9 +30,9 @@
 #include "heap.h"
 
 enum {
-  BATCH_BYTES = 64 << 10,       /* one write: a pipe takes this much at once */
-  STACK_BYTES = 128 << 10,      /* the thread's frames are small; a sanitizer's are not */
-  CANCEL_MS   = 200             /* how long a cancelled thread may take to notice */
+  BATCH_BYTES = 64 << 10,  /* one write: a pipe takes this much at once */
+  STACK_BYTES = 128 << 10, /* the thread's frames are small; a sanitizer's are not */
+  CANCEL_MS = 200          /* how long a cancelled thread may take to notice */
 };
 
 struct out {
@@ -47,7 +50,7 @@ struct out {
   uint64_t dropped;
   _Atomic uint64_t failed;
   _Atomic int failed_errno;
-  bool torn;                    /* the last line went out in part */
+  bool torn; /* the last line went out in part */
 };
 
 static bool empty(const struct out *o) {
@@ -56,8 +59,9 @@ static bool empty(const struct out *o) {
 
 /* Where n bytes can go, in one piece; NULL: nowhere. */
 static char *place(struct out *o, size_t n) {
-  /* An empty ring starts again at 0, so that a quiet one touches only its first pages. But not while the
-   * writer still holds a batch: it gives that back only once written, so the ring is not empty then. */
+  /* An empty ring starts again at 0, so that a quiet one touches only its first pages. But not
+   * while the writer still holds a batch: it gives that back only once written, so the ring is not
+   * empty then. */
   if (empty(o)) o->head = o->tail = 0;
   if (!o->wrapped && o->size - o->tail < n && o->head >= n) {
     o->wrap = o->tail;
@@ -82,13 +86,14 @@ bool out_write(struct out *o, const void *p, size_t n) {
   return to != NULL;
 }
 
-/* One write, with cancellation open for just that long. Waits where a non-blocking descriptor is full. */
+/* One write, with cancellation open for just that long. Waits where a non-blocking descriptor is
+ * full. */
 static ssize_t write_some(struct out *o, const char *p, size_t n) {
   for (;;) {
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     ssize_t wrote = write(o->fd, p, n);
     int failure = wrote < 0 ? errno : 0;
-    if (failure == EAGAIN) poll(&(struct pollfd){ .fd = o->fd, .events = POLLOUT }, 1, -1);
+    if (failure == EAGAIN) poll(&(struct pollfd){.fd = o->fd, .events = POLLOUT}, 1, -1);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (failure == EAGAIN || failure == EINTR) continue;
     errno = failure;
@@ -98,7 +103,7 @@ static ssize_t write_some(struct out *o, const char *p, size_t n) {
 
 /* Writes a run of whole lines, passing over each that is refused. */
 static void write_lines(struct out *o, const char *p, size_t n) {
-  const char *end = p + n, *line = p;    /* line: the start of the one that p is in */
+  const char *end = p + n, *line = p; /* line: the start of the one that p is in */
   while (p < end) {
     if (o->torn && p == line) {
       if (write_some(o, "\n", 1) == 1) o->torn = false;

@@ -239,16 +239,21 @@ local function read_environment()
   return environment_of(text)
 end
 
---- argv: the mode ("load" or "show"), the command, and what followed it.
+--- What M.resolve gives with this process's environment; or nil and the exit status, the errors printed.
+function M.resolve_or_say(command, argv)
+  local result, errors, status = M.resolve(command, argv, read_environment())
+  if result then return result end
+  for _, text in ipairs(errors) do io.stderr:write("fluo: ", printable(text), "\n") end
+  return nil, status
+end
+
+--- argv: the program, "--internal-config", the mode ("load" or "show"), the command, and what followed it.
 function M.main(argv)
   local rest = {}
-  for i = 3, #argv do rest[#rest + 1] = argv[i] end
-  local result, errors, status = M.resolve(argv[2], rest, read_environment())
-  if not result then
-    for _, text in ipairs(errors) do io.stderr:write("fluo: ", printable(text), "\n") end
-    return status
-  end
-  if argv[1] == "show" then return require("fluo.cli.config_show").print(result) end
+  for i = 5, #argv do rest[#rest + 1] = argv[i] end
+  local result, status = M.resolve_or_say(argv[4], rest)
+  if not result then return status end
+  if argv[3] == "show" then return require("fluo.cli.config_show").print(result) end
   local pipe = assert(io.open("/proc/self/fd/3", "wb"))
   assert(pipe:write(M.encode(result)))
   assert(pipe:close())

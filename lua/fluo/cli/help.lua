@@ -1,5 +1,5 @@
 --- Help: `fluo --help`, `fluo help COMMAND`, `fluo COMMAND --help`, and what is said to a command that does
--- not exist. main takes the whole command line after the program's name.
+-- not exist. main takes the command line after the program's name.
 local commands = require("fluo.cli.commands")
 local schema = require("fluo.config.schema")
 local suggest = require("fluo.suggest")
@@ -65,9 +65,10 @@ Flags go over variables, variables over the file. `fluo config show` prints what
   return table.concat(parts, "\n\n") .. "\n"
 end
 
--- The command that the words name: "config show" is two of them.
+-- The command that the words name: "config show" is two of them, and there is no other `config`.
 local function find(words)
-  return commands.by_name[table.concat(words, " ", 1, math.min(2, #words))] or commands.by_name[words[1]]
+  if words[1] ~= "config" then return commands.by_name[words[1]] end
+  return (words[2] or "show") == "show" and commands.by_name["config show"] or nil
 end
 
 -- The words before the first flag.

@@ -41,6 +41,8 @@ end
 
 local function take(result, meaning, name, text)
   if meaning.file then result.file = text
+  elseif meaning.help then
+    result.errors[#result.errors + 1] = "--help stands at the end"
   elseif meaning.flag then set_flag(result, meaning, name, text)
   elseif meaning.key then result.values[#result.values + 1] = { key = meaning.key, value = text, source = name }
   end

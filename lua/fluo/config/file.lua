@@ -45,6 +45,7 @@ end
 
 local function evaluate(path, text)
   local seen, strings = environment()
+  if text:byte() == 27 then return nil, path .. ": bytecode, not text" end
   local chunk, failure = load(text:gsub("^\239\187\191", ""), "@" .. path, "t", seen)
   if not chunk then return nil, failure end
   -- ("").dump must not be a way out. This process does nothing else afterwards that would miss it.
