@@ -72,5 +72,5 @@ void http_say(struct http_response *response, int status, const char *format, ..
   response->status = status;
   response->content_type = "text/plain; charset=utf-8";
   /* Where there is no memory for the words, the status alone is the answer. */
-  if (n >= 0) (void)buffer_printf(response->body, "%s\n", line);
+  if (n >= 0 && buffer_printf(response->body, "%s\n", line) != 0) response->body->err = 0;
 }

@@ -477,7 +477,10 @@ char *http1_lend(struct http1 *p, size_t *n) {
   size_t wanted = p->left < HTTP1_STEP_BYTES ? (size_t)p->left : HTTP1_STEP_BYTES;
   size_t room = p->body_capacity - p->body_bytes;
   if (room == 0 || (room < wanted && room < HTTP1_STEP_BYTES / 4)) {
-    if (!body_room(p, wanted)) return NULL;      /* the next feed says so */
+    if (!body_room(p, wanted)) {
+      p->error = (struct http1_error){0};        /* the next feed will find out, if it is still so */
+      return NULL;
+    }
     room = p->body_capacity - p->body_bytes;
   }
   *n = room < p->left ? room : (size_t)p->left;

@@ -1,0 +1,74 @@
+/* The admin listener's pages. Moves no data: each page is written straight into the answer. */
+#include "admin.h"
+
+#include <string.h>
+
+#include "err.h"
+
+static const char index_text[] = "FLUO\n"
+                                 "  /-/healthy  200 while the agent runs\n"
+                                 "  /-/ready    200 once it takes spans and judges them\n"
+                                 "  /metrics    its own figures, for Prometheus\n";
+static const char text_type[] = "text/plain; charset=utf-8";
+
+static void page_index(const struct admin_calls *calls, struct http_response *response) {
+  (void)calls;
+  response->status = 200;
+  response->content_type = text_type;
+  (void)buffer_text(response->body, index_text);
+}
+
+static void page_healthy(const struct admin_calls *calls, struct http_response *response) {
+  (void)calls;
+  http_say(response, 200, "healthy");
+}
+
+static void page_ready(const struct admin_calls *calls, struct http_response *response) {
+  const char *missing = calls->ready(calls->ctx);
+  if (missing) http_say(response, 503, "not ready: %s", missing);
+  else http_say(response, 200, "ready");
+}
+
+static void page_metrics(const struct admin_calls *calls, struct http_response *response) {
+  int err = calls->metrics(calls->ctx, response->body);
+  if (err) {
+    buffer_clear(response->body);
+    http_say(response, 500, "the page could not be written: %s", err_text(err));
+    return;
+  }
+  response->status = 200;
+  response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+}
+
+struct page {
+  const char *path;
+  void (*write)(const struct admin_calls *calls, struct http_response *response);
+};
+
+static const struct page pages[] = {
+    {"/", page_index}, {"/-/healthy", page_healthy}, {"/-/ready", page_ready}, {"/metrics", page_metrics}};
+
+static const struct page *page_of(const struct http_request *request) {
+  for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+    if (request->path.n == strlen(pages[i].path) && memcmp(request->path.p, pages[i].path, request->path.n) == 0)
+      return &pages[i];
+  return NULL;
+}
+
+static void on_head(void *ctx, const struct http_request *request, struct http_response *response) {
+  (void)ctx;
+  if (!page_of(request)) {
+    http_say(response, 404, "no such page; / lists them");
+  } else if (request->verb != HTTP_VERB_GET && request->verb != HTTP_VERB_HEAD) {
+    response->allow = "GET, HEAD";
+    http_say(response, 405, "only GET and HEAD are taken here");
+  }
+}
+
+static void on_request(void *ctx, const struct http_request *request, struct http_response *response) {
+  page_of(request)->write(ctx, response);
+}
+
+void admin_http(const struct admin_calls *calls, struct http_calls *out) {
+  *out = (struct http_calls){on_head, on_request, NULL, (void *)(uintptr_t)calls};
+}

@@ -1,0 +1,39 @@
+/* One connection of a server, between its socket and the room behind it. */
+#ifndef FLUO_CONN_H
+#define FLUO_CONN_H
+#include "http.h"
+#include "server.h"
+
+struct conn;
+struct uv_loop_s;
+
+enum conn_bounds {
+  CONN_BLOCK_BYTES = 65536,           /* read at once */
+  CONN_ANSWER_BYTES_MAX = 16 << 20,   /* of one answer's body: a page of metrics stays far below it */
+  CONN_ANSWER_KEPT_BYTES = 1 << 20,   /* memory kept from one answer to the next */
+  CONN_LINGER_MS = 2000,              /* without a byte, and five times that in all, after a last answer */
+  CONN_BODY_FACTOR = 10               /* a whole body may take this many times body_ns */
+};
+
+/* What the connections of a server share. */
+struct porch {
+  struct uv_loop_s *loop;
+  struct http_calls calls;
+  struct server_limits limits;        /* all set */
+  struct http_budget budget;
+  struct server_stats stats;
+  struct conn *conns;                 /* all that are open */
+  char *block;                        /* CONN_BLOCK_BYTES: bytes lie here within one read only */
+  struct buffer head, body;           /* the answer being made */
+  int64_t date_s;                     /* second of `date` */
+  char date[32];
+  bool draining;                      /* every answer closes its connection */
+  void (*on_gone)(struct porch *p);   /* a connection was closed and freed */
+};
+
+/* Takes the connected socket in every case. 0 or a negative fluo_err, and then it is closed. */
+int conn_open(struct porch *porch, int fd);
+/* Closes those that are between requests; with cut, all of them. */
+void conn_drain(struct porch *porch, bool cut);
+
+#endif
