@@ -15,7 +15,7 @@ PACKAGES_TEST  := lua-busted lua-cjson lua-check prometheus python3 curl clang l
 LIBS     := libuv luajit libpcre2-8 zlib libprotobuf-c
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
 OPTIMIZE ?= -O2 -g
-CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -fPIC $(OPTIMIZE) $(CFLAGS) -Iinclude -Icore -I$(BUILD)/gen \
+CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -fPIC $(OPTIMIZE) $(CFLAGS) -iquote include -iquote core -I$(BUILD)/gen \
              -I/usr/share/include/llhttp $(shell pkg-config --cflags $(LIBS)) \
              -DFLUO_VERSION='"$(VERSION)"' -DLLHTTP_STRICT_MODE=1
 LDFLAGS_ALL = $(LDFLAGS) -rdynamic -pthread
@@ -30,16 +30,16 @@ BYTE := $(LUA:lua/%.lua=$(BUILD)/obj/lua/%.o) $(BUILD)/obj/lua/fluo/header.o
 all: $(BUILD)/fluo
 
 $(BUILD)/fluo: $(BUILD)/obj/main.o $(OBJ) $(GEN) $(BYTE)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+	@echo '  link $@'; $(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
 
 # What specs call: every room, without main.
 $(BUILD)/libfluo.so: $(OBJ) $(GEN) $(BYTE)
-	$(CC) $(LDFLAGS_ALL) -shared -o $@ $^ $(LDLIBS_ALL)
+	@echo '  link $@'; $(CC) $(LDFLAGS_ALL) -shared -o $@ $^ $(LDLIBS_ALL)
 lib: $(BUILD)/libfluo.so
 
 $(BUILD)/obj/%.o: core/%.c | $(BUILD)/gen/otlp.pb-c.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(WARNINGS) -MMD -MP -c -o $@ $<
+	@echo '  cc $<'; $(CC) $(CFLAGS_ALL) $(WARNINGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/gen/otlp.pb-c.h: core/otlp.proto
 	@mkdir -p $(@D)
@@ -47,15 +47,15 @@ $(BUILD)/gen/otlp.pb-c.h: core/otlp.proto
 $(BUILD)/gen/otlp.pb-c.c: $(BUILD)/gen/otlp.pb-c.h ;
 $(BUILD)/obj/gen/otlp.pb-c.o: $(BUILD)/gen/otlp.pb-c.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+	@echo '  cc $<'; $(CC) $(CFLAGS_ALL) -c -o $@ $<
 $(BUILD)/obj/gen/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+	@echo '  cc $<'; $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 # Lua goes into the binary as bytecode: require "fluo.rule" finds the symbol luaJIT_BC_fluo_rule.
 $(BUILD)/obj/lua/%.o: lua/%.lua
 	@mkdir -p $(@D)
-	$(LUAJIT) -bg -n $(subst /,.,$*) $< $@
+	@echo '  lua $<'; $(LUAJIT) -bg -n $(subst /,.,$*) $< $@
 $(BUILD)/gen/header.lua: include/fluo.h
 	@mkdir -p $(@D)
 	(echo 'return [==['; sed 's/^#.*//' $<; echo ']==]') > $@
@@ -82,7 +82,7 @@ deps-test: ; $(call install-missing,$(PACKAGES_TEST) $(if $(shell command -v npm
 
 # The SDKs that the specs send traffic with; the copy under $(BUILD) keeps the checkout clean.
 $(BUILD)/clients: spec/clients/package.json spec/clients/package-lock.json spec/clients/.npmrc
-	rm -rf $@ && mkdir -p $@ && cp $^ $@ && cd $@ && npm ci --silent
+	rm -rf $@ && mkdir -p $@ && cp $^ $@ && cd $@ && npm install --silent --no-save
 
 install: all
 	install -D -m 0755 $(BUILD)/fluo $(DESTDIR)$(PREFIX)/bin/fluo
