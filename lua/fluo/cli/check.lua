@@ -1,0 +1,30 @@
+--- `fluo check`: every error and warning of every rule file, and a summary.
+local diagnostic = require("fluo.diagnostic")
+local loader = require("fluo.loader")
+local sandbox = require("fluo.sandbox")
+
+local M = {}
+
+local function counted(n, what) return ("%d %s%s"):format(n, what, n == 1 and "" or "s") end
+
+--- Checks the rules at a path, writes to `out` (default: stdout). 0 without errors, else 1.
+--   options.json     one JSON object a line instead of text, and no summary
+--   options.actions  names of actions that exist
+function M.run(path, options)
+  options = options or {}
+  local out = options.out or io.stdout
+  local sources = loader.read(path)
+  sandbox.install()
+  local result = loader.load(sources, options)
+  local write = options.json and diagnostic.json or diagnostic.text
+  for _, list in ipairs { result.errors, result.warnings } do
+    for _, d in ipairs(list) do out:write(write(d), "\n") end
+  end
+  if not options.json then
+    out:write(("%s, %s, %s\n"):format(counted(#result.rules, "rule"), counted(#result.errors, "error"),
+      counted(#result.warnings, "warning")))
+  end
+  return #result.errors == 0 and 0 or 1
+end
+
+return M

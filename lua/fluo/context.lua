@@ -1,0 +1,255 @@
+--- What is known while one rule file is evaluated: the texts involved (the file and the modules that it
+-- requires), the rule being built, what was found wrong. Everything that checks reports through it, and it
+-- alone decides where an error stands (RULES.md section 1):
+--
+--   the line of the word at fault where the word stands once in the rule, else the rule's line;
+--   the column where the word stands once in that line, else where the line begins.
+local lexer = require("fluo.lexer")
+local operand = require("fluo.operand")
+local field = require("fluo.field")
+local pattern = require("fluo.pattern")
+
+local M = {}
+local Context = {}
+
+M.ERRORS_MAX = 200              -- of one file; one more entry says that there are others
+
+-- ---- units: texts with a name -------------------------------------------------------------------
+
+local Unit = {}
+Unit.__index = Unit
+
+--- A text that code was compiled from. `file` is how messages name it.
+function M.unit(file, source)
+  return setmetatable({ file = file, source = source, chunk = "@" .. file }, Unit)
+end
+
+function Unit:lex()
+  if not self.scanned then
+    self.scanned = lexer.scan(self.source)
+    self.ranges = self.scanned:rules()
+  end
+  return self.scanned
+end
+
+--- The rule of that name, else the rule that stands at that line; nil when neither is certain.
+function Unit:rule(name, line)
+  self:lex()
+  local named, at_line
+  for _, range in ipairs(self.ranges) do
+    if name and range.name == name then
+      if named then named = nil break end
+      named = range
+    end
+  end
+  for _, range in ipairs(self.ranges) do
+    if line and range.line <= line and line <= range.last_line and (not name or not range.name
+      or range.name == name) then
+      at_line = at_line or range
+    end
+  end
+  return named or at_line
+end
+
+local function first_column(lex, line)
+  local from, to = lex:line_range(line)
+  local text = lex.source:sub(from, to)
+  return #text:match("^%s*") + 1
+end
+
+local function column_in_line(lex, line, word)
+  local from, to = lex:line_range(line)
+  local count, at = 0, nil
+  if word then count, at = lex:occurrences(word, from, to) end
+  return count == 1 and at - from + 1 or nil
+end
+
+--- Where an error at a word stands: within a rule's range, else in a line.
+function Unit:place(word, range, line)
+  local lex = self:lex()
+  if range then
+    local count, at = 0, nil
+    if word then count, at = lex:occurrences(word, lex.from[range.from], lex.to[range.to]) end
+    line = count == 1 and lex:place(at) or range.line
+    return line, column_in_line(lex, line, word)
+      or (line == range.line and select(2, lex:place(lex.from[range.from]))) or first_column(lex, line)
+  end
+  line = math.min(math.max(line or 1, 1), #lex.starts)
+  return line, column_in_line(lex, line, word) or first_column(lex, line)
+end
+
+function Unit:excerpt(line)
+  local from, to = self:lex():line_range(line)
+  return self.source:sub(from, to)
+end
+
+-- ---- the author's text of a value ---------------------------------------------------------------
+
+local function one_line(text) return (text:gsub("%s*[\r\n]%s*", " ")) end
+
+local LITERALS = { ["true"] = true, ["false"] = false }
+
+-- Whether an entry of a table constructor can have given this value; what is computed always can.
+local function can_be(lex, entry, value)
+  if entry.from ~= entry.to then return true end
+  local kind, text = lex:kind(entry.from), lex:text(entry.from)
+  if kind == "string" then return lex:value(entry.from) == value end
+  if kind == "number" then
+    return tonumber(text) == nil or tonumber(text) == value
+  elseif LITERALS[text] ~= nil then
+    return LITERALS[text] == value
+  end
+  return true
+end
+
+local function is_constructor_of(lex, open, t)
+  local seen = 0
+  for _, entry in ipairs(lex:entries(open)) do
+    if not entry.key or t[entry.key] == nil or not can_be(lex, entry, t[entry.key]) then return false end
+    seen = seen + 1
+  end
+  local keys = 0
+  for _ in pairs(t) do keys = keys + 1 end
+  return keys == seen
+end
+
+-- The text of the one table constructor between two tokens that can have made t. Several that read
+-- alike are as good as one.
+local function constructor_text(lex, from, to, t)
+  local text
+  for i = from, to do
+    if lex:text(i) == "{" then
+      local close = lex:closing(i)
+      if close and is_constructor_of(lex, i, t) then
+        local this = one_line(lex.source:sub(lex.from[i], lex.to[close]))
+        if text and text ~= this then return nil end
+        text = this
+      end
+    end
+  end
+  return text
+end
+
+local function function_text(unit, fn)
+  local info, lex = debug.getinfo(fn, "S"), unit:lex()
+  local text
+  for i = 1, lex.n do
+    if lex:text(i) == "function" and lex:place(lex.from[i]) == info.linedefined then
+      local last = lex:function_end(i)
+      if last and lex:place(lex.to[last]) == info.lastlinedefined then
+        if text then return nil end
+        text = one_line(lex.source:sub(lex.from[i], lex.to[last]))
+      end
+    end
+  end
+  return text
+end
+
+-- ---- contexts -----------------------------------------------------------------------------------
+
+local function add(self, severity, message, hint, unit, line, column)
+  local key = ("%s:%d:%d:%s"):format(unit.file, line, column, message)
+  if self.seen[key] then return end
+  self.seen[key] = true
+  local list = severity == "error" and self.errors or self.warnings
+  if #list > M.ERRORS_MAX then return end
+  if #list == M.ERRORS_MAX then message, hint = ("more than %d %ss in this file"):format(#list, severity), nil end
+  list[#list + 1] = { severity = severity, file = unit.file, line = line, column = column, message = message,
+                      hint = hint, excerpt = unit:excerpt(line) }
+end
+
+-- The innermost line of an author's text that runs now.
+local function running(self)
+  for level = 3, 200 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then break end
+    local unit = self.units[info.source]
+    if unit then return unit, info.currentline end
+  end
+  return self.main, nil
+end
+
+local function at(self, word)
+  local rule = self.rule
+  if rule and rule.range then
+    return self.main, self.main:place(word, rule.range)
+  end
+  local unit, line = running(self)
+  return unit, unit:place(word, nil, line or (rule and rule.line))
+end
+
+local function report_as(self, severity)
+  return function(message, hint, word)
+    if self.sealed then error(message, 0) end
+    local unit, line, column = at(self, word)
+    add(self, severity, message, hint, unit, line, column)
+  end
+end
+
+--- A context for one file. report and warn note; fail raises past all of the author's code.
+function M.new(main)
+  local self = { main = main, units = { [main.chunk] = main }, errors = {}, warnings = {}, seen = {},
+                 conditions = {}, declared = {} }
+  self.report, self.warn = report_as(self, "error"), report_as(self, "warning")
+
+  function self.fail(message, hint, word)
+    if self.sealed then error(message, 0) end
+    local unit, line, column = at(self, word)
+    error({ load_error = true, message = message, hint = hint, unit = unit, line = line, column = column }, 0)
+  end
+
+  function self.running() return running(self) end
+
+  -- Once the rules are loaded nothing is built any more, and the texts are let go.
+  function self.seal()
+    self.sealed = true
+    for _, unit in pairs(self.units) do unit.source, unit.scanned, unit.ranges = nil, nil, nil end
+    self.errors, self.warnings, self.seen, self.conditions, self.declared = nil, nil, nil, nil, nil
+  end
+
+  function self.authored(fn)
+    local info = debug.getinfo(fn, "S")
+    return info.what ~= "C" and self.units[info.source] ~= nil
+  end
+
+  function self.source_of(x)
+    if type(x) == "function" then
+      local unit = self.units[debug.getinfo(x, "S").source]
+      return unit and function_text(unit, x)
+    elseif type(x) == "table" and not operand.of(x) then
+      local unit, range = self.main, self.rule and self.rule.range
+      local lex = unit:lex()
+      return range and constructor_text(lex, range.from, range.to, x) or constructor_text(lex, 1, lex.n, x)
+    end
+    return nil
+  end
+
+  function self.pattern(x, what)
+    if self.sealed then error("conditions are built while rules load, not in their functions", 0) end
+    return pattern.of(self, x, what)
+  end
+  self.canonical = pattern.canonical
+
+  function self.operand(x, unit, what)
+    local data = operand.of(x)
+    local result = field.metric(x, data, unit, what, function(message, hint, word)
+      self.report(message, hint, word or what)
+    end)
+    return result or { op = "GE", n = unit == "duration" and 0LL or 0 }
+  end
+
+  function self.built(condition)
+    if self.sealed then error("conditions are built while rules load, not in their functions", 0) end
+    local unit, line = running(self)
+    self.conditions[#self.conditions + 1] = { condition = condition, unit = unit, line = line,
+                                              rule = self.rule }
+  end
+  return setmetatable(self, Context)
+end
+
+--- Notes an error at an exact place.
+function M.add_error(self, unit, line, column, message, hint)
+  add(self, "error", message, hint, unit, line, column)
+end
+
+return M

@@ -1,0 +1,227 @@
+--- From rule objects to the bytes of the intermediate form (fluo.h, section 2). Everything is written in
+-- one order, that of the rules and of their formulas, so equal rules give equal bytes in every process.
+local abi = require("fluo.abi")
+local ffi = abi.ffi
+
+local M = {}
+
+-- ---- text ---------------------------------------------------------------------------------------
+
+-- Each text once. The empty one is {0, 0}.
+local function text_section()
+  local self = { pieces = {}, offsets = {}, bytes = 0 }
+  function self.put(target, text)
+    if text == nil or text == "" then
+      target.off, target.len = 0, 0
+      return
+    end
+    local offset = self.offsets[text]
+    if not offset then
+      offset = self.bytes
+      self.offsets[text], self.pieces[#self.pieces + 1] = offset, text
+      self.bytes = offset + #text
+    end
+    target.off, target.len = offset, #text
+  end
+  return self
+end
+
+-- ---- sections -----------------------------------------------------------------------------------
+
+local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "functions", "parts", "pairs" }
+local RECORDS = { rules = "rule", patterns = "pattern", nodes = "node", atoms = "atom", values = "value",
+                  gates = "gate", functions = "function", parts = "part", pairs = "pair" }
+
+-- A section is a list of records, each its own cdata until all are known.
+local function add(form, section)
+  local list = form[section]
+  local record = ffi.new("struct fluo_ir_" .. RECORDS[section])
+  list[#list + 1] = record
+  return record, #list - 1
+end
+
+local function range(target, first, form, section)
+  target.first, target.count = first, #form[section] - first
+end
+
+-- ---- patterns -----------------------------------------------------------------------------------
+
+local function put_values(form, target, values)
+  local first = #form.values
+  for _, value in ipairs(values) do
+    local record = add(form, "values")
+    record.type = ffi.C["FLUO_TYPE_" .. value.type]
+    form.text.put(record.text, value.text)
+    record.integer, record.number = value.integer or 0, value.number or 0
+  end
+  range(target, first, form, "values")
+end
+
+local function put_atom(form, node)
+  local record, index = add(form, "atoms")
+  record.field, record.op = ffi.C["FLUO_FIELD_" .. node.field], ffi.C["FLUO_OP_" .. node.compare]
+  form.text.put(record.key, node.key)
+  put_values(form, record.values, node.values)
+  return index
+end
+
+local function put_function(form, node)
+  local record, index = add(form, "functions")
+  record.rule = form.rule
+  form.calls[index + 1] = { fn = node.fn, kind = node.kind, field = node.field, key = node.key,
+                            rule = form.rule }
+  return index
+end
+
+local put_pattern
+
+-- Children stand before their parent, whose index they learn when it is known.
+local function put_node(form, node, inner)
+  local op, children, argument = node.op:upper(), {}, 0
+  if node.op == "atom" then
+    argument = put_atom(form, node)
+  elseif node.op == "function" then
+    argument = put_function(form, node)
+  elseif inner[node] then
+    argument = inner[node]
+  else
+    for i, child in ipairs(node) do children[i] = put_node(form, child, inner) end
+  end
+  local record, index = add(form, "nodes")
+  record.op, record.arg, record.parent = ffi.C["FLUO_NODE_" .. op], argument, index
+  for _, child in ipairs(children) do form.nodes[child + 1].parent = index end
+  return index
+end
+
+-- The patterns of events and links within a formula: they come first, with lower numbers.
+local function put_inner(form, node, inner)
+  for _, child in ipairs(node) do
+    if node.op == "event" or node.op == "link" then
+      inner[node] = put_pattern(form, child, node.op == "event" and "EVENT" or "LINK", "", {})
+    else
+      put_inner(form, child, inner)
+    end
+  end
+end
+
+function put_pattern(form, ast, object, label, inner)
+  local first = #form.nodes
+  if ast.op ~= "true" then put_node(form, ast, inner) end
+  local record, index = add(form, "patterns")
+  range(record.nodes, first, form, "nodes")
+  form.text.put(record.label, label)
+  record.rule, record.object = form.rule, ffi.C["FLUO_OBJECT_" .. object]
+  return index
+end
+
+local function put_patterns(form, target, patterns)
+  local inners = {}
+  for i, pattern in ipairs(patterns) do
+    inners[i] = {}
+    put_inner(form, pattern.ast, inners[i])
+  end
+  local first = #form.patterns
+  for i, pattern in ipairs(patterns) do
+    pattern.id = put_pattern(form, pattern.ast, "SPAN", pattern.label, inners[i])
+  end
+  range(target, first, form, "patterns")
+end
+
+-- ---- the rest of a rule -------------------------------------------------------------------------
+
+local function put_gate(form, target, rule)
+  local first = #form.gates
+  for _, leaf in ipairs(rule.compiled and rule.compiled.gate or {}) do
+    local record = add(form, "gates")
+    record.op = ffi.C["FLUO_GATE_" .. leaf.op]
+    record.compare = leaf.compare and ffi.C["FLUO_OP_" .. leaf.compare] or 0
+    record.pattern = leaf.slot and rule.patterns[leaf.slot].id or 0
+    record.n = leaf.n or 0
+  end
+  range(target, first, form, "gates")
+end
+
+local function put_parts(form, target, parts)
+  local first = #form.parts
+  for _, part in ipairs(parts or {}) do
+    local record = add(form, "parts")
+    record.field = ffi.C["FLUO_FIELD_" .. part.field]
+    form.text.put(record.key, part.key)
+  end
+  range(target, first, form, "parts")
+end
+
+local function put_pairs(form, target, list)
+  local first = #form.pairs
+  for _, pair in ipairs(list) do
+    local record = add(form, "pairs")
+    form.text.put(record.name, pair.name)
+    form.text.put(record.value, pair.value)
+    put_parts(form, record.parts, pair.parts)
+  end
+  range(target, first, form, "pairs")
+end
+
+local function flags_of(rule)
+  local compiled, flags = rule.compiled, 0
+  if not compiled then return 0 end
+  if compiled.early then flags = flags + ffi.C.FLUO_RULE_EARLY end
+  if compiled.structure then flags = flags + ffi.C.FLUO_RULE_STRUCTURE end
+  if compiled.complete then flags = flags + ffi.C.FLUO_RULE_COMPLETE end
+  return flags
+end
+
+--- What a rule's version is the hash of: what it means, and the texts that its functions may reach. Not
+-- its name, which ids have beside it, nor anything that a match does not depend on, nor other rules.
+function M.version_text(rule)
+  return rule.meaning .. "\0" .. (rule.functions > 0 and rule.texts or "")
+end
+
+local function put_rule(form, rule, hash)
+  local record
+  record, form.rule = add(form, "rules")
+  rule.index = form.rule
+  form.text.put(record.name, rule.name)
+  put_patterns(form, record.patterns, rule.patterns)
+  put_gate(form, record.gate, rule)
+  put_parts(form, record.summary, rule.summary)
+  put_pairs(form, record.actions, rule.actions)
+  put_pairs(form, record.labels, rule.labels)
+  ffi.copy(record.version, hash(M.version_text(rule)), 16)
+  record.scope = ffi.C["FLUO_SCOPE_" .. rule.scope]
+  record.severity = ffi.C["FLUO_SEVERITY_" .. rule.severity:upper()]
+  record.mode = ffi.C["FLUO_MODE_" .. rule.mode:upper()]
+  record.flags = flags_of(rule)
+end
+
+-- ---- bytes --------------------------------------------------------------------------------------
+
+local function padding(n) return ("\0"):rep(-n % 8) end
+
+local function join(form)
+  local header, pieces = ffi.new("struct fluo_ir"), {}
+  header.magic, header.version = ffi.C.FLUO_IR_MAGIC, ffi.C.FLUO_IR_VERSION
+  for _, section in ipairs(SECTIONS) do
+    header[section] = #form[section]
+    local bytes = {}
+    for i, record in ipairs(form[section]) do bytes[i] = ffi.string(record, ffi.sizeof(record)) end
+    local all = table.concat(bytes)
+    pieces[#pieces + 1] = all .. padding(#all)
+  end
+  header.text_bytes = form.text.bytes
+  local head = ffi.string(header, ffi.sizeof(header))
+  return head .. padding(#head) .. table.concat(pieces) .. table.concat(form.text.pieces)
+end
+
+--- The intermediate form of rules (loader.load) as one text, and what the runtime calls: functions[id + 1]
+-- = { fn, kind = "span" | "value", field, key, rule }. Sets rule.index and the id of every pattern.
+-- options.hash replaces the core's 128-bit hash.
+function M.encode(rules, options)
+  local form = { text = text_section(), calls = {} }
+  for _, section in ipairs(SECTIONS) do form[section] = {} end
+  local hash = options and options.hash or abi.hash128
+  for _, rule in ipairs(rules) do put_rule(form, rule, hash) end
+  return join(form), form.calls
+end
+
+return M
