@@ -1,0 +1,287 @@
+/* The pantry's door and its clock. A span is admitted to the open trace of its id, or, where that closed lately,
+ * to a late trace that lives for the request, or it opens a trace; a duplicate of either is turned away. An open
+ * trace stands in the table and in two lists, by last and by first arrival; time never runs backwards,
+ * so the heads of the lists are what closes next. A closing trace leaves table and lists, its ids are remembered,
+ * and the engine is told; from then until store_drop it waits in `closed`, its memory still charged.
+ *
+ * What fails: no memory for a record or the table turns the span away (ADMIT_NO_MEMORY) with nothing changed; no
+ * memory to remember a trace forgets it, counted. on_close may call store_drop, so a trace is not looked at after
+ * it, and nothing that pressure could take is held across a call that may cause pressure. */
+#include <assert.h>
+
+#include "err.h"
+#include "heap.h"
+#include "store_parts.h"
+
+const char *close_reason_text(enum close_reason r) {
+  static const char *const texts[CLOSE_REASONS] = {"idle",    "max_age",  "span_cap", "byte_cap",
+                                                   "evicted", "shutdown", "late"};
+  assert(r < CLOSE_REASONS);
+  return texts[r];
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+int store_new(const struct store_limits *limits, const struct store_calls *calls, struct store **out) {
+  struct store *s = heap_zalloc(sizeof *s);
+  if (!s) return FLUO_ENOMEM;
+  s->limits = *limits;
+  s->calls = *calls;
+  s->key = hash_key_random();
+  link_init(&s->idle);
+  link_init(&s->age);
+  link_init(&s->full);
+  link_init(&s->closed);
+  link_init(&s->late);
+  s->passed = &s->idle;
+  remembered_init(&s->remembered, limits->remembered_bytes_max, s->key);
+  int err = arena_new(limits->arena_bytes, &s->arena);
+  if (err) goto err_after_alloc;
+  err = symbols_new(s->arena, limits->symbols_bytes_max, &s->symbols);
+  if (err) goto err_after_arena;
+  *out = s;
+  return 0;
+
+err_after_arena:
+  arena_free(s->arena);
+err_after_alloc:
+  heap_free(s);
+  return err;
+}
+
+static void free_all(struct store *s, struct link *list) {
+  while (!link_alone(list)) record_free(s, trace_of(list->next, idle));
+}
+
+void store_free(struct store *s) {
+  if (!s) return;
+  remembered_deinit(&s->remembered);
+  free_all(s, &s->idle);
+  free_all(s, &s->closed);
+  free_all(s, &s->late);
+  symbols_free(s->symbols);
+  arena_free(s->arena);
+  heap_free(s->open.slots);
+  heap_free(s);
+}
+
+struct arena *store_arena(const struct store *s) {
+  return s->arena;
+}
+
+/* ---- closing --------------------------------------------------------------------------------- */
+
+void idle_remove(struct store *s, struct trace *t) {
+  if (s->passed == &t->memory->idle) s->passed = s->passed->prev;
+  link_remove(&t->memory->idle);
+}
+
+/* Takes an open trace out of the table and all lists. */
+static void detach(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  table_remove(&s->open, m->hash, t);
+  idle_remove(s, t);
+  link_remove(&m->age);
+  link_remove(&m->full);
+  m->parked = false;
+}
+
+static void remember(struct store *s, struct trace *t) {
+  uint64_t until_ns = t->closed_ns + s->limits.late_ns;
+  struct ghost *g = remembered_put(&s->remembered, t->id, t->memory->hash, until_ns);
+  if (g && !remembered_reserve(&s->remembered, g, t->spans.count)) g = NULL;
+  if (!g) {
+    s->remembered.forgotten += t->spans.count;
+    return;
+  }
+  const struct fluo_extent *extent;
+  uint32_t left = t->spans.count;
+  for (uint32_t off = t->spans.head; left; off = extent->next) {
+    extent = arena_at(s->arena, off);
+    const struct fluo_span *spans = (const void *)(extent + 1);
+    for (uint32_t i = 0; i < extent->capacity && left; i++, left--)
+      remembered_add(&s->remembered, g, id_load(spans[i].span_id));
+  }
+}
+
+void store_close(struct store *s, struct trace *t, enum close_reason reason, uint64_t at_ns) {
+  assert(t->state == TRACE_OPEN);
+  struct trace_memory *m = t->memory;
+  detach(s, t);
+  link_append(&s->closed, &m->idle);
+  t->state = TRACE_CLOSED;
+  t->reason = reason;
+  t->cut |= reason != CLOSE_IDLE;
+  t->closed_ns = at_ns;
+  s->stats.traces_closed[reason]++;
+  s->stats.malformed_spans += ids_cycles(s, t);
+  remember(s, t);
+  ids_free(s, t);
+  notes_charge(s, t);
+  if (reason == CLOSE_EVICTED) {
+    m->evicted_bytes = m->arena_bytes + m->heap_bytes;
+    s->evicted_bytes += m->evicted_bytes;
+  }
+  s->calls.on_close(s->calls.ctx, t);
+}
+
+void store_forget(struct store *s, struct trace *t) {
+  assert(!t->spans.count && !t->pins);
+  if (t->state == TRACE_OPEN) detach(s, t);
+  else if (t->memory->ghost) t->memory->ghost->late = NULL;
+  record_free(s, t);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+static uint64_t later(uint64_t ns, uint64_t by_ns) {
+  return ns + by_ns < ns ? UINT64_MAX : ns + by_ns;
+}
+
+static uint64_t idle_due(const struct store *s, const struct trace *t) {
+  return later(t->last_ns, s->limits.idle_ns);
+}
+
+static uint64_t age_due(const struct store *s, const struct trace *t) {
+  return later(t->first_ns, s->limits.max_age_ns);
+}
+
+/* Of both at the same moment idle: then the trace was whole. */
+static void close_by_time(struct store *s, struct trace *t) {
+  uint64_t idle = idle_due(s, t), age = age_due(s, t);
+  if (idle <= age) store_close(s, t, CLOSE_IDLE, idle);
+  else store_close(s, t, CLOSE_AGE, age);
+}
+
+static struct trace *next_due(const struct store *s, uint64_t *due) {
+  *due = UINT64_MAX;
+  if (link_alone(&s->idle)) return NULL;
+  struct trace *idle = trace_of(s->idle.next, idle), *age = trace_of(s->age.next, age);
+  bool by_age = age_due(s, age) < idle_due(s, idle);
+  *due = by_age ? age_due(s, age) : idle_due(s, idle);
+  return by_age ? age : idle;
+}
+
+uint64_t store_next_due(const struct store *s) {
+  uint64_t due;
+  next_due(s, &due);
+  return due;
+}
+
+static void clock_set(struct store *s, uint64_t now_ns) {
+  if (now_ns > s->now_ns) s->now_ns = now_ns;
+}
+
+bool store_close_due(struct store *s, uint64_t now_ns) {
+  uint64_t due;
+  struct trace *t = next_due(s, &due);
+  bool closes = t && due <= now_ns;
+  if (!closes) due = now_ns;
+  clock_set(s, due);
+  remembered_expire(&s->remembered, due);
+  if (!closes) return false;
+  close_by_time(s, t);
+  return true;
+}
+
+bool store_close_oldest(struct store *s, enum close_reason reason, uint64_t now_ns) {
+  clock_set(s, now_ns);
+  if (link_alone(&s->idle)) return false;
+  store_close(s, trace_of(s->idle.next, idle), reason, s->now_ns);
+  return true;
+}
+
+/* ---- admission ------------------------------------------------------------------------------- */
+
+/* The open trace, unless its time is over: that one is closed, for a span at its very due comes after. */
+static struct trace *open_at(struct store *s, const uint8_t id[16], uint64_t hash) {
+  struct trace *t = table_find(&s->open, hash, id);
+  if (!t || (idle_due(s, t) > s->now_ns && age_due(s, t) > s->now_ns)) return t;
+  close_by_time(s, t);
+  return NULL;
+}
+
+static bool open_reserve(struct store *s) {
+  size_t growth = table_growth(&s->open);
+  if (!growth) return true;
+  if (!room_make(s, growth)) return false;
+  growth = table_growth(&s->open);      /* an eviction may have made a place */
+  if (table_reserve(&s->open)) return false;
+  s->heap_bytes += growth;
+  return true;
+}
+
+static void open_trace(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  t->state = TRACE_OPEN;
+  t->first_ns = t->last_ns = s->now_ns;
+  table_put(&s->open, m->hash, t);
+  link_append(&s->idle, &m->idle);
+  link_append(&s->age, &m->age);
+}
+
+static void late_trace(struct store *s, struct trace *t, struct ghost *g) {
+  t->state = TRACE_LATE;
+  t->reason = CLOSE_LATE;
+  t->first_ns = t->last_ns = s->now_ns;
+  t->memory->ghost = g;
+  g->late = t;
+  link_append(&s->late, &t->memory->idle);
+}
+
+/* A span of a trace that is not open. The record is made first, for making room may close and forget traces;
+ * only then is it decided what it becomes. */
+static enum admit admit_elsewhere(struct store *s, const uint8_t id[16], uint64_t hash, uint64_t span_id,
+                                  struct trace **out) {
+  struct ghost *g = remembered_find(&s->remembered, id, hash, s->now_ns);
+  if (g && remembered_has(&s->remembered, g, span_id)) {
+    s->stats.duplicates++;
+    return ADMIT_DUPLICATE;
+  }
+  if (g && g->late) {
+    *out = g->late;
+    return ADMIT_LATE;
+  }
+  if (!open_reserve(s)) return ADMIT_NO_MEMORY;
+  struct record *record = record_new(s, id, hash);
+  if (!record) return ADMIT_NO_MEMORY;
+  *out = &record->trace;
+  g = remembered_find(&s->remembered, id, hash, s->now_ns);
+  if (g) late_trace(s, *out, g);
+  else open_trace(s, *out);
+  return g ? ADMIT_LATE : ADMIT_NEW;
+}
+
+enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_t span_id[8],
+                       uint64_t now_ns, struct trace **out) {
+  clock_set(s, now_ns);
+  s->evictions = 0;
+  uint64_t hash = hash64(&s->key, trace_id, 16);
+  struct trace *t = open_at(s, trace_id, hash);
+  if (!t) return admit_elsewhere(s, trace_id, hash, id_load(span_id), out);
+  if (ids_has(s, t, span_id)) {
+    s->stats.duplicates++;
+    return ADMIT_DUPLICATE;
+  }
+  bool spans = t->spans.count >= s->limits.trace_spans_max;
+  if (!t->spans.count || (!spans && t->memory->bytes < s->limits.trace_bytes_max)) {
+    *out = t;
+    return ADMIT_NEW;
+  }
+  store_close(s, t, spans ? CLOSE_SPANS : CLOSE_BYTES, s->now_ns);
+  return admit_elsewhere(s, trace_id, hash, id_load(span_id), out);
+}
+
+void store_end_request(struct store *s, uint64_t now_ns) {
+  clock_set(s, now_ns);
+  while (!link_alone(&s->late)) {
+    struct trace *t = trace_of(s->late.next, idle);
+    if (t->memory->ghost) t->memory->ghost->late = NULL;
+    t->memory->ghost = NULL;
+    link_remove(&t->memory->idle);
+    link_append(&s->closed, &t->memory->idle);
+    t->closed_ns = s->now_ns;
+    s->stats.traces_closed[CLOSE_LATE]++;
+    s->calls.on_close(s->calls.ctx, t);
+  }
+}

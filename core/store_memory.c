@@ -1,0 +1,236 @@
+/* Room. Everything a trace takes is charged to it and to the store: arena blocks, and heap (its record, its
+ * table of ids, the engine's notes). Arena blocks and heap together stay within the arena's size, so one number
+ * bounds the pantry.
+ *
+ * When room is short, room_make works down the order of pressure, one trace at a time: a payload that no rule
+ * can need, an eviction, nothing. The trace that is being written is never evicted; it may be shed, so its
+ * payload's place is taken last (store_write.c). Each step is constant: the traces that can be shed stand in a
+ * list of their own, and pinned ones that stood in the way are remembered until one is unpinned. A trace's
+ * memory is freed in record_free and nowhere else. */
+#include <assert.h>
+#include <math.h>
+
+#include "err.h"
+#include "heap.h"
+#include "store_parts.h"
+
+#define TAKEN_OVER_S 10.0         /* the horizon looks at about this much time */
+#define HORIZON_MAX_S 1e9
+
+/* ---- what is charged ------------------------------------------------------------------------- */
+
+static void taken_decay(double *bytes, uint64_t from_ns, uint64_t to_ns) {
+  if (to_ns > from_ns) *bytes *= exp(-(double)(to_ns - from_ns) / 1e9 / TAKEN_OVER_S);
+}
+
+void store_taken(struct store *s, size_t bytes) {
+  if (!s->taken_from_ns) s->taken_from_ns = s->taken_ns = s->now_ns;
+  taken_decay(&s->taken_bytes, s->taken_ns, s->now_ns);
+  s->taken_ns = s->now_ns;
+  s->taken_bytes += (double)bytes;
+}
+
+static double horizon_s(const struct store *s, uint64_t now_ns) {
+  double bytes = s->taken_bytes, seen = 0;
+  taken_decay(&bytes, s->taken_ns, now_ns);
+  if (now_ns > s->taken_from_ns) seen = (double)(now_ns - s->taken_from_ns) / 1e9;
+  /* The sum of the last ten seconds is not full yet when fewer have been seen; one at the least. */
+  double rate = bytes / (TAKEN_OVER_S * (1 - exp(-(seen < 1 ? 1 : seen) / TAKEN_OVER_S)));
+  double horizon = rate > 0 ? (double)arena_bytes(s->arena) / rate : HORIZON_MAX_S;
+  return horizon < HORIZON_MAX_S ? horizon : HORIZON_MAX_S;
+}
+
+void heap_charge(struct store *s, struct trace *t, size_t bytes) {
+  t->memory->heap_bytes += bytes;
+  s->heap_bytes += bytes;
+}
+
+void heap_discharge(struct store *s, struct trace *t, size_t bytes) {
+  assert(t->memory->heap_bytes >= bytes);
+  t->memory->heap_bytes -= bytes;
+  s->heap_bytes -= bytes;
+}
+
+void notes_charge(struct store *s, struct trace *t) {
+  size_t now = t->tallies_capacity * sizeof *t->tallies + t->rules_capacity * sizeof *t->rules;
+  heap_discharge(s, t, t->memory->notes_bytes);
+  heap_charge(s, t, now);
+  t->memory->notes_bytes = now;
+}
+
+static void block_put(struct store *s, struct trace *t, uint32_t off, size_t bytes) {
+  arena_put(s->arena, off);
+  t->memory->arena_bytes -= bytes;
+}
+
+void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until) {
+  while (b->head != until) {
+    struct block block = *(struct block *)arena_at(s->arena, b->head);
+    block_put(s, t, b->head, block.bytes);
+    b->head = block.next;
+  }
+}
+
+/* ---- pressure -------------------------------------------------------------------------------- */
+
+void full_update(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  link_remove(&m->full);
+  m->parked = false;
+  if (t->state == TRACE_OPEN && !t->hits.count && m->payload.head) link_append(&s->full, &m->full);
+}
+
+static void shed(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  for (; m->shed_from < t->spans.count; m->shed_from++) {
+    struct fluo_span *span = store_span(s, t, m->shed_from);
+    if (!span->payload.len) continue;
+    span->flags |= FLUO_SPAN_SHED;
+    span->payload = (struct fluo_text){0, 0};
+    s->stats.payloads_shed++;
+  }
+  blocks_free(s, t, &m->payload, 0);
+  m->payload = (struct blocks){0};
+  full_update(s, t);
+}
+
+/* The longest quiet trace with a payload that no rule can need gives it back. */
+static bool shed_oldest(struct store *s) {
+  while (!s->keep_payloads && !link_alone(&s->full)) {
+    struct trace *t = trace_of(s->full.next, full);
+    if (!t->pins) {
+      shed(s, t);
+      return true;
+    }
+    link_remove(&t->memory->full);    /* until it is unpinned, so that nobody looks at it again and again */
+    t->memory->parked = true;
+  }
+  return false;
+}
+
+static bool evict_oldest(struct store *s) {
+  /* What was evicted and waits for its judgment comes back soon: closing everything else meanwhile, for
+   * the sake of one span, would be worse than to lose that. */
+  if (s->evicted_bytes > arena_bytes(s->arena) / EVICTED_SHARE || s->evictions == EVICTIONS_MAX) return false;
+  for (struct link *l = s->passed->next; l != &s->idle; l = l->next) {
+    struct trace *t = trace_of(l, idle);
+    if (t == s->adding) continue;
+    if (!t->pins) {
+      s->evictions++;
+      store_close(s, t, CLOSE_EVICTED, s->now_ns);
+      return true;
+    }
+    if (l->prev == s->passed) s->passed = l;
+  }
+  return false;
+}
+
+static bool pressure(struct store *s) {
+  return shed_oldest(s) || evict_oldest(s);
+}
+
+static bool room_is(const struct store *s, size_t bytes) {
+  return arena_bytes_used(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena);
+}
+
+bool room_make(struct store *s, size_t bytes) {
+  while (!room_is(s, bytes))
+    if (!pressure(s)) return false;
+  return true;
+}
+
+static uint32_t block_try(struct store *s, size_t bytes, size_t *actual) {
+  return room_is(s, bytes) ? arena_get(s->arena, bytes, actual) : 0;
+}
+
+static size_t power_of_two(size_t bytes) {
+  size_t p = ARENA_BLOCK_MIN;
+  while (p < bytes) p *= 2;
+  return p;
+}
+
+uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, size_t *actual) {
+  needed = power_of_two(needed);
+  if (wanted < needed) wanted = needed;
+  for (int i = 0; i < WANTED_STEPS && !room_is(s, wanted) && pressure(s);) i++;
+  uint32_t off = 0;
+  for (; !off && wanted > needed; wanted /= 2) off = block_try(s, wanted, actual);
+  while (!off && !(off = block_try(s, needed, actual)))
+    if (!pressure(s)) return 0;
+  t->memory->arena_bytes += *actual;
+  store_taken(s, *actual);
+  return off;
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash) {
+  if (!room_make(s, sizeof(struct record))) return NULL;
+  struct record *r = heap_zalloc(sizeof *r);
+  if (!r) return NULL;
+  memcpy(r->trace.id, id, 16);
+  r->trace.memory = &r->memory;
+  r->trace.start_min_ns = UINT64_MAX;
+  r->memory.store = s;
+  r->memory.hash = hash;
+  link_init(&r->memory.idle);
+  link_init(&r->memory.age);
+  link_init(&r->memory.full);
+  heap_charge(s, &r->trace, sizeof *r);
+  store_taken(s, sizeof *r);
+  return r;
+}
+
+void record_free(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  link_remove(&m->idle);
+  blocks_free(s, t, &m->payload, 0);
+  blocks_free(s, t, &m->kept, 0);
+  chain_free(s->arena, &t->spans);
+  chain_free(s->arena, &t->hits);
+  ids_free(s, t);
+  heap_free(m->directory);
+  heap_free(t->tallies);
+  heap_free(t->rules);
+  s->heap_bytes -= m->heap_bytes;
+  s->evicted_bytes -= m->evicted_bytes;
+  heap_free((struct record *)(void *)t);
+}
+
+void store_drop(struct store *s, struct trace *t) {
+  assert(t->state != TRACE_OPEN && !t->pins);
+  s->stats.spans_held -= t->spans.count;
+  record_free(s, t);
+}
+
+void store_pin(struct trace *t) {
+  t->pins++;
+}
+
+void store_unpin(struct trace *t) {
+  struct trace_memory *m = t->memory;
+  assert(t->pins);
+  if (--t->pins) return;
+  m->store->passed = &m->store->idle;
+  if (m->parked) {                      /* what stood before it is shed already, so it comes first */
+    m->parked = false;
+    link_append(m->store->full.next, &m->full);
+  }
+}
+
+void store_keep_payloads(struct store *s, bool keep) {
+  s->keep_payloads = keep;
+}
+
+void store_stats_get(const struct store *s, uint64_t now_ns, struct store_stats *out) {
+  *out = s->stats;
+  out->traces_open = s->open.count;
+  out->ids_forgotten = s->remembered.forgotten;
+  out->arena_bytes = arena_bytes(s->arena);
+  out->arena_bytes_used = arena_bytes_used(s->arena);
+  out->heap_bytes = s->heap_bytes;
+  out->remembered_bytes = s->remembered.bytes;
+  out->symbols_bytes = symbols_bytes(s->symbols);
+  out->symbols_refused = symbols_refused(s->symbols);
+  out->horizon_s = horizon_s(s, now_ns);
+}

@@ -1,0 +1,208 @@
+/* What the store's files share: store.c (admission, closing, timers), store_memory.c (room, pressure, freeing),
+ * store_write.c (a span, a hit),
+ * store_ids.c (the span ids of a trace, cycles), store_remembered.c (closed traces), store_table.c (trace ids),
+ * chain.c (extents). Nobody else includes it. */
+#ifndef FLUO_STORE_PARTS_H
+#define FLUO_STORE_PARTS_H
+#include <stddef.h>
+#include <string.h>
+
+#include "hash.h"
+#include "store.h"
+#include "symbol.h"
+
+enum {
+  BLOCK_BYTES_MAX = 65536,        /* extents and payload blocks grow to this */
+  PAYLOAD_BYTES_MIN = 512,
+  WANTED_STEPS = 4,               /* of pressure for a block of the size that is best, not needed */
+  IDS_LINEAR_MAX = 8,             /* up to here a look through the skeletons beats a table */
+  DIRECTORY_FROM = 24,            /* extents from which span indices are looked up in a directory */
+  EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
+  EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
+};
+
+/* ---- lists: rings through a sentinel; a link that is in none points to itself ---------------- */
+
+struct link { struct link *prev, *next; };
+
+static inline void link_init(struct link *l) {
+  l->prev = l->next = l;
+}
+
+static inline bool link_alone(const struct link *l) {
+  return l->next == l;
+}
+
+static inline void link_remove(struct link *l) {
+  l->prev->next = l->next;
+  l->next->prev = l->prev;
+  link_init(l);
+}
+
+static inline void link_append(struct link *list, struct link *l) {
+  l->prev = list->prev;
+  l->next = list;
+  list->prev->next = l;
+  list->prev = l;
+}
+
+/* ---- trace ids ------------------------------------------------------------------------------- */
+
+/* Open addressing over entries whose first 16 bytes are a trace id. */
+struct slot { uint64_t hash; uint8_t *entry; };
+struct table { struct slot *slots; uint32_t capacity, count; };
+
+void *table_find(const struct table *t, uint64_t hash, const uint8_t id[16]);
+size_t table_growth(const struct table *t);               /* bytes that one more entry would cost */
+int table_reserve(struct table *t);                       /* 0 or FLUO_ENOMEM: room for one more */
+void table_put(struct table *t, uint64_t hash, void *entry);   /* after table_reserve */
+void table_remove(struct table *t, uint64_t hash, const void *entry);
+
+/* Span ids are hashed once a span and more at the close, so not by SipHash: multiply-shift with a random
+ * odd multiplier is universal (Dietzfelbinger), which is enough against chosen ids. */
+static inline uint32_t id_hash(const struct hash_key *key, uint64_t id) {
+  uint64_t x = (id ^ key->k0) * (key->k1 | 1);
+  return (uint32_t)((x ^ x >> 32) * (key->k0 | 1) >> 32);
+}
+
+static inline uint64_t id_load(const uint8_t id[8]) {
+  uint64_t x;
+  memcpy(&x, id, 8);
+  return x;
+}
+
+/* ---- extents --------------------------------------------------------------------------------- */
+
+/* The next record's place, NULL: the tail is full. Not counted until chain_commit. */
+void *chain_room(const struct arena *a, const struct chain *c, size_t size);
+void chain_extend(const struct arena *a, struct chain *c, uint32_t off, size_t bytes, size_t size);
+static inline void chain_commit(struct chain *c) {
+  c->count++;
+  c->tail_used++;
+}
+void *chain_at(const struct arena *a, const struct chain *c, size_t size, uint32_t index);
+void chain_free(struct arena *a, struct chain *c);
+
+/* The next extent or block of something that holds `held` bytes: about half as much again, so that a small
+ * trace wastes little and a large one has few. */
+static inline size_t grow_bytes(size_t held, size_t min) {
+  size_t wanted = min;
+  while (wanted * 4 <= held && wanted < BLOCK_BYTES_MAX) wanted *= 2;
+  return wanted;
+}
+
+/* ---- remembered traces ----------------------------------------------------------------------- */
+
+/* A closed trace until until_ns, with the ids of its spans as far as the bound allows. */
+struct ghost {
+  uint8_t id[16];
+  uint64_t hash, until_ns;
+  struct link all, with_ids;      /* by time; with_ids: alone where the ids went or are none */
+  struct trace *late;             /* its late spans of this request */
+  uint64_t *ids;                  /* open addressing, 0 is empty (no valid id is) */
+  uint32_t count, capacity;
+};
+
+struct remembered {
+  struct table table;
+  struct link all, with_ids;
+  struct hash_key key;
+  size_t bytes, bytes_max;
+  uint64_t forgotten;
+};
+
+void remembered_init(struct remembered *r, size_t bytes_max, struct hash_key key);
+void remembered_deinit(struct remembered *r);
+/* Notes a trace; then its ids with remembered_ids and remembered_add. NULL: no room. */
+struct ghost *remembered_put(struct remembered *r, const uint8_t id[16], uint64_t hash, uint64_t until_ns);
+/* Room for n ids at once. false: only the trace is remembered. */
+bool remembered_reserve(struct remembered *r, struct ghost *g, uint32_t n);
+void remembered_add(struct remembered *r, struct ghost *g, uint64_t id);    /* within the reserve */
+/* The ghost at this time; one whose time is over is forgotten. */
+struct ghost *remembered_find(struct remembered *r, const uint8_t id[16], uint64_t hash, uint64_t now_ns);
+bool remembered_has(const struct remembered *r, const struct ghost *g, uint64_t id);
+/* A late span came: the ghost stays until until_ns, and the id is noted if there is room. */
+void remembered_renew(struct remembered *r, struct ghost *g, uint64_t id, uint64_t until_ns);
+void remembered_expire(struct remembered *r, uint64_t now_ns);
+
+/* ---- the store ------------------------------------------------------------------------------- */
+
+/* Bytes of one trace: blocks linked through their first words, newest first, one of them being filled. */
+struct blocks { uint32_t head, fill, used, capacity; size_t bytes; };
+
+struct block { uint32_t next, bytes; };      /* stands at the start of each */
+
+struct extent_at { uint32_t first, off; };   /* the index of its first record, and where it lies */
+
+struct trace_memory {
+  struct store *store;
+  uint64_t hash;
+  struct link idle, age;          /* open; closed ones and late ones use idle */
+  struct link full;               /* open, no hit, and with payload: can be shed */
+  struct ghost *ghost;            /* of a late trace */
+  struct blocks payload, kept;    /* kept: texts that the symbols refused; never shed */
+  uint32_t *ids, ids_capacity;    /* arena offsets of skeletons by span id; NULL: few spans */
+  struct extent_at *directory;    /* of a long chain of spans, or NULL */
+  uint32_t directory_capacity, extents;
+  uint32_t shed_from;             /* spans below have no payload */
+  bool parked;                    /* taken off `full` because it was pinned */
+  size_t bytes;                   /* what trace_bytes_max is about */
+  size_t arena_bytes, heap_bytes; /* what it takes */
+  size_t notes_bytes;             /* of heap_bytes: the engine's arrays */
+  size_t evicted_bytes;           /* what it held when it was evicted */
+};
+
+struct record { struct trace trace; struct trace_memory memory; };
+
+#define trace_of(link, list) \
+  (&((struct record *)(void *)((char *)(link) - offsetof(struct record, memory.list)))->trace)
+
+struct store {
+  struct store_limits limits;
+  struct store_calls calls;
+  struct arena *arena;
+  struct symbols *symbols;
+  struct hash_key key;
+  struct table open;
+  struct remembered remembered;
+  struct link idle, age, full, closed, late;
+  struct link *passed;            /* in `idle`: all up to here were pinned when last looked at */
+  struct trace *adding;           /* not to be evicted: a span is being written into it */
+  struct fluo_text scope;         /* of the last span: most have those of the one before */
+  struct fluo_span resource;      /* its resource, service and flags likewise */
+  bool keep_payloads;
+  uint64_t now_ns;
+  size_t heap_bytes, evicted_bytes;
+  uint32_t evictions;             /* within this call */
+  double taken_bytes;             /* of the last ten seconds, decaying */
+  uint64_t taken_ns, taken_from_ns;
+  struct store_stats stats;       /* the counters */
+};
+
+/* store.c */
+void idle_remove(struct store *s, struct trace *t);
+void store_forget(struct store *s, struct trace *t);      /* a trace without spans: as if it had never been */
+void store_close(struct store *s, struct trace *t, enum close_reason reason, uint64_t at_ns);
+
+/* store_memory.c */
+bool room_make(struct store *s, size_t bytes);            /* heap or arena; frees by the order of pressure */
+void heap_charge(struct store *s, struct trace *t, size_t bytes);
+void heap_discharge(struct store *s, struct trace *t, size_t bytes);
+void notes_charge(struct store *s, struct trace *t);      /* the engine's arrays may have grown */
+void full_update(struct store *s, struct trace *t);       /* whether it can be shed may have changed */
+void store_taken(struct store *s, size_t bytes);          /* for the horizon */
+/* A block for the trace: of `wanted` bytes if a little pressure gives it, else as near to that as there is, but
+ * of what is needed at any price. */
+uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, size_t *actual);
+void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until);    /* those newer */
+struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash);
+void record_free(struct store *s, struct trace *t);       /* in no list any more, but `closed` */
+
+/* store_ids.c */
+bool ids_has(const struct store *s, const struct trace *t, const uint8_t id[8]);
+bool ids_reserve(struct store *s, struct trace *t);       /* for one more span */
+void ids_put(struct store *s, struct trace *t, const struct fluo_span *span);
+void ids_free(struct store *s, struct trace *t);
+uint32_t ids_cycles(const struct store *s, const struct trace *t);
+
+#endif
