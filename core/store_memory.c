@@ -151,6 +151,7 @@ static size_t power_of_two(size_t bytes) {
 
 uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, size_t *actual) {
   needed = power_of_two(needed);
+  if (needed > arena_bytes(s->arena) / ONE_SHARE) return 0;
   if (wanted < needed) wanted = needed;
   for (int i = 0; i < WANTED_STEPS && !room_is(s, wanted) && pressure(s);) i++;
   uint32_t off = 0;

@@ -17,6 +17,7 @@ enum {
   WANTED_STEPS = 4,               /* of pressure for a block of the size that is best, not needed */
   IDS_LINEAR_MAX = 8,             /* up to here a look through the skeletons beats a table */
   DIRECTORY_FROM = 24,            /* extents from which span indices are looked up in a directory */
+  ONE_SHARE = 4,                  /* of the arena: the largest piece of one span, so that it cannot close all */
   EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
   EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
 };

@@ -1,0 +1,197 @@
+local support = require("spec.core.store_support")
+local core, ffi, S, MIB = support.core, support.ffi, support.S, support.MIB
+
+describe("the store under pressure", function()
+  local s, live
+
+  setup(function() jit.off() end)
+  teardown(function() jit.on() end)
+  before_each(function() live = core.heap_live() end)
+  after_each(function()
+    s:close()
+    assert.equal(live, core.heap_live())
+  end)
+
+  local function number(x) return tonumber(x) end
+
+  local function held()
+    local stats = s:stats()
+    return number(stats.arena_bytes_used + stats.heap_bytes)
+  end
+
+  -- Traces of one span each until `stop`, every one a second of its own; gives the traces by number.
+  local function fill(stop, payload_bytes)
+    local traces, n = {}, 0
+    repeat
+      n = n + 1
+      local admit, t = s:put({ trace = n, payload_bytes = payload_bytes or 3000 }, n)
+      if admit == "new" then traces[n] = t end
+      assert.is_true(held() <= MIB)
+    until stop(admit, n)
+    return traces, n
+  end
+
+  local function has_shed() return number(s:stats().payloads_shed) > 0 end
+  local function has_evicted() return number(s:stats().traces_closed[core.CLOSE_EVICTED]) > 0 end
+  local function is_shed(t) return bit.band(core.store_span(s.store, t, 0).flags, 4) == 4 end
+
+  it("first sheds the payloads of the oldest traces, and keeps their skeletons", function()
+    s = support.open({ arena_bytes = MIB })
+    local traces = fill(has_shed)
+    local span = core.store_span(s.store, traces[1], 0)
+    assert.is_true(is_shed(traces[1]))
+    assert.equal(0, span.payload.len)
+    assert.equal("a name", s:text(span.name))
+    assert.is_false(is_shed(traces[20]))
+    assert.equal(0, #s.closed)
+    assert.is_false(traces[1].cut)
+  end)
+
+  it("does not shed a trace with a hit, nor a pinned one until it is unpinned", function()
+    s = support.open({ arena_bytes = MIB })
+    local _, hit = s:put({ trace = 1001, payload_bytes = 3000 }, 0)
+    local _, pinned = s:put({ trace = 1002, payload_bytes = 3000 }, 0)
+    assert.is_true(core.store_hit(s.store, hit, 7, 0))
+    core.store_pin(pinned)
+    local traces = fill(function() return number(s:stats().payloads_shed) > 50 end)
+    assert.same({ false, false, true }, { is_shed(hit), is_shed(pinned), is_shed(traces[1]) })
+    core.store_unpin(pinned)
+    s:put({ trace = 1003, payload_bytes = 60000 }, 2000)
+    assert.same({ false, true }, { is_shed(hit), is_shed(pinned) })
+  end)
+
+  it("sheds nothing while payloads must be kept, and evicts at once", function()
+    s = support.open({ arena_bytes = MIB })
+    core.store_keep_payloads(s.store, true)
+    fill(has_evicted)
+    assert.equal(0, number(s:stats().payloads_shed))
+  end)
+
+  it("then evicts the trace that has been quiet for longest, cut", function()
+    s = support.open({ arena_bytes = MIB })
+    local _, n = fill(has_evicted)
+    assert.same({ trace = 1, reason = "evicted", cut = true, at = ffi.cast("uint64_t", n), spans = 1, state = 1 }, s.closed[1])
+    for i, c in ipairs(s.closed) do assert.equal(i, c.trace) end
+  end)
+
+  it("passes pinned traces over, and drops a span when all are", function()
+    s = support.open({ arena_bytes = MIB })
+    local pinned = {}
+    repeat
+      local admit, t = s:put({ trace = #pinned + 1, payload_bytes = 3000 }, 1)
+      if t then
+        core.store_pin(t)
+        pinned[#pinned + 1] = t
+      end
+    until admit == "no memory"
+    assert.equal(0, #s.closed)
+    core.store_unpin(pinned[100])
+    assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
+    assert.is_true(is_shed(pinned[100]))
+    for _, t in ipairs(pinned) do if t ~= pinned[100] then core.store_unpin(t) end end
+  end)
+
+  it("does not close everything while what it evicted is being judged", function()
+    s = support.open({ arena_bytes = MIB })
+    core.store_keep_payloads(s.store, true)
+    s.hold = true
+    local _, n = fill(function(admit) return admit == "no memory" end)
+    assert.is_true(#s.closed > 10)
+    assert.is_true(number(s:stats().traces_open) > n / 2)
+    s:drop_held()
+    assert.equal("new", (s:put({ trace = n + 1, payload_bytes = 3000 }, n)))
+    s:drop_held()
+  end)
+
+  it("forgets a span that found no memory, and cuts its trace", function()
+    s = support.open({ arena_bytes = MIB })
+    local _, t = s:put({ trace = 1, id = 1 }, 1)
+    assert.equal("no memory", (s:put({ trace = 1, id = 2, payload_bytes = 2 * MIB }, 2)))
+    assert.same({ 1, true }, { t.spans.count, t.cut })
+    assert.equal("new", (s:put({ trace = 1, id = 2 }, 3)))
+    assert.equal("no memory", (s:put({ trace = 2, payload_bytes = 2 * MIB }, 4)))
+    assert.equal(1, number(s:stats().traces_open))
+    assert.equal(2, number(s:stats().spans_held))
+  end)
+
+  it("may shed the very trace it writes to, and then goes on", function()
+    s = support.open({ arena_bytes = MIB, trace_bytes_max = 64 * MIB })
+    for i = 1, 2000 do
+      local admit, t, index, span = s:put({ id = i, payload_bytes = 3000 }, i)
+      assert.equal("new", admit)
+      assert.equal(i - 1, index)
+      assert.equal(3003, span.payload.len)
+      assert.equal(i, t.spans.count)
+    end
+    assert.is_true(number(s:stats().payloads_shed) > 1000)
+  end)
+
+  it("keeps a long trace quick: every span sheds the one before, none twice", function()
+    s = support.open({ arena_bytes = 8 * MIB, trace_bytes_max = 64 * MIB, trace_spans_max = 100000 })
+    for i = 1, 50000 do s:put({ id = i, payload_bytes = 900 }, i) end
+    local stats = s:stats()
+    assert.equal(50000, number(stats.spans_held))
+    assert.is_true(number(stats.payloads_shed) < 50000)
+  end)
+
+  it("loses a hit, counts it and cuts the trace, when there is no memory", function()
+    s = support.open({ arena_bytes = MIB })
+    local _, t = s:put({ trace = 1 }, 1)
+    core.store_pin(t)
+    local arena, blocks = core.store_arena(s.store), {}
+    repeat
+      local off = core.arena_get(arena, 256, nil)
+      if off ~= 0 then blocks[#blocks + 1] = off end
+    until off == 0
+    assert.is_false(core.store_hit(s.store, t, 1, 0))
+    assert.same({ true, 1, 0 }, { t.cut, number(s:stats().hits_lost), t.hits.count })
+    for _, off in ipairs(blocks) do core.arena_put(arena, off) end
+    assert.is_true(core.store_hit(s.store, t, 1, 0))
+    core.store_unpin(t)
+  end)
+
+  it("takes a hundred thousand small traces through a small arena", function()
+    s = support.open({ arena_bytes = MIB, remembered_bytes_max = 65536 })
+    for i = 1, 100000 do s:put({ trace = i, payload_bytes = 100 }, i) end
+    local stats = s:stats()
+    assert.equal(100000, number(stats.traces_open) + #s.closed)
+    assert.equal(number(stats.traces_open), number(stats.spans_held))
+    assert.is_true(held() <= MIB)
+  end)
+
+  it("says how long a trace can live at the present rate", function()
+    s = support.open({ arena_bytes = 4 * MIB })
+    assert.is_true(s:stats(0).horizon_s > 1e6)
+    for i = 1, 2000 do s:put({ trace = i, payload_bytes = 200 }, i * S / 100) end    -- some 100 KiB a second
+    local horizon = s:stats(20 * S).horizon_s
+    assert.is_true(horizon > 20 and horizon < 80, "horizon " .. horizon)
+    assert.is_true(s:stats(200 * S).horizon_s > 1e5)
+  end)
+
+  it("stays whole when any allocation fails", function()
+    for n = 1, 60 do
+      local before = core.heap_live()
+      core.heap_fail_from(n)
+      s = support.open({ arena_bytes = MIB })
+      if s.err == 0 then
+        for i = 1, 120 do
+          local admit, t, index = s:put({ trace = i % 3, id = i, payload_bytes = 100, name = "n" .. i }, i)
+          if admit == "new" then core.store_hit(s.store, t, i, index) end
+          if i % 40 == 0 then core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, i) end
+        end
+        core.store_end_request(s.store, 200)
+      end
+      core.heap_fail_from(0)
+      if s.err == 0 then
+        assert.not_equal("no memory", (s:put({ trace = 99, id = 999 }, 201)))
+        s:run(100 * S)
+        core.store_end_request(s.store, 100 * S)
+        assert.equal(0, number(s:stats().spans_held))
+        assert.is_true(s:stats().arena_bytes_used <= s:stats().symbols_bytes)
+      end
+      s:close()
+      assert.equal(before, core.heap_live())
+    end
+    s = support.open()
+  end)
+end)
