@@ -46,7 +46,7 @@ local function compare(body)
 end
 local function agree(body, what)
   local result, why = compare(body)
-  assert.is_true(result ~= 1, ("%s: %s"):format(what or "body", why))
+  assert.is_true(result ~= 1, ("%s: %s\n%s"):format(what or "body", why, result == 1 and body:gsub(".", function(c) return ("%02x"):format(c:byte()) end) or ""))
   return result
 end
 
