@@ -27,7 +27,7 @@ local function declare(name)
     end
   end
   for _, piece in ipairs(pieces) do
-    local key = piece:gsub("%s+", " ")
+    local key = piece:gsub("%s+", " "):gsub("^ ", "")
     if not declared[key] then
       declared[key] = true
       ffi.cdef(piece)
