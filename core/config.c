@@ -12,6 +12,7 @@
 #include "config.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,12 +193,13 @@ static int take_reply(struct config *c, const struct config_call *call, struct b
 
 /* ---- what the program calls ------------------------------------------------------------------ */
 
-static const char *explain(int err, const struct config_call *call, char why[256]) {
-  if (err == FLUO_ETIMEOUT)
-    snprintf(
-        why, 256,
-        "the configuration ran longer than %llu s of CPU or %.1f s altogether, and was stopped",
-        (unsigned long long)(config_cpu_s(call)), (double)config_wall_ns(call) / 1e9);
+static const char *explain(int err, const struct config_call *call, int ended_by, char why[256]) {
+  if (err == FLUO_ETIMEOUT && ended_by == SIGXCPU)
+    snprintf(why, 256, "the configuration used more than %llu s of CPU, and was stopped",
+             (unsigned long long)config_cpu_s(call));
+  else if (err == FLUO_ETIMEOUT)
+    snprintf(why, 256, "the configuration took longer than %.1f s, and was stopped",
+             (double)config_wall_ns(call) / 1e9);
   else
     snprintf(why, 256, "the configuration could not be evaluated: %s", err_text(err));
   return why;
@@ -222,7 +224,7 @@ int config_load(const struct config_call *call, struct config *out, int *exit_st
   if (err == FLUO_EINVALID)
     *exit_status = status;
   else
-    explain(err, call, why);
+    explain(err, call, status, why);
   config_deinit(out);
   return err;
 }
@@ -235,7 +237,7 @@ int config_show(const struct config_call *call) {
   int err = config_child_run(call, "show", &nothing, &status);
   buffer_deinit(&nothing);
   if (!err) return status;
-  fprintf(stderr, "fluo: %s\n", explain(err, call, why));
+  fprintf(stderr, "fluo: %s\n", explain(err, call, status, why));
   return err == FLUO_ETIMEOUT ? CONFIG_EXIT_CONFIG : CONFIG_EXIT_SOFTWARE;
 }
 

@@ -158,11 +158,11 @@ int config_child_run(const struct config_call *call, const char *mode, struct bu
   err = read_reply(fd, until, reply);
   close(fd);
   int status = reap(pid, until, err != 0);
+  *exit_status = SIGKILL;
   if (err) return err;
-  if (status != -1 && WIFEXITED(status)) {
-    *exit_status = WEXITSTATUS(status);
-    return 0;
-  }
-  bool overrun = status != -1 && (WTERMSIG(status) == SIGXCPU || now_ns() >= until);
-  return overrun ? FLUO_ETIMEOUT : FLUO_EDIED;
+  if (status == -1) return FLUO_EDIED;
+  bool exited = WIFEXITED(status);
+  *exit_status = exited ? WEXITSTATUS(status) : WTERMSIG(status);
+  if (exited) return 0;
+  return *exit_status == SIGXCPU || now_ns() >= until ? FLUO_ETIMEOUT : FLUO_EDIED;
 }

@@ -12,9 +12,10 @@
 uint64_t config_cpu_s(const struct config_call *call);
 uint64_t config_wall_ns(const struct config_call *call);
 
-/* One child, from fork to wait; mode is "load" or "show". 0: its exit status in *exit_status, and
- * what it wrote in *reply (the caller's, whose bound is also the bound of what is read).
- * FLUO_ENOMEM, FLUO_EIO, FLUO_ETOOLARGE; FLUO_ETIMEOUT of either clock; FLUO_EDIED by a signal. */
+/* One child, from fork to wait; mode is "load" or "show". 0: its exit status in *exit_status, and what
+ * it wrote in *reply (the caller's, whose bound is also the bound of what is read). FLUO_ENOMEM,
+ * FLUO_EIO, FLUO_ETOOLARGE, FLUO_EDIED; FLUO_ETIMEOUT of either clock, and then *exit_status is the
+ * signal that ended it: SIGXCPU or SIGKILL. */
 int config_child_run(const struct config_call *call, const char *mode, struct buffer *reply,
                      int *exit_status);
 

@@ -126,7 +126,8 @@ static void write_lines(struct out *o, const char *p, size_t n) {
 static size_t batch(const struct out *o) {
   size_t n = (o->wrapped ? o->wrap : o->tail) - o->head;
   if (n <= BATCH_BYTES) return n;
-  const char *p = o->ring + o->head;
+  const char *p = &o->ring[o->head];
+  assert(p); /* gcc with sanitizers on thinks that it might be NULL */
   const char *last = memrchr(p, '\n', BATCH_BYTES);
   if (!last) last = memchr(p, '\n', n);
   return (size_t)(last - p) + 1;

@@ -36,7 +36,9 @@ fluo_open{room="a",door="b"} 0.5
     end))
   end)
 
-  local numbers = { { 0 / 0, "NaN" }, { 1 / 0, "+Inf" }, { -1 / 0, "-Inf" }, { 0, "0" }, { 1e300, "1e+300" }, { 0.1, "0.1" } }
+  local numbers = {
+    { 0 / 0, "NaN" }, { 1 / 0, "+Inf" }, { -1 / 0, "-Inf" }, { 0, "0" }, { 1e300, "1e+300" }, { 0.1, "0.1" },
+  }
   for _, case in ipairs(numbers) do
     it("writes " .. case[2] .. " as that", function()
       assert.equal("x " .. case[2] .. "\n", page(function(b) core.metrics_number(b, "x", nil, case[1]) end))

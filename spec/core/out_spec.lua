@@ -7,7 +7,7 @@ long read(int, void *, size_t);
 int open(const char *, int, ...);
 int close(int);
 int fcntl(int, int, ...);
-int unlink(const char *);
+int setrlimit(int, const unsigned long *);
 ]]
 local C = ffi.C
 local SECOND = 1000000000ULL
@@ -123,6 +123,19 @@ describe("an output", function()
     eventually(function() return core.out_failed(out) == 3 end)
     assert.equal(28, core.out_errno(out))     -- ENOSPC
     assert.is_true(core.out_close(out, 5 * SECOND))
+  end)
+
+  it("never continues a line that was cut by a failure", function()
+    local path, unlimited = os.tmpname(), 0xffffffffffffffffULL
+    local out = open(C.open(path, 1))
+    C.setrlimit(1, ffi.new("unsigned long[2]", 100, unlimited))    -- RLIMIT_FSIZE
+    for _, letter in ipairs { "a", "b" } do write(out, letter:rep(59) .. "\n") end
+    eventually(function() return core.out_failed(out) == 1 end)
+    C.setrlimit(1, ffi.new("unsigned long[2]", unlimited, unlimited))
+    write(out, "whole\n")
+    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.equal(("a"):rep(59) .. "\n" .. ("b"):rep(40) .. "\nwhole\n", support.read(path))
+    os.remove(path)
   end)
 
   it("waits for a descriptor that does not block by itself", function()

@@ -70,8 +70,9 @@ describe("the configuration", function()
     { "http.connections_max", "65536", 65536 }, { "skip_broken", "yes", true }, { "semconv.renames", "off", false },
     { "listen.admin", "none", "none" }, { "listen.admin", "localhost:0", "127.0.0.1 0" },
     { "listen.admin", "[::1]:4319", "::1 4319" }, { "listen.admin", "[fe80::1:2]:1", "fe80::1:2 1" },
-    { "listen.admin", "[::ffff:10.0.0.1]:1", "::ffff:10.0.0.1 1" }, { "listen.admin", "0.0.0.0:65535", "0.0.0.0 65535" },
-    { "http.traces_path", "/", "/" }, { "http.traces_path", "/otel/v1", "/otel/v1" }, { "log.level", "debug", "debug" },
+    { "listen.admin", "[::ffff:10.0.0.1]:1", "::ffff:10.0.0.1 1" },
+    { "listen.admin", "0.0.0.0:65535", "0.0.0.0 65535" }, { "http.traces_path", "/", "/" }, { "http.traces_path", "/otel/v1", "/otel/v1" },
+    { "log.level", "debug", "debug" },
     { "rules", "a b/ü", "a b/ü" }, { "output.violations", "/dev/null", "/dev/null" },
   }
   for _, case in ipairs(right) do
@@ -95,7 +96,8 @@ describe("the configuration", function()
     { "listen.admin", "example.org:1", "not looked up" }, { "listen.admin", "[1::2::3]:1", "not looked up" },
     { "listen.admin", "[12345::]:1", "not looked up" }, { "listen.admin", "[1:2:3:4:5:6:7]:1", "not looked up" },
     { "http.traces_path", "v1", "starts with" }, { "http.traces_path", "/a b", "starts with" },
-    { "log.level", "loud", "one of debug, info, warn, error" }, { "rules", "", "a path" }, { "rules", "a\0b", "a path" },
+    { "log.level", "loud", "one of debug, info, warn, error" }, { "rules", "", "a path" },
+    { "rules", "a\0b", "a path" },
     { "other_signals", "Discard", "one of" },
   }
   for _, case in ipairs(wrong) do
@@ -109,13 +111,15 @@ describe("the configuration", function()
   end
 
   it("names all that is wrong at once, each with its place", function()
-    local text = "return {\n trace = { idel = '1s', late = 5 },\n bufer = { bytes_max = 1 },\n log = 'x',\n rules = {},\n}"
+    local text = "return {\n trace = { idel = '1s', late = 5 },\n bufer = { bytes_max = 1 },\n"
+      .. " log = 'x',\n rules = {},\n}"
     local _, errors, status = resolve(text, { "FLUO_TRACE_IDEL=1s", "FLUO_LOG_LEVEL=loud" },
       { "--trace.idl=1s", "--trace.max_age" })
     assert.equal(78, status)
     assert.equal([[
 FILE:2: unknown key trace.idel; did you mean trace.idle?
-FILE:2: trace.late: expected a duration with its unit (ns us ms s m h d), got 5 (it has no unit); for example late = "10s"
+FILE:2: trace.late: expected a duration with its unit (ns us ms s m h d), got 5 (it has no unit); ]]
+      .. [[for example late = "10s"
 FILE:3: unknown key bufer
 FILE:4: log is a section: log = { … }
 FILE:5: rules: expected a path, got a table; for example rules = "rules"
@@ -159,7 +163,8 @@ unknown flag --trace.idl; did you mean `--trace.idle`?
     end)
 
     it("may compute", function()
-      local result = resolve("local t = {}\nfor _, k in ipairs{'idle', 'late'} do t[k] = tostring(math.max(1, 2)) .. 's' end\n"
+      local result = resolve("local t = {}\n"
+        .. "for _, k in ipairs{'idle', 'late'} do t[k] = tostring(math.max(1, 2)) .. 's' end\n"
         .. "return { trace = t, log = { level = ('WARN'):lower() } }")
       assert.same({ 2e9, 2e9, "warn" }, { value(result, "trace.idle"), value(result, "trace.late"),
         value(result, "log.level") })
@@ -257,7 +262,8 @@ unknown flag --trace.idl; did you mean `--trace.idle`?
 
   describe("as shown", function()
     it("reads back as the same values", function()
-      local result = resolve(nil, nil, { "--trace.idle=90s", "--listen.admin=[::1]:1", "--http.body_bytes_max=1500000" })
+      local result = resolve(nil, nil,
+        { "--trace.idle=90s", "--listen.admin=[::1]:1", "--http.body_bytes_max=1500000" })
       local line = {}
       for _, entry in ipairs(schema) do
         line[#line + 1] = ("%s=%s"):format(entry.flag, entry.type.show(value(result, entry.key)))
