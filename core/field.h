@@ -2,6 +2,7 @@
 #ifndef FLUO_FIELD_H
 #define FLUO_FIELD_H
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "fluo.h"
 

@@ -1,0 +1,79 @@
+/* Gates are postfix, checked by ir_check, so the stack neither runs dry nor over. */
+#include "gate.h"
+
+#include <assert.h>
+
+#include "store.h"
+
+/* Hits of a pattern. Unknown ones are none: an absence over them is the study's to call unknown. */
+static int64_t hits_of(const struct gate_counts *counts, uint32_t pattern) {
+  uint32_t low = 0, high = counts ? counts->tallies_count : 0;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (counts->tallies[middle].pattern < pattern)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  bool found = counts && low < counts->tallies_count && counts->tallies[low].pattern == pattern;
+  return found ? counts->tallies[low].count : 0;
+}
+
+static bool compare(int64_t count, uint32_t op, int64_t n) {
+  switch (op) {
+    case FLUO_OP_EQ: return count == n;
+    case FLUO_OP_GT: return count > n;
+    case FLUO_OP_GE: return count >= n;
+    case FLUO_OP_LT: return count < n;
+    default: return count <= n;
+  }
+}
+
+static bool leaf(const struct fluo_ir_gate *g, const struct gate_counts *counts) {
+  switch (g->op) {
+    case FLUO_GATE_HITS: return compare(hits_of(counts, g->pattern), g->compare, g->n);
+    case FLUO_GATE_SPANS: return !counts || compare(counts->spans, g->compare, g->n);
+    case FLUO_GATE_DURATION: {
+      if (!counts) return true;
+      uint64_t ns = counts->duration_ns;
+      return compare(ns > INT64_MAX ? INT64_MAX : (int64_t)ns, g->compare, g->n);
+    }
+    default: return true;
+  }
+}
+
+/* The last n of the stack become one. */
+static uint32_t fold(bool *stack, uint32_t depth, const struct fluo_ir_gate *g) {
+  uint32_t first = depth - (uint32_t)g->n;
+  bool all = true, any = false;
+  for (uint32_t i = first; i < depth; i++) {
+    all &= stack[i];
+    any |= stack[i];
+  }
+  stack[first] = g->op == FLUO_GATE_AND ? all : any;
+  return first + 1;
+}
+
+bool gate_open(const struct ir *ir, uint32_t rule, const struct gate_counts *counts) {
+  struct fluo_range range = ir->rules[rule].gate;
+  bool stack[IR_GATES_MAX];
+  uint32_t depth = 0;
+  for (uint32_t i = range.first; i < range.first + range.count; i++) {
+    const struct fluo_ir_gate *g = &ir->gates[i];
+    if (g->op == FLUO_GATE_AND || g->op == FLUO_GATE_OR)
+      depth = fold(stack, depth, g);
+    else
+      stack[depth++] = leaf(g, counts);
+  }
+  assert(depth == (range.count != 0));
+  return depth && stack[0];
+}
+
+bool gate_asks_spans(const struct ir *ir, uint32_t rule) {
+  struct fluo_range range = ir->rules[rule].gate;
+  for (uint32_t i = range.first; i < range.first + range.count; i++) {
+    uint32_t op = ir->gates[i].op;
+    if (op == FLUO_GATE_SPANS || op == FLUO_GATE_DURATION || op == FLUO_GATE_TRUE) return true;
+  }
+  return false;
+}

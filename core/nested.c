@@ -1,0 +1,105 @@
+/* Events and links are read where they lie, one after the other: they are few, and few patterns ask. */
+#include "nested.h"
+
+#include "err.h"
+#include "heap.h"
+
+struct nested {
+  const struct ir *ir;
+  const struct atoms *atoms;
+  struct regex_scratch *regex;
+  uint8_t *truths;
+  struct fluo_item item;        /* the event or link under test */
+  uint32_t object;
+};
+
+/* Field numbers of Span.Event and Span.Link. */
+enum { EVENT_NAME = 2, EVENT_ATTRIBUTES = 3, LINK_TRACE_ID = 1, LINK_SPAN_ID = 2, LINK_TRACE_STATE = 3,
+       LINK_ATTRIBUTES = 4 };
+
+static bool last_text(const struct fluo_item *in, uint32_t number, struct fluo_value *out) {
+  struct fluo_item item = { .next = 0 };
+  *out = (struct fluo_value){ .type = FLUO_TYPE_STRING, .text = in->text };
+  while (fluo_item_next(in->text, in->len, number, &item)) {
+    out->text = item.text;
+    out->len = item.len;
+  }
+  return out->len != 0;
+}
+
+/* An id of another length than ids have is none. */
+static bool id_text(const struct fluo_item *in, uint32_t number, uint32_t len, char scratch[32],
+                    struct fluo_value *out) {
+  if (!last_text(in, number, out) || out->len != len) return false;
+  for (uint32_t i = 0; i < len; i++) {
+    scratch[2 * i] = "0123456789abcdef"[out->text[i] >> 4];
+    scratch[2 * i + 1] = "0123456789abcdef"[out->text[i] & 15];
+  }
+  out->text = (const uint8_t *)scratch;
+  out->len = 2 * len;
+  return true;
+}
+
+static bool value_of(const struct nested *n, const struct atom *atom, char scratch[32],
+                     struct fluo_value *out) {
+  const struct fluo_item *in = &n->item;
+  uint32_t attributes = n->object == FLUO_OBJECT_EVENT ? EVENT_ATTRIBUTES : LINK_ATTRIBUTES;
+  switch (atom->field) {
+    case FLUO_FIELD_ATTRIBUTE:
+      return fluo_attribute(in->text, in->len, attributes, atom->key, atom->key_len, out);
+    case FLUO_FIELD_EVENT_NAME:
+      last_text(in, EVENT_NAME, out);
+      return true;              /* like a span's, an event's name is always there */
+    case FLUO_FIELD_TRACE_ID: return id_text(in, LINK_TRACE_ID, 16, scratch, out);
+    case FLUO_FIELD_SPAN_ID: return id_text(in, LINK_SPAN_ID, 8, scratch, out);
+    case FLUO_FIELD_TRACE_STATE: return last_text(in, LINK_TRACE_STATE, out);
+    default: return false;
+  }
+}
+
+static enum fluo_truth on_leaf(void *ctx, const struct fluo_ir_node *node) {
+  struct nested *n = ctx;
+  const struct atom *atom = &n->atoms->items[n->atoms->of_ir[node->arg]];
+  struct fluo_value value;
+  struct datum datum;
+  char scratch[32];
+  if (!value_of(n, atom, scratch, &value)) return FLUO_FALSE;
+  datum_init(&datum, &value);
+  return atom_test(atom, &datum, n->regex);
+}
+
+enum fluo_truth nested_test(struct nested *n, const struct span_view *view, uint32_t pattern,
+                            struct regex_scratch *regex) {
+  const struct fluo_ir_pattern *p = &n->ir->patterns[pattern];
+  struct fluo_text payload = view->span->payload;
+  if (view->span->flags & FLUO_SPAN_SHED) return FLUO_FALSE;
+  uint32_t number = p->object == FLUO_OBJECT_EVENT ? 11 : 13;
+  enum fluo_truth truth = FLUO_FALSE;
+  n->object = p->object;
+  n->regex = regex;
+  n->item = (struct fluo_item){ .next = 0 };
+  while (fluo_item_next(view->arena + payload.off, payload.len, number, &n->item)) {
+    enum fluo_truth one = formula_test(n->ir->nodes, p->nodes, n->truths, on_leaf, n);
+    if (one == FLUO_TRUE) return one;
+    if (one == FLUO_UNKNOWN) truth = one;
+  }
+  return truth;
+}
+
+int nested_new(const struct ir *ir, const struct atoms *atoms, uint32_t nodes_max, struct nested **out) {
+  struct nested *n = heap_zalloc(sizeof *n);
+  if (!n) return FLUO_ENOMEM;
+  *n = (struct nested){ .ir = ir, .atoms = atoms, .truths = heap_alloc(nodes_max) };
+  if (!n->truths) {
+    heap_free(n);
+    return FLUO_ENOMEM;
+  }
+  *out = n;
+  return 0;
+}
+
+void nested_free(struct nested *n) {
+  if (!n) return;
+  heap_free(n->truths);
+  heap_free(n);
+}

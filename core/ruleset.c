@@ -1,0 +1,133 @@
+/* A rule set owns its copy of the intermediate form and everything made from it: atoms with their
+ * regular expressions, the index, the lists of rules by when they are looked at. Once ruleset_new has
+ * returned nothing in it changes. The bytes are copied before the first look, since whoever sent them
+ * may hold the memory they came in.
+ *
+ * It goes wrong when the bytes are no rule set (FLUO_EINVALID, `why` says where) or memory runs out;
+ * ruleset_free takes a half-made one, so every failure goes there. */
+#include "ruleset.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "err.h"
+#include "gate.h"
+#include "heap.h"
+#include "index.h"
+
+struct ruleset {
+  struct ruleset_options options;
+  void *bytes;
+  struct ir ir;
+  struct atoms atoms;
+  struct index *index;
+  uint32_t *always, always_count;
+  uint32_t *any_span, any_span_count;
+};
+
+static int list_rules(struct ruleset *r) {
+  uint32_t rules = r->ir.header->rules;
+  r->always = heap_alloc(rules * sizeof *r->always);
+  r->any_span = heap_alloc(rules * sizeof *r->any_span);
+  if (!r->always || !r->any_span) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < rules; i++) {
+    const struct fluo_ir_rule *rule = &r->ir.rules[i];
+    if (rule->scope != FLUO_SCOPE_TRACE || rule->mode == FLUO_MODE_OFF) continue;
+    if (gate_open(&r->ir, i, NULL)) r->always[r->always_count++] = i;
+    if (rule->flags & FLUO_RULE_EARLY && gate_asks_spans(&r->ir, i)) r->any_span[r->any_span_count++] = i;
+  }
+  return 0;
+}
+
+int ruleset_new(const void *ir, size_t n, const struct ruleset_options *options, struct ruleset **out,
+                char why[128]) {
+  snprintf(why, IR_WHY_BYTES, "%s", err_text(FLUO_ENOMEM));
+  struct ruleset *r = heap_zalloc(sizeof *r);
+  if (!r) return FLUO_ENOMEM;
+  r->options = *options;
+  r->bytes = heap_alloc(n);
+  int err = r->bytes ? 0 : FLUO_ENOMEM;
+  if (!err) {
+    if (n) memcpy(r->bytes, ir, n);
+    err = ir_check(r->bytes, n, &r->ir, why);
+  }
+  if (!err) err = atoms_init(&r->atoms, &r->ir, options, why);
+  if (!err) err = index_new(&r->ir, &r->atoms, options->renamed, &r->index);
+  if (!err) err = list_rules(r);
+  if (err == FLUO_ENOMEM) snprintf(why, IR_WHY_BYTES, "%s", err_text(err));
+  if (err) ruleset_free(r);
+  else *out = r;
+  return err;
+}
+
+void ruleset_free(struct ruleset *r) {
+  if (!r) return;
+  index_free(r->index);
+  atoms_deinit(&r->atoms);
+  heap_free(r->always);
+  heap_free(r->any_span);
+  heap_free(r->bytes);
+  heap_free(r);
+}
+
+const struct fluo_ir *ruleset_ir(const struct ruleset *r) {
+  return r->ir.header;
+}
+
+const struct fluo_ir_rule *ruleset_rule(const struct ruleset *r, uint32_t rule) {
+  assert(rule < r->ir.header->rules);
+  return &r->ir.rules[rule];
+}
+
+const struct fluo_ir_pattern *ruleset_pattern(const struct ruleset *r, uint32_t pattern) {
+  assert(pattern < r->ir.header->patterns);
+  return &r->ir.patterns[pattern];
+}
+
+uint32_t ruleset_function_rule(const struct ruleset *r, uint32_t function) {
+  assert(function < r->ir.header->functions);
+  return r->ir.functions[function].rule;
+}
+
+const struct fluo_ir_part *ruleset_part(const struct ruleset *r, uint32_t part) {
+  assert(part < r->ir.header->parts);
+  return &r->ir.parts[part];
+}
+
+const struct fluo_ir_pair *ruleset_pair(const struct ruleset *r, uint32_t pair) {
+  assert(pair < r->ir.header->pairs);
+  return &r->ir.pairs[pair];
+}
+
+const char *ruleset_text(const struct ruleset *r, struct fluo_text t) {
+  assert((uint64_t)t.off + t.len <= r->ir.header->text_bytes);
+  return r->ir.text + t.off;
+}
+
+const uint32_t *ruleset_always(const struct ruleset *r, uint32_t *count) {
+  *count = r->always_count;
+  return r->always;
+}
+
+const uint32_t *ruleset_any_span(const struct ruleset *r, uint32_t *count) {
+  *count = r->any_span_count;
+  return r->any_span;
+}
+
+bool ruleset_gate(const struct ruleset *r, uint32_t rule, const struct gate_counts *counts) {
+  assert(rule < r->ir.header->rules);
+  return r->ir.rules[rule].mode != FLUO_MODE_OFF && gate_open(&r->ir, rule, counts);
+}
+
+const struct index *ruleset_index(const struct ruleset *r) {
+  return r->index;
+}
+
+const struct atoms *ruleset_atoms(const struct ruleset *r) {
+  return &r->atoms;
+}
+
+const struct ruleset_options *ruleset_options(const struct ruleset *r) {
+  return &r->options;
+}

@@ -1,0 +1,23 @@
+/* Values as they are compared: RULES.md section 2. What is public of it is declared in field.h. */
+#ifndef FLUO_VALUE_H
+#define FLUO_VALUE_H
+#include <stdbool.h>
+
+#include "field.h"
+
+/* A value, and beside it what it is as a number (type NONE: it is none), so that a text is read as a
+ * number once however many operands it meets. */
+struct datum {
+  struct fluo_value value;
+  struct fluo_value number;
+};
+
+void datum_init(struct datum *d, const struct fluo_value *value);
+bool datum_equal(const struct datum *a, const struct datum *b);
+/* As value_compare. */
+int datum_compare(const struct datum *a, const struct datum *b);
+
+/* Elements of an array value, one a call: *at starts at 0. false: no more. */
+bool value_element(const struct fluo_value *array, uint32_t *at, struct fluo_value *out);
+
+#endif
