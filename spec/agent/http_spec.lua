@@ -1,0 +1,508 @@
+local support = require("spec.support")
+local socket = require("spec.agent.socket")
+local loops = require("spec.agent.loop")
+local cjson = require("cjson")
+local core, ffi = support.core("heap", "buffer", "http", "otlp", "intake", "admin", "server")
+
+ffi.cdef [[
+struct spec_rlimit { unsigned long soft, hard; };
+int getrlimit(int, struct spec_rlimit *);
+int setrlimit(int, const struct spec_rlimit *);
+int dup(int);
+]]
+
+local MS = 1000000
+local HOST = "Host: a\r\n"
+local JSON = HOST .. "Content-Type: application/json\r\n"
+local JSON_BODY = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c",' ..
+  '"spanId":"eee19b7ec3c1b174","name":"a"}]}]}]}'
+
+local function post(headers, body, path)
+  return ("POST %s HTTP/1.1\r\n%s%s\r\n%s"):format(path or "/v1/traces", headers,
+    body and not headers:find("ransfer") and ("Content-Length: %d\r\n"):format(#body) or "", body or "")
+end
+
+local function chunked(text, size)
+  local out = {}
+  for at = 1, #text, size do
+    local piece = text:sub(at, at + size - 1)
+    out[#out + 1] = ("%x\r\n%s\r\n"):format(#piece, piece)
+  end
+  return table.concat(out) .. "0\r\n\r\n"
+end
+
+--- Callbacks into Lua, freed after the spec.
+local callbacks = {}
+local function callback(kind, fn)
+  local c = ffi.cast(kind, fn)
+  callbacks[#callbacks + 1] = c
+  return c
+end
+
+local RECEIVE = "int (*)(void *, const uint8_t *, size_t, const struct otlp_summary *, struct intake_receipt *)"
+local ON = "void (*)(void *, const struct http_request *, struct http_response *)"
+
+--- Runs body(s) with a server in front of an intake (or of options.calls) and checks that nothing is left after it.
+local function serving(options, body)
+  local live = core.heap_live()
+  local s = { loop = loops.new(), received = 0, bodies = {} }
+  local intake = ffi.new("struct intake *[1]")
+  local calls = ffi.new("struct http_calls")
+  if options.calls then
+    options.calls(calls)
+  else
+    local settings = ffi.new("struct intake_options", {
+      limits = { 64, 262144, 2097152, 64 * 1048576 }, body_bytes_max = options.body_bytes_max or 8 * 1048576 })
+    local receive = ffi.new("struct intake_calls", { receive = callback(RECEIVE, function(_, _, _, summary, receipt)
+      s.received = s.received + summary.spans
+      receipt.accepted = summary.spans - summary.rejected
+      receipt.rejected = summary.rejected
+      return options.result or 0
+    end) })
+    assert.equal(0, core.intake_new(settings, receive, intake))
+    core.intake_http(intake[0], calls)
+    s.intake = intake[0]
+  end
+  local limits = ffi.new("struct server_limits", options.limits or {})
+  if options.body_bytes_max then limits.body_bytes_max = options.body_bytes_max end
+  local out, why = ffi.new("struct server *[1]"), ffi.new("char[256]")
+  local err = core.server_open(s.loop.uv, options.host or "127.0.0.1", 0, calls, limits, out, why)
+  assert.equal(0, err, ffi.string(why))
+  s.server, s.port = out[0], core.server_port(out[0])
+  s.clients = {}
+  function s.connect(more)
+    more = more or {}
+    more.loop = s.loop
+    local client = assert(socket.connect(s.port, more))
+    s.clients[#s.clients + 1] = client
+    return client
+  end
+  function s.ask(text) local c = s.connect(); c:send(text); return c:answer(), c end
+  function s.stats() return core.server_stats(s.server) end
+  --- Lets the loop run until the condition holds.
+  function s.until_true(condition, client)
+    local deadline = socket.now() + 10
+    client = client or s.connect()
+    while not condition() do
+      assert(socket.now() < deadline, "deadline")
+      client:wait(0, math.min(deadline, socket.now() + 0.02))
+    end
+  end
+  local ok, failure = pcall(body, s)
+  for _, client in ipairs(s.clients) do client:close() end
+  if s.server then core.server_close(s.server, 0, nil, nil) end
+  local closed = s.loop:close()
+  if s.intake then core.intake_free(s.intake) end
+  for _, c in ipairs(callbacks) do c:free() end
+  callbacks = {}
+  if not ok then error(failure, 0) end
+  assert.is_true(closed)
+  assert.equal(live, core.heap_live())
+end
+
+--- A room that answers every request with `bytes` bytes.
+local function big(bytes)
+  return function(calls)
+    calls.on_head = callback(ON, function() end)
+    calls.on_request = callback(ON, function(_, _, response)
+      response.status = 200
+      local place = core.buffer_reserve(response.body, bytes)
+      if place ~= nil then
+        ffi.fill(place, bytes, 120)
+        response.body.len = response.body.len + bytes
+      end
+    end)
+  end
+end
+
+describe("the OTLP/HTTP server", function()
+  it("takes protobuf and JSON on one kept connection, and answers in kind", function()
+    serving({}, function(s)
+      local c = s.connect()
+      c:send(post(HOST .. "Content-Type: application/x-protobuf\r\n", ""))
+      local a = c:answer()
+      assert.equal(200, a.status)
+      assert.equal("application/x-protobuf", a.headers["content-type"])
+      assert.equal("", a.body)
+      c:send(post(JSON, JSON_BODY))
+      a = c:answer()
+      assert.equal(200, a.status)
+      assert.equal("application/json", a.headers["content-type"])
+      assert.equal("{}", a.body)
+      assert.equal("keep-alive", a.headers.connection)
+      assert.is_truthy(a.headers.date:match("^%a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT$"))
+      assert.equal(1, s.received)
+      assert.equal(1, tonumber(s.stats().connections_open))
+    end)
+  end)
+
+  it("answers pipelined requests in order, chunked ones too, however they are cut", function()
+    serving({}, function(s)
+      local all = post(JSON, JSON_BODY) .. post(JSON .. "Transfer-Encoding: chunked\r\n", chunked(JSON_BODY, 10)) ..
+        post(JSON, "{", nil) .. post(HOST .. "Content-Type: text/plain\r\n", "hello") .. post(JSON, JSON_BODY)
+      for _, size in ipairs({ #all, 1, 97 }) do
+        local c = s.connect()
+        for at = 1, #all, size do assert.is_true(c:send(all:sub(at, at + size - 1))) end
+        local statuses = {}
+        for i = 1, 5 do statuses[i] = assert(c:answer()).status end
+        assert.same({ 200, 200, 400, 415, 200 }, statuses)
+      end
+      assert.equal(9, s.received)
+    end)
+  end)
+
+  it("reads a large body straight into its place", function()
+    serving({}, function(s)
+      local body = '{"x":"' .. ("y"):rep(4 * 1048576) .. '"}'
+      local a = s.ask(post(JSON, body))
+      assert.equal(200, a.status)
+      a = s.ask(post(JSON .. "Transfer-Encoding: chunked\r\n", chunked(body, 100000)))
+      assert.equal(200, a.status)
+      assert.equal(0, tonumber(s.stats().body_bytes_in_flight))
+    end)
+  end)
+
+  it("sends 100 Continue where the body is awaited, and only there", function()
+    serving({}, function(s)
+      local c = s.connect()
+      local head = ("POST /v1/traces HTTP/1.1\r\n%sContent-Length: %d\r\nExpect: 100-Continue\r\n\r\n")
+      c:send(head:format(JSON, #JSON_BODY))
+      local a = c:answer()
+      assert.equal("HTTP/1.1 100 Continue\r\n\r\n", a.head)
+      c:send(JSON_BODY)
+      assert.equal(200, c:answer().status)
+      c:send(head:format(JSON, #JSON_BODY) .. JSON_BODY)
+      assert.equal(200, c:answer().status)
+      c:send(post(JSON .. "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"))
+      assert.equal(100, c:answer().status)
+      c:send(chunked(JSON_BODY, 50))
+      assert.equal(200, c:answer().status)
+    end)
+  end)
+
+  it("answers an expectation that it will not meet at once, and closes", function()
+    serving({ body_bytes_max = 1000 }, function(s)
+      for _, row in ipairs({
+        { 415, HOST .. "Content-Length: 10\r\nExpect: 100-continue\r\n" },
+        { 413, JSON .. "Content-Length: 1001\r\nExpect: 100-continue\r\n" },
+        { 417, JSON .. "Content-Length: 10\r\nExpect: a-pony\r\n" },
+      }) do
+        local a, c = s.ask(post(row[2]))
+        assert.equal(row[1], a.status)
+        assert.equal("close", a.headers.connection)
+        assert.equal("closed", select(2, c:rest()))
+      end
+    end)
+  end)
+
+  it("tells a client that goes on sending that its body is too large", function()
+    serving({ body_bytes_max = 1048576 }, function(s)
+      local body = ("x"):rep(4 * 1048576)
+      for _, text in ipairs({ post(JSON, body), post(JSON .. "Transfer-Encoding: chunked\r\n", chunked(body, 65536)) }) do
+        local c = s.connect()
+        assert.is_true(c:send(text))
+        local a = c:answer()
+        assert.equal(413, a.status)
+        assert.equal(8, cjson.decode(a.body).code)
+        assert.equal("application/json", a.headers["content-type"])
+        c:finish()
+        assert.equal("closed", select(2, c:rest()))
+      end
+    end)
+  end)
+
+  it("answers a malformed request once and closes", function()
+    serving({}, function(s)
+      for _, text in ipairs({ "POST / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\22\3\1\2\0\1\0\1\252\3\3",
+        post(JSON .. "Transfer-Encoding: chunked\r\n", "zz\r\n") }) do
+        local a, c = s.ask(text)
+        assert.is_true(a.status >= 400)
+        assert.equal("close", a.headers.connection)
+        assert.same({ "", "closed" }, { c:rest() })
+      end
+    end)
+  end)
+
+  it("serves HTTP/1.0 and closes, and closes when asked to, whatever else was sent", function()
+    serving({}, function(s)
+      local a, c = s.ask("POST /v1/traces HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+      assert.equal(200, a.status)
+      assert.same({ "", "closed" }, { c:rest() })
+      a, c = s.ask(post(JSON .. "Connection: close\r\n", "{}") .. post(JSON, JSON_BODY))
+      assert.equal(200, a.status)
+      assert.same({ "", "closed" }, { c:rest() })
+      assert.equal(0, s.received)
+    end)
+  end)
+
+  it("answers a peer that has already finished sending", function()
+    serving({}, function(s)
+      local c = s.connect()
+      c:send(post(JSON, JSON_BODY))
+      c:finish()
+      assert.equal(200, c:answer().status)
+      assert.same({ "", "closed" }, { c:rest() })
+    end)
+  end)
+
+  it("lets go of a body whose sender is gone", function()
+    serving({}, function(s)
+      for _, leave in ipairs({ "close", "reset" }) do
+        local c = s.connect()
+        c:send(post(JSON .. "Content-Length: 1000000\r\n") .. ("x"):rep(100000))
+        s.until_true(function() return s.stats().body_bytes_in_flight > 0 end, c)
+        c[leave](c)
+        s.until_true(function() return s.stats().body_bytes_in_flight == 0 end)
+      end
+      assert.equal(0, s.received)
+    end)
+  end)
+end)
+
+describe("the server's clock", function()
+  it("ends what is slow, each step by its own limit", function()
+    local limits = { idle_ns = 60 * MS, header_ns = 60 * MS, body_ns = 60 * MS, write_ns = 60 * MS }
+    serving({ limits = limits }, function(s)
+      local c = s.connect()
+      assert.same({ "", "closed" }, { c:rest() })
+      local a
+      a, c = s.ask("POST /v1/traces HTTP/1.1\r\nHos")
+      assert.equal(408, a.status)
+      assert.same({ "", "closed" }, { c:rest() })
+      a, c = s.ask(post(JSON .. "Content-Length: 10\r\n") .. "12345")
+      assert.equal(408, a.status)
+      assert.equal(4, cjson.decode(a.body).code)
+      assert.same({ "", "closed" }, { c:rest() })
+      a, c = s.ask(post(JSON, "{}"))
+      assert.equal(200, a.status)
+      assert.same({ "", "closed" }, { c:rest() })
+      local timeouts = s.stats().timeouts
+      assert.same({ 2, 1, 1, 0 }, { tonumber(timeouts[0]), tonumber(timeouts[1]), tonumber(timeouts[2]), tonumber(timeouts[3]) })
+    end)
+  end)
+
+  it("gives a body that keeps coming more time, but not for ever", function()
+    serving({ limits = { body_ns = 50 * MS } }, function(s)
+      local c = s.connect()
+      c:send(post(JSON .. "Content-Length: 100000\r\n"))
+      local start, sent = socket.now(), 0
+      while socket.now() < start + 5 and not c:wait(1, socket.now() + 0.01) do
+        c:send("x")
+        sent = sent + 1
+      end
+      assert.equal(408, c:answer().status)
+      assert.is_true(sent > 20)
+    end)
+  end)
+
+  it("ends a peer that does not read its answer", function()
+    serving({ calls = big(8 * 1048576), limits = { write_ns = 100 * MS } }, function(s)
+      local c = s.connect({ rcvbuf = 4096 })
+      c:send("GET / HTTP/1.1\r\n" .. HOST .. "\r\n")
+      s.until_true(function() return s.stats().timeouts[3] == 1 end)
+      s.until_true(function() return s.stats().connections_open == 1 end, s.clients[2])
+    end)
+  end)
+
+  it("waits for a peer that reads slowly, and then goes on with what it sent meanwhile", function()
+    serving({ calls = big(3 * 1048576) }, function(s)
+      local c = s.connect({ rcvbuf = 16384 })
+      c:send(("GET / HTTP/1.1\r\n" .. HOST .. "\r\n"):rep(6))
+      for _ = 1, 6 do
+        local a = assert(c:answer())
+        assert.equal(200, a.status)
+        assert.equal(3 * 1048576, #a.body)
+      end
+      assert.equal(0, tonumber(s.stats().body_bytes_in_flight))
+    end)
+  end)
+end)
+
+describe("the server's bounds", function()
+  it("let only so many connections in, and the next when one leaves", function()
+    serving({ limits = { connections_max = 2 } }, function(s)
+      local first, second = s.connect(), s.connect()
+      first:send(post(JSON, "{}")); second:send(post(JSON, "{}"))
+      assert.equal(200, first:answer().status)
+      assert.equal(200, second:answer().status)
+      local third = s.connect()
+      third:send(post(JSON, "{}"))
+      assert.is_nil(third:answer({ seconds = 0.05 }))
+      assert.equal(2, tonumber(s.stats().connections_open))
+      assert.is_true(s.stats().connections_full >= 1)
+      first:close()
+      assert.equal(200, third:answer().status)
+    end)
+  end)
+
+  it("refuse a body when too many bytes are in flight, and say when to come again", function()
+    serving({ limits = { bytes_in_flight_max = 300000 } }, function(s)
+      local slow = s.connect()
+      slow:send(post(JSON .. "Content-Length: 250000\r\n") .. ("x"):rep(240000))
+      s.until_true(function() return s.stats().body_bytes_in_flight > 200000 end, slow)
+      local a = s.ask(post(JSON, '{"x":"' .. ("y"):rep(100000) .. '"}'))
+      assert.equal(503, a.status)
+      assert.equal("1", a.headers["retry-after"])
+      assert.equal(14, cjson.decode(a.body).code)
+      assert.equal(1, tonumber(s.stats().overloads))
+      slow:close()
+      s.until_true(function() return s.stats().body_bytes_in_flight == 0 end)
+      assert.equal(200, s.ask(post(JSON, '{"x":"' .. ("y"):rep(100000) .. '"}')).status)
+    end)
+  end)
+
+  it("survive a lack of descriptors", function()
+    serving({}, function(s)
+      local waiting = assert(socket.connect(s.port))      -- in the backlog: the loop has not run since
+      waiting.loop, s.clients[1] = s.loop, waiting
+      local was = ffi.new("struct spec_rlimit")
+      ffi.C.getrlimit(7, was)
+      local next_fd = ffi.C.dup(0)
+      ffi.C.close(next_fd)
+      ffi.C.setrlimit(7, ffi.new("struct spec_rlimit", next_fd, was.hard))
+      waiting:send(post(JSON, "{}"))
+      local none = waiting:answer({ seconds = 0.15 })
+      local errors = tonumber(s.stats().accept_errors)
+      ffi.C.setrlimit(7, was)
+      assert.is_nil(none)
+      assert.is_true(errors >= 1 and errors <= 3)
+      assert.equal(200, waiting:answer().status)
+    end)
+  end)
+
+  it("hold when any allocation fails", function()
+    for n = 1, 25 do
+      serving({}, function(s)
+        local all = post(JSON, JSON_BODY) .. post(JSON .. "Transfer-Encoding: chunked\r\n", chunked(JSON_BODY, 10))
+        local c = s.connect()
+        core.heap_fail_from(n)
+        c:send(all)
+        local a = c:answer({ seconds = 0.02 })
+        core.heap_fail_from(0)
+        if a then assert.is_true(a.status == 200 or a.status == 503) end
+        assert.equal(200, s.ask(post(JSON, JSON_BODY)).status)
+      end)
+    end
+  end)
+end)
+
+describe("closing the server", function()
+  it("lets the request in flight finish, closes idle connections, and listens no more", function()
+    serving({}, function(s)
+      local idle, busy = s.connect(), s.connect()
+      idle:send(post(JSON, "{}"))
+      assert.equal(200, idle:answer().status)
+      local text = post(JSON, JSON_BODY)
+      busy:send(text:sub(1, -10))
+      s.until_true(function() return s.stats().connections_open == 2 and s.stats().body_bytes_in_flight > 0 end, busy)
+      local closed = false
+      core.server_close(s.server, 5000 * MS, callback("void (*)(void *)", function() closed = true end), nil)
+      s.server = nil
+      assert.same({ "", "closed" }, { idle:rest() })
+      local refused, why = socket.connect(s.port)
+      assert.is_nil(refused)
+      assert.equal("error 111", why)
+      busy:send(text:sub(-9))
+      local a = busy:answer()
+      assert.equal(200, a.status)
+      assert.equal("close", a.headers.connection)
+      assert.same({ "", "closed" }, { busy:rest() })
+      busy:close()
+      s.loop:close()
+      assert.is_true(closed)
+      s.loop = loops.new()
+      assert.equal(1, s.received)
+    end)
+  end)
+
+  it("cuts what takes longer than the drain", function()
+    serving({}, function(s)
+      local busy = s.connect()
+      busy:send(post(JSON, JSON_BODY):sub(1, -10))
+      s.until_true(function() return s.stats().body_bytes_in_flight > 0 end, busy)
+      core.server_close(s.server, 50 * MS, nil, nil)
+      s.server = nil
+      assert.equal("", (busy:rest()))
+    end)
+  end)
+end)
+
+describe("opening the server", function()
+  local function open(host, port)
+    local loop = loops.new()
+    local out, why = ffi.new("struct server *[1]"), ffi.new("char[256]")
+    local err = core.server_open(loop.uv, host, port, ffi.new("struct http_calls"), nil, out, why)
+    if err == 0 then core.server_close(out[0], 0, nil, nil) end
+    assert.is_true(loop:close())
+    return err, ffi.string(why)
+  end
+
+  it("names the address that is in use, and who to ask", function()
+    serving({}, function(s)
+      local err, why = open("127.0.0.1", s.port)
+      assert.equal(-8, err)
+      assert.equal(("127.0.0.1:%d: Address already in use; `ss -ltnp sport = :%d` shows who listens there"):format(s.port, s.port), why)
+    end)
+  end)
+
+  it("takes numeric addresses only", function()
+    for _, host in ipairs({ "localhost", "", "1.2.3", "[::1]", "::g" }) do
+      local err, why = open(host, 1)
+      assert.equal(-10, err)
+      assert.is_truthy(why:find("not a numeric", 1, true))
+    end
+    local err, why = open("192.0.2.1", 4318)
+    assert.equal(-8, err)
+    assert.equal("192.0.2.1:4318: Cannot assign requested address", why)
+  end)
+
+  it("listens on IPv6", function()
+    serving({ host = "::1" }, function(s)
+      local c = s.connect({ v6 = true })
+      c:send(post(JSON, "{}"))
+      assert.equal(200, c:answer().status)
+      local err, why = open("::1", s.port)
+      assert.equal(-8, err)
+      assert.is_truthy(why:find(("[::1]:%d: "):format(s.port), 1, true))
+    end)
+  end)
+
+  it("fails cleanly when any allocation does", function()
+    local live = core.heap_live()
+    for n = 1, 2 do
+      core.heap_fail_from(n)
+      local err, why = open("127.0.0.1", 0)
+      core.heap_fail_from(0)
+      assert.equal(-1, err)
+      assert.equal("127.0.0.1:0: out of memory", why)
+      assert.equal(live, core.heap_live())
+    end
+  end)
+end)
+
+describe("the admin listener", function()
+  it("shows its pages to GET and HEAD", function()
+    local admin = ffi.new("struct admin_calls", {
+      ready = callback("const char *(*)(void *)", function() return nil end),
+      metrics = callback("int (*)(void *, struct buffer *)", function(_, b) return core.buffer_text(b, "a 1\n") end) })
+    serving({ calls = function(calls) core.admin_http(admin, calls) end }, function(s)
+      local c = s.connect()
+      for _, path in ipairs({ "/", "/-/healthy", "/-/ready", "/metrics?x=1" }) do
+        c:send("GET " .. path .. " HTTP/1.1\r\n" .. HOST .. "\r\n")
+        local got = c:answer()
+        c:send("HEAD " .. path .. " HTTP/1.1\r\n" .. HOST .. "\r\n")
+        local head = c:answer({ bare = true })
+        assert.equal(200, got.status)
+        assert.equal(200, head.status)
+        assert.equal(got.headers["content-length"], head.headers["content-length"])
+        assert.equal(got.headers["content-type"], head.headers["content-type"])
+      end
+      c:send("POST /metrics HTTP/1.1\r\n" .. HOST .. "Content-Length: 3\r\n\r\nabc")
+      local a = c:answer()
+      assert.equal(405, a.status)
+      assert.equal("GET, HEAD", a.headers.allow)
+      c:send("GET /x HTTP/1.1\r\n" .. HOST .. "\r\n")
+      assert.equal(404, c:answer().status)
+    end)
+  end)
+end)
