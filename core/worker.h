@@ -24,12 +24,19 @@ enum worker_fd {
 enum worker_exit {
   WORKER_EXIT_OK     = 0,
   WORKER_EXIT_FAILED = 1,      /* said on the diagnostics descriptor, or the core is gone */
-  WORKER_EXIT_MEMORY = 86      /* the heap budget was reached */
+  WORKER_EXIT_MEMORY = 86,     /* the heap budget was reached */
+  WORKER_EXIT_FULL   = 87      /* between jobs, and nobody's fault: half of the heap that was free at the fork
+                                  is in use and cannot be collected, so another worker should go on */
 };
 
 /* The rule process: loads the rules, hands over their intermediate form, then serves FLUO_MESSAGE_FORK
- * until the control socket ends. Returns the exit status, also in each worker that it forks. main calls
- * this before anything else when argv[1] is WORKER_RULES. */
+ * until the control socket ends. Returns the exit status; the workers that it forks never return. main calls
+ * this before anything else when argv[1] is WORKER_RULES. Options, then the path of the rules:
+ *   --parent=PID   the core: when it is gone, so are we
+ *   --heap=BYTES   heap budget of this process and of each worker
+ *   --skip-broken  leave out files that do not load
+ *   --renamed      functions see attributes under their renamed conventions too
+ *   --json         diagnostics as JSON lines */
 int worker_main(int argc, char **argv);
 
 /* Runs main(argv) of an embedded Lua module in a new Lua state of this process: module is a name such as

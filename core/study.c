@@ -1,0 +1,362 @@
+/* The core's side of the study: jobs and replies, and the limits. (How its processes live and die is in
+ * study_life.c.)
+ *
+ * Good path: study_send queues the job and sends it while fewer than STUDY_UNANSWERED_MAX are out. A reply
+ * belongs to the oldest of these; it is read whole, checked whole, handed on by callback, and the job freed.
+ *
+ * Ways it fails: the worker dies or is killed, or says nonsense: what it had answered completely counts, the
+ * rest goes again to the next worker, the job that ran without the rule to blame. Jobs with nothing left to
+ * ask are answered "unknown" when their turn comes, questions past STUDY_WAITING_MAX at the next turn. When
+ * the rule process cannot be had again every job is answered "unknown". So each job is answered once.
+ *
+ * One epoll descriptor stands for both sockets and for an eventfd, which is readable when an answer waits
+ * that no process has to give; so the owner polls one descriptor for life. */
+#include "study.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "heap.h"
+#include "study_inside.h"
+
+/* A fork is 0.3 ms; a rule process that takes longer than this was stopped from outside. */
+#define FORK_NS 5000000000ull
+
+const char *study_fault_text(enum study_fault f) {
+  switch (f) {
+    case STUDY_FAULT_CPU: return "it ran for too long";
+    case STUDY_FAULT_MEMORY: return "it took too much memory";
+    case STUDY_FAULT_CRASH: return "the worker died";
+    case STUDY_FAULT_NONSENSE: return "the worker spoke nonsense";
+    case STUDY_FAULT_STALL: return "the worker made no progress";
+  }
+  return "unknown";
+}
+
+/* ---- answering ----------------------------------------------------------------------------------- */
+
+static void call_back(struct study *s, struct study_job *job) {
+  if (job->head.message == FLUO_MESSAGE_ASK) s->calls.on_answers(s->calls.ctx, job, s->reply->answers);
+  else s->calls.on_verdicts(s->calls.ctx, job, s->reply->verdicts);
+  study_job_free(job);
+}
+
+static void answer_unknown(struct study *s, struct study_job *job) {
+  study_reply_unknown(job, s->reply);
+  call_back(s, job);
+}
+
+/* Jobs in front that nobody has to be asked about. */
+static void answer_idle(struct study *s) {
+  while (s->queue.head && !s->queue.head->left) answer_unknown(s, study_queue_pop(&s->queue));
+}
+
+static void answer_shed(struct study *s) {
+  while (s->shed) {
+    struct study_job *job = s->shed;
+    s->shed = job->next;
+    answer_unknown(s, job);
+  }
+}
+
+bool study_take(struct study *s, size_t n) {
+  answer_idle(s);
+  struct study_job *job = study_queue_running(&s->queue);
+  if (!job || !study_reply_read(s->inbox, n, job, ruleset_ir(s->rules)->rules, s->reply)) return false;
+  const uint8_t *cursor = s->reply->notes;
+  s->stats.replies++;
+  s->stats.heap_bytes = (uint64_t)s->reply->heap_kib << 10;
+  s->replies_of_worker++;
+  s->barren = 0;
+  for (uint32_t i = 0; i < s->reply->notes_count; i++) {
+    struct study_note note = study_reply_note(&cursor);
+    s->stats.errors += note.errors;
+    s->calls.on_error(s->calls.ctx, note.rule, note.errors, note.text, note.bytes);
+  }
+  call_back(s, study_queue_pop(&s->queue));
+  return true;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------- */
+
+/* Sends what may be sent. A full socket is no trouble: there are replies to come, and after each we try
+ * again. A broken one is seen when it is read. */
+static void pump(struct study *s) {
+  struct study_job *job;
+  while (s->worker.pid && s->queue.sent < STUDY_UNANSWERED_MAX && (job = study_queue_next(&s->queue))) {
+    size_t n = study_job_message(job, s->outbox);
+    if (send(s->worker.fd, s->outbox, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+      study_queue_mark(&s->queue);
+      s->stats.jobs++;
+    } else if (errno == EMSGSIZE) {
+      job->left = 0;                                     /* this kernel takes no such message, ever */
+      s->stats.given_up++;
+    } else {
+      return;
+    }
+  }
+}
+
+/* Makes study_fd readable if an answer waits that no process has to give. */
+static void wake(struct study *s) {
+  bool wanted = s->shed || (s->queue.head && !s->queue.head->left);
+  uint64_t one = 1;
+  if (wanted == s->awake) return;
+  ssize_t n = wanted ? write(s->wake_fd, &one, sizeof one) : read(s->wake_fd, &one, sizeof one);
+  if (n == sizeof one) s->awake = wanted;
+}
+
+static void shed(struct study *s, struct study_job *job) {
+  job->left = 0;
+  job->next = NULL;
+  if (s->shed) s->shed_last->next = job;
+  else s->shed = job;
+  s->shed_last = job;
+  s->stats.shed++;
+}
+
+static void blame_quarantined(struct study *s, struct study_job *job) {
+  for (uint32_t i = 0; s->blame.quarantined && i < s->blame.count; i++)
+    if (s->blame.records[i].quarantined) study_job_blame(job, s->rules, s->blame.records[i].rule);
+}
+
+void study_send(struct study *s, struct study_job *job) {
+  bool ask = job->head.message == FLUO_MESSAGE_ASK;
+  assert(s->rules && (ask || job->head.message == FLUO_MESSAGE_JUDGE));
+  assert(job->head.count && job->head.count <= (uint32_t)(ask ? FLUO_JOB_ITEMS_MAX : FLUO_JOB_RULES_MAX));
+  job->head.sequence = ++s->sequence;
+  job->blamed = NULL;
+  job->left = s->lost ? 0 : job->head.count;
+  if (ask && s->queue.waiting >= STUDY_WAITING_MAX) {
+    shed(s, job);
+  } else {
+    blame_quarantined(s, job);
+    study_queue_push(&s->queue, job);
+    pump(s);
+  }
+  wake(s);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+
+/* At most as many replies as can be out: a callback that sends must not keep the owner here for ever. */
+static void on_worker(struct study *s) {
+  for (int i = 0; i < STUDY_UNANSWERED_MAX && s->worker.pid; i++) {
+    ssize_t n = recv(s->worker.fd, s->inbox, FLUO_MESSAGE_BYTES_MAX, MSG_DONTWAIT | MSG_TRUNC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n <= 0) study_drop_worker(s, STUDY_ENDED);
+    else if (n > FLUO_MESSAGE_BYTES_MAX || !study_take(s, (size_t)n)) study_drop_worker(s, STUDY_BABBLED);
+    pump(s);
+  }
+}
+
+void study_readable(struct study *s, uint64_t mono_ns) {
+  struct epoll_event events[3];
+  s->now_ns = mono_ns;
+  int n = epoll_wait(s->epoll_fd, events, 3, 0);
+  for (int i = 0; i < n; i++) {
+    if (events[i].data.u32 == STUDY_TAG_CONTROL) study_on_control(s);
+    if (events[i].data.u32 == STUDY_TAG_WORKER) on_worker(s);
+  }
+  answer_shed(s);
+  answer_idle(s);
+  pump(s);
+  wake(s);
+}
+
+/* ---- limits -------------------------------------------------------------------------------------- */
+
+static uint64_t since(const struct study *s, uint64_t then_ns) {
+  return s->now_ns > then_ns ? s->now_ns - then_ns : 0;
+}
+
+static void watch_rules(struct study *s) {
+  uint64_t age = since(s, s->state_ns);
+  if (s->state == STUDY_FORKING && age > FORK_NS) {
+    study_drop_rules(s, FLUO_ETIMEOUT, "the rule process does not answer");
+  } else if (s->state == STUDY_LOADING && (study_cpu_ns(s->process.pid) > STUDY_LOAD_CPU_NS || age > STUDY_LOAD_NS)) {
+    snprintf(s->why, sizeof s->why, "loading the rules took over %llu s%s",
+             (age > STUDY_LOAD_NS ? STUDY_LOAD_NS : STUDY_LOAD_CPU_NS) / 1000000000ull,
+             age > STUDY_LOAD_NS ? "" : " of CPU time: does a rule file loop?");
+    study_drop_rules(s, FLUO_ETIMEOUT, s->why);
+  }
+}
+
+/* Time without any progress, by the worker's clock as by ours. A gap between two looks counts as two
+ * ticks at most: it may be us who stood still. */
+static void watch_progress(struct study *s, uint64_t call, uint64_t cpu_ns) {
+  struct study_watch *w = &s->watch;
+  uint64_t gap = since(s, w->mono_ns);
+  bool same = call == w->call && s->stats.replies == w->replies;
+  if (!same) w->cpu_from_ns = cpu_ns;
+  w->idle_ns = !same || cpu_ns != w->cpu_ns ? 0 : w->idle_ns + (gap < 2 * STUDY_TICK_NS ? gap : 2 * STUDY_TICK_NS);
+  w->call = call;
+  w->replies = s->stats.replies;
+  w->cpu_ns = cpu_ns;
+  w->mono_ns = s->now_ns;
+}
+
+static void watch_worker(struct study *s) {
+  struct study_watch *w = &s->watch;
+  watch_progress(s, __atomic_load_n(&s->pulse->call, __ATOMIC_RELAXED), study_cpu_ns(s->worker.pid));
+  if (!s->queue.sent) w->idle_ns = 0;
+  else if (w->cpu_ns - w->cpu_from_ns >= s->options.cpu_ns) study_drop_worker(s, STUDY_OVERRAN);
+  else if (s->options.wall_clock && w->idle_ns >= s->options.wall_ns) study_drop_worker(s, STUDY_STALLED);
+}
+
+void study_tick(struct study *s, uint64_t mono_ns) {
+  study_readable(s, mono_ns);
+  watch_rules(s);
+  if (s->worker.pid) watch_worker(s);
+  else if (!s->lost && s->state == STUDY_READY) study_want_worker(s);       /* the last fork failed */
+  pump(s);
+  wake(s);
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------- */
+
+int study_poll_add(struct study *s, int fd, enum study_tag tag) {
+  struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)tag};
+  return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? FLUO_EIO : 0;
+}
+
+static int open_descriptors(struct study *s) {
+  s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (s->epoll_fd < 0 || s->wake_fd < 0) return FLUO_EIO;
+  int err = study_poll_add(s, s->wake_fd, STUDY_TAG_WAKE);
+  return err ? err : study_map_pulse(&s->pulse_fd, &s->pulse);
+}
+
+static int copy_options(struct study *s, const struct study_options *options) {
+  s->options = *options;
+  s->options.exe = options->exe ? heap_strdup(options->exe) : NULL;
+  s->options.rules_path = heap_strdup(options->rules_path);
+  if (!s->options.cpu_ns) s->options.cpu_ns = STUDY_CALL_CPU_NS;
+  if (!s->options.wall_ns) s->options.wall_ns = STUDY_WALL_NS;
+  if (!s->options.heap_bytes) s->options.heap_bytes = STUDY_HEAP_BYTES;
+  s->inbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
+  s->outbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
+  s->reply = heap_alloc(sizeof *s->reply);
+  bool copied = s->options.rules_path && (s->options.exe || !options->exe);
+  return copied && s->inbox && s->outbox && s->reply ? 0 : FLUO_ENOMEM;
+}
+
+static uint64_t monotonic_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Until the rules are loaded and a worker stands, or until that has failed. */
+static int wait_open(struct study *s) {
+  s->now_ns = monotonic_ns();
+  int err = study_start_rules(s);
+  if (err) {
+    snprintf(s->why, sizeof s->why, "the rule process cannot be started: %s", strerror(errno));
+    return err;
+  }
+  while (!s->worker.pid && !s->failure) {
+    struct pollfd fd = {.fd = s->epoll_fd, .events = POLLIN};
+    poll(&fd, 1, (int)(STUDY_TICK_NS / 1000000));
+    study_tick(s, monotonic_ns());
+  }
+  return s->failure;
+}
+
+int study_open(const struct study_options *options, const struct study_calls *calls, struct study **out,
+               void **ir, size_t *ir_bytes, char why[256]) {
+  struct study *s = heap_zalloc(sizeof *s);
+  why[0] = '\0';
+  if (!s) {
+    close(options->arena_fd);
+    return FLUO_ENOMEM;
+  }
+  s->calls = *calls;
+  s->epoll_fd = s->wake_fd = s->pulse_fd = s->ir_fd = s->fork_fd = -1;
+  s->process.fd = s->worker.fd = -1;
+  s->ir_key = hash_key_random();
+  s->opening = true;
+  int err = copy_options(s, options);
+  if (!err) err = open_descriptors(s);
+  if (!err) err = wait_open(s);
+  s->opening = false;
+  if (err) {
+    snprintf(why, 256, "%s", s->why[0] ? s->why : err_text(err));
+    study_close(s);
+    return err;
+  }
+  *ir = s->ir;
+  *ir_bytes = s->ir_bytes;
+  s->ir = NULL;
+  *out = s;
+  return 0;
+}
+
+void study_use(struct study *s, const struct ruleset *rules) {
+  s->rules = rules;
+}
+
+static void close_fd(int fd) {
+  if (fd >= 0) close(fd);
+}
+
+void study_close(struct study *s) {
+  struct study_job *job;
+  if (!s) return;
+  study_end(&s->worker);
+  study_end(&s->process);
+  study_end_group(s->state == STUDY_FORKING ? s->pgid : 0);
+  while ((job = study_queue_pop(&s->queue))) study_job_free(job);
+  while ((job = s->shed)) {
+    s->shed = job->next;
+    study_job_free(job);
+  }
+  if (s->pulse) munmap(s->pulse, sizeof *s->pulse);
+  const int fds[] = {s->epoll_fd, s->wake_fd, s->pulse_fd, s->ir_fd, s->fork_fd, s->options.arena_fd};
+  for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) close_fd(fds[i]);
+  study_blame_deinit(&s->blame);
+  heap_free((void *)(uintptr_t)s->options.exe);
+  heap_free((void *)(uintptr_t)s->options.rules_path);
+  heap_free(s->inbox);
+  heap_free(s->outbox);
+  heap_free(s->reply);
+  heap_free(s->ir);
+  heap_free(s);
+}
+
+/* ---- looking ------------------------------------------------------------------------------------- */
+
+int study_fd(const struct study *s) {
+  return s->epoll_fd;
+}
+
+bool study_busy(const struct study *s) {
+  return s->queue.head || s->shed || s->state == STUDY_LOADING || s->state == STUDY_FORKING || (!s->worker.pid && !s->lost);
+}
+
+bool study_quarantined(const struct study *s, uint32_t rule) {
+  return study_blame_quarantined(&s->blame, rule);
+}
+
+void study_stats_get(const struct study *s, struct study_stats *out) {
+  *out = s->stats;
+}
+
+int study_worker_pid(const struct study *s) {
+  return s->worker.pid;
+}
+
+int study_rules_pid(const struct study *s) {
+  return s->process.pid;
+}

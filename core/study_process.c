@@ -1,0 +1,197 @@
+/* Starting and ending the study's processes.
+ *
+ * Good path: a socket pair and a memfd are made, the descriptors that the child needs are first lifted above
+ * its fixed numbers (so that putting one in place never closes another), then posix_spawn does the rest. Ways
+ * it fails: out of descriptors, memory or processes; then all that was made is closed again and nothing runs.
+ * The caller owns what is returned; study_end gives it back.
+ *
+ * The process group serves for one thing: should the rule process die between cloning a worker and telling
+ * its pid, the group still finds that child of ours. */
+#include "study_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fluo.h"
+#include "worker.h"
+
+enum { ARGUMENTS_MAX = 12, LIFTED_FROM = 16, PULSE_BYTES = 4096 };
+
+struct arguments {
+  char parent[32], heap[40];
+  char *list[ARGUMENTS_MAX];
+};
+
+static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
+  int n = 0;
+  snprintf(a->parent, sizeof a->parent, "--parent=%ld", (long)getpid());
+  snprintf(a->heap, sizeof a->heap, "--heap=%llu", (unsigned long long)how->heap_bytes);
+  a->list[n++] = (char *)(uintptr_t)"fluo: rules";
+  a->list[n++] = (char *)(uintptr_t)WORKER_RULES;
+  a->list[n++] = a->parent;
+  a->list[n++] = a->heap;
+  if (how->skip_broken) a->list[n++] = (char *)(uintptr_t)"--skip-broken";
+  if (how->renamed) a->list[n++] = (char *)(uintptr_t)"--renamed";
+  if (how->json) a->list[n++] = (char *)(uintptr_t)"--json";
+  a->list[n++] = (char *)(uintptr_t)"--";
+  a->list[n++] = (char *)(uintptr_t)how->rules_path;
+  a->list[n] = NULL;
+}
+
+/* Default signals, an empty mask, and a group of its own. */
+static int attributes_fill(posix_spawnattr_t *attributes) {
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  int err = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  if (!err) err = posix_spawnattr_setsigmask(attributes, &none);
+  if (!err) err = posix_spawnattr_setsigdefault(attributes, &all);
+  if (!err) err = posix_spawnattr_setpgroup(attributes, 0);
+  return err;
+}
+
+/* fds: by their number in the child, from WORKER_FD_DIAGNOSTICS on. */
+static int actions_fill(posix_spawn_file_actions_t *actions, const int fds[WORKER_FDS]) {
+  int err = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
+  if (!err) err = posix_spawn_file_actions_adddup2(actions, 0, 1);
+  for (int i = WORKER_FD_DIAGNOSTICS; !err && i < WORKER_FDS; i++)
+    err = posix_spawn_file_actions_adddup2(actions, fds[i], i);
+  if (!err) err = posix_spawn_file_actions_addclosefrom_np(actions, WORKER_FDS);
+  return err;
+}
+
+static int spawn(const struct study_spawn *how, const int fds[WORKER_FDS], int *pid) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  struct arguments arguments;
+  char *environment[] = {NULL};
+  arguments_fill(&arguments, how);
+  if (posix_spawn_file_actions_init(&actions)) return FLUO_ENOMEM;
+  if (posix_spawnattr_init(&attributes)) {
+    posix_spawn_file_actions_destroy(&actions);
+    return FLUO_ENOMEM;
+  }
+  pid_t child = 0;
+  int err = attributes_fill(&attributes);
+  if (!err) err = actions_fill(&actions, fds);
+  if (!err) err = posix_spawn(&child, how->exe ? how->exe : "/proc/self/exe", &actions, &attributes, arguments.list, environment);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  *pid = (int)child;
+  return err ? FLUO_EIO : 0;
+}
+
+static void close_all(const int *fds, int count) {
+  for (int i = 0; i < count; i++)
+    if (fds[i] >= 0) close(fds[i]);
+}
+
+int study_spawn_rules(const struct study_spawn *how, struct study_process *out, int *ir_fd) {
+  int pair[2] = {-1, -1}, fds[WORKER_FDS], pid;
+  for (int i = 0; i < WORKER_FDS; i++) fds[i] = -1;
+  int memfd = memfd_create("fluo: rules", MFD_CLOEXEC);
+  if (memfd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) goto err_after_nothing;
+  const int given[WORKER_FDS] = {[WORKER_FD_DIAGNOSTICS] = how->diagnostics_fd, [WORKER_FD_CONTROL] = pair[1],
+                                 [WORKER_FD_IR] = memfd, [WORKER_FD_ARENA] = how->arena_fd,
+                                 [WORKER_FD_PULSE] = how->pulse_fd};
+  for (int i = WORKER_FD_DIAGNOSTICS; i < WORKER_FDS; i++) {
+    fds[i] = fcntl(given[i], F_DUPFD_CLOEXEC, LIFTED_FROM);
+    if (fds[i] < 0) goto err_after_lifted;
+  }
+  if (spawn(how, fds, &pid)) goto err_after_lifted;
+  close_all(fds, WORKER_FDS);
+  close(pair[1]);
+  *out = (struct study_process){pid, pair[0]};
+  *ir_fd = memfd;
+  return 0;
+err_after_lifted:
+  close_all(fds, WORKER_FDS);
+  close_all(pair, 2);
+err_after_nothing:
+  if (memfd >= 0) close(memfd);
+  return FLUO_EIO;
+}
+
+int study_ask_fork(const struct study_process *rules, int *fd) {
+  int pair[2], room = 2 * FLUO_MESSAGE_BYTES_MAX;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) return FLUO_EIO;
+  for (int i = 0; i < 2; i++) setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  uint32_t message = FLUO_MESSAGE_FORK;
+  union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control;
+  memset(&control, 0, sizeof control);
+  struct iovec part = {&message, sizeof message};
+  struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(rights), &pair[1], sizeof(int));
+  ssize_t sent = sendmsg(rules->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  close(pair[1]);
+  if (sent == (ssize_t)sizeof message) {
+    *fd = pair[0];
+    return 0;
+  }
+  close(pair[0]);
+  return FLUO_EIO;
+}
+
+int study_map_pulse(int *fd, struct fluo_pulse **page) {
+  *fd = memfd_create("fluo: pulse", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (*fd < 0) return FLUO_EIO;
+  /* Sealed: a worker that shrank it would make our next look at it a SIGBUS. */
+  if (ftruncate(*fd, PULSE_BYTES) || fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) goto err_after_fd;
+  void *p = mmap(NULL, PULSE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+  if (p == MAP_FAILED) goto err_after_fd;
+  *page = p;
+  return 0;
+err_after_fd:
+  close(*fd);
+  *fd = -1;
+  return FLUO_EIO;
+}
+
+uint64_t study_cpu_ns(int pid) {
+  clockid_t clock;
+  struct timespec t;
+  if (pid <= 0 || clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t)) return 0;
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+bool study_is_child(int pid, int other) {
+  siginfo_t info;
+  if (pid <= 0 || pid == other) return false;
+  return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+int study_reap(struct study_process *p) {
+  int status = 0;
+  if (p->pid > 0) {
+    kill(p->pid, SIGKILL);
+    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR) {}
+  }
+  p->pid = 0;
+  return status;
+}
+
+void study_end(struct study_process *p) {
+  study_reap(p);
+  if (p->fd >= 0) close(p->fd);
+  p->fd = -1;
+}
+
+void study_end_group(int pgid) {
+  if (pgid <= 0) return;
+  kill(-pgid, SIGKILL);
+  while (waitpid(-pgid, NULL, 0) > 0 || errno == EINTR) {}
+}

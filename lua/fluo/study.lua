@@ -1,0 +1,137 @@
+--- The study: what runs in the rule process and in its workers. core/worker.c calls, in this order: read
+-- (files), load (their evaluation, behind closed doors), prepare (evaluators), all in the rule process; then
+-- job, once for each job, in a worker.
+local abi = require("fluo.abi")
+local diagnostic = require("fluo.diagnostic")
+local judge = require("fluo.judge")
+local loader = require("fluo.loader")
+local reply = require("fluo.reply")
+local trace = require("fluo.trace")
+local view = require("fluo.view")
+local ffi = abi.ffi
+
+local M = {}
+
+local ASK, JUDGE = ffi.C.FLUO_MESSAGE_ASK, ffi.C.FLUO_MESSAGE_JUDGE
+local job_ptr, pulse_ptr = ffi.typeof("const struct fluo_job *"), ffi.typeof("struct fluo_pulse *")
+local question_ptr, uint32_ptr = ffi.typeof("const struct fluo_question *"), ffi.typeof("const uint32_t *")
+local JOB_BYTES = ffi.sizeof("struct fluo_job")
+
+local options, sources, loaded                            -- while loading
+local functions, evaluators                               -- what a worker starts with
+local inbox, pulse
+local calls = 0
+local notes, note_of = {}, {}                             -- of the job at hand
+
+-- ---- loading ------------------------------------------------------------------------------------
+
+--- Reads every file that the rules need; nothing of them runs yet.
+function M.read(path, given)
+  options = given
+  sources = loader.read(path)
+end
+
+local function print_all(list)
+  local write = options.json and diagnostic.json or diagnostic.text
+  for _, d in ipairs(list) do io.stderr:write(write(d), "\n") end
+end
+
+--- Evaluates the files. Returns the intermediate form, or nil when the rules did not load, which has been
+-- printed then; and the numbers of errors, warnings and rules.
+function M.load()
+  local result = loader.load(sources, options)
+  print_all(result.errors)
+  print_all(result.warnings)
+  sources = nil
+  loaded = result
+  local form = (#result.errors == 0 or options.skip_broken) and result.ir or nil
+  return form, #result.errors, #result.warnings, #result.rules
+end
+
+--- Makes what a worker needs and forgets the rest. places: arena, pulse, inbox, outbox (addresses).
+function M.prepare(places)
+  functions, evaluators = loaded.functions, {}
+  for i, rule in ipairs(loaded.rules) do
+    if rule.compiled then evaluators[i] = judge.prepare(rule.compiled) end      -- the i-th of the form
+  end
+  loaded = nil
+  inbox, pulse = ffi.cast("const uint8_t *", places.inbox), ffi.cast(pulse_ptr, places.pulse)
+  trace.attach(places.arena, options)
+  view.attach(places.arena)
+  reply.attach(places.outbox)
+end
+
+-- ---- calling rule code --------------------------------------------------------------------------
+
+local function note(rule, failure)
+  local known = note_of[rule]
+  if known then
+    known.errors = known.errors + 1
+    return
+  end
+  local text = type(failure) == "string" and failure or "threw a " .. type(failure)
+  known = { rule = rule, errors = 1, text = text }
+  note_of[rule] = known
+  notes[#notes + 1] = known
+end
+
+-- The pulse says whose code runs, so that the core knows whom to blame for what happens within.
+local function guarded(rule, code, argument)
+  calls = calls + 1
+  pulse.rule = rule
+  pulse.call = calls
+  pulse.running = 1
+  local good, first, second = pcall(code, argument)
+  pulse.running = 0
+  if good then return first, second, true end
+  note(rule, first)
+  return nil, nil, false
+end
+
+-- true, false; nil where the function threw.
+local function answer(question)
+  local asked = functions[question["function"] + 1]
+  trace.begin(question.trace_id)
+  local argument
+  if asked.kind == "value" then
+    argument = trace.value(question.span, asked.field, asked.key)
+    if argument == nil then return false end
+  else
+    argument = trace.span(question.span)
+  end
+  local truth, _, good = guarded(asked.rule, asked.fn, argument)
+  trace.finish()
+  if not good then return nil end
+  return truth and true or false
+end
+
+-- ---- jobs ---------------------------------------------------------------------------------------
+
+local function answer_all(job)
+  local questions = ffi.cast(question_ptr, inbox + JOB_BYTES)
+  for i = 0, job.count - 1 do reply.answer(answer(questions[i])) end
+end
+
+local function judge_all(job)
+  local rules = ffi.cast(uint32_ptr, inbox + JOB_BYTES)
+  local seen = view.open(job)
+  for i = 0, job.count - 1 do
+    local rule = rules[i]
+    local truth, result = guarded(rule, evaluators[rule + 1], seen)
+    reply.verdict(rule, truth, result, truth and view.latest_end(result.witnesses))
+  end
+end
+
+--- Answers the job in the inbox: the size of the reply, which is in the outbox then.
+function M.job(_, heap_kib)
+  local job = ffi.cast(job_ptr, inbox)
+  local count = job.count
+  if #notes > 0 then notes, note_of = {}, {} end
+  reply.begin()
+  if job.message == ASK then answer_all(job)
+  elseif job.message == JUDGE then judge_all(job)
+  else count = 0 end
+  return reply.finish(job, count, notes, heap_kib)
+end
+
+return M
