@@ -113,8 +113,8 @@ local function condition_of(context, what, x)
                                 link = true, steps = 1, counts = 0 })]
 end
 
-local function node_of(self, what)
-  local node = nodes[self]
+local function node_of(self, what, class)
+  local node = getmetatable(self) == (class or Condition) and nodes[self]
   if not node then error(("call `%s` with a colon, as in `a:%s(b)`"):format(what, what), 3) end
   return node
 end
@@ -354,7 +354,7 @@ end
 
 for name, op in pairs(COMPARE) do
   count_methods[name] = function(self, n)
-    local node = node_of(self, name)
+    local node = node_of(self, name, Count)
     check_number(node.context, name, n)
     node.used = true
     return build(node.context, { kind = "count", pattern = node.pattern, op = op, n = n,
@@ -365,7 +365,7 @@ end
 
 -- `within` reads as well before the comparison as behind it.
 function count_methods.within(self, duration, options)
-  local node = node_of(self, "within")
+  local node = node_of(self, "within", Count)
   check_options(node.context, options)
   if node.within then node.context.fail("this count has its `within` already", nil, "within") end
   node.used = true
@@ -376,7 +376,7 @@ seal(Count, count_methods, "a count")
 
 local where_methods = {}
 function where_methods.has(self, ...)
-  local node = node_of(self, "has")
+  local node = node_of(self, "has", Where)
   node.used = true
   local pattern = pattern_of(node.context, "has", select("#", ...), ...)
   return build(node.context, { kind = "where", where = node.pattern, pattern = pattern, scope = node.scope,
