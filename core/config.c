@@ -22,6 +22,7 @@
 #include "config_child.h"
 #include "err.h"
 #include "heap.h"
+#include "worker.h"
 
 /* 23 keys with their paths, and CONFIG_ARGS_MAX arguments as numbers. */
 enum { REPLY_BYTES = 4 << 20 };
@@ -193,38 +194,49 @@ static int take_reply(struct config *c, const struct config_call *call, struct b
 
 /* ---- what the program calls ------------------------------------------------------------------ */
 
-static const char *explain(int err, const struct config_call *call, int ended_by, char why[256]) {
-  if (err == FLUO_ETIMEOUT && ended_by == SIGXCPU)
+/* The child, and what its exit status means: 0, FLUO_EINVALID where it has said what is wrong with
+ * the configuration, FLUO_ETIMEOUT or FLUO_ETOOLARGE where that took too much, or what broke. */
+static int run_child(const struct config_call *call, const char *mode, struct buffer *reply,
+                     int *exit_status, char why[256]) {
+  int status = 0, err = config_child_run(call, mode, reply, &status);
+  why[0] = '\0';
+  *exit_status = CONFIG_EXIT_CONFIG;
+  if (err == FLUO_ETIMEOUT && status == SIGXCPU)
     snprintf(why, 256, "the configuration used more than %llu s of CPU, and was stopped",
              (unsigned long long)config_cpu_s(call));
   else if (err == FLUO_ETIMEOUT)
     snprintf(why, 256, "the configuration took longer than %.1f s, and was stopped",
              (double)config_wall_ns(call) / 1e9);
-  else
-    snprintf(why, 256, "the configuration could not be evaluated: %s", err_text(err));
-  return why;
+  if (err == FLUO_ETIMEOUT || (!err && status == 0)) return err;
+
+  if (!err && status == WORKER_EXIT_MEMORY) {
+    snprintf(why, 256, "the configuration used more memory than it may, and was stopped");
+    return FLUO_ETOOLARGE;
+  }
+  if (!err && (status == CONFIG_EXIT_CONFIG || status == CONFIG_EXIT_USAGE)) {
+    *exit_status = status;
+    return FLUO_EINVALID;
+  }
+  return err ? err : FLUO_EDIED;
+}
+
+/* For what is not the user's fault. */
+static void broken(int err, int *exit_status, char why[256]) {
+  snprintf(why, 256, "the configuration could not be evaluated: %s", err_text(err));
+  *exit_status = CONFIG_EXIT_SOFTWARE;
 }
 
 int config_load(const struct config_call *call, struct config *out, int *exit_status,
                 char why[256]) {
   struct buffer reply;
-  int status = 0;
   buffer_init(&reply, REPLY_BYTES);
   memset(out, 0, sizeof *out);
-  why[0] = '\0';
-  int err = config_child_run(call, "load", &reply, &status);
-  if (!err && status == 0)
-    err = take_reply(out, call, &reply);
-  else if (!err)
-    err = status == CONFIG_EXIT_CONFIG || status == CONFIG_EXIT_USAGE ? FLUO_EINVALID : FLUO_EDIED;
+  int err = run_child(call, "load", &reply, exit_status, why);
+  bool said = err == FLUO_EINVALID || why[0];
+  if (!err) err = take_reply(out, call, &reply);
   buffer_deinit(&reply);
   if (!err) return 0;
-
-  *exit_status = err == FLUO_ETIMEOUT ? CONFIG_EXIT_CONFIG : CONFIG_EXIT_SOFTWARE;
-  if (err == FLUO_EINVALID)
-    *exit_status = status;
-  else
-    explain(err, call, status, why);
+  if (!said) broken(err, exit_status, why);
   config_deinit(out);
   return err;
 }
@@ -234,11 +246,12 @@ int config_show(const struct config_call *call) {
   int status = 0;
   char why[256];
   buffer_init(&nothing, REPLY_BYTES);
-  int err = config_child_run(call, "show", &nothing, &status);
+  int err = run_child(call, "show", &nothing, &status, why);
   buffer_deinit(&nothing);
-  if (!err) return status;
-  fprintf(stderr, "fluo: %s\n", explain(err, call, status, why));
-  return err == FLUO_ETIMEOUT ? CONFIG_EXIT_CONFIG : CONFIG_EXIT_SOFTWARE;
+  if (!err) return 0;
+  if (err != FLUO_EINVALID && !why[0]) broken(err, &status, why);
+  if (why[0]) fprintf(stderr, "fluo: %s\n", why);
+  return status;
 }
 
 void config_deinit(struct config *c) {

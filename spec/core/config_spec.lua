@@ -144,6 +144,12 @@ describe("config_load", function()
     assert.truthy(why:find("more than 1 s of CPU", 1, true))
   end)
 
+  it("says so where the file eats memory", function()
+    local err, _, status, why = load { exe = fake("exit 86\n") }
+    assert.same({ -5, 78 }, { err, status })
+    assert.truthy(why:find("more memory", 1, true))
+  end)
+
   it("stops a child that hangs, at the wall clock", function()
     local err, _, status, why = load { exe = fake("exec sleep 60\n"), wall_ns = SECOND / 20 }
     assert.same({ -11, 78 }, { err, status })

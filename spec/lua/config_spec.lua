@@ -71,7 +71,8 @@ describe("the configuration", function()
     { "listen.admin", "none", "none" }, { "listen.admin", "localhost:0", "127.0.0.1 0" },
     { "listen.admin", "[::1]:4319", "::1 4319" }, { "listen.admin", "[fe80::1:2]:1", "fe80::1:2 1" },
     { "listen.admin", "[::ffff:10.0.0.1]:1", "::ffff:10.0.0.1 1" },
-    { "listen.admin", "0.0.0.0:65535", "0.0.0.0 65535" }, { "http.traces_path", "/", "/" }, { "http.traces_path", "/otel/v1", "/otel/v1" },
+    { "listen.admin", "0.0.0.0:65535", "0.0.0.0 65535" }, { "http.traces_path", "/", "/" },
+    { "http.traces_path", "/otel/v1", "/otel/v1" },
     { "log.level", "debug", "debug" },
     { "rules", "a b/ü", "a b/ü" }, { "output.violations", "/dev/null", "/dev/null" },
   }
