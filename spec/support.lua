@@ -30,7 +30,9 @@ local function declare(name)
     local key = piece:gsub("%s+", " "):gsub("^ ", "")
     if not declared[key] then
       declared[key] = true
-      ffi.cdef(piece)
+      -- fluo.abi may have declared fluo.h in this process before.
+      local ok, why = pcall(ffi.cdef, piece)
+      if not ok and not why:find("redefine", 1, true) then error(why .. ": " .. piece) end
     end
   end
 end
