@@ -201,11 +201,11 @@ static struct trace *open_at(struct store *s, const uint8_t id[16], uint64_t has
   return NULL;
 }
 
+/* A place in the table. Where there is no room for a larger one, a trace that goes leaves its own. */
 static bool open_reserve(struct store *s) {
-  size_t growth = table_growth(&s->open);
-  if (!growth) return true;
-  if (!room_make(s, growth)) return false;
-  growth = table_growth(&s->open);      /* an eviction may have made a place */
+  size_t growth;
+  while ((growth = table_growth(&s->open)) && !room_is(s, growth))
+    if (!pressure(s)) return false;
   if (table_reserve(&s->open)) return false;
   s->heap_bytes += growth;
   return true;

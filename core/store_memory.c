@@ -125,11 +125,11 @@ static bool evict_oldest(struct store *s) {
   return false;
 }
 
-static bool pressure(struct store *s) {
+bool pressure(struct store *s) {
   return shed_oldest(s) || evict_oldest(s);
 }
 
-static bool room_is(const struct store *s, size_t bytes) {
+bool room_is(const struct store *s, size_t bytes) {
   return arena_bytes_used(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena);
 }
 

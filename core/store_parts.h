@@ -186,7 +186,9 @@ void store_forget(struct store *s, struct trace *t);      /* a trace without spa
 void store_close(struct store *s, struct trace *t, enum close_reason reason, uint64_t at_ns);
 
 /* store_memory.c */
-bool room_make(struct store *s, size_t bytes);            /* heap or arena; frees by the order of pressure */
+bool room_is(const struct store *s, size_t bytes);        /* of heap or arena */
+bool pressure(struct store *s);                           /* one step down its order; false: nothing left */
+bool room_make(struct store *s, size_t bytes);            /* as many steps as it takes */
 void heap_charge(struct store *s, struct trace *t, size_t bytes);
 void heap_discharge(struct store *s, struct trace *t, size_t bytes);
 void notes_charge(struct store *s, struct trace *t);      /* the engine's arrays may have grown */
