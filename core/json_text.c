@@ -11,6 +11,7 @@
 enum { JSON_SCRATCH_BYTES_MAX = 1024 };
 
 void json_init(struct json *j, const char *text, size_t n) {
+  if (n == 0) text = "";    /* it may be NULL */
   *j = (struct json){.text = (const uint8_t *)text, .p = (const uint8_t *)text};
   j->end = j->p + n;
   buffer_init(&j->scratch, JSON_SCRATCH_BYTES_MAX);

@@ -126,7 +126,7 @@ static inline int walk_field(struct scan *s, struct place place, const struct wi
 }
 
 static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32_t depth) {
-  const uint8_t *p = text.p, *end = text.p + text.n;
+  const uint8_t *p = text.p, *end = wire_end(p, text.n);
   while (p < end) {
     struct wire_field field = {0};
     const uint8_t *next = wire_read_field(p, end, &field);
@@ -147,7 +147,7 @@ static bool some_bit(struct otlp_bytes id, size_t wanted) {
 static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
   struct otlp_bytes trace_id = {0}, span_id = {0}, parent_id = {0};
   size_t payload_bytes = 0;
-  const uint8_t *p = text.p, *end = text.p + text.n;
+  const uint8_t *p = text.p, *end = wire_end(p, text.n);
   while (p < end) {
     struct wire_field field = {0};
     const uint8_t *next = wire_read_field(p, end, &field);
@@ -175,7 +175,7 @@ int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
                struct otlp_summary *summary, struct otlp_fault *fault) {
   *summary = (struct otlp_summary){0};
   *fault = (struct otlp_fault){0};
-  struct scan s = {.body = body, .end = body + n, .limits = limits, .summary = summary, .fault = fault};
+  struct scan s = {.body = body, .end = wire_end(body, n), .limits = limits, .summary = summary, .fault = fault};
   struct place place = {body, OTLP_REQUEST, 0};
   if (n > UINT32_MAX) return fail(&s, place, FLUO_ETOOLARGE, "more bytes than", UINT32_MAX);
   return walk(&s, OTLP_REQUEST, (struct otlp_bytes){body, n}, 0);

@@ -53,7 +53,7 @@ static int join(struct each *e, struct otlp_bytes message, uint32_t number, size
   *e->last = j;
   e->last = &j->next;
   struct wire_field field;
-  for (const uint8_t *p = message.p, *end = p + message.n; p < end;) {
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     p = next_field(p, end, &field);
     if (field.number != number) continue;
     memcpy(j->bytes + j->n, field.text, field.len);
@@ -67,7 +67,7 @@ static int gather(struct each *e, struct otlp_bytes message, struct otlp_bytes *
   struct wire_field field;
   size_t pieces = 0, bytes = 0;
   *out = (struct otlp_bytes){0};
-  for (const uint8_t *p = message.p, *end = p + message.n; p < end;) {
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     p = next_field(p, end, &field);
     if (field.number != 1 || field.len == 0) continue;
     *out = (struct otlp_bytes){field.text, field.len};
@@ -95,7 +95,7 @@ static bool some_bit(const uint8_t *id, size_t n) {
 static uint32_t read_status(struct otlp_bytes status, uint32_t before) {
   struct wire_field field;
   uint32_t code = before;
-  for (const uint8_t *p = status.p, *end = p + status.n; p < end;) {
+  for (const uint8_t *p = status.p, *end = wire_end(p, status.n); p < end;) {
     p = next_field(p, end, &field);
     if (field.number == 3) code = (uint32_t)field.scalar;
   }
@@ -124,7 +124,7 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   struct ids ids = {0};
   *out = (struct otlp_span){.message = message, .resource = out->resource, .scope = out->scope};
   size_t dropped_bytes = 0;
-  for (const uint8_t *p = message.p, *end = p + message.n; p < end;) {
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     struct wire_field field = {0};
     p = skip_attributes(p, end);
     if (p == end) break;
@@ -147,7 +147,7 @@ static int each_scope(struct each *e, struct otlp_bytes message) {
   struct wire_field field;
   int err = gather(e, message, &e->span.scope);
   if (err || !e->on_span) return err;
-  for (const uint8_t *p = message.p, *end = p + message.n; p < end && !err;) {
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end && !err;) {
     p = next_field(p, end, &field);
     if (field.number != 2) continue;
     read_span((struct otlp_bytes){field.text, field.len}, &e->span);
@@ -159,7 +159,7 @@ static int each_scope(struct each *e, struct otlp_bytes message) {
 static int each_resource(struct each *e, struct otlp_bytes message) {
   struct wire_field field;
   int err = gather(e, message, &e->span.resource);
-  for (const uint8_t *p = message.p, *end = p + message.n; p < end && !err;) {
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end && !err;) {
     p = next_field(p, end, &field);
     if (field.number == 2) err = each_scope(e, (struct otlp_bytes){field.text, field.len});
   }
@@ -169,7 +169,7 @@ static int each_resource(struct each *e, struct otlp_bytes message) {
 static int each_request(struct each *e, struct otlp_bytes body) {
   struct wire_field field;
   int err = 0;
-  for (const uint8_t *p = body.p, *end = p + body.n; p < end && !err;) {
+  for (const uint8_t *p = body.p, *end = wire_end(p, body.n); p < end && !err;) {
     p = next_field(p, end, &field);
     if (field.number == 1) err = each_resource(e, (struct otlp_bytes){field.text, field.len});
   }
@@ -192,7 +192,7 @@ int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const str
 }
 
 void otlp_payload(const struct otlp_span *span, uint8_t *out) {
-  const uint8_t *p = span->message.p, *end = p + span->message.n, *run = p;
+  const uint8_t *p = span->message.p, *end = wire_end(p, span->message.n), *run = p;
   uint8_t *to = out;
   if (span->payload_bytes == 0) return;
   while ((p = skip_attributes(p, end)) < end) {

@@ -32,7 +32,7 @@ bool wire_utf8(const uint8_t *p, size_t n) {
 
 int fluo_item_next(const uint8_t *p, uint32_t n, uint32_t number, struct fluo_item *item) {
   struct wire_field field;
-  const uint8_t *end = p + n, *at = item->next < n ? p + item->next : end;
+  const uint8_t *end = wire_end(p, n), *at = item->next < n ? p + item->next : end;
   while (at < end && (at = wire_read_field(at, end, &field))) {
     if (field.number != number || field.type != WIRE_LEN) continue;
     item->text = field.text;
@@ -59,7 +59,7 @@ static void value_scalar(struct fluo_value *out, const struct wire_field *field)
 /* An AnyValue on top of what *out holds: a message may come in pieces, and the last member set wins. */
 static void value_merge(const uint8_t *p, size_t n, struct fluo_value *out) {
   struct wire_field field;
-  const uint8_t *end = p + n;
+  const uint8_t *end = wire_end(p, n);
   while (p < end && (p = wire_read_field(p, end, &field))) {
     bool text = field.type == WIRE_LEN;
     switch (field.number) {
@@ -82,7 +82,7 @@ int fluo_any_value(const uint8_t *p, uint32_t n, struct fluo_value *out) {
 
 int fluo_key_value(const uint8_t *p, uint32_t n, struct fluo_item *key, struct fluo_value *out) {
   struct wire_field field;
-  const uint8_t *end = p + n;
+  const uint8_t *end = wire_end(p, n);
   *key = (struct fluo_item){.text = p};
   *out = (struct fluo_value){.type = FLUO_TYPE_NONE};
   while (p < end && (p = wire_read_field(p, end, &field))) {
@@ -96,7 +96,7 @@ int fluo_key_value(const uint8_t *p, uint32_t n, struct fluo_item *key, struct f
 /* Whether a KeyValue has this key. Encoders write the key first, but need not, and the last one wins. */
 static bool key_is(const uint8_t *p, size_t n, const char *key, size_t key_len) {
   struct wire_field field;
-  const uint8_t *end = p + n;
+  const uint8_t *end = wire_end(p, n);
   bool same = key_len == 0;
   while (p < end && (p = wire_read_field(p, end, &field)))
     if (field.number == 1 && field.type == WIRE_LEN)
@@ -116,7 +116,7 @@ int fluo_attribute(const uint8_t *p, uint32_t n, uint32_t number, const char *ke
 
 uint64_t fluo_scalar(const uint8_t *p, uint32_t n, uint32_t number) {
   struct wire_field field;
-  const uint8_t *end = p + n;
+  const uint8_t *end = wire_end(p, n);
   uint64_t scalar = 0;
   while (p < end && (p = wire_read_field(p, end, &field)))
     if (field.number == number && field.type != WIRE_LEN) scalar = field.scalar;

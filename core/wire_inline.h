@@ -11,6 +11,11 @@
 /* As the reference implementation does: tags and lengths are 32-bit varints, of at most 5 bytes. */
 enum { WIRE_VARINT_BYTES = 10, WIRE_SIZE_BYTES = 5, WIRE_NUMBER_MAX = (1 << 29) - 1 };
 
+/* The end of n bytes at p, which may be NULL where n is 0. */
+static inline const uint8_t *wire_end(const uint8_t *p, size_t n) {
+  return n ? p + n : p;
+}
+
 static inline const uint8_t *wire_varint_slow(const uint8_t *p, const uint8_t *end, int bytes,
                                               uint64_t *out) {
   uint64_t value = 0;

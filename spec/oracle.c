@@ -35,17 +35,25 @@ static bool same_bytes(ProtobufCBinaryData a, struct otlp_bytes b) {
   return a.len == b.n && (b.n == 0 || memcmp(a.data, b.p, b.n) == 0);
 }
 
-/* Whether `bytes` unpack to what `wanted` is. */
-static bool same_message(const ProtobufCMessage *wanted, const ProtobufCMessageDescriptor *type,
+/* Packs a message without its own unknown fields: merging pieces, protobuf-c forgets those of the first. */
+static uint8_t *pack_known(ProtobufCMessage *message, size_t *n) {
+  unsigned unknown = message->n_unknown_fields;
+  message->n_unknown_fields = 0;
+  *n = protobuf_c_message_get_packed_size(message);
+  uint8_t *out = malloc(*n + 1);
+  protobuf_c_message_pack(message, out);
+  message->n_unknown_fields = unknown;
+  return out;
+}
+
+/* Whether `bytes` unpack to what `wanted` is (NULL: to nothing). */
+static bool same_message(ProtobufCMessage *wanted, const ProtobufCMessageDescriptor *type,
                          struct otlp_bytes bytes) {
   ProtobufCMessage *ours = protobuf_c_message_unpack(type, NULL, bytes.n, bytes.p);
   if (!ours) return false;
-  size_t n = protobuf_c_message_get_packed_size(ours);
-  size_t m = wanted ? protobuf_c_message_get_packed_size(wanted) : 0;
-  uint8_t *a = malloc(n + 1), *b = malloc(m + 1);
-  protobuf_c_message_pack(ours, a);
-  if (wanted) protobuf_c_message_pack(wanted, b);
-  bool same = n == m && memcmp(a, b, n) == 0;
+  size_t n, m = 0;
+  uint8_t *a = pack_known(ours, &n), *b = wanted ? pack_known(wanted, &m) : NULL;
+  bool same = n == m && (n == 0 || memcmp(a, b, n) == 0);
   free(a);
   free(b);
   protobuf_c_message_free_unpacked(ours, NULL);
@@ -135,7 +143,6 @@ static int compare_payload(struct compare *c, Fluo__Otlp__Span *s, const struct 
   kept.trace_id = kept.span_id = kept.parent_span_id = kept.name = none;
   kept.kind = 0;
   kept.start_time_unix_nano = kept.end_time_unix_nano = 0;
-  kept.base.n_unknown_fields = 0;
   uint8_t *payload = malloc(ours->payload_bytes + 1);
   otlp_payload(ours, payload);
   struct otlp_bytes bytes = {payload, ours->payload_bytes};
