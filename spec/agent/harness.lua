@@ -6,6 +6,7 @@
 local ffi = require("ffi")
 local cjson = require("cjson")
 local replay = require("spec.replay")
+require("spec.agent.socket")                -- declares poll and its struct
 
 ffi.cdef [[
 int pipe2(int *, int);
@@ -16,10 +17,7 @@ void _exit(int);
 int kill(int, int);
 int waitpid(int, int *, int);
 long read(int, void *, size_t);
-int close(int);
 int open(const char *, int, ...);
-struct spec_pollfd { int fd; short events, revents; };
-int poll(struct spec_pollfd *, unsigned long, int);
 ]]
 
 local M = {}
