@@ -170,6 +170,7 @@ function value.WHERE(run, node)
   return true
 end
 
+-- Of a chain that was found: true, or nil where what it wants absent may be there.
 local function absence_in_chain(run, node)
   if not node.absent then return true end
   for _, item in ipairs(node.items) do
@@ -187,7 +188,8 @@ local function chain_unknown(run, node)
     end
   end
   for _, item in ipairs(node.items) do
-    if item.compare ~= "LT" and item.form == "count" and has_unknown(run, item.slot) then return true end
+    local more_may_help = item.compare ~= "LT" and item.compare ~= "LE" and item.form == "count"
+    if more_may_help and has_unknown(run, item.slot) then return true end
   end
   return false
 end
@@ -196,12 +198,14 @@ function value.CHAIN(run, node)
   local found = chain.find(run.view, node, function(step) return candidates(run, step) end,
                            function(slot) return hits(run, slot) end)
   run.found[node] = found
-  local holds = false
-  if found then holds = absence_in_chain(run, node) end
-  if not node.negated then return holds end
-  if found then return holds == nil and nil or not holds end
-  if chain_unknown(run, node) then return nil end
-  return true
+  if not found then
+    if not node.negated then return false end
+    if chain_unknown(run, node) then return nil end
+    return true
+  elseif absence_in_chain(run, node) == nil then
+    return nil
+  end
+  return not node.negated
 end
 
 -- ---- what proves it ------------------------------------------------------------------------------
@@ -264,10 +268,14 @@ function explain.HITS(run, node, out)
   add_reason(out, ("%d times %s"):format(#spans, label))
 end
 
+local function milliseconds(ns)
+  return (("%.6f"):format(tonumber(ns) / 1e6):gsub("%.?0+$", ""))
+end
+
 function explain.DURATION(run, node, out)
-  local ms = tonumber(duration(run)) / 1e6
-  add_value(out, ms, tonumber(node.n) / 1e6)
-  add_reason(out, ("duration %.14g ms, %s %.14g"):format(ms, COMPARED[node.compare], tonumber(node.n) / 1e6))
+  local ns = duration(run)
+  add_value(out, tonumber(ns) / 1e6, tonumber(node.n) / 1e6)
+  add_reason(out, ("duration %s ms, %s %s"):format(milliseconds(ns), COMPARED[node.compare], milliseconds(node.n)))
 end
 
 function explain.SPANS(run, node, out)

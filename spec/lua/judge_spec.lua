@@ -61,8 +61,10 @@ describe("an absence in a whole trace", function()
     { "not exactly, below", -count(A):exactly(2), row "a", true },
     { "not exactly, at it", -count(A):exactly(2), row "a a", false },
     { "not all", -all(A), row "a b", true },
+    { "not all, where all are", -all(A), row "a a", false },
     { "not of a chain", -has(A):followed_by(B), row "b a", true },
     { "not of a chain that holds", -has(A):followed_by(B), row "a b", false },
+    { "span_count at most", trace.span_count { op = "LE", n = 2 }, row "a a", true },
     { "span_count between", trace.span_count { op = "BETWEEN", n = 2, high = 3 }, row "a a", true },
     { "span_count not between", -trace.span_count { op = "BETWEEN", n = 2, high = 3 }, row "a a", false },
     { "span_count ne", trace.span_count { op = "NE", n = 2 }, row "a a", false },
@@ -87,13 +89,15 @@ describe("an absence in a cut trace", function()
     { "not over", -count(A):over(3), row "a", "unknown", CUT },
     { "not of a chain", -has(A):followed_by(B), row "a", "unknown", CUT },
     { "an upper bound of the duration", trace.duration { op = "LT", n = 5LL }, row "a", "unknown", CUT },
-    { "an upper bound of the duration, passed", trace.duration { op = "LT", n = 5LL }, { { "a", 0, dur = 5 } }, false, CUT },
+    { "an upper bound of the duration, passed", trace.duration { op = "LT", n = 5LL },
+      { { "a", 0, dur = 5 } }, false, CUT },
     { "false wins an and", missing(A) * has(B), row "c", false, CUT },
     { "unknown and true is unknown", missing(A) * has(B), row "b", "unknown", CUT },
     { "true wins an or", missing(A) + has(B), row "b", true, CUT },
     { "unknown or false is unknown", missing(A) + has(B), row "c", "unknown", CUT },
     { "before the close, likewise", missing(A), row "b", "unknown", { closing = false } },
     { "in a chain", (has(A) * missing(B)):within "5ns", row "a", "unknown", CUT },
+    { "in a chain, negated", -(has(A) * missing(B)):within "5ns", row "a", "unknown", CUT },
     { "in a chain, disproved", (has(A) * missing(B)):within "5ns", row "a b", false, CUT },
   }
 end)
@@ -144,8 +148,10 @@ describe("followed_by", function()
     { "three steps, one out of order", has(A):followed_by(B):followed_by(C), row "a c b", false },
     { "a step of two kinds", has(A):followed_by(has(B) + has(C)), row "c a c", true },
     { "a chain behind a chain", has(A):followed_by(has(B):followed_by(C)), row "a b c", true },
-    { "a step in a scope", has(A):followed_by(trace.where(B):has(C)), { { "a", 0 }, { "b", 1 }, { "c", 2, parent = 1 } }, true },
-    { "a step out of scope", has(A):followed_by(trace.where(B):has(C)), { { "a", 0 }, { "b", 1 }, { "c", 2 } }, false },
+    { "a step in a scope", has(A):followed_by(trace.where(B):has(C)),
+      { { "a", 0 }, { "b", 1 }, { "c", 2, parent = 1 } }, true },
+    { "a step out of scope", has(A):followed_by(trace.where(B):has(C)),
+      { { "a", 0 }, { "b", 1 }, { "c", 2 } }, false },
     { "not missing is a step", (-missing(A)):followed_by(B), row "a b", true },
   }
 end)
@@ -163,8 +169,10 @@ describe("within", function()
     { "from any start that fits", chain, { { "a", 0 }, { "a", seconds(3) }, { "b", seconds(6) } }, true },
     { "the whole chain", three, { { "a", 0 }, { "b", 5 }, { "c", 9 } }, true },
     { "the whole chain, too long", three, { { "a", 0 }, { "b", 5 }, { "c", 10 } }, false },
-    { "a prefix only", has(A):followed_by(B):within("2ns"):followed_by(C), { { "a", 0 }, { "b", 1 }, { "c", 99 } }, true },
-    { "two of them", has(A):followed_by(B):within("2ns"):followed_by(C):within "5ns", { { "a", 0 }, { "b", 1 }, { "c", 5 } }, false },
+    { "a prefix only", has(A):followed_by(B):within("2ns"):followed_by(C),
+      { { "a", 0 }, { "b", 1 }, { "c", 99 } }, true },
+    { "two of them", has(A):followed_by(B):within("2ns"):followed_by(C):within "5ns",
+      { { "a", 0 }, { "b", 1 }, { "c", 5 } }, false },
     { "an `and` in the written order", (has(A) * has(B)):within "5ns", row "a b", true },
     { "an `and` in another order", (has(B) * has(A)):within "5ns", row "a b", false },
     { "an `and` without it, in any order", has(B) * has(A), row "a b", true },
@@ -177,22 +185,29 @@ describe("within", function()
     { "not has is missing", (has(A) * -has(B)):within "5ns", row "a b", false },
     { "a count in the interval", four, { { "a", 0 }, { "b", 0 }, { "b", 4 } }, true },
     { "a count over its edges", four, { { "b", 0 }, { "a", 1 }, { "b", 2 }, { "b", 6 } }, false },
-    { "a count first gives t0", (count(B):over(1) * has(A)):within "5ns", { { "b", 0 }, { "b", 1 }, { "a", 2 } }, true },
-    { "a count first, the span before it", (count(B):over(1) * has(A)):within "5ns", { { "a", 0 }, { "b", 1 }, { "b", 2 } }, false },
+    { "a count first gives t0", (count(B):over(1) * has(A)):within "5ns",
+      { { "b", 0 }, { "b", 1 }, { "a", 2 } }, true },
+    { "a count first, the span before it", (count(B):over(1) * has(A)):within "5ns",
+      { { "a", 0 }, { "b", 1 }, { "b", 2 } }, false },
     { "a low count in the interval", (has(A) * count(B):under(2)):within "5ns", row "a b b", false },
     { "a count alone", count(B):over(1):within "5ns", { { "b", 0 }, { "b", 5 }, { "b", 9 } }, true },
     { "a count alone, spread", count(B):over(1):within "5ns", { { "b", 0 }, { "b", 5 }, { "b", 10 } }, false },
     { "before the comparison", count(B):within("5ns"):over(1), { { "b", 0 }, { "b", 5 }, { "b", 10 } }, false },
     { "exactly, alone", count(B):exactly(2):within "5ns", row "b b b", true },
-    { "counts alone, of two kinds", (count(A):over(0) * count(B):over(1)):within "3ns", { { "b", 0 }, { "b", 1 }, { "a", 2 } }, true },
-    { "counts alone, too far", (count(A):over(0) * count(B):over(1)):within "2ns", { { "b", 0 }, { "b", 1 }, { "a", 2 } }, false },
+    { "counts alone, of two kinds", (count(A):over(0) * count(B):over(1)):within "3ns",
+      { { "b", 0 }, { "b", 1 }, { "a", 2 } }, true },
+    { "counts alone, too far", (count(A):over(0) * count(B):over(1)):within "2ns",
+      { { "b", 0 }, { "b", 1 }, { "a", 2 } }, false },
     { "a low count alone, of nothing", count(B):under(2):within "5ns", row "a", true },
+    { "not of it, with an absence in it", -(has(A) * missing(B)):within "5ns", row "a", false },
+    { "not of it, as the absence is disproved", -(has(A) * missing(B)):within "5ns", row "a b", true },
     { "not of it", -has(A):followed_by(B):within "1ns", row "a b", true },
   }
 end)
 
 describe("where … has", function()
-  local spans = { { "r", 0 }, { "a", 1, parent = 0 }, { "x", 2, parent = 1 }, { "b", 3, parent = 2 }, { "c", 4, parent = 0 } }
+  local spans = { { "r", 0 }, { "a", 1, parent = 0 }, { "x", 2, parent = 1 }, { "b", 3, parent = 2 },
+                  { "c", 4, parent = 0 } }
   local hanging = { { "b", 1, orphan = true } }
   table_of {
     { "below", trace.where(A):has(B), spans, true },
@@ -250,6 +265,15 @@ describe("always and never", function()
     local parts = { when = has(charge), always = count(A):at_least(2) }
     assert.same({ true, "always: 1 times a", { 0 } }, broken(parts, "charge a"))
   end)
+  it("say what else is broken", function()
+    local function reason(always, names) return broken({ when = has(charge), always = always }, names)[2] end
+    assert.equal("always: 1 spans not charge", reason(all(charge), "charge a"))
+    assert.equal("always: a", reason(missing(A), "charge a"))
+    assert.equal("always: missing a followed by b", reason(has(A):followed_by(B), "charge b a"))
+    assert.equal("always: 2 spans, at most 4", reason(trace.span_count(gt(4)), "charge a"))
+    assert.equal("always: duration 0.000001 ms, at least 0.000001",
+                 reason(trace.duration { op = "LT", n = 1LL }, "charge a"))
+  end)
   it("are unknown in a cut trace, unless `never` decides", function()
     assert.equal("unknown", truth(rule, row "charge", CUT))
     assert.equal(true, truth(rule, row "charge bypass", CUT))
@@ -268,7 +292,8 @@ describe("witnesses", function()
   end
   local lines = {
     { "of has: the earliest", has(A), { { "a", 5 }, { "a", 1 } }, { 1 } },
-    { "of has: by id among equal starts", has(A), { { "a", 1, id = "bbbbbbbb" }, { "a", 1, id = "aaaaaaaa" } }, { 1 } },
+    { "of has: by id among equal starts", has(A),
+      { { "a", 1, id = "bbbbbbbb" }, { "a", 1, id = "aaaaaaaa" } }, { 1 } },
     { "of a chain: one a step, the earliest", has(A):followed_by(B), row "b a a b b", { 1, 3 } },
     { "of a chain: the first step that can be completed", has(A):followed_by(B):within "2ns",
       { { "a", 0 }, { "a", 5 }, { "b", 6 } }, { 1, 2 } },
@@ -277,11 +302,13 @@ describe("witnesses", function()
       { { "a", 0 }, { "a", 5 }, { "a", 6 }, { "a", 9 }, { "a", 10 } }, { 1, 2 } },
     { "of a count in a chain: those of the interval", (has(B) * count(A):over(1)):within "3ns",
       { { "a", 0 }, { "b", 1 }, { "a", 2 }, { "a", 3 }, { "a", 4 } }, { 1, 2, 3 } },
-    { "of where: the earliest of q", trace.where(A):has(B), { { "b", 0 }, { "a", 1 }, { "b", 3, parent = 1 }, { "b", 2, parent = 1 } }, { 3 } },
+    { "of where: the earliest of q", trace.where(A):has(B),
+      { { "b", 0 }, { "a", 1 }, { "b", 3, parent = 1 }, { "b", 2, parent = 1 } }, { 3 } },
     { "of an and: of all its parts, in start order, once", has(B) * has(A) * has(A), row "a b", { 0, 1 } },
     { "of an or: of its first true part", has(A) + has(B) + has(C), row "c b", { 1 } },
     { "of an absence: none", has(A) * missing(B), row "a", { 0 } },
-    { "of all, duration, span_count: none", all(A) * trace.span_count(gt(0)) * trace.duration { op = "GE", n = 0LL }, row "a a", {} },
+    { "of all, duration, span_count: none",
+      all(A) * trace.span_count(gt(0)) * trace.duration { op = "GE", n = 0LL }, row "a a", {} },
     { "of a not: none", -missing(B) * -has(A), row "b", { 0 } },
   }
   for _, line in ipairs(lines) do
@@ -296,7 +323,8 @@ describe("reason, value and threshold", function()
   end
   local lines = {
     { "an absence has a reason", has(A) * missing(B), row "a", { "missing b", "-", "-" } },
-    { "several, in order, each once", missing(C) * -has(B) * missing(C), row "a", { "missing c; missing b", "-", "-" } },
+    { "several, in order, each once", missing(C) * -has(B) * missing(C), row "a",
+      { "missing c; missing b", "-", "-" } },
     { "presence has none", has(A):followed_by(B), row "a b", { "-", "-", "-" } },
     { "of an or: the first true part's", has(B) + missing(C) + missing(B), row "a", { "missing c", "-", "-" } },
     { "in a chain", (has(A) * missing(B)):within "5ns", row "a", { "missing b", "-", "-" } },

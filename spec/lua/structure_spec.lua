@@ -19,7 +19,8 @@ describe("the trees of a trace", function()
 
   it("take a span whose parent is not there for an orphan", function()
     local tree = tree_of { { "root", 0 }, { "a", 1, "gone" }, { "b", 2, "a" } }
-    assert.same({ true }, { tree.orphan[1] })
+    assert.same({ [1] = true }, tree.orphan)
+    assert.same({ 1, 1, 0 }, { tree.roots, tree.orphans, tree.malformed })
     assert.same({ [2] = 1 }, tree.parent)
     assert.is_false(structure.complete(tree))
   end)
