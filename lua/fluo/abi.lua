@@ -89,6 +89,9 @@ function M.read(name, bytes_max)
   return table.concat(pieces)
 end
 
+--- Whether the core is linked in.
+function M.has_hash() return optional("fluo_hash128") ~= nil end
+
 --- The core's 128-bit hash of a text as 16 bytes; an error where the core is not linked in.
 function M.hash128(text)
   local hash = optional("fluo_hash128") or error("fluo_hash128 is not linked in", 2)

@@ -12,6 +12,7 @@ local pattern = require("fluo.pattern")
 local M = {}
 local Context = {}
 
+M.NEAR_LINES = 50               -- how far from where it is built a pattern's text is looked for
 M.ERRORS_MAX = 200              -- of one file; one more entry says that there are others
 
 -- ---- units: texts with a name -------------------------------------------------------------------
@@ -205,6 +206,7 @@ function M.new(main)
     self.sealed = true
     for _, unit in pairs(self.units) do unit.source, unit.scanned, unit.ranges = nil, nil, nil end
     self.errors, self.warnings, self.seen, self.conditions, self.declared = nil, nil, nil, nil, nil
+    self.texts, self.rule = nil, nil
   end
 
   function self.authored(fn)
@@ -219,7 +221,10 @@ function M.new(main)
     elseif type(x) == "table" and not operand.of(x) then
       local unit, range = self.main, self.rule and self.rule.range
       local lex = unit:lex()
-      return range and constructor_text(lex, range.from, range.to, x) or constructor_text(lex, 1, lex.n, x)
+      if range then return constructor_text(lex, range.from, range.to, x) end
+      local _, line = running(self)
+      return line and constructor_text(lex, lex:token_of_line(line - M.NEAR_LINES),
+        lex:token_of_line(line + M.NEAR_LINES), x)
     end
     return nil
   end

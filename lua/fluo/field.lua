@@ -87,7 +87,7 @@ end
 local function ordered(value)
   if type(value) == "string" and not is_decimal(value) then
     local hint = units.duration(value) and "an attribute has no unit: write the bare number"
-      or "only numbers have an order (RULES: text is compared as numbers, or not at all)"
+      or "only numbers have an order: two texts are compared as numbers or not at all"
     return nil, ("`%s` is not a number"):format(value), hint, value
   elseif type(value) == "boolean" then
     return nil, "a boolean has no order", "write eq, or the plain value"

@@ -62,12 +62,13 @@ local function token(source, at)
     if source:find("^%[=*%[", at + 2) then return #source, true end
     return (source:find("[\r\n]", at) or #source + 1) - 1, true
   elseif source:find("^%[=*%[", at) then
-    return long_bracket(source, at)
+    return (long_bracket(source, at))
   end
   for _, operator in ipairs(OPERATORS) do
     if source:sub(at, at + #operator - 1) == operator then return at + #operator - 1 end
   end
-  return c:find("[%c]") and nil or at
+  if c:find("%c") then return nil end
+  return at
 end
 
 local function line_starts(source)
@@ -102,7 +103,7 @@ function M.scan(source)
   return lex
 end
 
-function Lex:text(i) return self.n >= i and self.source:sub(self.from[i], self.to[i]) or "" end
+function Lex:text(i) return i >= 1 and self.n >= i and self.source:sub(self.from[i], self.to[i]) or "" end
 
 --- "name", "keyword", "number", "string", "operator", or "end" past the last.
 function Lex:kind(i)
@@ -131,6 +132,17 @@ function Lex:place(at)
     if self.starts[middle] <= at then low = middle else high = middle - 1 end
   end
   return low, at - self.starts[low] + 1
+end
+
+--- The first token at or behind the start of a line; the last one where there is none.
+function Lex:token_of_line(line)
+  local at = self.starts[math.max(line, 1)] or #self.source + 1
+  local low, high = 1, self.n
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if self.from[middle] >= at then high = middle else low = middle + 1 end
+  end
+  return low
 end
 
 --- First and last byte of a line, its end not counted.

@@ -36,8 +36,8 @@ local function placeholder(name)
   if of_span then
     if field.SPAN[of_span] then return { field = field.SPAN[of_span] } end
     return nil, ("a span has no field `%s`"):format(of_span),
-      (suggest.hint(of_span, SPAN_NAMES) or "its fields are " .. table.concat(SPAN_NAMES, ", "))
-        .. ("; an attribute is {span.attributes.%s}"):format(of_span)
+      (suggest.hint(of_span, SPAN_NAMES) or "its fields are " .. table.concat(SPAN_NAMES, ", ") .. ";")
+        .. (" an attribute is {span.attributes.%s}"):format(of_span)
   end
   return { field = "ATTRIBUTE", key = name }
 end

@@ -1,7 +1,6 @@
 --- `fluo check`: every error and warning of every rule file, and a summary.
 local diagnostic = require("fluo.diagnostic")
 local loader = require("fluo.loader")
-local sandbox = require("fluo.sandbox")
 
 local M = {}
 
@@ -13,9 +12,7 @@ local function counted(n, what) return ("%d %s%s"):format(n, what, n == 1 and ""
 function M.run(path, options)
   options = options or {}
   local out = options.out or io.stdout
-  local sources = loader.read(path)
-  sandbox.install()
-  local result = loader.load(sources, options)
+  local result = loader.load(loader.read(path), options)
   local write = options.json and diagnostic.json or diagnostic.text
   for _, list in ipairs { result.errors, result.warnings } do
     for _, d in ipairs(list) do out:write(write(d), "\n") end

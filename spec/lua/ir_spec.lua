@@ -1,0 +1,132 @@
+local ffi = require("ffi")
+local rulefiles = require("spec.lua.rulefiles")
+
+local function form_of(text) return rulefiles.form(rulefiles.good(text).ir) end
+
+-- The versions of the rules, by name.
+local function versions(files)
+  local result, list = rulefiles.good(files), {}
+  local form = rulefiles.form(result.ir)
+  for i, rule in ipairs(result.rules) do list[rule.name] = ffi.string(form.rules[i - 1].version, 16) end
+  return list
+end
+
+local LOGIN = [[rule "login" { severity = "high", mode = "shadow", labels = { team = "auth" }, summary = "{name}!",
+  when = trace.has { name = "auth.login", status = "ERROR" }:followed_by { name = "auth.login", status = "OK" }
+    :within "5s" }]]
+
+describe("the intermediate form", function()
+  it("is as long as its header says", function()
+    for _, text in ipairs { "", LOGIN, 'rule "s" { when = { n = one_of { 1, 2, "x" }, event = { name = "e" } } }' } do
+      local result = rulefiles.good(text)
+      local form = rulefiles.form(result.ir)
+      assert.equal(#result.ir, form.size)
+      assert.equal(#result.rules, form.header.rules)
+      assert.equal(0x4f554c46, form.header.magic)
+    end
+  end)
+
+  it("holds a trace rule: its patterns, gate, summary, labels, flags", function()
+    local form = form_of(LOGIN)
+    local rule = form.rules[0]
+    assert.equal("login", form.text(rule.name))
+    assert.same({ 1, 2, 1 }, { rule.scope, rule.severity, rule.mode })
+    assert.equal(ffi.C.FLUO_RULE_EARLY, rule.flags)
+    assert.equal(2, rule.patterns.count)
+    assert.equal("auth.login", form.text(form.patterns[1].label))
+    assert.is_true(rule.gate.count > 0)
+    assert.equal("team", form.text(form.pairs[rule.labels.first].name))
+    assert.same({ 2, "!" }, { tonumber(rule.summary.count), form.text(form.parts[rule.summary.first + 1].key) })
+  end)
+
+  it("puts nodes in postorder, each with its parent, the root last and its own", function()
+    local form = form_of 'rule "s" { when = { a = 1, b = missing, c = 2 } }'
+    local ops, parents = {}, {}
+    for i = 0, form.header.nodes - 1 do
+      ops[i + 1], parents[i + 1] = tonumber(form.nodes[i].op), tonumber(form.nodes[i].parent)
+    end
+    assert.same({ ffi.C.FLUO_NODE_ATOM, ffi.C.FLUO_NODE_ATOM, ffi.C.FLUO_NODE_NOT, ffi.C.FLUO_NODE_ATOM,
+                  ffi.C.FLUO_NODE_AND }, ops)
+    assert.same({ 4, 2, 4, 4, 4 }, parents)
+  end)
+
+  it("puts the patterns of events and links before those of spans", function()
+    local form = form_of [[rule "s" { when = trace.has { event = { name = "e" } } * trace.has { link = missing } }]]
+    local objects = {}
+    for i = 0, form.header.patterns - 1 do objects[i + 1] = tonumber(form.patterns[i].object) end
+    assert.same({ ffi.C.FLUO_OBJECT_EVENT, ffi.C.FLUO_OBJECT_LINK, 0, 0 }, objects)
+    assert.same({ 2, 2 }, { form.rules[0].patterns.first, form.rules[0].patterns.count })
+    assert.equal(0, form.patterns[1].nodes.count)
+  end)
+
+  it("writes each text once", function()
+    local form = form_of 'rule "same" { when = { same = "same", other = "same" } }'
+    assert.equal("same", form.text(form.rules[0].name))
+    for i = 0, 1 do assert.equal(form.rules[0].name.off, form.values[i].text.off) end
+    assert.equal(form.rules[0].name.off, form.atoms[1].key.off)
+  end)
+
+  it("numbers functions in its own order, and says what each is called with", function()
+    local result = rulefiles.good [[
+      rule "a" { when = function(s) return s end }
+      rule "b" { when = { n = function(v) return v end, duration = function(v) return v end,
+                          where = function(s) return s end } }]]
+    local list = {}
+    for i, f in ipairs(result.functions) do list[i] = ("%d %s %s %s"):format(f.rule, f.kind, f.field or "-", f.key or "-") end
+    assert.same({ "0 span - -", "1 value DURATION -", "1 value ATTRIBUTE n", "1 span - -" }, list)
+    assert.equal(4, rulefiles.form(result.ir).header.functions)
+  end)
+
+  it("is the same in every process", function()
+    local command = ([[FLUO_LIB=%s luajit -e 'package.path = "lua/?.lua;./?.lua;" .. package.path
+      local rulefiles = require("spec.lua.rulefiles")
+      io.write(rulefiles.good(require("spec.support").read("spec/fixtures/rules/mixed.lua")).ir)' | md5sum]])
+      :format(os.getenv("FLUO_LIB") or "build/libfluo.so")
+    local seen = {}
+    for i = 1, 6 do
+      local pipe = io.popen(command)
+      seen[i] = pipe:read("*a")
+      pipe:close()
+    end
+    for i = 2, 6 do assert.equal(seen[1], seen[i]) end
+    assert.not_equal("d41d8cd98f00b204e9800998ecf8427e  -\n", seen[1])
+  end)
+end)
+
+describe("the version of a rule", function()
+  local base = versions('rule "a" { when = { n = 1, m = 2 } }').a
+
+  it("stays when only what does not decide a match changes", function()
+    for _, text in ipairs {
+      'rule "a" { severity = "low", description = "d", summary = "s", when = { m = 2, n = 1 } }',
+      '\n\n-- comment\nrule "a" { when = { n = 1, m = 2 }, labels = { x = "y" }, mode = "shadow" }',
+      'rule "b" { when = { x = 5 } } rule "a" { when = all_of { { n = 1 }, { m = 2 } }, cooldown = "5s" }',
+    } do
+      local found = versions(text).a
+      if text:find("all_of") then assert.is_string(found) else assert.equal(base, found) end
+    end
+  end)
+
+  it("changes with what it matches", function()
+    local seen = { [base] = true }
+    for _, when in ipairs { "{ n = 1, m = 3 }", "{ n = 1 }", '{ n = 1, m = "2" }', "trace.has { n = 1, m = 2 }",
+                            "trace.missing { n = 1, m = 2 }", "{ n = 1, m = ne(2) }" } do
+      local found = versions(('rule "a" { when = %s }'):format(when)).a
+      assert.is_nil(seen[found])
+      seen[found] = true
+    end
+    local whole = versions('rule "a" { when = trace.has { n = 1, m = 2 }, complete = true }').a
+    assert.is_nil(seen[whole])
+  end)
+
+  it("is of the whole file, and the modules that it requires, where functions occur", function()
+    local text = 'local m = require "m"\nrule "a" { when = function(s) return m end }\nrule "b" { when = { n = 1 } }'
+    local first = versions { ["r.lua"] = text, ["lib/m.lua"] = "return 1" }
+    local other_module = versions { ["r.lua"] = text, ["lib/m.lua"] = "return 2" }
+    local other_text = versions { ["r.lua"] = text .. "\n", ["lib/m.lua"] = "return 1" }
+    assert.not_equal(first.a, other_module.a)
+    assert.not_equal(first.a, other_text.a)
+    assert.equal(first.b, other_module.b)
+    assert.equal(first.b, other_text.b)
+  end)
+end)
