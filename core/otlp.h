@@ -47,13 +47,14 @@ struct otlp_span {
                                                         from one call to the next mean the same resource */
 };
 
-/* First pass. 0 and *summary, or a negative fluo_err and *fault. */
+/* First pass. 0 and *summary, or *fault and FLUO_ETRUNCATED (the body ends within a field), FLUO_EMALFORMED,
+ * FLUO_EDEPTH, FLUO_ETOOMANY (spans, elements) or FLUO_ETOOLARGE (decoded bytes). */
 int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
                struct otlp_summary *summary, struct otlp_fault *fault);
 
 /* Second pass over a body that otlp_check accepted: calls on_span for every span in order, valid or
  * not, until one call returns non-zero, which it returns. FLUO_ENOMEM where a resource or scope came
- * in several pieces and there was no memory to join them. */
+ * in several pieces and there was no memory to join them: then no span was handed out. */
 int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const struct otlp_span *span),
               void *ctx);
 
@@ -61,7 +62,8 @@ int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const str
 void otlp_payload(const struct otlp_span *span, uint8_t *out);
 
 /* The string value of service.name in a Resource: a slice of it. false: the resource has none.
- * A value that is no string (an int, say) is rendered into scratch (32 bytes) and lent from there. */
+ * A value that is an int, a double or a bool is rendered into scratch (32 bytes) and lent from there; any
+ * other is no service name. */
 bool otlp_service(struct otlp_bytes resource, char scratch[32], struct otlp_bytes *out);
 
 #endif

@@ -18,7 +18,9 @@ struct otlp_json_result {
 
 /* Transcodes the one document at the start of text (a BOM and white space before it are skipped)
  * and appends it to out. `exact`: anything but white space behind it is an error (an HTTP body);
- * else it ends there (lines of a file). 0, or a negative fluo_err and *fault. */
+ * else it ends there (lines of a file). 0; or *fault and FLUO_ETRUNCATED (the text ends too early),
+ * FLUO_EMALFORMED, FLUO_EDEPTH, FLUO_ETOOLARGE (out->max, or out of room while a message was open: three
+ * bytes a level more than the result has) or FLUO_ENOMEM, and out->len is as it was. */
 int otlp_json_transcode(const char *text, size_t n, bool exact, const struct otlp_limits *limits,
                         struct buffer *out, struct otlp_json_result *result, struct otlp_fault *fault);
 
