@@ -68,9 +68,11 @@ describe("two values", function()
   local big, over = 9007199254740993LL, 9007199254740992
   for _, case in ipairs({
     { 1LL, 2LL, -1 }, { 2LL, 2, 0 }, { 2.5, 2LL, 1 }, { big, over, 1 }, { over, big, -1 },
-    { 2 ^ 63, 9223372036854775807LL, 1 }, { -2 ^ 63, -9223372036854775807LL - 1, 0 }, { 1e300, big, 1 }, { -math.huge, big, -1 }, { 0 / 0, 1LL, NO_ORDER },
+    { 2 ^ 63, 9223372036854775807LL, 1 }, { -2 ^ 63, -9223372036854775807LL - 1, 0 }, { 1e300, big, 1 },
+    { -math.huge, big, -1 }, { 0 / 0, 1LL, NO_ORDER },
     { 0 / 0, 0 / 0, NO_ORDER }, { -0.5, 0LL, -1 }, { 0.5, 0LL, 1 }, { "10", "9", 1 },
-    { "10", 9LL, 1 }, { "a", "b", NO_ORDER }, { "a", 1LL, NO_ORDER }, { true, false, NO_ORDER }, { true, 1LL, NO_ORDER }, { "9007199254740993", over, 1 },
+    { "10", 9LL, 1 }, { "a", "b", NO_ORDER }, { "a", 1LL, NO_ORDER }, { true, false, NO_ORDER },
+    { true, 1LL, NO_ORDER }, { "9007199254740993", over, 1 },
   }) do
     it(("are in order: %s, %s"):format(tostring(case[1]), tostring(case[2])), function()
       assert.equal(case[3], compare(case[1], case[2]))
@@ -80,7 +82,8 @@ describe("two values", function()
 
   for _, case in ipairs({
     { "5", 5LL, true }, { "5.0", "5", false }, { "5.0", 5, true }, { "a", "a", true }, { "", "", true },
-    { true, "true", true }, { true, "1", false }, { true, 1LL, false }, { false, "false", true }, { false, "", false }, { true, true, true },
+    { true, "true", true }, { true, "1", false }, { true, 1LL, false }, { false, "false", true },
+    { false, "", false }, { true, true, true },
     { big, over, false }, { 0 / 0, 0 / 0, false }, { "True", true, false },
   }) do
     it(("are equal or not: %s, %s"):format(tostring(case[1]), tostring(case[2])), function()
