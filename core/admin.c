@@ -25,8 +25,10 @@ static void page_healthy(const struct admin_calls *calls, struct http_response *
 
 static void page_ready(const struct admin_calls *calls, struct http_response *response) {
   const char *missing = calls->ready(calls->ctx);
-  if (missing) http_say(response, 503, "not ready: %s", missing);
-  else http_say(response, 200, "ready");
+  if (missing)
+    http_say(response, 503, "not ready: %s", missing);
+  else
+    http_say(response, 200, "ready");
 }
 
 static void page_metrics(const struct admin_calls *calls, struct http_response *response) {
@@ -45,12 +47,15 @@ struct page {
   void (*write)(const struct admin_calls *calls, struct http_response *response);
 };
 
-static const struct page pages[] = {
-    {"/", page_index}, {"/-/healthy", page_healthy}, {"/-/ready", page_ready}, {"/metrics", page_metrics}};
+static const struct page pages[] = {{"/", page_index},
+                                    {"/-/healthy", page_healthy},
+                                    {"/-/ready", page_ready},
+                                    {"/metrics", page_metrics}};
 
 static const struct page *page_of(const struct http_request *request) {
   for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
-    if (request->path.n == strlen(pages[i].path) && memcmp(request->path.p, pages[i].path, request->path.n) == 0)
+    if (request->path.n == strlen(pages[i].path) &&
+        memcmp(request->path.p, pages[i].path, request->path.n) == 0)
       return &pages[i];
   return NULL;
 }
@@ -65,7 +70,8 @@ static void on_head(void *ctx, const struct http_request *request, struct http_r
   }
 }
 
-static void on_request(void *ctx, const struct http_request *request, struct http_response *response) {
+static void on_request(void *ctx, const struct http_request *request,
+                       struct http_response *response) {
   page_of(request)->write(ctx, response);
 }
 

@@ -1,19 +1,21 @@
 /* A connection: reads, feeds the parser, asks the room behind, answers.
  *
- * Good path: libuv reads into the block that all connections share (or, amid a body of known length,
- * straight into its place); within that same call the bytes go to the parser, and each whole request is
- * answered before the next byte is looked at. An answer that the kernel takes at once, as almost all are,
- * is written from the porch's buffers. So an idle connection holds two handles and a parser, no more.
+ * Good path: libuv reads into the block that all connections share (or, amid a body of known
+ * length, straight into its place); within that same call the bytes go to the parser, and each
+ * whole request is answered before the next byte is looked at. An answer that the kernel takes at
+ * once, as almost all are, is written from the porch's buffers. So an idle connection holds two
+ * handles and a parser, no more.
  *
- * When the peer does not take the answer: what is left of it is copied, the bytes not yet parsed too, and
- * reading stops until it is written. One answer is owed at most.
+ * When the peer does not take the answer: what is left of it is copied, the bytes not yet parsed
+ * too, and reading stops until it is written. One answer is owed at most.
  *
- * Ways it ends: after a last answer the sending side is shut and what still comes is read past (linger),
- * for closing on unread bytes would make the kernel destroy the answer on its way. An error or the end
- * of the stream, or a step that took too long, closes it; a peer amid a request is told 408 first.
+ * Ways it ends: after a last answer the sending side is shut and what still comes is read past
+ * (linger), for closing on unread bytes would make the kernel destroy the answer on its way. An
+ * error or the end of the stream, or a step that took too long, closes it; a peer amid a request is
+ * told 408 first.
  *
- * Who frees what: everything belongs to struct conn and is freed with it in on_handle_closed, when libuv
- * has closed both handles. `rest` is charged to the budget as bodies are. */
+ * Who frees what: everything belongs to struct conn and is freed with it in on_handle_closed, when
+ * libuv has closed both handles. `rest` is charged to the budget as bodies are. */
 #include "conn.h"
 
 #include <assert.h>
@@ -38,17 +40,17 @@ struct conn {
   uv_tcp_t tcp;
   uv_timer_t timer;
   uv_write_t write;
-  int handles;                     /* not yet closed */
+  int handles; /* not yet closed */
   struct porch *porch;
   struct conn *next, **back;
   struct http1 *http;
-  bool last;                       /* the connection ends with the answer being written */
-  bool answered;                   /* the request was refused by its head; its body is read past */
-  uint64_t deadline_ms;            /* of the phase; the timer may come earlier, and then looks again */
-  uint64_t end_ms;                 /* of body and linger: not past this, whatever progress there is */
-  char *out;                       /* what the peer did not take yet */
-  size_t out_left;                 /* of it at the last look */
-  char *rest;                      /* bytes to parse after that */
+  bool last;            /* the connection ends with the answer being written */
+  bool answered;        /* the request was refused by its head; its body is read past */
+  uint64_t deadline_ms; /* of the phase; the timer may come earlier, and then looks again */
+  uint64_t end_ms;      /* of body and linger: not past this, whatever progress there is */
+  char *out;            /* what the peer did not take yet */
+  size_t out_left;      /* of it at the last look */
+  char *rest;           /* bytes to parse after that */
   size_t rest_bytes;
 };
 
@@ -60,7 +62,7 @@ static struct conn *conn_of(void *data) {
   return c;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void drop_rest(struct conn *c) {
   c->porch->budget.bytes -= c->rest_bytes;
@@ -91,7 +93,7 @@ static void conn_close(struct conn *c) {
   uv_close((uv_handle_t *)&c->timer, on_handle_closed);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static uint64_t now_ms(const struct conn *c) {
   return uv_now(c->porch->loop);
@@ -128,7 +130,7 @@ static void conn_enter(struct conn *c, enum phase phase) {
   conn_extend(c);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -150,10 +152,13 @@ static void conn_linger(struct conn *c) {
   read_on(c);
 }
 
-/* The kernel has the answer. Reading goes on where on_written calls this, and was never stopped else. */
+/* The kernel has the answer. Reading goes on where on_written calls this, and was never stopped
+ * else. */
 static void conn_sent(struct conn *c) {
-  if (c->last) conn_linger(c);
-  else conn_enter(c, http1_begun(c->http) ? PHASE_BODY : PHASE_IDLE);
+  if (c->last)
+    conn_linger(c);
+  else
+    conn_enter(c, http1_begun(c->http) ? PHASE_BODY : PHASE_IDLE);
 }
 
 static void on_written(uv_write_t *write, int status) {
@@ -207,11 +212,13 @@ static void conn_send(struct conn *c, const char *head, size_t head_bytes, const
     return;
   }
   c->porch->stats.bytes_written += (uint64_t)sent;
-  if ((size_t)sent == head_bytes + body_bytes) conn_sent(c);
-  else conn_queue(c, bufs, (size_t)sent);
+  if ((size_t)sent == head_bytes + body_bytes)
+    conn_sent(c);
+  else
+    conn_queue(c, bufs, (size_t)sent);
 }
 
-/* ---- answering ----------------------------------------------------------------------------------- */
+/* ---- answering ------------------------------------------------------------------------------- */
 
 static const char *date_of(struct porch *porch) {
   int64_t now_s = (int64_t)time(NULL);
@@ -230,12 +237,13 @@ static struct http_response answer_begin(struct conn *c) {
   return (struct http_response){.body = &c->porch->body};
 }
 
-/* Sends the answer. `keep`: the connection may serve another request. bare: without its body (HEAD). */
+/* Sends the answer. `keep`: the connection may serve another request. bare: without its body
+ * (HEAD). */
 static void conn_answer(struct conn *c, struct http_response *response, bool keep, bool bare) {
   struct porch *porch = c->porch;
-  if (c->phase == PHASE_CLOSED) return;      /* cut by the room behind */
+  if (c->phase == PHASE_CLOSED) return; /* cut by the room behind */
   assert(response->status >= 200 && response->status < SERVER_STATUS_MAX);
-  if (porch->body.err) {           /* no memory for all of it: send none of it */
+  if (porch->body.err) { /* no memory for all of it: send none of it */
     buffer_clear(&porch->body);
     response->status = 503;
     response->content_type = NULL;
@@ -246,7 +254,7 @@ static void conn_answer(struct conn *c, struct http_response *response, bool kee
   porch->stats.responses[response->status]++;
   if (response->status == 503) porch->stats.overloads++;
   buffer_clear(&porch->head);
-  if (http1_head(&porch->head, response, porch->body.len, !c->last, date_of(porch)) != 0) {
+  if (http_head(&porch->head, response, porch->body.len, !c->last, date_of(porch)) != 0) {
     conn_close(c);
     return;
   }
@@ -257,7 +265,8 @@ static void conn_answer(struct conn *c, struct http_response *response, bool kee
   }
 }
 
-/* The hall's own refusals: they end the connection, for where the next request would begin is unknown. */
+/* The hall's own refusals: they end the connection, for where the next request would begin is
+ * unknown. */
 static void conn_refuse(struct conn *c, int status, const char *why, bool has_head) {
   const struct http_calls *calls = &c->porch->calls;
   struct http_response response = answer_begin(c);
@@ -302,17 +311,22 @@ static void take_request(struct conn *c) {
 
 static void take_error(struct conn *c) {
   struct http1_error error = http1_error(c->http);
-  if (!c->answered) conn_refuse(c, error.status, error.why, error.has_head);
-  else conn_linger(c);
+  if (!c->answered)
+    conn_refuse(c, error.status, error.why, error.has_head);
+  else
+    conn_linger(c);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* All bytes are parsed and the request is not whole. fresh: nothing of its body came with its head. */
+/* All bytes are parsed and the request is not whole. fresh: nothing of its body came with its head.
+ */
 static void conn_wait(struct conn *c, bool fresh) {
   static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-  if (c->phase == PHASE_IDLE && http1_begun(c->http)) conn_enter(c, PHASE_HEAD);
-  else if (c->phase == PHASE_BODY) conn_extend(c);
+  if (c->phase == PHASE_IDLE && http1_begun(c->http))
+    conn_enter(c, PHASE_HEAD);
+  else if (c->phase == PHASE_BODY)
+    conn_extend(c);
   if (fresh && !c->answered && http1_request(c->http)->expects_continue) {
     c->last = false;
     conn_send(c, go_on, sizeof go_on - 1, NULL, 0);
@@ -332,8 +346,8 @@ static void keep_rest(struct conn *c, const char *bytes, size_t n) {
   budget->bytes += n;
 }
 
-/* Parses the bytes and acts on what they complete, until they are used up, an answer must wait for the
- * peer, or the connection ends. */
+/* Parses the bytes and acts on what they complete, until they are used up, an answer must wait for
+ * the peer, or the connection ends. */
 static void conn_take(struct conn *c, const char *bytes, size_t n) {
   bool fresh = false;
   while (c->phase < PHASE_WRITE) {
@@ -346,9 +360,12 @@ static void conn_take(struct conn *c, const char *bytes, size_t n) {
       return;
     }
     fresh = event == HTTP1_HEAD && n == 0;
-    if (event == HTTP1_HEAD) take_head(c);
-    else if (event == HTTP1_REQUEST) take_request(c);
-    else take_error(c);
+    if (event == HTTP1_HEAD)
+      take_head(c);
+    else if (event == HTTP1_REQUEST)
+      take_request(c);
+    else
+      take_error(c);
   }
   if (c->phase == PHASE_WRITE && !c->last && n > 0) keep_rest(c, bytes, n);
 }
@@ -365,16 +382,18 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct conn *c = conn_of(stream->data);
   if (n == 0 || c->phase == PHASE_CLOSED) return;
-  if (n < 0) {                     /* the end: a request that is not whole goes with it */
+  if (n < 0) { /* the end: a request that is not whole goes with it */
     conn_close(c);
     return;
   }
   c->porch->stats.bytes_read += (uint64_t)n;
-  if (c->phase == PHASE_LINGER) conn_extend(c);
-  else conn_take(c, buf->base, (size_t)n);
+  if (c->phase == PHASE_LINGER)
+    conn_extend(c);
+  else
+    conn_take(c, buf->base, (size_t)n);
 }
 
-/* ---- too late ------------------------------------------------------------------------------------ */
+/* ---- too late -------------------------------------------------------------------------------- */
 
 static void count_timeout(struct conn *c, enum server_timeout which) {
   c->porch->stats.timeouts[which]++;
@@ -405,8 +424,10 @@ static void conn_late(struct conn *c) {
     break;
   case PHASE_BODY:
     count_timeout(c, SERVER_TIMEOUT_BODY);
-    if (c->answered) conn_close(c);
-    else conn_refuse(c, 408, "the body of the request took too long", true);
+    if (c->answered)
+      conn_close(c);
+    else
+      conn_refuse(c, 408, "the body of the request took too long", true);
     break;
   case PHASE_WRITE: write_late(c); break;
   default: conn_close(c);
@@ -417,11 +438,13 @@ static void on_timer(uv_timer_t *timer) {
   struct conn *c = conn_of(timer->data);
   if (c->phase == PHASE_CLOSED) return;
   uint64_t now = now_ms(c);
-  if (now < c->deadline_ms) uv_timer_start(timer, on_timer, c->deadline_ms - now, 0);
-  else conn_late(c);
+  if (now < c->deadline_ms)
+    uv_timer_start(timer, on_timer, c->deadline_ms - now, 0);
+  else
+    conn_late(c);
 }
 
-/* ---- the beginning ------------------------------------------------------------------------------- */
+/* ---- the beginning --------------------------------------------------------------------------- */
 
 static void conn_link(struct conn *c) {
   struct porch *porch = c->porch;

@@ -14,6 +14,15 @@ struct http_text http_header(const struct http_request *request, const char *nam
   return (struct http_text){"", 0};
 }
 
+uint32_t http_header_count(const struct http_request *request, const char *name) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < request->headers_count; i++) {
+    const struct http_text *n = &request->headers[i].name;
+    if (n->n == strlen(name) && memcmp(n->p, name, n->n) == 0) count++;
+  }
+  return count;
+}
+
 static char lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
@@ -35,6 +44,18 @@ struct http_text http_text_bare(struct http_text text) {
   while (text.n && is_space(text.p[text.n - 1])) text.n--;
   while (text.n && is_space(*text.p)) text.p++, text.n--;
   return text;
+}
+
+void http_target(struct http_text target, struct http_text *path, struct http_text *query) {
+  const char *end = target.p + target.n, *p = target.p;
+  const char *host = target.n && *p != '/' ? memmem(p, target.n, "://", 3) : NULL;
+  if (host)
+    for (p = host + 3; p < end && *p != '/' && *p != '?';) p++;
+  const char *mark = p < end ? memchr(p, '?', (size_t)(end - p)) : NULL;
+  *path = (struct http_text){p, (size_t)((mark ? mark : end) - p)};
+  *query = (struct http_text){"", 0};
+  if (mark) *query = (struct http_text){mark + 1, (size_t)(end - mark - 1)};
+  if (path->n == 0) *path = (struct http_text){"/", 1};
 }
 
 const char *http_status_text(int status) {
@@ -73,4 +94,17 @@ void http_say(struct http_response *response, int status, const char *format, ..
   response->content_type = "text/plain; charset=utf-8";
   /* Where there is no memory for the words, the status alone is the answer. */
   if (n >= 0 && buffer_printf(response->body, "%s\n", line) != 0) response->body->err = 0;
+}
+
+int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
+              bool keep_alive, const char *date) {
+  buffer_printf(b, "HTTP/1.1 %d %s\r\n", response->status, http_status_text(response->status));
+  if (date) buffer_printf(b, "Date: %s\r\n", date);
+  if (response->content_type) buffer_printf(b, "Content-Type: %s\r\n", response->content_type);
+  if (response->status >= 200 && response->status != 204 && response->status != 304)
+    buffer_printf(b, "Content-Length: %zu\r\n", body_bytes);
+  if (response->allow) buffer_printf(b, "Allow: %s\r\n", response->allow);
+  if (response->retry_after_s) buffer_printf(b, "Retry-After: %u\r\n", response->retry_after_s);
+  buffer_printf(b, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
+  return b->err;
 }

@@ -54,15 +54,23 @@ struct http_calls {
 
 /* The value of the header (name in lower case), of the first where there are several; n = 0: none. */
 struct http_text http_header(const struct http_request *request, const char *name);
+uint32_t http_header_count(const struct http_request *request, const char *name);
 /* Equal, letters of either case. */
 bool http_text_is(struct http_text text, const char *word);
 /* The media type or coding before ";", without spaces around it. */
 struct http_text http_text_bare(struct http_text text);
+/* Path and query of a request's target, which may be a whole URL (RFC 9112 3.2.2); lent from it. */
+void http_target(struct http_text target, struct http_text *path, struct http_text *query);
 /* "Not Found" of 404 (static); "Unknown" for what is not in the list. */
 const char *http_status_text(int status);
 /* Fills a response with status and a line of text/plain ("\n" is added). */
 void http_say(struct http_response *response, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Appends the HTTP/1.1 status line and headers of an answer, up to and with the empty line; body_bytes
+ * is its length. date: as in RFC 9110 5.6.7, NULL: none. 0 or b->err. */
+int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
+              bool keep_alive, const char *date);
 
 /* Body bytes in memory, over all connections that share it. */
 struct http_budget { size_t bytes, bytes_max; };

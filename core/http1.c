@@ -1,14 +1,14 @@
 /* HTTP/1.1 requests.
  *
- * Good path: llhttp reads the head byte for byte as it is lent; its callbacks copy the target and the
- * headers into one block and stop at the empty line. There the head is judged as a whole, for llhttp is
- * more lenient than we want to be, and HTTP1_HEAD is said. A body of known length never sees llhttp: it
- * is counted here, and may be read straight into its place (http1_lend). A chunked body goes through
- * llhttp, which copies out the data between the frames. Then HTTP1_REQUEST, and http1_next forgets it
- * all, so that every request meets a fresh parser.
+ * Good path: llhttp reads the head byte for byte as it is lent; its callbacks copy the target and
+ * the headers into one block and stop at the empty line. There the head is judged as a whole, for
+ * llhttp is more lenient than we want to be, and HTTP1_HEAD is said. A body of known length never
+ * sees llhttp: it is counted here, and may be read straight into its place (http1_lend). A chunked
+ * body goes through llhttp, which copies out the data between the frames. Then HTTP1_REQUEST, and
+ * http1_next forgets it all, so that every request meets a fresh parser.
  *
- * Ways it fails: anything malformed or past its bound becomes p->error once, and the parser stays there.
- * No memory, or no budget left for the body, is 503 in the same way.
+ * Ways it fails: anything malformed or past its bound becomes p->error once, and the parser stays
+ * there. No memory, or no budget left for the body, is 503 in the same way.
  *
  * Who frees what: the head block and the body are the parser's; both go back in http1_next and in
  * http1_free, and the budget gets back exactly what the body had taken from it. */
@@ -19,12 +19,14 @@
 
 #include "err.h"
 #include "heap.h"
+#include "http_body.h"
+#include "http_lines.h"
 #include "llhttp.h"
 
 enum state {
-  STATE_IDLE,      /* no byte of a request yet */
+  STATE_IDLE, /* no byte of a request yet */
   STATE_HEAD,
-  STATE_READY,     /* the head was told, the body is not yet begun */
+  STATE_READY, /* the head was told, the body is not yet begun */
   STATE_LENGTH,
   STATE_CHUNKED,
   STATE_DONE,
@@ -35,7 +37,7 @@ enum state {
 struct head {
   struct http_header headers[HTTP1_HEADERS_MAX];
   uint32_t count;
-  bool in_name;                     /* of the last header */
+  bool in_name; /* of the last header */
   uint32_t target_bytes, used;
   char text[HTTP1_HEAD_BYTES_MAX];
 };
@@ -43,20 +45,18 @@ struct head {
 struct http1 {
   llhttp_t parser;
   enum state state;
-  struct head *head;                /* from the first byte on */
+  struct head *head; /* from the first byte on */
   struct http_request request;
-  struct http1_error error;         /* status 0: none */
+  struct http1_error error; /* status 0: none */
 
-  uint32_t head_bytes;              /* as sent */
-  char last;                        /* byte of the head so far */
+  uint32_t head_bytes; /* as sent */
+  struct http_lines lines;
 
-  uint64_t body_bytes_max, left;    /* left: of a body of known length */
-  struct http_budget *budget;
-  uint8_t *body;
-  size_t body_bytes, body_capacity; /* capacity is what the budget is charged */
-  bool discard, trailing;           /* trailing: the last chunk was seen */
+  struct http_body body;
+  uint64_t left;          /* of a body of known length */
+  bool discard, trailing; /* trailing: the last chunk was seen */
   uint64_t discarded;
-  uint64_t frame_bytes;             /* of a chunked body: all that is not data */
+  uint64_t frame_bytes; /* of a chunked body: all that is not data */
   uint32_t extension_bytes, trailer_bytes;
 };
 
@@ -65,42 +65,16 @@ static void fail(struct http1 *p, int status, const char *why) {
   p->error = (struct http1_error){status, why, p->state >= STATE_READY};
 }
 
-/* ---- the body's memory --------------------------------------------------------------------------- */
-
-static void body_release(struct http1 *p) {
-  if (p->budget) p->budget->bytes -= p->body_capacity;
-  heap_free(p->body);
-  p->body = NULL;
-  p->body_bytes = p->body_capacity = 0;
-}
-
-/* Room for n more bytes, growing by doubling but not past what the body can become. */
 static bool body_room(struct http1 *p, size_t n) {
-  if (n <= p->body_capacity - p->body_bytes) return true;
-  if (n > p->body_bytes_max - p->body_bytes) {
+  uint64_t bound = p->request.has_length ? p->request.content_length : p->body.bytes_max;
+  int err = http_body_room(&p->body, n, bound);
+  if (err == FLUO_ETOOLARGE)
     fail(p, 413, "the body is larger than the limit");
-    return false;
-  }
-  uint64_t bound = p->request.has_length ? p->request.content_length : p->body_bytes_max;
-  uint64_t wanted = p->body_capacity * 2;
-  if (wanted < HTTP1_STEP_BYTES) wanted = HTTP1_STEP_BYTES;
-  if (wanted > bound) wanted = bound;
-  if (wanted < p->body_bytes + n) wanted = p->body_bytes + n;
-  size_t more = (size_t)wanted - p->body_capacity;
-  if (p->budget && (p->budget->bytes > p->budget->bytes_max ||
-                    more > p->budget->bytes_max - p->budget->bytes)) {
+  else if (err == FLUO_EFULL)
     fail(p, 503, "too many bodies are being received");
-    return false;
-  }
-  uint8_t *grown = heap_realloc(p->body, (size_t)wanted);
-  if (!grown) {
+  else if (err)
     fail(p, 503, "out of memory");
-    return false;
-  }
-  if (p->budget) p->budget->bytes += more;
-  p->body = grown;
-  p->body_capacity = (size_t)wanted;
-  return true;
+  return !err;
 }
 
 static bool body_add(struct http1 *p, const void *bytes, size_t n) {
@@ -111,21 +85,17 @@ static bool body_add(struct http1 *p, const void *bytes, size_t n) {
   }
   if (!body_room(p, n)) return false;
   /* What was read into http1_lend's place is there already. */
-  uint8_t *to = p->body + p->body_bytes;
+  uint8_t *to = p->body.data + p->body.len;
   if (to != bytes) memcpy(to, bytes, n);
-  p->body_bytes += n;
+  p->body.len += n;
   return true;
 }
 
-/* ---- llhttp's callbacks: record, and stop -------------------------------------------------------- */
-
-static struct http1 *parser_of(llhttp_t *parser) {
-  return parser->data;
-}
+/* ---- llhttp's callbacks: record, and stop ---------------------------------------------------- */
 
 static char *head_text(struct http1 *p, const char *at, size_t n) {
   struct head *head = p->head;
-  assert(n <= sizeof head->text - head->used);      /* it was sent, and fewer bytes were sent */
+  assert(n <= sizeof head->text - head->used); /* it was sent, and fewer bytes were sent */
   char *to = head->text + head->used;
   memcpy(to, at, n);
   head->used += (uint32_t)n;
@@ -133,7 +103,7 @@ static char *head_text(struct http1 *p, const char *at, size_t n) {
 }
 
 static int on_url(llhttp_t *parser, const char *at, size_t n) {
-  struct http1 *p = parser_of(parser);
+  struct http1 *p = parser->data;
   if (n > HTTP1_TARGET_BYTES_MAX - p->head->target_bytes) {
     fail(p, 414, "the target is longer than 4096 bytes");
     return HPE_USER;
@@ -153,7 +123,7 @@ static int on_trailer(struct http1 *p, size_t n) {
 }
 
 static int on_header_field(llhttp_t *parser, const char *at, size_t n) {
-  struct http1 *p = parser_of(parser);
+  struct http1 *p = parser->data;
   if (p->state != STATE_HEAD) return on_trailer(p, n);
   struct head *head = p->head;
   if (!head->in_name) {
@@ -172,10 +142,10 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t n) {
 }
 
 static int on_header_field_complete(llhttp_t *parser) {
-  struct http1 *p = parser_of(parser);
+  struct http1 *p = parser->data;
   if (p->state != STATE_HEAD) return 0;
   struct http_header *last = &p->head->headers[p->head->count - 1];
-  if (last->name.n == 0) {          /* llhttp takes ": value" for a header */
+  if (last->name.n == 0) { /* llhttp takes ": value" for a header */
     fail(p, 400, "a header without a name");
     return -1;
   }
@@ -185,7 +155,7 @@ static int on_header_field_complete(llhttp_t *parser) {
 }
 
 static int on_header_value(llhttp_t *parser, const char *at, size_t n) {
-  struct http1 *p = parser_of(parser);
+  struct http1 *p = parser->data;
   if (p->state != STATE_HEAD) return on_trailer(p, n);
   assert(p->head->count > 0);
   head_text(p, at, n);
@@ -194,25 +164,25 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t n) {
 }
 
 static int on_headers_complete(llhttp_t *parser) {
-  parser->upgrade = 0;      /* an Upgrade is an offer, and we do not take it */
+  parser->upgrade = 0; /* an Upgrade is an offer, and we do not take it */
   return HPE_PAUSED;
 }
 
 static int on_chunk_header(llhttp_t *parser) {
-  struct http1 *p = parser_of(parser);
+  struct http1 *p = parser->data;
   p->extension_bytes = 0;
   if (parser->content_length == 0) {
     p->trailing = true;
-    return HPE_PAUSED;              /* so that feed_chunked sees the trailers' lines */
+    return HPE_PAUSED; /* so that feed_chunked sees the trailers' lines */
   }
-  if (p->discard || parser->content_length <= p->body_bytes_max - p->body_bytes) return 0;
+  if (p->discard || parser->content_length <= p->body.bytes_max - p->body.len) return 0;
   fail(p, 413, "the body is larger than the limit");
   return -1;
 }
 
 static int on_chunk_extension(llhttp_t *parser, const char *at, size_t n) {
   (void)at;
-  struct http1 *p = parser_of(parser);
+  struct http1 *p = parser->data;
   if (n <= HTTP1_EXTENSION_BYTES_MAX - p->extension_bytes) {
     p->extension_bytes += (uint32_t)n;
     return 0;
@@ -222,7 +192,7 @@ static int on_chunk_extension(llhttp_t *parser, const char *at, size_t n) {
 }
 
 static int on_body(llhttp_t *parser, const char *at, size_t n) {
-  return body_add(parser_of(parser), at, n) ? 0 : HPE_USER;
+  return body_add(parser->data, at, n) ? 0 : HPE_USER;
 }
 
 static int on_message_complete(llhttp_t *parser) {
@@ -243,7 +213,7 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_message_complete,
 };
 
-/* ---- the head ------------------------------------------------------------------------------------ */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 static enum http_verb verb_of(uint8_t method) {
   switch (method) {
@@ -255,34 +225,12 @@ static enum http_verb verb_of(uint8_t method) {
   }
 }
 
-/* Path and query of a target, which may be a whole URL (RFC 9112 3.2.2). */
-static void split_target(struct http_request *r, struct http_text target) {
-  const char *end = target.p + target.n, *p = target.p;
-  if (target.n && *p != '/') {
-    const char *host = memmem(p, target.n, "://", 3);
-    if (host) {
-      p = host + 3;
-      while (p < end && *p != '/' && *p != '?') p++;
-    }
-  }
-  const char *mark = p < end ? memchr(p, '?', (size_t)(end - p)) : NULL;
-  r->path = (struct http_text){p, (size_t)((mark ? mark : end) - p)};
-  r->query = mark ? (struct http_text){mark + 1, (size_t)(end - mark - 1)} : (struct http_text){"", 0};
-  if (r->path.n == 0) r->path = (struct http_text){"/", 1};
-}
-
-static uint32_t count_of(const struct http_request *r, const char *name) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < r->headers_count; i++)
-    if (http_text_is(r->headers[i].name, name)) count++;
-  return count;
-}
-
 /* llhttp skips the spaces before a value, not those behind it. */
 static void trim_values(struct head *head) {
   for (uint32_t i = 0; i < head->count; i++) {
     struct http_text *value = &head->headers[i].value;
-    while (value->n && (value->p[value->n - 1] == ' ' || value->p[value->n - 1] == '\t')) value->n--;
+    while (value->n && (value->p[value->n - 1] == ' ' || value->p[value->n - 1] == '\t'))
+      value->n--;
   }
 }
 
@@ -290,7 +238,7 @@ static void fill_request(struct http1 *p) {
   struct http_request *r = &p->request;
   trim_values(p->head);
   r->verb = verb_of(llhttp_get_method(&p->parser));
-  split_target(r, (struct http_text){p->head->text, p->head->target_bytes});
+  http_target((struct http_text){p->head->text, p->head->target_bytes}, &r->path, &r->query);
   r->headers = p->head->headers;
   r->headers_count = p->head->count;
   r->host = http_header(r, "host");
@@ -308,9 +256,9 @@ static void judge_head(struct http1 *p) {
   struct http_request *r = &p->request;
   if (p->parser.http_major != 1 || p->parser.http_minor > 1)
     fail(p, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
-  uint32_t hosts = count_of(r, "host");
+  uint32_t hosts = http_header_count(r, "host");
   if (hosts > 1 || (hosts == 0 && !r->http10)) fail(p, 400, "exactly one Host header is needed");
-  uint32_t codings = count_of(r, "transfer-encoding");
+  uint32_t codings = http_header_count(r, "transfer-encoding");
   if (codings > 0) {
     /* RFC 9112 6.1: in HTTP/1.0 its framing cannot be trusted. */
     if (r->http10) fail(p, 400, "Transfer-Encoding in HTTP/1.0");
@@ -320,21 +268,10 @@ static void judge_head(struct http1 *p) {
   }
   struct http_text expect = http_header(r, "expect");
   if (expect.n && !r->http10) {
-    if (!http_text_is(expect, "100-continue")) fail(p, 417, "no expectation but 100-continue is met");
+    if (!http_text_is(expect, "100-continue"))
+      fail(p, 417, "no expectation but 100-continue is met");
     r->expects_continue = r->chunked || r->content_length > 0;
   }
-}
-
-/* What llhttp's head does not mind: a line that starts with white space, which continues the one before
- * it (once allowed, now an attack), and a line that ends in a bare LF. NULL: all is well. */
-static const char *judge_lines(struct http1 *p, const char *bytes, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    char c = bytes[i];
-    if (p->last == '\n' && (c == ' ' || c == '\t')) return "a folded header line";
-    if (c == '\n' && p->last != '\r') return "a line that ends without CR";
-    p->last = c;
-  }
-  return NULL;
 }
 
 /* Runs llhttp over n bytes: how many it took. p->error tells whether it failed. */
@@ -372,13 +309,12 @@ static bool begin(struct http1 *p) {
 }
 
 static enum http1_event feed_head(struct http1 *p, const char *bytes, size_t n, size_t *taken) {
-  size_t lent = HTTP1_HEAD_BYTES_MAX - p->head_bytes;
-  if (lent > n) lent = n;
+  const char *why;
   bool whole;
-  size_t used = run(p, bytes, lent, &whole);
+  if (n > HTTP1_HEAD_BYTES_MAX - p->head_bytes) n = HTTP1_HEAD_BYTES_MAX - p->head_bytes;
+  size_t used = run(p, bytes, http_lines_scan(&p->lines, bytes, n, &why), &whole);
   *taken += used;
   p->head_bytes += (uint32_t)used;
-  const char *why = judge_lines(p, bytes, used);
   if (why) fail(p, 400, why);
   if (p->error.status) return failed(p);
   if (whole) {
@@ -392,12 +328,12 @@ static enum http1_event feed_head(struct http1 *p, const char *bytes, size_t n, 
   return failed(p);
 }
 
-/* ---- the body ------------------------------------------------------------------------------------ */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 static enum http1_event done(struct http1 *p) {
   p->state = STATE_DONE;
-  p->request.body = p->body;
-  p->request.body_bytes = p->body_bytes;
+  p->request.body = p->body.data;
+  p->request.body_bytes = p->body.len;
   return HTTP1_REQUEST;
 }
 
@@ -410,24 +346,22 @@ static enum http1_event feed_length(struct http1 *p, const char *bytes, size_t n
 }
 
 static enum http1_event feed_chunked(struct http1 *p, const char *bytes, size_t n, size_t *taken) {
-  if (n == 0) return HTTP1_MORE;
-  uint64_t before = p->body_bytes + p->discarded;
+  uint64_t before = p->body.len + p->discarded;
   bool whole = false;
   size_t used = 0;
   if (!p->trailing) used = run(p, bytes, n, &whole);
   if (p->trailing && !p->error.status) {
+    const char *why;
     if (whole) llhttp_resume(&p->parser);
-    size_t trailers = run(p, bytes + used, n - used, &whole);
-    const char *why = judge_lines(p, bytes + used, trailers);
+    used += run(p, bytes + used, http_lines_scan(&p->lines, bytes + used, n - used, &why), &whole);
     if (why) fail(p, 400, why);
-    used += trailers;
   }
   *taken += used;
   if (p->error.status) return failed(p);
-  uint64_t data = p->body_bytes + p->discarded;
+  uint64_t data = p->body.len + p->discarded;
   p->frame_bytes += used - (data - before);
   /* One byte a chunk has five bytes of frame; the worst of honest senders stays far below this. */
-  if (p->frame_bytes > HTTP1_STEP_BYTES + 16 * data) {
+  if (p->frame_bytes > HTTP_BODY_STEP_BYTES + 16 * data) {
     fail(p, 400, "more chunk framing than data");
     return failed(p);
   }
@@ -438,12 +372,12 @@ static enum http1_event begin_body(struct http1 *p) {
   const struct http_request *r = &p->request;
   if (r->chunked) {
     llhttp_resume(&p->parser);
-    p->last = 0;
+    p->lines = (struct http_lines){0};
     p->state = STATE_CHUNKED;
     return HTTP1_MORE;
   }
   if (r->content_length == 0) return done(p);
-  if (r->content_length > (p->discard ? HTTP1_DISCARD_BYTES_MAX : p->body_bytes_max)) {
+  if (r->content_length > (p->discard ? HTTP1_DISCARD_BYTES_MAX : p->body.bytes_max)) {
     fail(p, 413, "the body is larger than the limit");
     return failed(p);
   }
@@ -452,42 +386,49 @@ static enum http1_event begin_body(struct http1 *p) {
   return HTTP1_MORE;
 }
 
+static enum http1_event feed_some(struct http1 *p, const char *bytes, size_t n, size_t *taken) {
+  switch (p->state) {
+  case STATE_IDLE:
+    while (*taken < n && (bytes[*taken] == '\r' || bytes[*taken] == '\n')) ++*taken;
+    if (*taken < n && !begin(p)) return failed(p);
+    return HTTP1_MORE;
+  case STATE_HEAD: return feed_head(p, bytes, n, taken);
+  case STATE_READY: return begin_body(p);
+  case STATE_LENGTH: return feed_length(p, bytes, n, taken);
+  case STATE_CHUNKED: return feed_chunked(p, bytes, n, taken);
+  default: return HTTP1_ERROR;
+  }
+}
+
 enum http1_event http1_feed(struct http1 *p, const void *bytes, size_t n, size_t *taken) {
-  const char *at = bytes;
-  *taken = 0;
+  const char *at = n ? bytes : "";
   assert(p->state != STATE_DONE);
-  if (p->state == STATE_FAILED) return HTTP1_ERROR;
-  if (p->state == STATE_IDLE) {
-    while (*taken < n && (at[*taken] == '\r' || at[*taken] == '\n')) ++*taken;
-    if (*taken == n) return HTTP1_MORE;
-    if (!begin(p)) return failed(p);
-  }
-  if (p->state == STATE_READY) {
-    enum http1_event event = begin_body(p);
-    if (event != HTTP1_MORE) return event;
-  }
-  at = n ? at + *taken : at;
-  n -= *taken;
-  if (p->state == STATE_HEAD) return n ? feed_head(p, at, n, taken) : HTTP1_MORE;
-  return p->state == STATE_LENGTH ? feed_length(p, at, n, taken) : feed_chunked(p, at, n, taken);
+  *taken = 0;
+  enum http1_event event;
+  do {
+    size_t some = 0;
+    event = feed_some(p, at + *taken, n - *taken, &some);
+    *taken += some;
+  } while (event == HTTP1_MORE && (*taken < n || p->state == STATE_READY));
+  return event;
 }
 
 char *http1_lend(struct http1 *p, size_t *n) {
   if (p->state != STATE_LENGTH || p->discard) return NULL;
-  size_t wanted = p->left < HTTP1_STEP_BYTES ? (size_t)p->left : HTTP1_STEP_BYTES;
-  size_t room = p->body_capacity - p->body_bytes;
-  if (room == 0 || (room < wanted && room < HTTP1_STEP_BYTES / 4)) {
+  size_t wanted = p->left < HTTP_BODY_STEP_BYTES ? (size_t)p->left : HTTP_BODY_STEP_BYTES;
+  size_t room = p->body.capacity - p->body.len;
+  if (room == 0 || (room < wanted && room < HTTP_BODY_STEP_BYTES / 4)) {
     if (!body_room(p, wanted)) {
-      p->error = (struct http1_error){0};        /* the next feed will find out, if it is still so */
+      p->error = (struct http1_error){0}; /* the next feed will find out, if it is still so */
       return NULL;
     }
-    room = p->body_capacity - p->body_bytes;
+    room = p->body.capacity - p->body.len;
   }
   *n = room < p->left ? room : (size_t)p->left;
-  return (char *)p->body + p->body_bytes;
+  return (char *)p->body.data + p->body.len;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(struct http1 *p) {
   llhttp_init(&p->parser, HTTP_REQUEST, &settings);
@@ -497,22 +438,22 @@ static void reset(struct http1 *p) {
   p->error = (struct http1_error){0};
   p->head_bytes = p->extension_bytes = p->trailer_bytes = 0;
   p->left = p->discarded = p->frame_bytes = 0;
-  p->last = 0;
+  p->lines = (struct http_lines){0};
   p->discard = p->trailing = false;
 }
 
 int http1_new(uint64_t body_bytes_max, struct http_budget *budget, struct http1 **out) {
   struct http1 *p = heap_zalloc(sizeof *p);
   if (!p) return FLUO_ENOMEM;
-  p->body_bytes_max = body_bytes_max;
-  p->budget = budget;
+  p->body.bytes_max = body_bytes_max;
+  p->body.budget = budget;
   reset(p);
   *out = p;
   return 0;
 }
 
 static void release(struct http1 *p) {
-  body_release(p);
+  http_body_release(&p->body);
   heap_free(p->head);
   p->head = NULL;
 }
@@ -549,17 +490,4 @@ bool http1_begun(const struct http1 *p) {
 
 struct http1_error http1_error(const struct http1 *p) {
   return p->error;
-}
-
-int http1_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
-               bool keep_alive, const char *date) {
-  buffer_printf(b, "HTTP/1.1 %d %s\r\n", response->status, http_status_text(response->status));
-  if (date) buffer_printf(b, "Date: %s\r\n", date);
-  if (response->content_type) buffer_printf(b, "Content-Type: %s\r\n", response->content_type);
-  if (response->status >= 200 && response->status != 204 && response->status != 304)
-    buffer_printf(b, "Content-Length: %zu\r\n", body_bytes);
-  if (response->allow) buffer_printf(b, "Allow: %s\r\n", response->allow);
-  if (response->retry_after_s) buffer_printf(b, "Retry-After: %u\r\n", response->retry_after_s);
-  buffer_printf(b, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
-  return b->err;
 }

@@ -49,9 +49,4 @@ bool http1_begun(const struct http1 *p);
 struct http1_error { int status; const char *why; bool has_head; };
 struct http1_error http1_error(const struct http1 *p);
 
-/* Appends status line and headers of an answer, up to and with the empty line; body_bytes is its length.
- * date: as in RFC 9110 5.6.7, NULL: none. 0 or b->err. */
-int http1_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
-               bool keep_alive, const char *date);
-
 #endif

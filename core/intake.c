@@ -1,16 +1,17 @@
 /* OTLP/HTTP.
  *
- * Good path of traces: the head names a path, a method, an encoding and a compression that we take; the
- * body is inflated into `inflated`, transcoded from JSON into `wire`, checked as a whole by otlp_check,
- * and handed to the engine, each step only where it is needed: plain protobuf is not copied at all.
- * Bodies of other signals are taken and dropped undecoded, so that SDKs which send all signals to one
- * place do not complain.
+ * Good path of traces: the head names a path, a method, an encoding and a compression that we take;
+ * the body is inflated into `inflated`, transcoded from JSON into `wire`, checked as a whole by
+ * otlp_check, and handed to the engine, each step only where it is needed: plain protobuf is not
+ * copied at all. Bodies of other signals are taken and dropped undecoded, so that SDKs which send
+ * all signals to one place do not complain.
  *
- * Ways it fails: by the head: 404, 405, 415 in text, 413. By the body: 400 or 413 with a google.rpc.Status
- * in the request's encoding, and then nothing of it was counted as spans. No memory: 503 with Retry-After.
+ * Ways it fails: by the head: 404, 405, 415 in text, 413. By the body: 400 or 413 with a
+ * google.rpc.Status in the request's encoding, and then nothing of it was counted as spans. No
+ * memory: 503 with Retry-After.
  *
- * Who frees what: the request's body stays the server's; both scratch buffers are ours, kept from one
- * request to the next while they are small. */
+ * Who frees what: the request's body stays the server's; both scratch buffers are ours, kept from
+ * one request to the next while they are small. */
 #include "intake.h"
 
 #include <assert.h>
@@ -24,30 +25,36 @@
 #include "otlp_reply.h"
 
 enum { SCRATCH_KEPT_BYTES = 1 << 20, WIRE_SLACK_BYTES = 4096 };
-enum rpc_code { RPC_INVALID_ARGUMENT = 3, RPC_DEADLINE_EXCEEDED = 4, RPC_RESOURCE_EXHAUSTED = 8,
-                RPC_UNAVAILABLE = 14 };
+enum rpc_code {
+  RPC_INVALID_ARGUMENT = 3,
+  RPC_DEADLINE_EXCEEDED = 4,
+  RPC_RESOURCE_EXHAUSTED = 8,
+  RPC_UNAVAILABLE = 14
+};
 
 const char *const intake_signal_names[INTAKE_SIGNALS] = {"traces", "metrics", "logs", "profiles"};
 const char *const intake_format_names[INTAKE_FORMATS] = {"protobuf", "json"};
 static const char *const paths[INTAKE_SIGNALS] = {"/v1/traces", "/v1/metrics", "/v1/logs",
                                                   "/v1development/profiles"};
-static const char *const content_types[INTAKE_FORMATS] = {"application/x-protobuf", "application/json"};
+static const char *const content_types[INTAKE_FORMATS] = {"application/x-protobuf",
+                                                          "application/json"};
 
 struct intake {
   struct intake_options options;
-  char *traces_path;                 /* NULL: none */
+  char *traces_path; /* NULL: none */
   struct intake_calls calls;
   struct buffer inflated, wire;
   struct intake_stats stats;
 };
 
-/* ---- what the head says -------------------------------------------------------------------------- */
+/* ---- what the head says ---------------------------------------------------------------------- */
 
 static bool is_path(struct http_text path, const char *word) {
   return path.n == strlen(word) && memcmp(path.p, word, path.n) == 0;
 }
 
-static bool signal_of(const struct intake *in, const struct http_request *request, enum intake_signal *out) {
+static bool signal_of(const struct intake *in, const struct http_request *request,
+                      enum intake_signal *out) {
   if (in->traces_path && is_path(request->path, in->traces_path)) {
     *out = INTAKE_TRACES;
     return true;
@@ -74,10 +81,11 @@ static bool format_of(const struct http_request *request, enum intake_format *ou
 static bool gzip_of(const struct http_request *request, bool *gzip) {
   struct http_text coding = http_text_bare(request->content_encoding);
   *gzip = http_text_is(coding, "gzip") || http_text_is(coding, "x-gzip");
+  if (http_header_count(request, "content-encoding") > 1) return false; /* one coding, or none */
   return *gzip || coding.n == 0 || http_text_is(coding, "identity");
 }
 
-/* ---- refusing ------------------------------------------------------------------------------------ */
+/* ---- refusing -------------------------------------------------------------------------------- */
 
 static int rpc_code_of(int status) {
   switch (status) {
@@ -88,8 +96,10 @@ static int rpc_code_of(int status) {
   }
 }
 
-/* Says it as a google.rpc.Status. Where there is no memory for it, the status alone is the answer. */
-static void refuse(struct http_response *response, enum intake_format format, int status, const char *why) {
+/* Says it as a google.rpc.Status. Where there is no memory for it, the status alone is the answer.
+ */
+static void refuse(struct http_response *response, enum intake_format format, int status,
+                   const char *why) {
   response->status = status;
   response->content_type = content_types[format];
   if (status == 503) response->retry_after_s = 1;
@@ -108,13 +118,15 @@ static void on_refuse(void *ctx, const struct http_request *request, const char 
 static void say_paths(const struct intake *in, struct http_response *response) {
   const char *extra = in->traces_path ? in->traces_path : "", *comma = in->traces_path ? ", " : "";
   if (in->options.reject_other_signals)
-    http_say(response, 404, "no such path; POST traces to %s%s%s", paths[INTAKE_TRACES], comma, extra);
+    http_say(response, 404, "no such path; POST traces to %s%s%s", paths[INTAKE_TRACES], comma,
+             extra);
   else
-    http_say(response, 404, "no such path; POST to %s%s%s, %s, %s or %s", paths[INTAKE_TRACES], comma, extra,
-             paths[INTAKE_METRICS], paths[INTAKE_LOGS], paths[INTAKE_PROFILES]);
+    http_say(response, 404, "no such path; POST to %s%s%s, %s, %s or %s", paths[INTAKE_TRACES],
+             comma, extra, paths[INTAKE_METRICS], paths[INTAKE_LOGS], paths[INTAKE_PROFILES]);
 }
 
-static void judge_head(struct intake *in, const struct http_request *request, struct http_response *response) {
+static void judge_head(struct intake *in, const struct http_request *request,
+                       struct http_response *response) {
   enum intake_signal signal;
   enum intake_format format;
   bool gzip;
@@ -137,7 +149,7 @@ static void on_head(void *ctx, const struct http_request *request, struct http_r
   if (response->status) in->stats.refused++;
 }
 
-/* ---- decoding ------------------------------------------------------------------------------------ */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 struct decoding {
   const struct http_request *request;
@@ -145,7 +157,7 @@ struct decoding {
   bool gzip;
   struct otlp_bytes body;
   struct otlp_summary summary;
-  uint32_t invalid_utf8, enum_names;     /* found by the transcoder */
+  uint32_t invalid_utf8, enum_names; /* found by the transcoder */
   char why[256];
 };
 
@@ -153,7 +165,8 @@ static int inflate(struct intake *in, struct decoding *d) {
   buffer_clear(&in->inflated);
   int err = inflate_gzip(d->body.p, d->body.n, &in->inflated);
   if (err == FLUO_ETOOLARGE)
-    snprintf(d->why, sizeof d->why, "the body is larger than %zu bytes once inflated", in->inflated.max);
+    snprintf(d->why, sizeof d->why, "the body is larger than %zu bytes once inflated",
+             in->inflated.max);
   else if (err)
     snprintf(d->why, sizeof d->why, "gzip: %s", err_text(err));
   d->body = (struct otlp_bytes){(const uint8_t *)in->inflated.data, in->inflated.len};
@@ -164,11 +177,11 @@ static int transcode(struct intake *in, struct decoding *d) {
   struct otlp_json_result result;
   struct otlp_fault fault = {0};
   buffer_clear(&in->wire);
-  int err = otlp_json_transcode((const char *)d->body.p, d->body.n, true, &in->options.limits, &in->wire,
-                                &result, &fault);
+  int err = otlp_json_transcode((const char *)d->body.p, d->body.n, true, &in->options.limits,
+                                &in->wire, &result, &fault);
   if (err) {
-    snprintf(d->why, sizeof d->why, "%s (line %u, column %u)", *fault.what ? fault.what : err_text(err),
-             fault.line, fault.column);
+    snprintf(d->why, sizeof d->why, "%s (line %u, column %u)",
+             *fault.what ? fault.what : err_text(err), fault.line, fault.column);
     return err;
   }
   d->invalid_utf8 = result.invalid_utf8;
@@ -183,8 +196,10 @@ static int check(struct intake *in, struct decoding *d) {
   if (!err) return 0;
   const char *what = *fault.what ? fault.what : err_text(err);
   /* A byte of the transcoded form would tell a sender of JSON nothing. */
-  if (d->format == INTAKE_JSON) snprintf(d->why, sizeof d->why, "%s", what);
-  else snprintf(d->why, sizeof d->why, "%s (byte %zu)", what, fault.offset);
+  if (d->format == INTAKE_JSON)
+    snprintf(d->why, sizeof d->why, "%s", what);
+  else
+    snprintf(d->why, sizeof d->why, "%s (byte %zu)", what, fault.offset);
   return err;
 }
 
@@ -198,7 +213,7 @@ static int decode(struct intake *in, struct decoding *d) {
   return err;
 }
 
-/* ---- answering ----------------------------------------------------------------------------------- */
+/* ---- answering ------------------------------------------------------------------------------- */
 
 static void reply(struct intake *in, struct http_response *response, enum intake_format format,
                   const struct intake_receipt *receipt) {
@@ -208,21 +223,24 @@ static void reply(struct intake *in, struct http_response *response, enum intake
     int n = 0;
     text = message;
     if (receipt->rejected)
-      n = snprintf(message, sizeof message, "%u spans rejected: an id has the wrong length or is all zero%s",
+      n = snprintf(message, sizeof message,
+                   "%u spans rejected: an id has the wrong length or is all zero%s",
                    receipt->rejected, receipt->dropped_memory ? "; " : "");
     if (receipt->dropped_memory)
-      snprintf(message + n, sizeof message - (size_t)n, "%u spans dropped: the trace buffer is full",
-               receipt->dropped_memory);
+      snprintf(message + n, sizeof message - (size_t)n,
+               "%u spans dropped: the trace buffer is full", receipt->dropped_memory);
   }
   if (text) in->stats.partial++;
   response->status = 200;
   response->content_type = content_types[format];
-  /* Without memory for the message: the spans were taken, so an empty 200 is what is left to say. */
+  /* Without memory for the message: the spans were taken, so an empty 200 is what is left to say.
+   */
   if (otlp_reply_export(response->body, format == INTAKE_JSON, receipt->rejected, text) != 0)
     buffer_clear(response->body);
 }
 
-static void fail(struct intake *in, struct http_response *response, const struct decoding *d, int err) {
+static void fail(struct intake *in, struct http_response *response, const struct decoding *d,
+                 int err) {
   if (err == FLUO_ENOMEM) {
     in->stats.no_memory++;
     refuse(response, d->format, 503, "out of memory");
@@ -256,25 +274,30 @@ static void trim(struct buffer *b, size_t kept) {
   buffer_init(b, max);
 }
 
-static void on_request(void *ctx, const struct http_request *request, struct http_response *response) {
+static void on_request(void *ctx, const struct http_request *request,
+                       struct http_response *response) {
   struct intake *in = ctx;
   enum intake_signal signal = INTAKE_TRACES;
   struct decoding d = {.request = request};
-  bool known = signal_of(in, request, &signal) && format_of(request, &d.format) && gzip_of(request, &d.gzip);
-  assert(known);                     /* on_head saw to it */
+  bool known =
+      signal_of(in, request, &signal) && format_of(request, &d.format) && gzip_of(request, &d.gzip);
+  assert(known); /* on_head saw to it */
   (void)known;
   in->stats.requests[signal][d.format]++;
   in->stats.bytes[signal] += request->body_bytes;
   if (d.gzip) in->stats.gzip++;
-  if (signal == INTAKE_TRACES) take_traces(in, &d, response);
-  else reply(in, response, d.format, &(struct intake_receipt){0});
+  if (signal == INTAKE_TRACES)
+    take_traces(in, &d, response);
+  else
+    reply(in, response, d.format, &(struct intake_receipt){0});
   trim(&in->inflated, SCRATCH_KEPT_BYTES);
   trim(&in->wire, SCRATCH_KEPT_BYTES);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-int intake_new(const struct intake_options *options, const struct intake_calls *calls, struct intake **out) {
+int intake_new(const struct intake_options *options, const struct intake_calls *calls,
+               struct intake **out) {
   struct intake *in = heap_zalloc(sizeof *in);
   if (!in) return FLUO_ENOMEM;
   in->options = *options;

@@ -1,14 +1,16 @@
 /* The porch: a listening socket, polled; and what its connections share.
  *
- * Good path: on_readable accepts what is there, a bounded number at a time, and opens a connection each.
+ * Good path: on_readable accepts what is there, a bounded number at a time, and opens a connection
+ * each.
  *
- * Ways it fails: at connections_max polling stops until one closes; peers wait in the kernel's backlog.
- * When accept fails for want of descriptors or memory it is counted, and polling stops for 100 ms, for a
- * listening socket that cannot be emptied would spin the loop. (This is why the socket is polled and not
- * given to uv_listen: that one holds an accepted socket back, and may spin.)
+ * Ways it fails: at connections_max polling stops until one closes; peers wait in the kernel's
+ * backlog. When accept fails for want of descriptors or memory it is counted, and polling stops for
+ * 100 ms, for a listening socket that cannot be emptied would spin the loop. (This is why the
+ * socket is polled and not given to uv_listen: that one holds an accepted socket back, and may
+ * spin.)
  *
- * The end: server_close stops the listener and drains. The server is freed when its last connection and
- * both of its own handles are closed, whichever comes last. */
+ * The end: server_close stops the listener and drains. The server is freed when its last connection
+ * and both of its own handles are closed, whichever comes last. */
 #include "server.h"
 
 #include <arpa/inet.h>
@@ -32,16 +34,16 @@ const char *const server_timeout_names[SERVER_TIMEOUTS] = {"idle", "header", "bo
 struct server {
   struct porch porch;
   uv_poll_t poll;
-  uv_timer_t timer;               /* backs off from accepting; then bounds the drain */
+  uv_timer_t timer; /* backs off from accepting; then bounds the drain */
   int fd;
-  int handles;                    /* not yet closed */
+  int handles; /* not yet closed */
   uint16_t port;
-  bool paused;                    /* at connections_max, or backing off */
+  bool paused; /* at connections_max, or backing off */
   void (*on_closed)(void *ctx);
   void *ctx;
 };
 
-/* ---- the end ------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void server_free(struct server *s) {
   buffer_deinit(&s->porch.head);
@@ -67,7 +69,8 @@ static void on_handle_closed(uv_handle_t *handle) {
 
 /* The timer goes last: while connections are left it bounds them. */
 static void server_last(struct server *s) {
-  if (s->porch.draining && s->porch.stats.connections_open == 0 && !uv_is_closing((uv_handle_t *)&s->timer))
+  if (s->porch.draining && s->porch.stats.connections_open == 0 &&
+      !uv_is_closing((uv_handle_t *)&s->timer))
     uv_close((uv_handle_t *)&s->timer, on_handle_closed);
 }
 
@@ -94,7 +97,7 @@ void server_close(struct server *s, uint64_t drain_ns, void (*on_closed)(void *c
   server_last(s);
 }
 
-/* ---- accepting ----------------------------------------------------------------------------------- */
+/* ---- accepting ------------------------------------------------------------------------------- */
 
 static void on_readable(uv_poll_t *poll, int status, int events);
 
@@ -118,8 +121,10 @@ static void back_off(struct server *s) {
 /* A connection is gone: there is room for one more. */
 static void on_gone(struct porch *porch) {
   struct server *s = (struct server *)((char *)porch - offsetof(struct server, porch));
-  if (porch->draining) server_last(s);
-  else if (s->paused && !uv_is_active((uv_handle_t *)&s->timer)) accept_on(s);
+  if (porch->draining)
+    server_last(s);
+  else if (s->paused && !uv_is_active((uv_handle_t *)&s->timer))
+    accept_on(s);
 }
 
 /* Whether the loop may go on accepting. */
@@ -149,11 +154,10 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     back_off(s);
     return;
   }
-  for (int i = 0; i < ACCEPTS_MAX && accept_one(s); i++) {
-  }
+  for (int i = 0; i < ACCEPTS_MAX && accept_one(s); i++) {}
 }
 
-/* ---- opening ------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static uint64_t or_default(uint64_t value, uint64_t otherwise) {
   return value ? value : otherwise;
@@ -194,7 +198,8 @@ static void say_why(char why[256], const char *host, uint16_t port, const char *
   const char *format = strchr(host, ':') ? "[%s]:%u: %s" : "%s:%u: %s";
   snprintf(why, 256, format, host, port, reason);
   if (errno == EADDRINUSE)
-    snprintf(why + strlen(why), 256 - strlen(why), "; `ss -ltnp sport = :%u` shows who listens there", port);
+    snprintf(why + strlen(why), 256 - strlen(why),
+             "; `ss -ltnp sport = :%u` shows who listens there", port);
 }
 
 static int listen_on(const char *host, uint16_t port, char why[256]) {
@@ -210,7 +215,8 @@ static int listen_on(const char *host, uint16_t port, char why[256]) {
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   /* [::] means IPv6 here, whatever the machine's default is; for both, listen on both. */
   if (address.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (bind(fd, (struct sockaddr *)&address, n) != 0 || listen(fd, BACKLOG) != 0) goto err_after_socket;
+  if (bind(fd, (struct sockaddr *)&address, n) != 0 || listen(fd, BACKLOG) != 0)
+    goto err_after_socket;
   return fd;
 
 err_after_socket:
@@ -250,8 +256,9 @@ static struct server *server_alloc(struct uv_loop_s *loop, const struct http_cal
   return NULL;
 }
 
-int server_open(struct uv_loop_s *loop, const char *host, uint16_t port, const struct http_calls *calls,
-                const struct server_limits *limits, struct server **out, char why[256]) {
+int server_open(struct uv_loop_s *loop, const char *host, uint16_t port,
+                const struct http_calls *calls, const struct server_limits *limits,
+                struct server **out, char why[256]) {
   int err = FLUO_ENOMEM, fd = listen_on(host, port, why);
   if (fd < 0) return fd;
   struct server *s = server_alloc(loop, calls, limits);

@@ -57,7 +57,8 @@ end
 local function whole(input, options) return parse(input, { 1e9 }, options) end
 
 local HOST = "Host: a\r\n"
-local POST = "POST /v1/traces HTTP/1.1\r\n" .. HOST .. "Content-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"
+local POST = "POST /v1/traces HTTP/1.1\r\n" .. HOST ..
+  "Content-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"
 local CHUNKED = "POST /c?x=1 HTTP/1.1\r\n" .. HOST .. "transfer-encoding: Chunked\r\n\r\n" ..
   "3;a;b=\"c\"\r\nhel\r\n00002\r\nlo\r\n0\r\nX-Trailer: yes\r\n\r\n"
 local GET = "GET / HTTP/1.1\r\n" .. HOST .. "\r\n"
@@ -93,7 +94,8 @@ describe("the HTTP/1.1 parser", function()
   end)
 
   it("records the target and the headers", function()
-    local input = "POST http://b.example:80/x/y?q=1&r HTTP/1.1\r\nHOST:  b.example \t\r\nX-Empty:\r\nX-Empty-2:  \r\n" ..
+    local input = "POST http://b.example:80/x/y?q=1&r HTTP/1.1\r\nHOST:  b.example \t\r\n" ..
+      "X-Empty:\r\nX-Empty-2:  \r\n" ..
       "Content-TYPE: Application/JSON; charset=utf-8\r\nContent-Encoding: gzip\r\nX-Two: 1\r\nX-Two: 2\r\n\r\n"
     for _, sizes in ipairs({ { 1e9 }, { 1 } }) do
       local count = 0
@@ -134,10 +136,12 @@ describe("the HTTP/1.1 parser", function()
 
   it("reads on after an Upgrade it does not take, and after CONNECT", function()
     for _, head in ipairs({
-      "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nContent-Length: 2\r\n\r\nab",
+      "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" ..
+        "HTTP2-Settings: AA\r\nContent-Length: 2\r\n\r\nab",
       "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
       "CONNECT b:443 HTTP/1.1\r\nHost: b\r\n\r\n",
-      "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" ..
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
     }) do
       local seen = whole(head .. GET)
       assert.equal(4, #seen)
@@ -155,6 +159,7 @@ end)
 
 local function post(headers, body) return "POST / HTTP/1.1\r\n" .. headers .. "\r\n" .. (body or "") end
 
+local CODED, SIZED = "Transfer-Encoding: chunked\r\n", "Content-Length: 3\r\n"
 local MALFORMED = {
   { "a missing Host", 400, post("") },
   { "two Hosts", 400, post("Host: a\r\nHost: a\r\n") },
@@ -169,8 +174,8 @@ local MALFORMED = {
   { "a bare LF after the request line", 400, "GET / HTTP/1.1\nHost: a\r\n\r\n" },
   { "a bare LF after a header", 400, "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n" },
   { "a bare LF as the empty line", 400, "GET / HTTP/1.1\r\nHost: a\r\n\nGET" },
-  { "Content-Length and Transfer-Encoding", 400, post(HOST .. "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "abc") },
-  { "Transfer-Encoding and Content-Length", 400, post(HOST .. "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "abc") },
+  { "Content-Length and Transfer-Encoding", 400, post(HOST .. SIZED .. CODED, "abc") },
+  { "Transfer-Encoding and Content-Length", 400, post(HOST .. CODED .. SIZED, "abc") },
   { "two lengths", 400, post(HOST .. "Content-Length: 3\r\nContent-Length: 3\r\n", "abc") },
   { "a list of lengths", 400, post(HOST .. "Content-Length: 3, 3\r\n", "abc") },
   { "a negative length", 400, post(HOST .. "Content-Length: -1\r\n") },
@@ -181,22 +186,22 @@ local MALFORMED = {
   { "another transfer coding", 501, post(HOST .. "Transfer-Encoding: gzip\r\n") },
   { "a second transfer coding", 501, post(HOST .. "Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n") },
   { "chunked twice", 501, post(HOST .. "Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n") },
-  { "chunked in two headers", 501, post(HOST .. "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n") },
+  { "chunked in two headers", 501, post(HOST .. CODED .. CODED, "0\r\n\r\n") },
   { "chunked with a parameter", 501, post(HOST .. "Transfer-Encoding: chunked;q=1\r\n", "0\r\n\r\n") },
   { "chunked with a vertical tab", 400, post(HOST .. "Transfer-Encoding: \vchunked\r\n", "0\r\n\r\n") },
   { "Transfer-Encoding in HTTP/1.0", 400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
-  { "a bad chunk size", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "zz\r\n") },
-  { "a negative chunk size", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "-1\r\n") },
-  { "a chunk size in 0x", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "0x1\r\na\r\n") },
-  { "a chunk size past 64 bits", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "fffffffffffffffff\r\n") },
-  { "a chunk of 2^64-1", 413, post(HOST .. "Transfer-Encoding: chunked\r\n", "ffffffffffffffff\r\n") },
-  { "a chunk longer than its size", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "1\r\nab\r\n") },
-  { "a chunk line that ends in a bare LF", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "1\na\r\n0\r\n\r\n") },
-  { "a chunk that ends in a bare LF", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "1\r\na\n0\r\n\r\n") },
-  { "a last chunk that ends in a bare LF", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "0\n\r\n") },
-  { "a trailer that ends in a bare LF", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "0\r\nT: a\n\r\n") },
-  { "trailers that end in a bare LF", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "0\r\nT: a\r\n\n") },
-  { "no trailers that end in a bare LF", 400, post(HOST .. "Transfer-Encoding: chunked\r\n", "0\r\n\nGET") },
+  { "a bad chunk size", 400, post(HOST .. CODED, "zz\r\n") },
+  { "a negative chunk size", 400, post(HOST .. CODED, "-1\r\n") },
+  { "a chunk size in 0x", 400, post(HOST .. CODED, "0x1\r\na\r\n") },
+  { "a chunk size past 64 bits", 400, post(HOST .. CODED, "fffffffffffffffff\r\n") },
+  { "a chunk of 2^64-1", 413, post(HOST .. CODED, "ffffffffffffffff\r\n") },
+  { "a chunk longer than its size", 400, post(HOST .. CODED, "1\r\nab\r\n") },
+  { "a chunk line that ends in a bare LF", 400, post(HOST .. CODED, "1\na\r\n0\r\n\r\n") },
+  { "a chunk that ends in a bare LF", 400, post(HOST .. CODED, "1\r\na\n0\r\n\r\n") },
+  { "a last chunk that ends in a bare LF", 400, post(HOST .. CODED, "0\n\r\n") },
+  { "a trailer that ends in a bare LF", 400, post(HOST .. CODED, "0\r\nT: a\n\r\n") },
+  { "trailers that end in a bare LF", 400, post(HOST .. CODED, "0\r\nT: a\r\n\n") },
+  { "no trailers that end in a bare LF", 400, post(HOST .. CODED, "0\r\n\nGET") },
   { "an unknown expectation", 417, post(HOST .. "Expect: 200-ok\r\nContent-Length: 1\r\n") },
   { "the HTTP/2 preface", 505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
   { "HTTP/2.0 in a request line", 505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n" },
@@ -262,7 +267,7 @@ describe("the parser's bounds are exact:", function()
 
   it("a chunked body, refused by the chunk's size", function()
     local function sent(a, b)
-      return post(HOST .. "Transfer-Encoding: chunked\r\n",
+      return post(HOST .. CODED,
         ("%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n"):format(a, ("b"):rep(a), b, ("b"):rep(b)))
     end
     assert.equal("head /, body 1000", outline(whole(sent(999, 1), { max = 1000 })))
@@ -272,7 +277,7 @@ describe("the parser's bounds are exact:", function()
 
   it("256 bytes of a chunk's extensions, and 4096 of trailers", function()
     local function sent(extension, trailer)
-      return post(HOST .. "Transfer-Encoding: chunked\r\n", "1;" .. ("e"):rep(extension) .. "\r\na\r\n0\r\nT: " ..
+      return post(HOST .. CODED, "1;" .. ("e"):rep(extension) .. "\r\na\r\n0\r\nT: " ..
         ("t"):rep(trailer - 1) .. "\r\n\r\n")
     end
     assert.equal("head /, body 1", outline(whole(sent(256, 4096))))
@@ -282,9 +287,9 @@ describe("the parser's bounds are exact:", function()
 
   it("framing that outweighs the data", function()
     local padded = ("0"):rep(70000) .. "1\r\na\r\n0\r\n\r\n"
-    assert.equal("head /, error 400", outline((parse(post(HOST .. "Transfer-Encoding: chunked\r\n", padded), { 4096 }))))
+    assert.equal("head /, error 400", outline((parse(post(HOST .. CODED, padded), { 4096 }))))
     local ones = ("1\r\na\r\n"):rep(50000) .. "0\r\n\r\n"
-    assert.equal("head /, body 50000", outline((parse(post(HOST .. "Transfer-Encoding: chunked\r\n", ones), { 4096 }))))
+    assert.equal("head /, body 50000", outline((parse(post(HOST .. CODED, ones), { 4096 }))))
   end)
 
   it("a body read past without keeping it", function()
@@ -292,7 +297,7 @@ describe("the parser's bounds are exact:", function()
     local function sent(n) return post(HOST .. ("Content-Length: %d\r\n"):format(n), ("b"):rep(n)) end
     assert.equal("head /, body 0, head /, body 0", outline(whole(sent(65536) .. GET, { max = 10, on_head = discard })))
     assert.equal("head /, error 413", outline(whole(sent(65537), { on_head = discard })))
-    local chunked = post(HOST .. "Transfer-Encoding: chunked\r\n", ("400\r\n%s\r\n"):format(("b"):rep(1024)):rep(65))
+    local chunked = post(HOST .. CODED, ("400\r\n%s\r\n"):format(("b"):rep(1024)):rep(65))
     assert.equal("head /, error 413", outline(whole(chunked, { on_head = discard })))
   end)
 end)
@@ -364,14 +369,15 @@ describe("the head of an answer", function()
   local function head(fields, bytes, keep, date)
     local b = ffi.new("struct buffer")
     core.buffer_init(b, 4096)
-    assert.equal(0, core.http1_head(b, ffi.new("struct http_response", fields), bytes, keep, date))
+    assert.equal(0, core.http_head(b, ffi.new("struct http_response", fields), bytes, keep, date))
     local out = ffi.string(b.data, b.len)
     core.buffer_deinit(b)
     return out
   end
 
   it("says what the response says", function()
-    assert.equal("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", head({ status = 200 }, 0, true))
+    assert.equal("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
+      head({ status = 200 }, 0, true))
     local allow, kind = "POST", "text/plain"
     assert.equal("HTTP/1.1 405 Method Not Allowed\r\nDate: now\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n" ..
       "Allow: POST\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
