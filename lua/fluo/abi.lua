@@ -34,8 +34,9 @@ declare("struct fluo_dirent", function()
   ]]
 end)
 
-local path = os.getenv("FLUO_LIB")
-M.C = path and ffi.load(path) or ffi.C
+-- Specs run this outside of the binary and name the library; the binary itself never loads one.
+local library = not pcall(require, "fluo.header") and os.getenv("FLUO_LIB")
+M.C = library and ffi.load(library) or ffi.C
 
 -- A function of the core, or nil where it is not linked in (a specification in plain luajit).
 local function optional(name)
