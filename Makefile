@@ -98,7 +98,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-om
 asan: deps deps-test $(BUILD)/clients
 	$(MAKE) BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' all lib
 	FLUO=$(BUILD)/asan/fluo FLUO_LIB=$(BUILD)/asan/libfluo.so ASAN_OPTIONS=detect_leaks=0 \
-	  FLUO_PRELOAD="$$($(CC) -print-file-name=libasan.so)" busted
+	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" busted
 
 # Fuzzers: `make fuzz` gives each target a minute; `make corpus` only runs what was found before.
 FUZZ_SECONDS ?= 60

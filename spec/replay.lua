@@ -29,7 +29,12 @@ function M.time(ms)
   return ("%d%03d%06d"):format(T0 + math.floor(whole / 1000), whole % 1000, ns)
 end
 
+--- A value as OTLP/JSON has it, for what Lua cannot say: replay.wire { doubleValue = 500 }, { intValue = "…" }.
+local Wire = {}
+function M.wire(value) return setmetatable({ value = value }, Wire) end
+
 function M.value(v)
+  if getmetatable(v) == Wire then return v.value end
   if type(v) == "boolean" then return { boolValue = v } end
   if type(v) == "number" then
     if v == math.floor(v) then return { intValue = ("%d"):format(v) } end
@@ -38,7 +43,7 @@ function M.value(v)
   if type(v) == "table" then
     local values = {}
     for i, x in ipairs(v) do values[i] = M.value(x) end
-    return { arrayValue = { values = values } }
+    return { arrayValue = { values = #values > 0 and values or nil } }
   end
   return { stringValue = v }
 end
@@ -49,23 +54,39 @@ function M.attributes(t)
   return #list > 0 and list or nil
 end
 
---- A span: name, id (default: the name), trace ("t"), parent (an id), service ("svc"), at, dur (10), status,
--- kind, attr, events ({name, at, attr}), resource.
-function M.span(s)
-  local trace = s.trace or "t"
+local function events_of(s)
   local events
   for i, event in ipairs(s.events or {}) do
     events = events or {}
     events[i] = { name = event[1], timeUnixNano = M.time(event[2] or 0), attributes = M.attributes(event[3]) }
   end
+  return events
+end
+
+local function links_of(s)
+  local links
+  for i, link in ipairs(s.links or {}) do
+    links = links or {}
+    links[i] = { traceId = M.trace_id(link[1]), spanId = M.span_id(link[1], link[2]),
+                 attributes = M.attributes(link[3]), traceState = link.state }
+  end
+  return links
+end
+
+--- A span: name, id (default: the name), trace ("t"), parent (an id), service ("svc"; false: none), at, dur (10),
+-- status, message, kind, attr, events ({name, at, attr}), links ({trace, id, attr}), resource, scope, version,
+-- state; and, as on the wire: trace_id, span_id, parent_id, end_ns.
+function M.span(s)
+  local trace = s.trace or "t"
   return {
-    service = s.service or "svc", resource = s.resource,
+    service = s.service, resource = s.resource, scope = { name = s.scope, version = s.version },
     wire = {
-      traceId = M.trace_id(trace), spanId = M.span_id(trace, s.id or s.name),
-      parentSpanId = s.parent and M.span_id(trace, s.parent), name = s.name, kind = KIND[s.kind or "INTERNAL"],
-      startTimeUnixNano = M.time(s.at or 0), endTimeUnixNano = M.time((s.at or 0) + (s.dur or 10)),
-      attributes = M.attributes(s.attr), events = events,
-      status = { code = STATUS[s.status or "UNSET"] },
+      traceId = s.trace_id or M.trace_id(trace), spanId = s.span_id or M.span_id(trace, s.id or s.name),
+      parentSpanId = s.parent_id or s.parent and M.span_id(trace, s.parent), name = s.name,
+      kind = KIND[s.kind or "INTERNAL"], traceState = s.state,
+      startTimeUnixNano = M.time(s.at or 0), endTimeUnixNano = s.end_ns or M.time((s.at or 0) + (s.dur or 10)),
+      attributes = M.attributes(s.attr), events = events_of(s), links = links_of(s),
+      status = { code = STATUS[s.status or "UNSET"], message = s.message },
     },
   }
 end
@@ -74,8 +95,11 @@ function M.request(spans)
   local resource_spans = {}
   for i, span in ipairs(spans) do
     local attributes = M.attributes(span.resource) or {}
-    attributes[#attributes + 1] = { key = "service.name", value = M.value(span.service) }
-    resource_spans[i] = { resource = { attributes = attributes }, scopeSpans = { { spans = { span.wire } } } }
+    if span.service ~= false then
+      attributes[#attributes + 1] = { key = "service.name", value = M.value(span.service or "svc") }
+    end
+    resource_spans[i] = { resource = { attributes = #attributes > 0 and attributes or nil },
+                          scopeSpans = { { scope = next(span.scope) and span.scope, spans = { span.wire } } } }
   end
   return {
     resourceSpans = #resource_spans > 0 and resource_spans or nil,
@@ -101,7 +125,8 @@ M.fluo = os.getenv("FLUO") or "build/fluo"
 --- Runs a shell command: its exit status, stdout, stderr.
 function M.shell(command)
   local out, err = os.tmpname(), os.tmpname()
-  local status = os.execute(("%s >%s 2>%s"):format(command, out, err))
+  -- A preloaded sanitizer is for this process, not for curl and node.
+  local status = os.execute(("unset LD_PRELOAD; { %s; } >%s 2>%s"):format(command, out, err))
   local stdout, stderr = read(out), read(err)
   os.remove(out)
   os.remove(err)
@@ -137,6 +162,38 @@ function M.traces(found, ...)
   for _, v in ipairs(found) do hit[v.trace_id] = true end
   for _, name in ipairs({ ... }) do
     if hit[M.trace_id(name)] then names[#names + 1] = name end
+  end
+  return table.concat(names, " ")
+end
+
+--- A table of sentences, judged in one replay: row i has its own rule, { when, keys (more of the rule) }, and its
+-- own trace, of row.spans (what M.span takes), else of one span: row.span, or one with the attributes row.attr.
+-- Gives an array with the violation of each row, or false; then status, stderr.
+function M.rows(rows, flags)
+  local rules, spans = {}, {}
+  for i, row in ipairs(rows) do
+    rules[i] = ('rule "row %d" { when = %s%s }\n'):format(i, row.when, row.keys and ", " .. row.keys or "")
+    for _, s in ipairs(row.spans or { row.span or { attr = row.attr } }) do
+      s.name, s.trace = s.name or "x", "row " .. i
+      spans[#spans + 1] = M.span(s)
+    end
+  end
+  local found, status, stderr = M.run(table.concat(rules), { spans }, flags)
+  local result = {}
+  for i = 1, #rows do result[i] = false end
+  for _, v in ipairs(found) do
+    local i = tonumber(v.rule:match("%d+"))
+    if v.trace_id == M.trace_id("row " .. i) then result[i] = v end
+  end
+  return result, status, stderr
+end
+
+--- The ids among `ids` whose spans of the trace are witnesses, in that order, as one text; "" for no violation.
+function M.witnesses(v, trace, ids)
+  local names, hit = {}, {}
+  for _, s in ipairs(v and v.spans or {}) do hit[s.span_id] = true end
+  for _, name in ipairs(ids) do
+    if hit[M.span_id(trace, name)] then names[#names + 1] = name end
   end
   return table.concat(names, " ")
 end
