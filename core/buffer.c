@@ -1,7 +1,7 @@
-/* A run of bytes that grows by doubling up to its bound.
- * Good path: append, lend data and len, clear, append again; deinit frees. An append that does not fit
- * the bound, or finds no memory, leaves what is there as it was, notes why in err, and so do all that
- * follow: a long output is built without a check a line, and looked at once, at its end. */
+/* A run of bytes that grows by doubling up to its bound. Good path: append, lend data and len,
+ * clear, append again; deinit frees. An append that does not fit the bound, or finds no memory,
+ * leaves what is there as it was, notes why in err, and so do all that follow: a long output is
+ * built without a check a line, and looked at once, at its end. */
 #include "buffer.h"
 
 #include <assert.h>

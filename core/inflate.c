@@ -1,8 +1,8 @@
-/* gzip to bytes, never more of them than the buffer may hold.
- * Good path: members are inflated one after the other straight into the buffer's memory; the stream's
- * own memory (40 KB, through heap) is freed before the return, whatever it is. Failing, it leaves the
- * buffer as it found it: too large (a bomb stops at the bound, having cost no more than that),
- * malformed (header, CRC, length, bytes behind the last member), cut short, no memory. */
+/* gzip to bytes, never more of them than the buffer may hold. Good path: members are inflated
+ * one after the other straight into the buffer's memory; the stream's own memory (40 KB, through
+ * heap) is freed before the return, whatever it is. Failing, it leaves the buffer as it found
+ * it: too large (a bomb stops at the bound, having cost no more than that), malformed (header,
+ * CRC, length, bytes behind the last member), cut short, no memory. */
 #include "inflate.h"
 
 #include <zlib.h>
@@ -27,8 +27,8 @@ static int error_of(int result, const z_stream *z) {
   return result == Z_BUF_ERROR && z->avail_in == 0 ? FLUO_ETRUNCATED : FLUO_EMALFORMED;
 }
 
-/* One call of inflate, with whatever room the buffer has; at its bound one byte beside it tells the end of
- * the data from more of it. */
+/* One call of inflate, with whatever room the buffer has; at its bound one byte beside it tells
+ * the end of the data from more of it. */
 static int step(z_stream *z, struct buffer *out, int *result) {
   size_t room = out->max - out->len;
   size_t wanted = room < INFLATE_STEP_BYTES ? room : INFLATE_STEP_BYTES;

@@ -1,6 +1,7 @@
-/* The reader of JSON text. It lends slices of the text where it can, and copies only strings that have to
- * be decoded: into the caller's buffer, whose bound is theirs, or into its own small scratch, freed by
- * json_deinit. Fails by keeping the first error; the caller unwinds on false. */
+/* The reader of JSON text. It lends slices of the text where it can, and copies only strings
+ * that have to be decoded: into the caller's buffer, whose bound is theirs, or into its own
+ * small scratch, freed by json_deinit. Fails by keeping the first error; the caller unwinds on
+ * false. */
 #include "json_text.h"
 
 #include <string.h>
@@ -63,8 +64,9 @@ bool json_word(struct json *j, const char *word) {
   return true;
 }
 
-/* Bytes from p that stand for themselves: neither quote, backslash, control nor past ASCII; by eights while
- * that goes. A byte b of the word is less than 0x20 where b - 0x20 borrows, and equal to c where b ^ c is 0. */
+/* Bytes from p that stand for themselves: neither quote, backslash, control nor past ASCII; by
+ * eights while that goes. A byte b of the word is less than 0x20 where b - 0x20 borrows, and
+ * equal to c where b ^ c is 0. */
 static const uint8_t *plain_run(const uint8_t *p, const uint8_t *end) {
   const uint64_t ones = 0x0101010101010101u, high = ones << 7;
   for (uint64_t w; end - p >= 8; p += 8) {
@@ -133,7 +135,8 @@ static bool escape(struct json *j, char out[4], size_t *n) {
 static bool add(struct json *j, struct buffer *out, const void *p, size_t n) {
   if (!out || n == 0 || buffer_add(out, p, n) == 0) return true;
   bool large = out->err == FLUO_ETOOLARGE;
-  return json_fail(j, j->p, out->err, large ? "more decoded bytes than the bound" : "out of memory");
+  return json_fail(j, j->p, out->err,
+                   large ? "more decoded bytes than the bound" : "out of memory");
 }
 
 /* At a byte past ASCII: a whole character, or U+FFFD for what is none. */
@@ -202,7 +205,8 @@ bool json_number(struct json *j, struct json_slice *out) {
   if (j->p < j->end && *j->p == '-') j->p++;
   const uint8_t *whole = j->p;
   if (!digits(j)) return false;
-  if (*whole == '0' && j->p > whole + 1) return json_fail(j, whole, FLUO_EMALFORMED, "a number with leading zeros");
+  if (*whole == '0' && j->p > whole + 1)
+    return json_fail(j, whole, FLUO_EMALFORMED, "a number with leading zeros");
   if (j->p < j->end && *j->p == '.') {
     j->p++;
     if (!digits(j)) return false;
@@ -219,7 +223,8 @@ bool json_number(struct json *j, struct json_slice *out) {
 static bool skip_items(struct json *j, uint32_t depth, char close) {
   if (json_take(j, close)) return true;
   do {
-    if (close == '}' && !(json_string(j, NULL) && json_expect(j, ':', "expected a colon"))) return false;
+    if (close == '}' && !(json_string(j, NULL) && json_expect(j, ':', "expected a colon")))
+      return false;
     if (!json_skip(j, depth)) return false;
   } while (json_take(j, ','));
   return json_expect(j, close, close == '}' ? "expected , or }" : "expected , or ]");

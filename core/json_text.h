@@ -1,6 +1,6 @@
-/* Reading JSON text in place (RFC 8259): strict about the grammar, patient about broken UTF-8. The text
- * stays the caller's and needs no NUL behind it. Functions return false after a failure; the first one
- * is kept (err, at, what) and p then means nothing. */
+/* Reading JSON text in place (RFC 8259): strict about the grammar, patient about broken UTF-8.
+ * The text stays the caller's and needs no NUL behind it. Functions return false after a
+ * failure; the first one is kept (err, at, what) and p then means nothing. */
 #ifndef FLUO_JSON_TEXT_H
 #define FLUO_JSON_TEXT_H
 #include <stdbool.h>
@@ -39,8 +39,8 @@ bool json_word(struct json *j, const char *word);
 bool json_string(struct json *j, struct buffer *out);
 /* A string without escapes in it: a slice of the text, else p stays. The bytes are as they came. */
 bool json_plain(struct json *j, struct json_slice *out);
-/* A short string: a slice of the text or of scratch, valid until the next call. What is longer than 1 KiB
- * and has escapes is given as an empty slice: it is no key, number or name of ours. */
+/* A short string: a slice of the text or of scratch, valid until the next call. What is longer
+ * than 1 KiB and has escapes is given as an empty slice: it is no key, number or name of ours. */
 bool json_short(struct json *j, struct json_slice *out);
 /* A number, as its characters. */
 bool json_number(struct json *j, struct json_slice *out);

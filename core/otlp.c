@@ -1,12 +1,13 @@
 /* The first pass over a trace body: is it OTLP, and within the budgets?
  *
- * Good path: walk() goes down the messages by the schema's table, skips what it does not know, and counts
- * (spans, bad ones among them, elements, bytes that the arena would take) while it goes, so a body that
- * would explode is refused where it does. Nothing is allocated, nothing kept; the body is only read.
- * It fails with FLUO_ETRUNCATED (the body ends within a field), FLUO_EMALFORMED (no field, a group, a wrong
- * wire type, a message that does not fit the one around it), FLUO_EDEPTH, FLUO_ETOOMANY (spans, elements)
- * or FLUO_ETOOLARGE (decoded bytes); the fault names the message, the field and the byte.
- * Recursion is as deep as limits->depth_max and takes some 200 bytes of stack a level. */
+ * Good path: walk() goes down the messages by the schema's table, skips what it does not know,
+ * and counts (spans, bad ones among them, elements, bytes that the arena would take) while it
+ * goes, so a body that would explode is refused where it does. Nothing is allocated, nothing
+ * kept; the body is only read. It fails with FLUO_ETRUNCATED (the body ends within a field),
+ * FLUO_EMALFORMED (no field, a group, a wrong wire type, a message that does not fit the one
+ * around it), FLUO_EDEPTH, FLUO_ETOOMANY (spans, elements) or FLUO_ETOOLARGE (decoded bytes);
+ * the fault names the message, the field and the byte. Recursion is as deep as limits->depth_max
+ * and takes some 200 bytes of stack a level. */
 #include "otlp.h"
 
 #include <stdio.h>
@@ -38,14 +39,17 @@ static int fail(struct scan *s, struct place place, int err, const char *reason,
 }
 
 /* Off the hot path: why the field at `at` could not be read. */
-static int fail_unreadable(struct scan *s, uint32_t message, const uint8_t *at, const uint8_t *end) {
+static int fail_unreadable(struct scan *s, uint32_t message, const uint8_t *at,
+                           const uint8_t *end) {
   struct place place = {at, message, 0};
   uint32_t type;
   const uint8_t *p = wire_read_tag(at, end, &place.number, &type);
   bool cut = true;
-  for (const uint8_t *q = at; !p && q < end; q++) cut = cut && *q >= 0x80 && q - at < WIRE_SIZE_BYTES - 1;
+  for (const uint8_t *q = at; !p && q < end; q++)
+    cut = cut && *q >= 0x80 && q - at < WIRE_SIZE_BYTES - 1;
   if (!p && !cut) return fail(s, place, FLUO_EMALFORMED, "no field starts here", 0);
-  if (p && (type == 3 || type == 4)) return fail(s, place, FLUO_EMALFORMED, "groups are not OTLP", 0);
+  if (p && (type == 3 || type == 4))
+    return fail(s, place, FLUO_EMALFORMED, "groups are not OTLP", 0);
   if (p && type > 5) return fail(s, place, FLUO_EMALFORMED, "no such wire type", 0);
   if (end == s->end) return fail(s, place, FLUO_ETRUNCATED, "cut short", 0);
   return fail(s, place, FLUO_EMALFORMED, "does not fit the message around it", 0);
@@ -74,8 +78,9 @@ static inline bool is_utf8(const uint8_t *p, size_t n) {
   return !(any & high) || wire_utf8(p, n);
 }
 
-/* The shape that nearly every attribute has, for which the table is too slow: a key and then a value, each
- * shorter than 128 bytes, the value one string or varint. Whatever is not exactly that goes the long way. */
+/* The shape that nearly every attribute has, for which the table is too slow: a key and then a
+ * value, each shorter than 128 bytes, the value one string or varint. Whatever is not exactly
+ * that goes the long way. */
 static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t n) {
   const uint8_t *end = p + n;
   if (n < 6 || n >= 128 + 4 || p[0] != 0x0a || p[1] >= 0x80 || (size_t)p[1] + 6 > n) return false;
@@ -87,7 +92,8 @@ static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t
   } else {
     bool varint = value[2] == 0x10 || value[2] == 0x18;
     uint64_t scalar;
-    if (!varint || wire_read_varint(value + 3, end, WIRE_VARINT_BYTES, &scalar) != end) return false;
+    if (!varint || wire_read_varint(value + 3, end, WIRE_VARINT_BYTES, &scalar) != end)
+      return false;
   }
   s->summary->invalid_utf8 += !is_utf8(key, (size_t)p[1]);
   return true;
@@ -97,7 +103,8 @@ static int walk_child(struct scan *s, struct place place, const struct otlp_fiel
                       const struct wire_field *field, uint32_t depth) {
   const struct otlp_limits *limits = s->limits;
   struct otlp_bytes text = {field->text, field->len};
-  if (depth >= limits->depth_max) return fail(s, place, FLUO_EDEPTH, "nested deeper than", limits->depth_max);
+  if (depth >= limits->depth_max)
+    return fail(s, place, FLUO_EDEPTH, "nested deeper than", limits->depth_max);
   if (known->child == OTLP_KEY_VALUE && depth + 2 <= limits->depth_max &&
       walk_plain_attribute(s, text.p, text.n))
     return 0;
@@ -175,7 +182,8 @@ int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
                struct otlp_summary *summary, struct otlp_fault *fault) {
   *summary = (struct otlp_summary){0};
   *fault = (struct otlp_fault){0};
-  struct scan s = {.body = body, .end = wire_end(body, n), .limits = limits, .summary = summary, .fault = fault};
+  struct scan s = {
+      .body = body, .end = wire_end(body, n), .limits = limits, .summary = summary, .fault = fault};
   struct place place = {body, OTLP_REQUEST, 0};
   if (n > UINT32_MAX) return fail(&s, place, FLUO_ETOOLARGE, "more bytes than", UINT32_MAX);
   return walk(&s, OTLP_REQUEST, (struct otlp_bytes){body, n}, 0);

@@ -1,10 +1,11 @@
 /* The second pass over a trace body: its spans, one by one, lent from the body.
  *
- * Good path: for every ResourceSpans the resource is looked for first (it may come last), then for every
- * ScopeSpans the scope, then the spans go to the caller in order. A resource or scope in one piece is lent
- * as it lies. One in several pieces is their concatenation, which is what protobuf means by merging; those
- * copies are made before the first span is handed out, so that no memory means no span, and live until
- * the last one was: equal pointers are the same resource. They are freed here, whatever the caller said. */
+ * Good path: for every ResourceSpans the resource is looked for first (it may come last), then
+ * for every ScopeSpans the scope, then the spans go to the caller in order. A resource or scope
+ * in one piece is lent as it lies. One in several pieces is their concatenation, which is what
+ * protobuf means by merging; those copies are made before the first span is handed out, so that
+ * no memory means no span, and live until the last one was: equal pointers are the same
+ * resource. They are freed here, whatever the caller said. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,8 +38,8 @@ static const uint8_t *next_field(const uint8_t *p, const uint8_t *end, struct wi
   return p;
 }
 
-/* Past a run of attributes of a Span (field 9) shorter than 128 bytes each: half of a span's fields, and
- * neither reader below looks into them. */
+/* Past a run of attributes of a Span (field 9) shorter than 128 bytes each: half of a span's
+ * fields, and neither reader below looks into them. */
 static inline const uint8_t *skip_attributes(const uint8_t *p, const uint8_t *end) {
   while (p < end && p[0] == (9 << 3 | WIRE_LEN) && p[1] < 0x80) p += 2 + p[1];
   assert(p <= end);
@@ -176,8 +177,8 @@ static int each_request(struct each *e, struct otlp_bytes body) {
   return err;
 }
 
-int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const struct otlp_span *span),
-              void *ctx) {
+int otlp_each(const uint8_t *body, size_t n,
+              int (*on_span)(void *ctx, const struct otlp_span *span), void *ctx) {
   struct each e = {.ctx = ctx};
   e.last = &e.first;
   int err = each_request(&e, (struct otlp_bytes){body, n});

@@ -1,12 +1,13 @@
 /* OTLP/JSON to protobuf wire form, by the schema's table.
  *
- * Good path: message() reads an object key by key and writes each field as it comes (protobuf takes any
- * order, and the last of a doubled key), straight to the end of the caller's buffer. A message's length is
- * not known before its end: four bytes are left for it, and closed up where one is enough, so that what
- * stays in the arena is no larger than what a protobuf client sends, and no byte moves by more than three.
- * It fails with the text's line and column (grammar, a value of a wrong type, a number out of range), with
- * FLUO_EDEPTH, FLUO_ETOOLARGE (the buffer's bound) or FLUO_ENOMEM; then out is as it was before. The only
- * memory of its own is the reader's scratch, freed before the return. */
+ * Good path: message() reads an object key by key and writes each field as it comes (protobuf
+ * takes any order, and the last of a doubled key), straight to the end of the caller's buffer. A
+ * message's length is not known before its end: four bytes are left for it, and closed up where
+ * one is enough, so that what stays in the arena is no larger than what a protobuf client sends,
+ * and no byte moves by more than three. It fails with the text's line and column (grammar, a
+ * value of a wrong type, a number out of range), with FLUO_EDEPTH, FLUO_ETOOLARGE (the buffer's
+ * bound) or FLUO_ENOMEM; then out is as it was before. The only memory of its own is the
+ * reader's scratch, freed before the return. */
 #include "otlp_json.h"
 
 #include <assert.h>
@@ -37,7 +38,8 @@ static bool add(struct transcode *t, const void *p, size_t n) {
   int err = buffer_add(t->out, p, n);
   if (!err) return true;
   bool large = err == FLUO_ETOOLARGE;
-  return json_fail(&t->json, t->json.p, err, large ? "more decoded bytes than the bound" : "out of memory");
+  return json_fail(&t->json, t->json.p, err,
+                   large ? "more decoded bytes than the bound" : "out of memory");
 }
 
 static bool add_varint(struct transcode *t, uint64_t value) {
@@ -62,7 +64,8 @@ static bool open_length(struct transcode *t, size_t *start) {
 static bool close_length(struct transcode *t, size_t start) {
   size_t n = t->out->len - start;
   uint8_t *at = (uint8_t *)t->out->data + start - LENGTH_BYTES;
-  if (n > LENGTH_MAX) return json_fail(&t->json, t->json.p, FLUO_ETOOLARGE, "a message over 256 MiB");
+  if (n > LENGTH_MAX)
+    return json_fail(&t->json, t->json.p, FLUO_ETOOLARGE, "a message over 256 MiB");
   if (n < 0x80) {
     at[0] = (uint8_t)n;
     memmove(at + 1, at + LENGTH_BYTES, n);
@@ -89,7 +92,8 @@ static int hex_digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* An id that is no hex becomes one byte: of a wrong length, so that it costs its span and no other. */
+/* An id that is no hex becomes one byte: of a wrong length, so that it costs its span and no
+ * other. */
 static bool add_hex(struct transcode *t) {
   struct json_slice text;
   if (!json_short(&t->json, &text)) return false;
@@ -112,7 +116,8 @@ static int base64_digit(char c) {
   return c == '/' || c == '_' ? 63 : -1;
 }
 
-/* Decodes in place; the result is never longer than the text. Returns how many bytes, or SIZE_MAX. */
+/* Decodes in place; the result is never longer than the text. Returns how many bytes, or
+ * SIZE_MAX. */
 static size_t base64_decode(uint8_t *p, size_t n) {
   size_t from = 0, to = 0;
   uint32_t bits = 0, held = 0;
@@ -145,15 +150,19 @@ static bool number_text(struct transcode *t, struct json_slice *text) {
   return json_peek(&t->json) == '"' ? json_short(&t->json, text) : json_number(&t->json, text);
 }
 
-/* A whole number between -negative_max and positive_max, as the 64 bits that a varint has for it. */
-static bool read_whole(struct transcode *t, uint64_t negative_max, uint64_t positive_max, uint64_t *out) {
+/* A whole number between -negative_max and positive_max, as the 64 bits that a varint has for
+ * it. */
+static bool read_whole(struct transcode *t, uint64_t negative_max, uint64_t positive_max,
+                       uint64_t *out) {
   struct json_slice text;
   bool negative;
   json_space(&t->json);
   const uint8_t *at = t->json.p;
   if (!number_text(t, &text)) return false;
-  if (!json_number_whole(text.p, text.n, &negative, out)) return fail_value(t, at, "expected a whole number");
-  if (*out > (negative ? negative_max : positive_max)) return fail_value(t, at, "a number out of range");
+  if (!json_number_whole(text.p, text.n, &negative, out))
+    return fail_value(t, at, "expected a whole number");
+  if (*out > (negative ? negative_max : positive_max))
+    return fail_value(t, at, "a number out of range");
   if (negative) *out = 0 - *out;
   return true;
 }
@@ -192,7 +201,8 @@ static bool ends_with(struct json_slice text, const char *name) {
 /* An enum by name, with or without its prefix, in any case. A name that is none is 0, as an unknown
  * number would be. */
 static bool add_enum(struct transcode *t, enum otlp_kind kind) {
-  static const char *const kinds[] = {"UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"};
+  static const char *const kinds[] = {"UNSPECIFIED", "INTERNAL", "SERVER",
+                                      "CLIENT",      "PRODUCER", "CONSUMER"};
   static const char *const codes[] = {"UNSET", "OK", "ERROR"};
   const char *const *names = kind == OTLP_SPAN_KIND ? kinds : codes;
   size_t n = kind == OTLP_SPAN_KIND ? 6 : 3;
@@ -202,7 +212,8 @@ static bool add_enum(struct transcode *t, enum otlp_kind kind) {
   struct json_slice text;
   bool negative;
   if (!json_short(&t->json, &text)) return false;
-  if (json_number_whole(text.p, text.n, &negative, &value)) return add_varint(t, negative ? 0 : value);
+  if (json_number_whole(text.p, text.n, &negative, &value))
+    return add_varint(t, negative ? 0 : value);
   t->result->enum_names++;
   for (value = n - 1; value > 0 && !ends_with(text, names[value]); value--) continue;
   return add_varint(t, value);
@@ -219,7 +230,8 @@ static bool child(struct transcode *t, uint32_t shape, uint32_t depth) {
 }
 
 /* One value of a field, its tag before it. */
-static bool value(struct transcode *t, uint32_t number, const struct otlp_field *field, uint32_t depth) {
+static bool value(struct transcode *t, uint32_t number, const struct otlp_field *field,
+                  uint32_t depth) {
   uint64_t bits;
   if (!add_tag(t, number, field->wire)) return false;
   switch (field->kind) {
@@ -244,7 +256,8 @@ static bool value(struct transcode *t, uint32_t number, const struct otlp_field 
 }
 
 /* A null in a list is skipped, but among the values of an array it is a value, the empty one. */
-static bool list(struct transcode *t, uint32_t number, const struct otlp_field *field, uint32_t depth) {
+static bool list(struct transcode *t, uint32_t number, const struct otlp_field *field,
+                 uint32_t depth) {
   if (!json_expect(&t->json, '[', "expected [")) return false;
   if (json_take(&t->json, ']')) return true;
   do {
@@ -262,7 +275,8 @@ static bool same(struct json_slice key, const char *name) {
   return name && name[0] == key.p[0] && strlen(name) == key.n && memcmp(name, key.p, key.n) == 0;
 }
 
-/* A field by its JSON name: its number, or 0. Exporters before 1.0 had other names for two of them. */
+/* A field by its JSON name: its number, or 0. Exporters before 1.0 had other names for two of
+ * them. */
 static uint32_t number_of(uint32_t shape, struct json_slice key) {
   if (key.n == 0) return 0;
   for (uint32_t i = 1; i < OTLP_FIELDS; i++)
@@ -302,12 +316,14 @@ static int report(const struct json *j, struct otlp_fault *fault) {
   fault->err = j->err;
   fault->offset = (size_t)(j->at - j->text);
   json_place(j, j->at, &fault->line, &fault->column);
-  snprintf(fault->what, sizeof fault->what, "line %u, column %u: %s", fault->line, fault->column, j->what);
+  snprintf(fault->what, sizeof fault->what, "line %u, column %u: %s", fault->line, fault->column,
+           j->what);
   return j->err;
 }
 
 int otlp_json_transcode(const char *text, size_t n, bool exact, const struct otlp_limits *limits,
-                        struct buffer *out, struct otlp_json_result *result, struct otlp_fault *fault) {
+                        struct buffer *out, struct otlp_json_result *result,
+                        struct otlp_fault *fault) {
   struct transcode t = {.out = out, .result = result, .depth_max = limits->depth_max};
   uint32_t column;
   *result = (struct otlp_json_result){0};
@@ -316,7 +332,8 @@ int otlp_json_transcode(const char *text, size_t n, bool exact, const struct otl
   json_init(&t.json, text, n);
   bool good = message(&t, OTLP_REQUEST, 0);
   json_space(&t.json);
-  if (good && exact && t.json.p < t.json.end) good = fail_value(&t, t.json.p, "more text behind the document");
+  if (good && exact && t.json.p < t.json.end)
+    good = fail_value(&t, t.json.p, "more text behind the document");
   if (!good) out->len = before;
   result->consumed = (size_t)(t.json.p - t.json.text);
   result->invalid_utf8 = t.json.invalid_utf8;

@@ -1,6 +1,6 @@
-/* Answers of an OTLP server, in the encoding that the request had.
- * Good path: the message is packed straight into the buffer; protobuf-c allocates nothing for that. It
- * fails as a buffer does (bound, memory), and then nothing was appended. */
+/* Answers of an OTLP server, in the encoding that the request had. Good path: the message is
+ * packed straight into the buffer; protobuf-c allocates nothing for that. It fails as a buffer
+ * does (bound, memory), and then nothing was appended. */
 #include "otlp_reply.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* The table, from OTLP 1.11. It agrees with otlp.proto: a spec compares both decoders on real bodies. */
+/* The table, from OTLP 1.11. It agrees with otlp.proto: a spec compares both decoders on real
+ * bodies. */
 #include "otlp_schema.h"
 
 #include "wire.h"

@@ -1,12 +1,25 @@
-/* What OTLP's messages look like, as one table: the scanner walks protobuf by it, the transcoder JSON. */
+/* What OTLP's messages look like, as one table: the scanner walks protobuf by it, the transcoder
+ * JSON. */
 #ifndef FLUO_OTLP_SCHEMA_H
 #define FLUO_OTLP_SCHEMA_H
 #include <stdbool.h>
 #include <stdint.h>
 
 enum otlp_message {
-  OTLP_REQUEST, OTLP_RESOURCE_SPANS, OTLP_SCOPE_SPANS, OTLP_SPAN, OTLP_EVENT, OTLP_LINK, OTLP_STATUS,
-  OTLP_RESOURCE, OTLP_ENTITY_REF, OTLP_SCOPE, OTLP_KEY_VALUE, OTLP_ANY_VALUE, OTLP_ARRAY, OTLP_MAP,
+  OTLP_REQUEST,
+  OTLP_RESOURCE_SPANS,
+  OTLP_SCOPE_SPANS,
+  OTLP_SPAN,
+  OTLP_EVENT,
+  OTLP_LINK,
+  OTLP_STATUS,
+  OTLP_RESOURCE,
+  OTLP_ENTITY_REF,
+  OTLP_SCOPE,
+  OTLP_KEY_VALUE,
+  OTLP_ANY_VALUE,
+  OTLP_ARRAY,
+  OTLP_MAP,
   OTLP_MESSAGES
 };
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* What the second byte may be says all that is odd about UTF-8: E0 and F0 exclude overlong forms, ED the
- * surrogates, F4 what lies above U+10FFFF. */
+/* What the second byte may be says all that is odd about UTF-8: E0 and F0 exclude overlong
+ * forms, ED the surrogates, F4 what lies above U+10FFFF. */
 static size_t length_of(uint8_t lead, uint8_t *low, uint8_t *high) {
   *low = 0x80, *high = 0xbf;
   if (lead >= 0xc2 && lead <= 0xdf) return 2;

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The bytes that the character at p takes (n of them are readable, at least 1). Where they are not
- * UTF-8, *valid is false and the result is how many of them one U+FFFD stands for: the longest prefix
- * of a character, or one byte (the practice that Unicode recommends). */
+/* The bytes that the character at p takes (n of them are readable, at least 1). Where they are
+ * not UTF-8, *valid is false and the result is how many of them one U+FFFD stands for: the
+ * longest prefix of a character, or one byte (the practice that Unicode recommends). */
 size_t utf8_step(const uint8_t *p, size_t n, bool *valid);
 /* Writes a code point up to U+10FFFF: 1 to 4 bytes. A surrogate becomes U+FFFD. */
 size_t utf8_put(uint32_t code, char out[4]);

@@ -1,6 +1,7 @@
-/* The wire format read in place. Everything here lends slices of the caller's bytes; nothing is owned,
- * nothing allocated. Bytes that are no message end a reader early: what it found until then stands.
- * (otlp_check has refused such bodies long before; in the study it would be our mistake, not a crash.) */
+/* The wire format read in place. Everything here lends slices of the caller's bytes; nothing is
+ * owned, nothing allocated. Bytes that are no message end a reader early: what it found until
+ * then stands. (otlp_check has refused such bodies long before; in the study it would be our
+ * mistake, not a crash.) */
 #include "wire.h"
 
 #include <string.h>
@@ -44,7 +45,8 @@ int fluo_item_next(const uint8_t *p, uint32_t n, uint32_t number, struct fluo_it
   return 0;
 }
 
-static void value_text(struct fluo_value *out, enum fluo_type type, const struct wire_field *field) {
+static void value_text(struct fluo_value *out, enum fluo_type type,
+                       const struct wire_field *field) {
   *out = (struct fluo_value){.type = type, .text = field->text, .len = (uint32_t)field->len};
 }
 
@@ -56,7 +58,8 @@ static void value_scalar(struct fluo_value *out, const struct wire_field *field)
   else out->integer = (int64_t)field->scalar;
 }
 
-/* An AnyValue on top of what *out holds: a message may come in pieces, and the last member set wins. */
+/* An AnyValue on top of what *out holds: a message may come in pieces, and the last member set
+ * wins. */
 static void value_merge(const uint8_t *p, size_t n, struct fluo_value *out) {
   struct wire_field field;
   const uint8_t *end = wire_end(p, n);
@@ -93,7 +96,8 @@ int fluo_key_value(const uint8_t *p, uint32_t n, struct fluo_item *key, struct f
   return out->type != FLUO_TYPE_NONE;
 }
 
-/* Whether a KeyValue has this key. Encoders write the key first, but need not, and the last one wins. */
+/* Whether a KeyValue has this key. Encoders write the key first, but need not, and the last one
+ * wins. */
 static bool key_is(const uint8_t *p, size_t n, const char *key, size_t key_len) {
   struct wire_field field;
   const uint8_t *end = wire_end(p, n);

@@ -1,6 +1,7 @@
-/* The readers behind wire.h, to be compiled into the loops that need them: a span of ten attributes is
- * fifty fields, and a call for each would be half of the cost. All take p < end or p == end, look at no
- * byte from `end` on, and return the byte after what they read, or NULL. Not part of any contract. */
+/* The readers behind wire.h, to be compiled into the loops that need them: a span of ten
+ * attributes is fifty fields, and a call for each would be half of the cost. All take p < end or
+ * p == end, look at no byte from `end` on, and return the byte after what they read, or NULL.
+ * Not part of any contract. */
 #ifndef FLUO_WIRE_INLINE_H
 #define FLUO_WIRE_INLINE_H
 #include <endian.h>
@@ -60,7 +61,8 @@ static inline const uint8_t *wire_read_length(const uint8_t *p, const uint8_t *e
 }
 
 /* Fixed-width scalars are little-endian on the wire. */
-static inline const uint8_t *wire_read_fixed64(const uint8_t *p, const uint8_t *end, uint64_t *out) {
+static inline const uint8_t *wire_read_fixed64(const uint8_t *p, const uint8_t *end,
+                                               uint64_t *out) {
   if (end - p < 8) return NULL;
   uint64_t value;
   memcpy(&value, p, 8);
@@ -68,7 +70,8 @@ static inline const uint8_t *wire_read_fixed64(const uint8_t *p, const uint8_t *
   return p + 8;
 }
 
-static inline const uint8_t *wire_read_fixed32(const uint8_t *p, const uint8_t *end, uint64_t *out) {
+static inline const uint8_t *wire_read_fixed32(const uint8_t *p, const uint8_t *end,
+                                               uint64_t *out) {
   if (end - p < 4) return NULL;
   uint32_t value;
   memcpy(&value, p, 4);

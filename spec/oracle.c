@@ -1,6 +1,7 @@
-/* Decodes a body twice and compares. A span's payload, its resource and its scope are compared by what
- * protobuf-c writes when it packs them again: that is blind to order among different fields, padding and
- * pieces, as a reader should be. Unknown fields of the Span itself are not kept, so they are taken out. */
+/* Decodes a body twice and compares. A span's payload, its resource and its scope are compared
+ * by what protobuf-c writes when it packs them again: that is blind to order among different
+ * fields, padding and pieces, as a reader should be. Unknown fields of the Span itself are not
+ * kept, so they are taken out. */
 #include "oracle.h"
 
 #include <stdio.h>
@@ -35,7 +36,8 @@ static bool same_bytes(ProtobufCBinaryData a, struct otlp_bytes b) {
   return a.len == b.n && (b.n == 0 || memcmp(a.data, b.p, b.n) == 0);
 }
 
-/* Packs a message without its own unknown fields: merging pieces, protobuf-c forgets those of the first. */
+/* Packs a message without its own unknown fields: merging pieces, protobuf-c forgets those of
+ * the first. */
 static uint8_t *pack_known(ProtobufCMessage *message, size_t *n) {
   unsigned unknown = message->n_unknown_fields;
   message->n_unknown_fields = 0;
@@ -90,10 +92,13 @@ static int compare_attributes(struct compare *c, Fluo__Otlp__KeyValue **all, siz
   for (size_t i = 0; i < n; i++) {
     struct fluo_item key;
     struct fluo_value value;
-    if (!fluo_item_next(message.p, (uint32_t)message.n, number, &item)) return DIFFER(c, "attribute lost");
+    if (!fluo_item_next(message.p, (uint32_t)message.n, number, &item))
+      return DIFFER(c, "attribute lost");
     fluo_key_value(item.text, item.len, &key, &value);
-    if (!same_bytes(all[i]->key, (struct otlp_bytes){key.text, key.len})) return DIFFER(c, "other key");
-    if (!same_value(all[i]->value, &value)) return DIFFER(c, "other value of %.*s", (int)key.len, key.text);
+    if (!same_bytes(all[i]->key, (struct otlp_bytes){key.text, key.len}))
+      return DIFFER(c, "other key");
+    if (!same_value(all[i]->value, &value))
+      return DIFFER(c, "other value of %.*s", (int)key.len, key.text);
     size_t last = i;
     for (size_t j = i + 1; j < n && n < 64; j++)
       if (same_bytes(all[j]->key, (struct otlp_bytes){key.text, key.len})) last = j;
@@ -103,7 +108,8 @@ static int compare_attributes(struct compare *c, Fluo__Otlp__KeyValue **all, siz
       return DIFFER(c, "no attribute by its key");
     if (!same_value(all[last]->value, &value)) return DIFFER(c, "not the last of a key");
   }
-  if (fluo_item_next(message.p, (uint32_t)message.n, number, &item)) return DIFFER(c, "extra attribute");
+  if (fluo_item_next(message.p, (uint32_t)message.n, number, &item))
+    return DIFFER(c, "extra attribute");
   return 0;
 }
 
@@ -126,9 +132,11 @@ static int compare_ids(struct compare *c, const Fluo__Otlp__Span *s, const struc
   return 0;
 }
 
-static int compare_scalars(struct compare *c, const Fluo__Otlp__Span *s, const struct otlp_span *ours) {
+static int compare_scalars(struct compare *c, const Fluo__Otlp__Span *s,
+                           const struct otlp_span *ours) {
   uint32_t kind = s->kind >= 0 && s->kind <= 5 ? (uint32_t)s->kind : 0;
-  uint32_t status = s->status && s->status->code >= 0 && s->status->code <= 2 ? (uint32_t)s->status->code : 0;
+  uint32_t status =
+      s->status && s->status->code >= 0 && s->status->code <= 2 ? (uint32_t)s->status->code : 0;
   if (!same_bytes(s->name, ours->name)) return DIFFER(c, "other name");
   if (kind != ours->kind || status != ours->status) return DIFFER(c, "other kind or status");
   if (s->start_time_unix_nano != ours->start_ns || s->end_time_unix_nano != ours->end_ns)
@@ -153,14 +161,18 @@ static int compare_payload(struct compare *c, Fluo__Otlp__Span *s, const struct 
   return differ;
 }
 
-static int compare_span(struct compare *c, Fluo__Otlp__ResourceSpans *r, Fluo__Otlp__ScopeSpans *scope,
-                        Fluo__Otlp__Span *s, const struct otlp_span *ours) {
+static int compare_span(struct compare *c, Fluo__Otlp__ResourceSpans *r,
+                        Fluo__Otlp__ScopeSpans *scope, Fluo__Otlp__Span *s,
+                        const struct otlp_span *ours) {
   Fluo__Otlp__Resource *resource = r->resource;
-  if (!same_message(resource ? &resource->base : NULL, &fluo__otlp__resource__descriptor, ours->resource))
+  if (!same_message(resource ? &resource->base : NULL, &fluo__otlp__resource__descriptor,
+                    ours->resource))
     return DIFFER(c, "other resource");
-  if (!same_message(scope->scope ? &scope->scope->base : NULL, &fluo__otlp__scope__descriptor, ours->scope))
+  if (!same_message(scope->scope ? &scope->scope->base : NULL, &fluo__otlp__scope__descriptor,
+                    ours->scope))
     return DIFFER(c, "other scope");
-  if (resource && compare_attributes(c, resource->attributes, resource->n_attributes, ours->resource, 1))
+  if (resource &&
+      compare_attributes(c, resource->attributes, resource->n_attributes, ours->resource, 1))
     return 1;
   if (compare_ids(c, s, ours) || compare_scalars(c, s, ours)) return 1;
   return ours->valid ? compare_payload(c, s, ours) : 0;
@@ -178,8 +190,9 @@ static int on_span(void *ctx, const struct otlp_span *ours) {
   return DIFFER(c, "a span that protobuf-c does not see");
 }
 
-/* A message given twice where one belongs, somewhere. Merging them protobuf-c 1.4.1 loses scalars of the
- * first and refuses an empty AnyValue; those are its mistakes. What we make of it, specs say themselves. */
+/* A message given twice where one belongs, somewhere. Merging them protobuf-c 1.4.1 loses
+ * scalars of the first and refuses an empty AnyValue; those are its mistakes. What we make of
+ * it, specs say themselves. */
 static bool has_pieces(uint32_t message, struct otlp_bytes text) {
   struct wire_field field;
   uint32_t seen = 0;
@@ -194,8 +207,8 @@ static bool has_pieces(uint32_t message, struct otlp_bytes text) {
   return false;
 }
 
-/* protobuf-c takes padded zero tags, numbers past 2^29 - 1 and a bool of any wire type: no encoder writes
- * those, and the reference implementation refuses the first two. */
+/* protobuf-c takes padded zero tags, numbers past 2^29 - 1 and a bool of any wire type: no
+ * encoder writes those, and the reference implementation refuses the first two. */
 static bool is_lenient(const char *what) {
   return strstr(what, "no field") || strstr(what, "boolValue: of a wrong wire type");
 }

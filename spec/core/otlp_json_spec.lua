@@ -107,7 +107,8 @@ end)
 
 describe("a field of a span", function()
   for _, case in ipairs({
-    { "a hex id", [["traceId":"00FFab0102030405060708090a0b0c0D"]], wire.text(1, "\0\255\171\1\2\3\4\5\6\7\8\9\10\11\12\13") },
+    { "a hex id", [["traceId":"00FFab0102030405060708090a0b0c0D"]],
+      wire.text(1, "\0\255\171\1\2\3\4\5\6\7\8\9\10\11\12\13") },
     { "an empty parent id", [["parentSpanId":""]], wire.text(4, "") },
     { "an id that is no hex, of a wrong length", [["spanId":"zz00000000000000"]], wire.text(2, "\0") },
     { "an id of odd length", [["spanId":"123"]], wire.text(2, "\0") },
@@ -116,11 +117,13 @@ describe("a field of a span", function()
     { "a kind by its short name", [["kind":"consumer"]], wire.varint_field(6, 5) },
     { "a kind in quotes", [["kind":"4"]], wire.varint_field(6, 4) },
     { "a kind of no known name", [["kind":"SPAN_KIND_COBSERVER"]], wire.varint_field(6, 0) },
-    { "a status", [["status":{"code":"STATUS_CODE_ERROR","message":"m"}]], wire.text(15, wire.varint_field(3, 2) .. wire.text(2, "m")) },
+    { "a status", [["status":{"code":"STATUS_CODE_ERROR","message":"m"}]],
+      wire.text(15, wire.varint_field(3, 2) .. wire.text(2, "m")) },
     { "a time as a string", [["startTimeUnixNano":"1795232661632948701"]], wire.fixed64(7, 1795232661632948701ULL) },
     { "a time as a number", [["endTimeUnixNano":1795232661632948701]], wire.fixed64(8, 1795232661632948701ULL) },
     { "a time with an exponent", [["endTimeUnixNano":1.7e18]], wire.fixed64(8, 1700000000000000000ULL) },
     { "the latest time", [["endTimeUnixNano":18446744073709551615]], wire.fixed64(8, 18446744073709551615ULL) },
+    { "a time with all of 64 bits", [["endTimeUnixNano":1e19]], wire.fixed64(8, 10000000000000000000ULL) },
     { "a time with zeros behind the point", [["endTimeUnixNano":100.000]], wire.fixed64(8, 100) },
     { "a count", [["droppedEventsCount":4294967295]], wire.varint_field(12, 4294967295) },
     { "flags", [["flags":257]], wire.tag(16, 5) .. "\1\1\0\0" },
@@ -128,11 +131,14 @@ describe("a field of a span", function()
     { "an empty list", '"attributes":[],"events":[ ]', "" },
     { "a doubled key", [["name":"a","name":"b"]], wire.text(5, "a") .. wire.text(5, "b") },
     { "an escaped key", [["n\u0061me":"a"]], wire.text(5, "a") },
-    { "unknown keys", [=["x":1,"y":[{"z":[null,true,-1.5e+3,"\n"]},[]],"name":"n","Name":"no","span_id":"no"]=], wire.text(5, "n") },
+    { "unknown keys", [=["x":1,"y":[{"z":[null,true,-1.5e+3,"\n"]},[]],"name":"n","Name":"no","span_id":"no"]=],
+      wire.text(5, "n") },
     { "a key with a NUL", [["kind\u0000":"x","name\u0000\u0000":1]], "" },
     { "an event", [=["events":[{"timeUnixNano":"5","name":"e","attributes":[{"value":{"intValue":1},"key":"k"}]}]]=],
-      wire.text(11, wire.fixed64(1, 5) .. wire.text(2, "e") .. wire.text(3, wire.text(2, wire.varint_field(3, 1)) .. wire.text(1, "k"))) },
-    { "a link", [=["links":[{"traceId":"","spanId":"ab"}]]=], wire.text(13, wire.text(1, "") .. wire.text(2, "\171")) },
+      wire.text(11, wire.fixed64(1, 5) .. wire.text(2, "e")
+        .. wire.text(3, wire.text(2, wire.varint_field(3, 1)) .. wire.text(1, "k"))) },
+    { "a link", [=["links":[{"traceId":"","spanId":"ab"}]]=],
+      wire.text(13, wire.text(1, "") .. wire.text(2, "\171")) },
   }) do
     it("is taken: " .. case[1], function() assert.equal(case[3], wire_of(case[2])) end)
   end
@@ -147,7 +153,8 @@ describe("a value", function()
   for _, case in ipairs({
     { [[{"stringValue":"s"}]], 1, "s" }, { [[{"stringValue":""}]], 1, "" }, { "{}", 0 }, { "null", 0 },
     { [[{"stringValue":null}]], 0 }, { [[{"arrayValue":{}}]], 5, "" }, { [[{"kvlistValue":{"values":[]}}]], 6, "" },
-    { [[{"bytesValue":"aGk="}]], 7, "hi" }, { [[{"bytesValue":"aGk"}]], 7, "hi" }, { [[{"bytesValue":"-_8="}]], 7, "\251\255" },
+    { [[{"bytesValue":"aGk="}]], 7, "hi" }, { [[{"bytesValue":"aGk"}]], 7, "hi" },
+    { [[{"bytesValue":"-_8="}]], 7, "\251\255" },
     { [[{"bytesValue":"+\/8"}]], 7, "\251\255" }, { [[{"bytesValue":""}]], 7, "" },
     { [[{"arrayValue":{"values":[{"intValue":1},null,{"stringValue":"x"}]}}]], 5,
       wire.text(1, wire.varint_field(3, 1)) .. wire.text(1, "") .. wire.text(1, wire.text(1, "x")) },
@@ -159,8 +166,10 @@ describe("a value", function()
   end
 
   for json, expected in pairs({
-    ["7"] = 7LL, ['"-7"'] = -7LL, ["9007199254740993"] = 9007199254740993LL, ['"9223372036854775807"'] = 9223372036854775807LL,
-    ["-9223372036854775808"] = -9223372036854775807LL - 1, ["1e3"] = 1000LL, ["12.50e1"] = 125LL, ["-0"] = 0LL, ["0e99999999999999999999"] = 0LL,
+    ["7"] = 7LL, ['"-7"'] = -7LL, ["9007199254740993"] = 9007199254740993LL,
+    ['"9223372036854775807"'] = 9223372036854775807LL,
+    ["-9223372036854775808"] = -9223372036854775807LL - 1, ["1e3"] = 1000LL, ["12.50e1"] = 125LL, ["-0"] = 0LL,
+    ["0e99999999999999999999"] = 0LL,
     ["10000000000000000000000e-20"] = 100LL,
   }) do
     it("is the int " .. json, function()
@@ -170,7 +179,8 @@ describe("a value", function()
     end)
   end
 
-  for json, expected in pairs({ ["1"] = 1, ["0.1"] = 0.1, ['"1e-7"'] = 1e-7, ['"Infinity"'] = 1 / 0, ['"-Infinity"'] = -1 / 0,
+  for json, expected in pairs({ ["1"] = 1, ["0.1"] = 0.1, ['"1e-7"'] = 1e-7, ['"Infinity"'] = 1 / 0,
+    ['"-Infinity"'] = -1 / 0,
     ["123456789012345678901234567890"] = 123456789012345678901234567890, ["4.9e-324"] = 4.9e-324 }) do
     it("is the double " .. json, function()
       local type, _, value = value_of('{"doubleValue":' .. json .. "}")
@@ -186,10 +196,13 @@ end)
 
 describe("a string", function()
   for json, text in pairs({
-    [ [["\"\\\/\b\f\n\r\t"]] ] = '"\\/\b\f\n\r\t', [ [["\u0041\u00e9\u20ac"]] ] = "Aé€", [ [["\ud83d\udc0e"]] ] = "🐎",
+    [ [["\"\\\/\b\f\n\r\t"]] ] = '"\\/\b\f\n\r\t', [ [["\u0041\u00e9\u20ac"]] ] = "Aé€",
+    [ [["\ud83d\udc0e"]] ] = "🐎",
     [ [["\uD83D"]] ] = "\u{fffd}", [ [["\udc0e\ud83d"]] ] = "\u{fffd}\u{fffd}", [ [["\ud83dx"]] ] = "\u{fffd}x",
-    [ [["\ud83d\u0041"]] ] = "\u{fffd}A", [ [["\u0000"]] ] = "\0", ['"žlutý 🐎"'] = "žlutý 🐎", ['"\127"'] = "\127",
-    ['"a\255b"'] = "a\u{fffd}b", ['"\240\159\144"'] = "\u{fffd}", ['"12345678\237\160\128"'] = "12345678\u{fffd}\u{fffd}\u{fffd}",
+    [ [["\ud83d\u0041"]] ] = "\u{fffd}A", [ [["\u0000"]] ] = "\0", ['"žlutý 🐎"'] = "žlutý 🐎",
+    ['"\127"'] = "\127",
+    ['"a\255b"'] = "a\u{fffd}b", ['"\240\159\144"'] = "\u{fffd}",
+    ['"12345678\237\160\128"'] = "12345678\u{fffd}\u{fffd}\u{fffd}",
   }) do
     it(("of %s"):format(json:gsub("[^ -~]", "?")), function()
       assert.equal(wire.text(5, text), wire_of('"name":' .. json))
@@ -215,7 +228,8 @@ describe("a string", function()
     math.randomseed(9)
     for _ = 1, 200 do
       local units = {}
-      for i = 1, math.random(0, 30) do units[i] = ({ "a", '"', "\\", "\n", "é", "🐎", "\1", "\127", "/" })[math.random(9)] end
+      for i = 1, math.random(0, 30) do units[i] = ({ "a", '"', "\\", "\n", "é", "🐎", "\1", "\127",
+        "/" })[math.random(9)] end
       local text = table.concat(units)
       local _, got = value_of('{"stringValue":' .. cjson.encode(text) .. "}")
       assert.equal(text, got)
@@ -225,21 +239,45 @@ end)
 
 describe("what is no OTLP/JSON", function()
   for _, case in ipairs({
-    { "", ETRUNCATED }, { "  ", ETRUNCATED }, { "[]", EMALFORMED }, { "null", EMALFORMED }, { "{", ETRUNCATED }, { "{]", EMALFORMED },
-    { "{,}", EMALFORMED }, { '{"a":1,}', EMALFORMED }, { '{"a" 1}', EMALFORMED }, { '{"a":01}', EMALFORMED }, { '{"a":1.}', EMALFORMED },
-    { '{"a":+1}', EMALFORMED }, { '{"a":.5}', EMALFORMED }, { '{"a":1e}', EMALFORMED }, { '{"a":-}', EMALFORMED }, { '{"a":tru}', EMALFORMED },
-    { '{"a":[1,]}', EMALFORMED }, { '{"a":"\n"}', EMALFORMED }, { [[{"a":"\x"}]], EMALFORMED }, { [[{"a":"\u12g4"}]], EMALFORMED },
-    { "{} {}", EMALFORMED }, { "{}x", EMALFORMED }, { "{'a':1}", EMALFORMED }, { "{a:1}", EMALFORMED }, { '{"resourceSpans":{}}', EMALFORMED },
-    { '{"resourceSpans":[1]}', EMALFORMED }, { '{"resourceSpans":[[]]}', EMALFORMED }, { span '"name":5', EMALFORMED },
-    { span '"traceId":5', EMALFORMED }, { span '"kind":true', EMALFORMED }, { span '"startTimeUnixNano":-1', EMALFORMED },
+    { "", ETRUNCATED }, { "  ", ETRUNCATED }, { "[]", EMALFORMED }, { "null", EMALFORMED }, { "{", ETRUNCATED },
+    { "{]", EMALFORMED },
+    { "{,}", EMALFORMED }, { '{"a":1,}', EMALFORMED }, { '{"a" 1}', EMALFORMED }, { '{"a":01}', EMALFORMED },
+    { '{"a":1.}', EMALFORMED },
+    { '{"a":+1}', EMALFORMED }, { '{"a":.5}', EMALFORMED }, { '{"a":1e}', EMALFORMED },
+    { '{"a":-}', EMALFORMED }, { '{"a":tru}', EMALFORMED },
+    { '{"a":[1,]}', EMALFORMED }, { '{"a":"\n"}', EMALFORMED }, { [[{"a":"\x"}]], EMALFORMED },
+    { [[{"a":"\u12g4"}]], EMALFORMED },
+    { "{} {}", EMALFORMED }, { "{}x", EMALFORMED }, { "{'a':1}", EMALFORMED }, { "{a:1}", EMALFORMED },
+    { '{"resourceSpans":{}}', EMALFORMED },
+    { '{"resourceSpans":[1]}', EMALFORMED }, { '{"resourceSpans":[[]]}', EMALFORMED },
+    { span '"name":5', EMALFORMED },
+    { span '"traceId":5', EMALFORMED }, { span '"kind":true', EMALFORMED },
+    { span '"startTimeUnixNano":-1', EMALFORMED },
     { span '"startTimeUnixNano":1.5', EMALFORMED }, { span '"startTimeUnixNano":18446744073709551616', EMALFORMED },
-    { span '"startTimeUnixNano":""', EMALFORMED }, { span '"startTimeUnixNano":"0x10"', EMALFORMED }, { span '"flags":4294967296', EMALFORMED },
-    { span '"attributes":[{"value":{"boolValue":"true"}}]', EMALFORMED }, { span '"attributes":[{"value":{"doubleValue":1e999}}]', EMALFORMED },
-    { span '"attributes":[{"value":{"doubleValue":"nan"}}]', EMALFORMED }, { span '"attributes":[{"value":{"bytesValue":"a"}}]', EMALFORMED },
-    { span '"attributes":[{"value":{"bytesValue":"a*=="}}]', EMALFORMED }, { span '"attributes":[{"value":{"intValue":9223372036854775808}}]', EMALFORMED },
+    { span '"startTimeUnixNano":""', EMALFORMED }, { span '"startTimeUnixNano":"0x10"', EMALFORMED },
+    { span '"flags":4294967296', EMALFORMED },
+    { span '"attributes":[{"value":{"boolValue":"true"}}]', EMALFORMED },
+    { span '"attributes":[{"value":{"doubleValue":1e999}}]', EMALFORMED },
+    { span '"attributes":[{"value":{"doubleValue":"nan"}}]', EMALFORMED },
+    { span '"attributes":[{"value":{"bytesValue":"a"}}]', EMALFORMED },
+    { span '"attributes":[{"value":{"bytesValue":"a*=="}}]', EMALFORMED },
+    { span '"attributes":[{"value":{"intValue":9223372036854775808}}]', EMALFORMED },
   }) do
     it("is refused: " .. case[1]:sub(-50):gsub("%c", "?"), function() assert.equal(case[2], (transcode(case[1]))) end)
   end
+
+  it("is a control character anywhere in a string", function()
+    for c = 0, 31 do
+      for at = 0, 17 do
+        local text = ("x"):rep(at) .. string.char(c) .. ("x"):rep(17 - at)
+        assert.equal(EMALFORMED, (transcode('{"' .. text .. '":1}')))
+      end
+    end
+  end)
+
+  it("is refused for its own mistake, whatever long key came before", function()
+    assert.equal(EMALFORMED, (transcode('{"\\n' .. ("x"):rep(5000) .. '":1,}')))
+  end)
 
   it("is refused with line and column", function()
     local err, fault = transcode('{\n "resourceSpans": [\n  {"resource": 5}\n ]\n}')
@@ -271,7 +309,8 @@ describe("a bound", function()
   end)
 
   it("of memory, at every allocation, leaks nothing", function()
-    local text = span('"na\\u006de":"n","attributes":[{"key":"k","value":{"stringValue":"' .. ("v"):rep(2000) .. '"}}]')
+    local text = span('"na\\u006de":"n","attributes":[{"key":"k","value":{"stringValue":"' .. ("v"):rep(2000)
+      .. '"}}]')
     for n = 1, 10 do
       core.heap_fail_from(n)
       local err = transcode(text)
@@ -314,7 +353,8 @@ describe("documents", function()
   end)
 
   it("may be those of old exporters", function()
-    local err, body = transcode('{"resourceSpans":[{"instrumentationLibrarySpans":[{"instrumentationLibrary":{"name":"l"},"spans":[{"name":"n"}]}]}]}')
+    local library = [[{"instrumentationLibrary":{"name":"l"},"spans":[{"name":"n"}]}]]
+    local err, body = transcode('{"resourceSpans":[{"instrumentationLibrarySpans":[' .. library .. "]}]}")
     assert.equal(0, err)
     assert.equal(wire.text(1, wire.text(2, wire.text(1, wire.text(1, "l")) .. wire.text(2, wire.text(5, "n")))), body)
   end)

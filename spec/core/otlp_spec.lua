@@ -23,7 +23,8 @@ local function each(body, stop_after)
     local payload = ffi.new("uint8_t[?]", s.payload_bytes + 1)
     core.otlp_payload(s, payload)
     spans[#spans + 1] = {
-      trace_id = ffi.string(s.trace_id, 16), span_id = ffi.string(s.span_id, 8), parent_id = ffi.string(s.parent_id, 8),
+      trace_id = ffi.string(s.trace_id, 16), span_id = ffi.string(s.span_id, 8),
+        parent_id = ffi.string(s.parent_id, 8),
       start_ns = s.start_ns, end_ns = s.end_ns, kind = s.kind, status = s.status, valid = s.valid,
       dropped_events = s.dropped_events, name = bytes(s.name), resource = bytes(s.resource), scope = bytes(s.scope),
       resource_at = tonumber(ffi.cast("uintptr_t", s.resource.p)), payload = ffi.string(payload, s.payload_bytes),
@@ -46,7 +47,8 @@ local function compare(body)
 end
 local function agree(body, what)
   local result, why = compare(body)
-  assert.is_true(result ~= 1, ("%s: %s\n%s"):format(what or "body", why, result == 1 and body:gsub(".", function(c) return ("%02x"):format(c:byte()) end) or ""))
+  assert.is_true(result ~= 1, ("%s: %s\n%s"):format(what or "body", why,
+    result == 1 and body:gsub(".", function(c) return ("%02x"):format(c:byte()) end) or ""))
   return result
 end
 
@@ -128,7 +130,8 @@ describe("both decoders see the same", function()
     end
     local accepted = 0
     for _ = 1, 20000 do
-      local body = wire.text(1, wire.text(2, wire.text(2, field(3) .. field(2)) .. wire.text(1, field(2))) .. wire.text(1, field(3)))
+      local body = wire.text(1, wire.text(2, wire.text(2, field(3) .. field(2)) .. wire.text(1, field(2)))
+        .. wire.text(1, field(3)))
       if agree(body) == 0 and check(body) == 0 then accepted = accepted + 1 end
     end
     assert.is_true(accepted > 500)
@@ -139,10 +142,14 @@ describe("a body is refused", function()
   for _, case in ipairs({
     { "a group", "\11\12", EMALFORMED, "Request.resourceSpans: groups are not OTLP" },
     { "field number 0", "\0\1", EMALFORMED, "Request: no field starts here" },
-    { "a resource that is no message", wire.varint_field(1, 1), EMALFORMED, "Request.resourceSpans: of a wrong wire type" },
-    { "text instead of a time", wire.body { wire.text(7, "12345678") }, EMALFORMED, "Span.startTimeUnixNano: of a wrong wire type" },
-    { "a span that does not fit its scope", wire.text(1, wire.text(2, "\18\5abc")):rep(2), EMALFORMED, "ScopeSpans.spans: " },
-    { "an unknown wire type in a status", wire.body { wire.text(15, "\15\0") }, EMALFORMED, "Status: no such wire type" },
+    { "a resource that is no message", wire.varint_field(1, 1), EMALFORMED,
+      "Request.resourceSpans: of a wrong wire type" },
+    { "text instead of a time", wire.body { wire.text(7, "12345678") }, EMALFORMED,
+      "Span.startTimeUnixNano: of a wrong wire type" },
+    { "a span that does not fit its scope", wire.text(1, wire.text(2, "\18\5abc")):rep(2), EMALFORMED,
+      "ScopeSpans.spans: " },
+    { "an unknown wire type in a status", wire.body { wire.text(15, "\15\0") }, EMALFORMED,
+      "Status: no such wire type" },
     { "a body cut short", wire.body({ wire.span() }):sub(1, -2), ETRUNCATED, "Request.resourceSpans: cut short" },
   }) do
     it("whole, and told why: " .. case[1], function()
@@ -174,7 +181,8 @@ describe("a budget is met exactly, and not by one more:", function()
   it("depth, through arrays, maps and plain attributes", function()
     local nested = wire.span { extra = wire.text(9, wire.text(2, wire.nested(10))) }
     exact(wire.body { nested }, "depth_max", 5 + 20, EDEPTH, "nested deeper than 24")
-    exact(wire.body { wire.span { attributes = { key = "value" } } }, "depth_max", 5, EDEPTH, "KeyValue.value: nested deeper than 4")
+    exact(wire.body { wire.span { attributes = { key = "value" } } }, "depth_max", 5, EDEPTH,
+      "KeyValue.value: nested deeper than 4")
     exact(wire.body { wire.span { attributes = { key = "value" } } }, "depth_max", 5, EDEPTH, "deeper")
     exact(wire.body({}, wire.attribute(1, "service.name", "s")), "depth_max", 4, EDEPTH, "deeper")
   end)
@@ -184,7 +192,8 @@ describe("a budget is met exactly, and not by one more:", function()
   end)
 
   it("elements: resources, scopes, attributes, events, links, values", function()
-    local span = wire.span { attributes = { a = { 1, 2 }, b = 1 }, extra = wire.text(11, wire.attribute(3, "e", 1)) .. wire.text(13, "") }
+    local span = wire.span { attributes = { a = { 1, 2 }, b = 1 },
+      extra = wire.text(11, wire.attribute(3, "e", 1)) .. wire.text(13, "") }
     exact(wire.body { span }, "elements_max", 2 + 4 + 2 + 1, ETOOMANY, "more elements than 8")
   end)
 
@@ -203,8 +212,10 @@ end)
 describe("a bad id costs its span alone:", function()
   for what, span in pairs({
     ["no trace id"] = wire.text(2, ("s"):rep(8)), ["no span id"] = wire.text(1, ("t"):rep(16)),
-    ["a short trace id"] = wire.span { trace_id = ("t"):rep(15) }, ["a long trace id"] = wire.span { trace_id = ("t"):rep(17) },
-    ["a zero trace id"] = wire.span { trace_id = ("\0"):rep(16) }, ["a zero span id"] = wire.span { span_id = ("\0"):rep(8) },
+    ["a short trace id"] = wire.span { trace_id = ("t"):rep(15) },
+    ["a long trace id"] = wire.span { trace_id = ("t"):rep(17) },
+    ["a zero trace id"] = wire.span { trace_id = ("\0"):rep(16) },
+    ["a zero span id"] = wire.span { span_id = ("\0"):rep(8) },
     ["a long span id"] = wire.span { span_id = ("s"):rep(16) }, ["a short parent id"] = wire.span { parent_id = "p" },
     ["a long parent id"] = wire.span { parent_id = ("p"):rep(16) }, ["nothing at all"] = "",
   }) do
@@ -228,7 +239,8 @@ describe("a span", function()
   local function one(s) return each(wire.body { wire.span(s) })[1] end
 
   it("comes with all of its fields", function()
-    local s = one { parent_id = "parentid", kind = 3, start_ns = 1795232661632948701ULL, end_ns = 18446744073709551615ULL,
+    local s = one { parent_id = "parentid", kind = 3, start_ns = 1795232661632948701ULL,
+      end_ns = 18446744073709551615ULL,
       status = 2, name = "né", extra = wire.varint_field(12, 9) }
     assert.same({ "parentid", "né", 3, 2, 9 }, { s.parent_id, s.name, s.kind, s.status, s.dropped_events })
     assert.is_true(s.start_ns == 1795232661632948701ULL and s.end_ns == 18446744073709551615ULL)
@@ -249,7 +261,8 @@ describe("a span", function()
 
   it("keeps in its payload what its skeleton has no place for, as it was on the wire", function()
     local events = wire.text(11, wire.text(2, "e"))
-    local kept = { wire.text(3, "state"), wire.attribute(9, "a", 1), events, wire.text(15, ""), wire.tag(16, 5) .. "flag" }
+    local kept = { wire.text(3, "state"), wire.attribute(9, "a", 1), events, wire.text(15, ""),
+      wire.tag(16, 5) .. "flag" }
     local mixed = kept[1] .. wire.text(5, "n") .. kept[2] .. kept[3] .. wire.text(99, "unknown") .. kept[4]
       .. wire.varint_field(6, 1) .. kept[5] .. wire.varint_field(6, 2)
     assert.equal(table.concat(kept), one { extra = mixed }.payload)

@@ -29,7 +29,8 @@ describe("a field on the wire", function()
 
   for what, bytes in pairs({
     ["number 0"] = "\0\0", ["a padded number 0"] = "\128\0\0", ["a group"] = "\11\12", ["the end of a group"] = "\12",
-    ["wire type 6"] = "\14\0", ["wire type 7"] = "\15\0", ["a varint of eleven bytes"] = "\8" .. ("\128"):rep(10) .. "\0",
+    ["wire type 6"] = "\14\0", ["wire type 7"] = "\15\0",
+    ["a varint of eleven bytes"] = "\8" .. ("\128"):rep(10) .. "\0",
     ["a tag of six bytes"] = "\136\128\128\128\128\0\0", ["a number past 2^29 - 1"] = "\128\128\128\128\16\0",
     ["a length of six bytes"] = "\10\128\128\128\128\128\0", ["a length past the end"] = "\10\4abc",
     ["a length that would wrap"] = "\10\255\255\255\255\127abc",
@@ -54,8 +55,10 @@ describe("UTF-8", function()
   end)
 
   it("is not overlong, a surrogate, past U+10FFFF, or cut short", function()
-    for _, text in ipairs({ "\128", "\191", "\192\128", "\193\191", "\194", "\194a", "\224\159\191", "\224\160", "\237\160\128",
-      "\237\191\191", "\240\143\191\191", "\240\159\144", "\244\144\128\128", "\245\128\128\128", "\255", "é\195" }) do
+    for _, text in ipairs({ "\128", "\191", "\192\128", "\193\191", "\194", "\194a", "\224\159\191", "\224\160",
+      "\237\160\128",
+      "\237\191\191", "\240\143\191\191", "\240\159\144", "\244\144\128\128", "\245\128\128\128", "\255",
+        "é\195" }) do
       for pad = 0, 17 do
         assert.is_false(valid(("p"):rep(pad) .. text))
         assert.is_false(valid(("p"):rep(pad) .. text .. ("q"):rep(pad + 1)))
@@ -88,7 +91,8 @@ describe("attributes in a message", function()
   end)
 
   it("are the last of equal keys", function()
-    local message = wire.attribute(9, "k", "first") .. wire.attribute(9, "kk", "other") .. wire.attribute(9, "k", "last")
+    local message = wire.attribute(9, "k", "first") .. wire.attribute(9, "kk", "other")
+      .. wire.attribute(9, "k", "last")
     assert.same({ 1, "last" }, { find(message, "k") })
   end)
 

@@ -1,5 +1,5 @@
-/* Any bytes as OTLP/JSON: what the transcoder lets through, the scanner has to take (but for its own
- * budgets), and protobuf-c has to see the same spans. */
+/* Any bytes as OTLP/JSON: what the transcoder lets through, the scanner has to take (but for its
+ * own budgets), and protobuf-c has to see the same spans. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

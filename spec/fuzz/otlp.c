@@ -1,5 +1,5 @@
-/* Any bytes as a trace body: the scanner and protobuf-c have to agree. Neither may crash, and what the
- * scanner hands out is read to the last byte. */
+/* Any bytes as a trace body: the scanner and protobuf-c have to agree. Neither may crash, and
+ * what the scanner hands out is read to the last byte. */
 #include <stdio.h>
 #include <stdlib.h>
 
