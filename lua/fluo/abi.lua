@@ -35,8 +35,12 @@ declare("struct fluo_dirent", function()
 end)
 
 -- Specs run this outside of the binary and name the library; the binary itself never loads one.
-local library = not pcall(require, "fluo.header") and os.getenv("FLUO_LIB")
-M.C = library and ffi.load(library) or ffi.C
+local function library()
+  if pcall(require, "fluo.header") then return ffi.C end
+  local loaded, core = pcall(ffi.load, os.getenv("FLUO_LIB") or "build/libfluo.so")
+  return loaded and core or ffi.C
+end
+M.C = library()
 
 -- A function of the core, or nil where it is not linked in (a specification in plain luajit).
 local function optional(name)
