@@ -316,8 +316,7 @@ static int report(const struct json *j, struct otlp_fault *fault) {
   fault->err = j->err;
   fault->offset = (size_t)(j->at - j->text);
   json_place(j, j->at, &fault->line, &fault->column);
-  snprintf(fault->what, sizeof fault->what, "line %u, column %u: %s", fault->line, fault->column,
-           j->what);
+  snprintf(fault->what, sizeof fault->what, "%s", j->what);
   return j->err;
 }
 
