@@ -12,6 +12,8 @@
 --   { op = "CHAIN", steps, windows, items, absent, negated, text }
 -- A slot is the position of a pattern in compiled.patterns. `compare` is "EQ" "GT" "GE" "LT" or "LE",
 -- and in a chain's items "NE" too.
+local gate = require("fluo.gate")
+
 local M = {}
 
 local NEGATED = { GT = "LE", GE = "LT", LT = "GE", LE = "GT" }
@@ -224,90 +226,6 @@ expand["not"] = function(run, node, negated) return plan_of(run, node.parts[1], 
 expand.followed = chain_of
 expand.within = chain_of
 
--- ---- the gate ------------------------------------------------------------------------------------
-
--- A gate is a plan of leaves and AND, OR, TRUE that no counts can close wrongly. TRUE swallows an OR
--- and vanishes from an AND.
-local TRUE = { op = "TRUE" }
-
-local function gate_join(op, parts)
-  local kept = {}
-  for _, part in ipairs(parts) do
-    if part ~= TRUE then
-      kept[#kept + 1] = part
-    elseif op == "OR" then
-      return TRUE
-    end
-  end
-  if #kept == 0 then return TRUE end
-  return #kept == 1 and kept[1] or { op = op, parts = kept }
-end
-
-local function gate_hits(slot, op, n) return { op = "HITS", slot = slot, compare = op, n = n } end
-
-local function gate_where(source)
-  local q = gate_hits(source.slot, "GE", 1)
-  return source.where and gate_join("AND", { gate_hits(source.where, "GE", 1), q }) or q
-end
-
--- The steps of a chain are different spans, so a pattern that stands for two of them needs two hits.
-local function gate_steps(chain, parts)
-  local needed, order = {}, {}
-  for _, step in ipairs(chain.steps) do
-    local source = step.sources[1]
-    if #step.sources > 1 or source.where then
-      local either = {}
-      for i, each in ipairs(step.sources) do either[i] = gate_where(each) end
-      -- Of an anchor, its counts say what it needs.
-      if not step.anchor then parts[#parts + 1] = gate_join("OR", either) end
-    elseif not step.anchor then
-      if not needed[source.slot] then order[#order + 1] = source.slot end
-      needed[source.slot] = (needed[source.slot] or 0) + 1
-    end
-  end
-  for _, slot in ipairs(order) do parts[#parts + 1] = gate_hits(slot, "GE", needed[slot]) end
-end
-
-local function gate_chain(chain)
-  if chain.negated then return TRUE end
-  local parts = {}
-  gate_steps(chain, parts)
-  for _, item in ipairs(chain.items) do
-    -- What must be absent from an interval may stand elsewhere in the trace.
-    if item.compare == "GT" or item.compare == "GE" then
-      parts[#parts + 1] = gate_hits(item.slot, item.compare, item.n)
-    elseif item.compare == "EQ" and item.n > 0 then
-      parts[#parts + 1] = gate_hits(item.slot, "GE", item.n)
-    end
-  end
-  return gate_join("AND", parts)
-end
-
-local function gate_of(plan)
-  local op = plan.op
-  if op == "AND" or op == "OR" then
-    local parts = {}
-    for i, part in ipairs(plan.parts) do parts[i] = gate_of(part) end
-    return gate_join(op, parts)
-  elseif op == "HITS" then
-    return gate_hits(plan.slot, plan.compare, plan.n)
-  elseif op == "DURATION" or op == "SPANS" then
-    return plan
-  elseif op == "CHAIN" then
-    return gate_chain(plan)
-  elseif plan.negated then
-    return TRUE
-  end
-  return op == "ALL" and gate_hits(plan.slot, "GE", 1) or gate_where(plan)
-end
-
-local function postfix(gate, patterns, out)
-  for _, part in ipairs(gate.parts or {}) do postfix(part, patterns, out) end
-  out[#out + 1] = { op = gate.op, compare = gate.compare, slot = gate.slot, pattern = patterns[gate.slot],
-                    n = gate.parts and #gate.parts or gate.n }
-  return out
-end
-
 -- ---- text ----------------------------------------------------------------------------------------
 
 local function number(n)
@@ -393,7 +311,7 @@ function M.compile(source)
   breaks[#breaks + 1] = compiled.broken
   breaks[#breaks + 1] = compiled.never
   compiled.whole = #breaks == 0 and compiled.when or join("AND", { compiled.when, join("OR", breaks) })
-  compiled.gate = postfix(gate_of(compiled.whole), run.patterns, {})
+  compiled.gate = gate.of(compiled.whole, run.patterns)
   compiled.structure = has_structure(compiled.whole)
   compiled.needs_close = source.always ~= nil or any(source, function(node) return node.absent end)
   compiled.early = not compiled.needs_close

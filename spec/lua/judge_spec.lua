@@ -114,6 +114,8 @@ describe("an absence over a pattern with unknown answers", function()
     { "not all, with one that surely is not", -all(A), row "a b b", true, UNKNOWN },
     { "not all but the unknown", -all(A), row "a b", "unknown", UNKNOWN },
     { "not of a chain", -has(A):followed_by(B), row "b", "unknown", UNKNOWN },
+    { "not of a chain that counts it", -(has(B) * count(A):over(0)):within "5ns", row "b", "unknown", UNKNOWN },
+    { "not of a chain that wants few of it", -(has(B) * count(A):under(1)):within "5ns", row "c", true, UNKNOWN },
     { "a chain with it absent", (has(B) * missing(A)):within "5ns", row "b", "unknown", UNKNOWN },
     { "not where", -trace.where(A):has(B), row "b", "unknown", UNKNOWN },
   }
@@ -152,6 +154,8 @@ describe("followed_by", function()
       { { "a", 0 }, { "b", 1 }, { "c", 2, parent = 1 } }, true },
     { "a step out of scope", has(A):followed_by(trace.where(B):has(C)),
       { { "a", 0 }, { "b", 1 }, { "c", 2 } }, false },
+    { "a step in the scope of the span", has(B):followed_by(trace.where(A, { scope = "span" }):has(A)), row "a b a",
+      true },
     { "not missing is a step", (-missing(A)):followed_by(B), row "a b", true },
   }
 end)
@@ -183,6 +187,11 @@ describe("within", function()
     { "none, but at t0 + D", silent, { { "a", 0 }, { "b", 5 } }, true },
     { "another t0 is free of it", silent, { { "a", 0 }, { "b", 1 }, { "a", 2 } }, true },
     { "not has is missing", (has(A) * -has(B)):within "5ns", row "a b", false },
+    { "not missing gives t0", (-missing(A) * missing(B)):within "5ns", row "a c", true },
+    { "a chain with its own inside", (has(A):followed_by(B):within "2ns" * has(C)):within "5ns",
+      { { "a", 0 }, { "b", 1 }, { "c", 4 } }, true },
+    { "a chain with its own inside, too long", (has(A):followed_by(B):within "2ns" * has(C)):within "5ns",
+      { { "a", 0 }, { "b", 2 }, { "c", 4 } }, false },
     { "a count in the interval", four, { { "a", 0 }, { "b", 0 }, { "b", 4 } }, true },
     { "a count over its edges", four, { { "b", 0 }, { "a", 1 }, { "b", 2 }, { "b", 6 } }, false },
     { "a count first gives t0", (count(B):over(1) * has(A)):within "5ns",
@@ -269,6 +278,8 @@ describe("always and never", function()
     local function reason(always, names) return broken({ when = has(charge), always = always }, names)[2] end
     assert.equal("always: 1 spans not charge", reason(all(charge), "charge a"))
     assert.equal("always: a", reason(missing(A), "charge a"))
+    local _, result = judge({ when = has(charge), never = (has(A) * missing(B)):within "5ns" }, row "charge a")
+    assert.equal("never: missing b", result.reason)
     assert.equal("always: missing a followed by b", reason(has(A):followed_by(B), "charge b a"))
     assert.equal("always: 2 spans, at most 4", reason(trace.span_count(gt(4)), "charge a"))
     assert.equal("always: duration 0.000001 ms, at least 0.000001",

@@ -1,0 +1,91 @@
+--- The gate of a rule: whether the counts of a trace can make its plan (plan.lua) true. The core tests it
+-- before it asks the study, so it may be open in vain, but never closed on a violation. Unknown answers are
+-- no hits, so they close no absence.
+local M = {}
+
+-- TRUE swallows an OR and vanishes from an AND.
+local TRUE = { op = "TRUE" }
+
+local function gate_join(op, parts)
+  local kept = {}
+  for _, part in ipairs(parts) do
+    if part ~= TRUE then
+      kept[#kept + 1] = part
+    elseif op == "OR" then
+      return TRUE
+    end
+  end
+  if #kept == 0 then return TRUE end
+  return #kept == 1 and kept[1] or { op = op, parts = kept }
+end
+
+local function gate_hits(slot, op, n) return { op = "HITS", slot = slot, compare = op, n = n } end
+
+local function gate_where(source)
+  local q = gate_hits(source.slot, "GE", 1)
+  return source.where and gate_join("AND", { gate_hits(source.where, "GE", 1), q }) or q
+end
+
+-- The steps of a chain are different spans, so a pattern that stands for two of them needs two hits.
+local function gate_steps(chain, parts)
+  local needed, order = {}, {}
+  for _, step in ipairs(chain.steps) do
+    local source = step.sources[1]
+    if #step.sources > 1 or source.where then
+      local either = {}
+      for i, each in ipairs(step.sources) do either[i] = gate_where(each) end
+      -- Of an anchor, its counts say what it needs.
+      if not step.anchor then parts[#parts + 1] = gate_join("OR", either) end
+    elseif not step.anchor then
+      if not needed[source.slot] then order[#order + 1] = source.slot end
+      needed[source.slot] = (needed[source.slot] or 0) + 1
+    end
+  end
+  for _, slot in ipairs(order) do parts[#parts + 1] = gate_hits(slot, "GE", needed[slot]) end
+end
+
+local function gate_chain(chain)
+  if chain.negated then return TRUE end
+  local parts = {}
+  gate_steps(chain, parts)
+  for _, item in ipairs(chain.items) do
+    -- What must be absent from an interval may stand elsewhere in the trace.
+    if item.compare == "GT" or item.compare == "GE" then
+      parts[#parts + 1] = gate_hits(item.slot, item.compare, item.n)
+    elseif item.compare == "EQ" and item.n > 0 then
+      parts[#parts + 1] = gate_hits(item.slot, "GE", item.n)
+    end
+  end
+  return gate_join("AND", parts)
+end
+
+local function gate_of(plan)
+  local op = plan.op
+  if op == "AND" or op == "OR" then
+    local parts = {}
+    for i, part in ipairs(plan.parts) do parts[i] = gate_of(part) end
+    return gate_join(op, parts)
+  elseif op == "HITS" then
+    return gate_hits(plan.slot, plan.compare, plan.n)
+  elseif op == "DURATION" or op == "SPANS" then
+    return plan
+  elseif op == "CHAIN" then
+    return gate_chain(plan)
+  elseif plan.negated then
+    return TRUE
+  end
+  return op == "ALL" and gate_hits(plan.slot, "GE", 1) or gate_where(plan)
+end
+
+local function postfix(gate, patterns, out)
+  for _, part in ipairs(gate.parts or {}) do postfix(part, patterns, out) end
+  out[#out + 1] = { op = gate.op, compare = gate.compare, slot = gate.slot, pattern = gate.slot and patterns[gate.slot],
+                    n = gate.parts and #gate.parts or gate.n }
+  return out
+end
+
+--- The gate of a plan in postfix: { op, compare, slot, pattern, n }. Leaves are HITS of a slot (and its
+-- pattern), SPANS, DURATION and TRUE; of AND and OR n says how many they join.
+function M.of(plan, patterns) return postfix(gate_of(plan), patterns, {}) end
+
+return M
