@@ -47,7 +47,8 @@ struct gate_counts {
 /* Whether a trace rule's condition can be true at these counts. */
 bool ruleset_gate(const struct ruleset *r, uint32_t rule, const struct gate_counts *counts);
 
-/* Scratch for matching one span at a time. The sets in `struct match` are valid until the next call. */
+/* Scratch for matching one span at a time. The sets in `struct match` are valid until the
+ * next matcher_span. */
 struct matcher;
 int matcher_new(const struct ruleset *r, struct matcher **out);
 void matcher_free(struct matcher *m);

@@ -12,11 +12,6 @@ local ffi, C = abi.ffi, abi.C
 
 local M = {}
 
-pcall(ffi.cdef, [[
-  struct fluo_span_handle { const double _evaluation; const uint32_t _at; };
-  struct fluo_attributes_handle { const double _evaluation; const uint32_t _at, _len, _number, _renamed; };
-]])
-
 local span_ptr = ffi.typeof("const struct fluo_span *")
 local int64 = ffi.typeof("int64_t")
 local new_value, new_item = ffi.typeof("struct fluo_value"), ffi.typeof("struct fluo_item")
@@ -26,6 +21,7 @@ local value, item, key_item = new_value(), new_item(), new_item()
 local SPAN_TRACE_STATE, SPAN_ATTRIBUTES, SPAN_EVENTS, SPAN_LINKS, SPAN_STATUS = 3, 9, 11, 13, 15
 local RESOURCE_ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES = 1, 3, 4
 local DEPTH_MAX = 64
+local EXACT = 2 ^ 53                                      -- every whole number up to it is a Lua number
 
 local KINDS = { [0] = "UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER" }
 local STATUSES = { [0] = "UNSET", "OK", "ERROR" }
@@ -93,8 +89,8 @@ function convert(v, depth)
   if kind == 2 then return v.integer ~= 0 end
   if kind == 3 then
     local number = tonumber(v.integer)
-    if number >= -9007199254740992 and number <= 9007199254740992 then return number end
-    return int64(v.integer)
+    if number > -EXACT and number < EXACT then return number end
+    return v.integer == 2LL ^ 53 and number or int64(v.integer)
   end
   if kind == 4 then return v.number end
   if kind == 0 or depth > DEPTH_MAX then return nil end
@@ -128,7 +124,9 @@ end
 
 local function read_only() error("a span cannot be changed", 2) end
 
-local attributes_handle = ffi.metatype("struct fluo_attributes_handle", {
+local attributes_handle = ffi.metatype(ffi.typeof([[
+  struct { const double _evaluation; const uint32_t _at, _len, _number, _renamed; }
+]]), {
   __index = function(self, key)
     if self._evaluation ~= evaluation then stale() end
     if type(key) ~= "string" then return nil end
@@ -253,7 +251,7 @@ local function refuse_field(key)
     tostring(key), nearest and (", did you mean `%s`?"):format(nearest) or ""), 3)
 end
 
-local span_handle = ffi.metatype("struct fluo_span_handle", {
+local span_handle = ffi.metatype(ffi.typeof("struct { const double _evaluation; const uint32_t _at; }"), {
   __index = function(self, key)
     if self._evaluation ~= evaluation then stale() end
     local field = FIELDS[key]

@@ -1,0 +1,425 @@
+local world = require("spec.core.study_world")
+local core, ffi = world.core, world.ffi
+
+local YES = 'rule "yes" { when = { where = function(s) return true end } }\n'
+
+describe("the study", function()
+  local w
+
+  -- C calls back into Lua, which a compiled loop must not do.
+  setup(function() jit.off() end)
+  teardown(function() jit.on() end)
+  before_each(function() w = nil end)
+  after_each(function() if w then w:close() end end)
+
+  local function open(o) w = assert(world.open(type(o) == "string" and { rules = o } or o)) end
+
+  describe("answers", function()
+    it("each question, in order: any value but nil and false is yes", function()
+      open(YES .. [[
+        rule "no" { when = { where = function(s) return nil end } }
+        rule "zero" { when = { where = function(s) return 0 end } }
+        rule "name" { when = { where = function(s) return s.name == "pay" end } }]])
+      local pay, other = w:span { name = "pay" }, w:span { name = "other" }
+      w:ask { { 0, pay }, { 1, pay }, { 2, pay }, { 3, pay }, { 3, other } }
+      w:ask { { 3, other } }
+      assert.same({ "1: yes no yes yes no", "2: no" }, w:run())
+    end)
+
+    it("for a value: calls its function with it, and says no where it is missing", function()
+      open [[rule "v" { when = { amount = function(v) return v == nil or v > 5 end } }
+             rule "d" { when = { duration = function(ms) return ms == 1.5 end } }
+             rule "l" { when = { tags = function(v) return #v == 2 and v[2] == "b" end } }]]
+      local at = w:span { attributes = { amount = 6, tags = { "a", "b" } }, start = 1, end_ = 1500001 }
+      w:ask { { 0, at }, { 0, w:span { attributes = { amount = 5 } } }, { 0, w:span {} }, { 1, at }, { 2, at } }
+      assert.same({ "1: yes no no yes yes" }, w:run())
+    end)
+
+    it("under renamed keys when it is told to", function()
+      local rules = 'rule "r" { when = { where = function(s) return s.attributes["http.status_code"] == 500 end } }'
+      open { rules = rules, renamed = true }
+      w:ask { { 0, w:span { attributes = { ["http.response.status_code"] = 500 } } } }
+      assert.same({ "1: yes" }, w:run())
+    end)
+
+    it("4,096 questions at once", function()
+      open(YES)
+      local list, at = {}, w:span {}
+      for i = 1, 4096 do list[i] = { 0, at } end
+      w:ask(list)
+      assert.equal("1: yes" .. (" yes"):rep(4095), w:run()[1])
+    end)
+
+    it("jobs in the order they were sent, also those sent from a callback", function()
+      open(YES)
+      local at = w:span {}
+      for _ = 1, 300 do w:ask { { 0, at } } end
+      w.on_answer = function(job) if tonumber(ffi.cast("uintptr_t", job.owner)) <= 300 then w:ask { { 0, at } } end end
+      w:run()
+      assert.equal(600, #w.seen)
+      for i = 1, 600 do assert.equal(i .. ": yes", w.seen[i]) end
+    end)
+  end)
+
+  describe("judges", function()
+    local RULES = [[
+      rule "pair" { when = trace.has { name = "a" }:followed_by { name = "b" }:within "5s" }
+      rule "count" { when = trace.count { name = "a" }:over(1) }
+      rule "missing" { when = trace.has { name = "a" } * trace.missing { name = "audit.log" } }]]
+    local A, B = { id = 1, name = "a", start = 10 }, { id = 2, name = "b", start = 20, end_ = 2ULL ^ 60 + 7 }
+
+    it("rules by the hits of a trace, with witnesses, reasons, values and the time", function()
+      open(RULES)
+      w:judge({ 0, 1, 2 }, { spans = { B, A }, hits = { { 1, 0 }, { 0, 1 }, { 2, 1 }, { 3, 1 } }, closing = true })
+      assert.same({ "1: 0=yes[1,0] 1=no 2=yes[1] (missing audit.log)" }, w:run())
+      assert.is_true(w.last_time == 1010)
+      w:judge({ 0 }, { spans = { B, A }, hits = { { 1, 0 }, { 0, 1 } } })
+      w:run()
+      assert.is_true(w.last_time == 2ULL ^ 60 + 7)
+    end)
+
+    it("with three values: an absence in a cut trace is unknown", function()
+      open(RULES)
+      w:judge({ 2 }, { spans = { A }, hits = { { 3, 0 } }, closing = true, cut = true })
+      assert.same({ "1: 2=unknown" }, w:run())
+    end)
+
+    it("and names 32 witnesses at most, and their number", function()
+      open(RULES)
+      local all, hits = {}, {}
+      for i = 1, 100 do all[i], hits[i] = { id = i, name = "a", start = i }, { 2, i - 1 } end
+      w:judge({ 1 }, { spans = all, hits = hits })
+      local list = {}
+      for i = 1, 32 do list[i] = i - 1 end
+      assert.same({ "1: 1=yes[" .. table.concat(list, ",") .. "]/100 100>1" }, w:run())
+    end)
+
+    it("64 rules at once whose verdicts are as long as can be", function()
+      local rules, named, hits, all = {}, {}, {}, {}
+      for i = 1, 64 do
+        local parts = {}
+        for k = 1, 9 do parts[k] = ('trace.missing { name = "%s%d" }'):format(("x"):rep(150), k) end
+        rules[i] = ('rule "r%d" { when = trace.count { name = "a" }:at_least(1) * %s }')
+          :format(i, table.concat(parts, " * "))
+        named[i] = i - 1
+        for k = 0, 39 do hits[#hits + 1] = { (i - 1) * 10, k } end
+      end
+      for k = 1, 40 do all[k] = { id = k, start = k } end
+      open(table.concat(rules, "\n"))
+      w:judge(named, { spans = all, hits = hits, closing = true })
+      local verdicts = w:run()[1]
+      local _, yes = verdicts:gsub("=yes", "")
+      assert.same({ 64, 1 }, { yes, #w.seen })
+    end)
+  end)
+
+  describe("contains rule code that", function()
+    local NO_END = "it ran for too long"
+    for what, case in pairs({
+      ["loops, interpreted"] = {
+        "local f = coroutine.wrap(function() while true do coroutine.yield() end end) while true do f() end", NO_END },
+      ["loops, compiled"] = { "while true do end", NO_END },
+      ["loops, compiled, with work"] = { "local n = 0 repeat n = n + 1 until n < 0 return n", NO_END },
+      ["loops within pcall"] = { "while true do pcall(function() while true do end end) end", NO_END },
+      ["lets string.find backtrack"] = { 'return (("a"):rep(60)):find(((".-"):rep(20)) .. "b")', NO_END },
+      ["eats memory in tables"] = { "local t = {} for i = 1, 1e9 do t[i] = { i } end", "it took too much memory" },
+      ["eats memory in one text"] = { 'return ("x"):rep(2^30)', "it took too much memory" },
+      ["eats memory by doubling"] = { 'local t = "x" while true do t = t .. t end', "it took too much memory" },
+    }) do
+      it(what .. ", and says so: other rules are unharmed", function()
+        local body = 'if s.name ~= "bad" then return true end ' .. case[1]
+        local rules = YES .. ('rule "bad" { when = { where = function(s) %s end } }'):format(body)
+        open { heap_bytes = 8388608, rules = rules }
+        local good, bad = w:span { name = "good" }, w:span { name = "bad" }
+        w:ask { { 0, good }, { 1, good } }
+        w:ask { { 0, bad }, { 1, bad }, { 0, bad } }
+        w:ask { { 1, good }, { 0, good } }
+        assert.same({ "1: yes yes", "fault bad: " .. case[2], "2: yes unknown yes", "3: yes yes" }, w:run())
+      end)
+    end
+
+    for what, case in pairs({
+      ["throws text"] = { 'error("boom")', ":2: boom" },
+      ["throws a table"] = { "error({})", "threw a table" },
+      ["throws nil"] = { "error()", "threw a nil" },
+      ["recurses without end"] = { "local function f(n) return 1 + f(n) end return f(1)", "stack overflow" },
+      ["yields out of itself"] = { "coroutine.yield(1)", "yield" },
+      ["takes a number for a table"] = { "return s.duration.x", "attempt to index" },
+    }) do
+      it(what .. ": its answer is unknown, the error is told once", function()
+        open(YES .. ('rule "bad" { when = { where = function(s) %s end } }'):format(case[1]))
+        local at = w:span {}
+        w:ask { { 1, at }, { 0, at }, { 1, at } }
+        w:run()
+        assert.equal("1: unknown yes unknown", w.seen[2])
+        assert.truthy(w.seen[1]:find("error bad x2: ", 1, true))
+        assert.truthy(w.seen[1]:find(case[2], 1, true))
+        assert.equal(2, tonumber(w:stats().errors))
+      end)
+    end
+
+    it("keeps a span: the next use of it is an error", function()
+      open 'local kept\nrule "bad" { when = { where = function(s) kept = kept or s return kept.name == "op" end } }'
+      local at = w:span {}
+      w:ask { { 0, at }, { 0, at } }
+      w:run()
+      assert.truthy(w.seen[1]:find("belongs to an earlier trace", 1, true))
+      assert.equal("2: yes unknown", (w.seen[2]:gsub("^1", "2")))
+    end)
+
+    it("hides work in a coroutine that never returns", function()
+      local body = "return coroutine.wrap(function() while true do end end)()"
+      open(YES .. ('rule "bad" { when = { where = function(s) %s end } }'):format(body))
+      local at = w:span {}
+      w:ask { { 1, at }, { 0, at } }
+      assert.same({ "fault bad: it ran for too long", "1: unknown yes" }, w:run())
+    end)
+
+    it("throws in 4,096 rules at once: each is told, the texts shortened", function()
+      local rules, list = {}, {}
+      local throws = 'rule "r%d" { when = { where = function() error("' .. ("e"):rep(150) .. '") end } }'
+      for i = 1, 4096 do rules[i] = throws:format(i) end
+      open(table.concat(rules, "\n"))
+      local at = w:span {}
+      for i = 1, 4096 do list[i] = { i - 1, at } end
+      w:ask(list)
+      w:run()
+      assert.equal(4097, #w.seen)
+      assert.equal(4096, tonumber(w:stats().errors))
+    end)
+
+    it("slowly fills the heap: another worker takes over, nobody is blamed", function()
+      open { heap_bytes = 16777216, rules = [[
+        local t = {}
+        rule "hoards" { when = { where = function(s) t[#t + 1] = ("x"):rep(2^20) .. #t return true end } }]] }
+      local at = w:span {}
+      for _ = 1, 40 do w:ask { { 0, at } } end
+      w:run()
+      for i = 1, 40 do assert.equal(i .. ": yes", w.seen[i]) end
+      assert.equal(40, #w.seen)
+      assert.is_true(w:stats().restarts > 0)
+      assert.is_true(w:stats().kills_memory == 0)
+    end)
+  end)
+
+  describe("quarantines", function()
+    local BAD = YES .. 'rule "bad" { when = { where = function(s) while s.name == "bad" do end return true end } }'
+
+    it("a rule with its third fault, and answers for it at once from then on", function()
+      open(BAD)
+      local bad, good = w:span { name = "bad" }, w:span { name = "good" }
+      for _ = 1, 4 do w:ask { { 1, bad }, { 0, bad } } end
+      w:ask { { 1, good } }
+      local fault = "fault bad: it ran for too long"
+      assert.same({ fault, "1: unknown yes", fault, "2: unknown yes", fault, "quarantine bad", "3: unknown yes",
+        "4: unknown yes", "5: unknown" }, w:run())
+      assert.is_true(core.study_quarantined(w.study, 1))
+      assert.is_false(core.study_quarantined(w.study, 0))
+      w:ask { { 1, good } }
+      w:ask { { 1, good }, { 0, good } }
+      w:run()
+      assert.same({ "6: unknown", "7: unknown yes" }, { w.seen[10], w.seen[11] })
+    end)
+
+    it("answers a quarantined rule's job without the worker, yet never from within study_send", function()
+      open(BAD)
+      local bad = w:span { name = "bad" }
+      for _ = 1, 3 do w:ask { { 1, bad } } end
+      w:run()
+      local before, jobs = #w.seen, w:stats().jobs
+      w:ask { { 1, bad } }
+      assert.equal(before, #w.seen)
+      assert.is_true(core.study_busy(w.study))
+      w:turn(0)                       -- the descriptor is readable at once: no tick is waited for
+      assert.equal("4: unknown", w.seen[before + 1])
+      assert.is_true(w:stats().jobs == jobs)
+    end)
+  end)
+
+  describe("when its worker is killed from outside", function()
+    it("answers everything all the same, in order, and blames nobody", function()
+      open(YES)
+      local at = w:span {}
+      for i = 1, 200 do
+        w:ask { { 0, at } }
+        if i % 10 == 0 then
+          w:kill(9)
+          w:turn(0)
+        end
+      end
+      w:run()
+      local answers, blamed = 0, 0
+      for _, line in ipairs(w.seen) do
+        if line:find("^%d+: yes$") then
+          answers = answers + 1
+          assert.equal(answers .. ": yes", line)
+        elseif line ~= "fault nobody: the worker died" then
+          blamed = blamed + 1
+        end
+      end
+      assert.same({ 200, 0 }, { answers, blamed })
+    end)
+
+    it("does not take a signal that is meant for the whole group for an end", function()
+      open(YES)
+      local pid = core.study_worker_pid(w.study)
+      for _, signal in ipairs { 1, 2, 15 } do w:kill(signal) end
+      w:ask { { 0, w:span {} } }
+      assert.same({ "1: yes" }, w:run())
+      assert.equal(pid, core.study_worker_pid(w.study))
+    end)
+
+    it("gives up a job that no worker survives, and goes on with the next", function()
+      open(YES)
+      local at = w:span {}
+      ffi.C.kill(core.study_worker_pid(w.study), 19)          -- SIGSTOP: jobs stay unanswered
+      w:ask { { 0, at } }
+      w:ask { { 0, at } }
+      for _ = 1, 5 do
+        while core.study_worker_pid(w.study) == 0 do w:turn() end
+        w:kill(9)
+        while #w.seen == 0 or core.study_worker_pid(w.study) == 0 do w:turn() end
+        if w.seen[#w.seen]:find("^1: ") then break end
+        ffi.C.kill(core.study_worker_pid(w.study), 19)
+      end
+      w:run()
+      local answers = {}
+      for _, line in ipairs(w.seen) do if line:find("^%d") then answers[#answers + 1] = line end end
+      assert.equal("2: yes", answers[2])
+    end)
+
+    it("replaces one that stands still, where the clock on the wall counts", function()
+      open { rules = YES, wall_clock = true, wall_ns = 200000000ULL }
+      local pid = core.study_worker_pid(w.study)
+      w:kill(19)
+      w:ask { { 0, w:span {} } }
+      assert.same({ "fault nobody: the worker made no progress", "1: yes" }, w:run())
+      assert.is_true(pid ~= core.study_worker_pid(w.study))
+      assert.is_true(w:stats().stalls == 1)
+    end)
+  end)
+
+  describe("when its rule process is killed", function()
+    it("starts another one, whose workers go on", function()
+      open(YES)
+      local first = core.study_rules_pid(w.study)
+      ffi.C.kill(first, 9)
+      while core.study_rules_pid(w.study) == first do w:turn() end
+      w:run()
+      w:kill(9)
+      w:ask { { 0, w:span {} } }
+      w:run()
+      assert.same({ "fault nobody: the worker died", "1: yes" }, w.seen)
+    end)
+
+    it("is lost once the rules on disk are others and the worker has died: all is unknown then", function()
+      open(YES)
+      world.write_rules(w.path, 'rule "other" { when = { name = "x" } }')
+      ffi.C.kill(core.study_rules_pid(w.study), 9)
+      w:turn()
+      w:run()
+      w:ask { { 0, w:span {} } }
+      assert.same({ "1: yes" }, w:run())                     -- the worker still stands
+      w:kill(9)
+      w:ask { { 0, w:span {} } }
+      w:run()
+      w:ask { { 0, w:span {} } }
+      w:run()
+      assert.same({ "1: yes", "fault nobody: the worker died", "lost: the rules have changed on disk",
+        "2: unknown", "3: unknown" }, w.seen)
+      assert.is_false(core.study_busy(w.study))
+    end)
+  end)
+
+  describe("sheds", function()
+    it("questions past its bound: unknown, counted, and not from within study_send", function()
+      open(YES)
+      local at = w:span {}
+      w:kill(19)
+      for _ = 1, 8192 + 64 + 3 do w:ask { { 0, at } } end
+      assert.same({}, w.seen)
+      assert.is_true(w:stats().shed > 0)
+      local shed = tonumber(w:stats().shed)
+      ffi.C.kill(core.study_worker_pid(w.study), 18)
+      w:run()
+      local unknown = 0
+      for _, line in ipairs(w.seen) do if line:find("unknown") then unknown = unknown + 1 end end
+      assert.same({ 8192 + 64 + 3, shed }, { #w.seen, unknown })
+    end)
+  end)
+
+  describe("opens", function()
+    local function refused(o)
+      local _, err, why, it_was = world.open(o)
+      local printed = it_was:printed()
+      it_was:close()
+      return err, why, printed
+    end
+
+    it("no rules that do not load, and prints all that is wrong with them", function()
+      local err, why, printed = refused { rules = [[rule "a" { when = { duration = gt "5 parsecs" } }
+        rule "b" { severity = "huge", when = {} }]] }
+      assert.same({ ffi.C.FLUO_EINVALID, "the rules did not load" }, { err, why })
+      assert.truthy(printed:find(":1:%d+: error: "))
+      assert.truthy(printed:find(":2:%d+: error: "))
+    end)
+
+    it("the rest when it is told to leave out broken files", function()
+      open { rules = 'rule "a" { severity = "huge", when = {} }', skip_broken = true }
+      assert.equal(0, core.ruleset_ir(w.rules).rules)
+      assert.truthy(w:printed():find("error: "))
+    end)
+
+    it("a directory that is not there with a word about it", function()
+      local err, _, printed = refused { path = "/nonexistent/rules.lua" }
+      assert.equal(ffi.C.FLUO_EINVALID, err)
+      assert.truthy(printed:find("/nonexistent/rules.lua", 1, true))
+    end)
+
+    it("no file that takes too much memory to load", function()
+      local err, why = refused { rules = 'local t = {} for i = 1, 1e9 do t[i] = { i } end', heap_bytes = 8388608 }
+      assert.same({ ffi.C.FLUO_EDIED, "the rules need more than 8 MiB of memory" }, { err, why })
+    end)
+
+    it("nothing where there is no such binary", function()
+      local exe = world.exe
+      world.exe = "/nonexistent/fluo"
+      local err, why = refused { rules = YES }
+      world.exe = exe
+      assert.equal(ffi.C.FLUO_EIO, err)
+      assert.truthy(why:find("No such file", 1, true))
+    end)
+
+    it("or fails cleanly at every allocation", function()
+      for n = 1, 100 do
+        local opened, err, _, it_was = world.open { rules = YES, fail_from = n }
+        local last = opened or it_was
+        last:close()
+        if opened then
+          assert.is_true(n > 3)
+          return
+        end
+        assert.equal(ffi.C.FLUO_ENOMEM, err)
+      end
+      error("it never opened")
+    end)
+  end)
+
+  describe("leaves behind", function()
+    it("no process, and no descriptor", function()
+      local function descriptors()
+        local pipe = io.popen(("ls /proc/%d/fd | wc -l"):format(ffi.C.getpid()))
+        local n = pipe:read("*n")
+        pipe:close()
+        return n
+      end
+      local before = descriptors()
+      open(YES)
+      local worker, rules = core.study_worker_pid(w.study), core.study_rules_pid(w.study)
+      w:close()
+      w = nil
+      assert.same({ -1, -1 }, { ffi.C.kill(worker, 0), ffi.C.kill(rules, 0) })
+      assert.equal(before, descriptors())
+    end)
+  end)
+end)
