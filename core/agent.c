@@ -365,36 +365,44 @@ static void open_loop(struct agent *a) {
   uv_timer_start(&a->housekeeping, on_housekeeping, 1000, 1000);
 }
 
-static const struct config_address *bracketed(const struct config_address *address, uint16_t port, char out[80]) {
+static void bracketed(const struct config_address *address, uint16_t port, char out[80]) {
   snprintf(out, 80, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, port);
-  return address;
 }
 
-/* What a newcomer does next: one request that makes a shipped rule fire, with a new trace id each time. */
-static void say_try(const struct agent *a, const char *otlp) {
+/* What a newcomer does next: one request that makes a shipped rule fire, with a new trace id each time.
+ * "" where that rule is not loaded. */
+static void write_try(const struct agent *a, const char *otlp, char out[1024]) {
   const uint32_t count = ruleset_ir(host_rules(a->host))->rules;
-  bool shipped = false;
-  for (uint32_t i = 0; i < count; i++) shipped |= strcmp(host_rule_name(a->host, i), "cache-miss-500") == 0;
-  if (!shipped || !isatty(STDERR_FILENO)) return;
-  fprintf(stderr,
-          "\nSend an OpenTelemetry SDK here (OTEL_EXPORTER_OTLP_ENDPOINT=http://%s), or make a shipped rule fire:\n\n"
-          "curl -s http://%s/v1/traces -H 'Content-Type: application/json' -d '{\"resourceSpans\":[{\"resource\":"
-          "{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}}]},\"scopeSpans\":[{\"spans\":"
-          "[{\"traceId\":\"'$(printf %%032x $(date +%%s%%N))'\",\"spanId\":\"00f067aa0ba902b7\",\"name\":\"http.request\",\"kind\":2,"
-          "\"startTimeUnixNano\":\"'$(date +%%s%%N)'\",\"endTimeUnixNano\":\"'$(date +%%s%%N)'\",\"attributes\":"
-          "[{\"key\":\"http.status_code\",\"value\":{\"intValue\":500}},{\"key\":\"cache_miss\",\"value\":{\"boolValue\":true}}]}]}]}]}'\n\n",
-          otlp, otlp);
+  out[0] = '\0';
+  for (uint32_t i = 0; i < count; i++) {
+    if (strcmp(host_rule_name(a->host, i), "cache-miss-500") != 0) continue;
+    snprintf(out, 1024,
+             "curl -s http://%s/v1/traces -H 'Content-Type: application/json' -d '{\"resourceSpans\":[{\"resource\":"
+             "{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}}]},\"scopeSpans\":[{\"spans\":"
+             "[{\"traceId\":\"'$(printf %%032x $(date +%%s%%N))'\",\"spanId\":\"00f067aa0ba902b7\",\"name\":\"http.request\",\"kind\":2,"
+             "\"startTimeUnixNano\":\"'$(date +%%s%%N)'\",\"endTimeUnixNano\":\"'$(date +%%s%%N)'\",\"attributes\":"
+             "[{\"key\":\"http.status_code\",\"value\":{\"intValue\":500}},{\"key\":\"cache_miss\",\"value\":{\"boolValue\":true}}]}]}]}]}'",
+             otlp);
+  }
 }
 
+/* People on a terminal get the command as it can be pasted, a log reader as a field. */
 static void say_ready(struct agent *a) {
-  char otlp[80] = "none", admin[80] = "none";
+  char otlp[80] = "none", admin[80] = "none", command[1024] = "";
+  bool people = isatty(STDERR_FILENO) && a->config->log.format != LOG_JSON;
   if (a->otlp_http) bracketed(&a->config->listen.otlp_http, server_port(a->otlp_http), otlp);
   if (a->admin) bracketed(&a->config->listen.admin, server_port(a->admin), admin);
+  if (a->otlp_http) write_try(a, otlp, command);
   a->state = AGENT_READY;
-  log_to(a->log, LOG_INFO, "ready", log_s("version", FLUO_VERSION), log_s("otlp_http", otlp), log_s("admin", admin),
-         log_s("rules_path", a->config->rules), log_u("rules", ruleset_ir(host_rules(a->host))->rules),
-         log_s("violations", a->config->output.violations), log_s("data", a->config->data));
-  if (a->otlp_http) say_try(a, otlp);
+  struct log_field fields[] = {log_s("version", FLUO_VERSION), log_s("otlp_http", otlp), log_s("admin", admin),
+                               log_s("rules_path", a->config->rules), log_u("rules", ruleset_ir(host_rules(a->host))->rules),
+                               log_s("violations", a->config->output.violations), log_s("data", a->config->data),
+                               log_s("try", command), {.type = LOG_END}};
+  if (people || !command[0]) fields[7].type = LOG_END;
+  log_line(a->log, LOG_INFO, "ready", fields);
+  if (people && command[0])
+    fprintf(stderr, "\nPoint an OpenTelemetry SDK here with OTEL_EXPORTER_OTLP_ENDPOINT=http://%s\nor make a shipped rule fire:\n\n%s\n\n",
+            otlp, command);
 }
 
 static int open_all(struct agent *a) {
