@@ -1,0 +1,125 @@
+-- The engine without a study: span rules, conservation, and every allocation failed in turn.
+package.path = "lua/?.lua;" .. package.path
+local support = require("spec.support")
+local core, ffi = support.core("engine", "err", "heap", "otlp", "ruleset")
+local rulefiles = require("spec.lua.rulefiles")
+
+local WIDE = ffi.new("struct otlp_limits", { 64, 1e6, 1e6, 1e9 })
+local SECOND = 1000000000ULL
+local T0 = 1760356800ULL * SECOND
+
+local RULES = [[
+rule "error" { when = { status = "ERROR" } }
+rule "login" { when = { name = "auth.login" } }
+rule "never open" { when = trace.has { name = "not there" } * trace.has { name = "auth.login" } }
+]]
+
+local found = {}
+local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
+  found[#found + 1] = ffi.string(v.id)
+end)
+
+local function ruleset()
+  local bytes = rulefiles.good(RULES).ir
+  local out, why = ffi.new("struct ruleset *[1]"), ffi.new("char[128]")
+  local options = ffi.new("struct ruleset_options", { renamed = true, matches_limit = 10000 })
+  assert(core.ruleset_new(bytes, #bytes, options, out, why) == 0, ffi.string(why))
+  return out[0]
+end
+
+local function engine(rules, arena_bytes)
+  local out = ffi.new("struct engine *[1]")
+  local options = ffi.new("struct engine_options")
+  options.store = { arena_bytes or 4194304, 10 * SECOND, 300 * SECOND, 60 * SECOND, 10000, 1048576, 262144, 524288 }
+  local calls = ffi.new("struct engine_calls", { on_violation, nil })
+  local err = core.engine_new(options, calls, out)
+  if err ~= 0 then return nil, err end
+  err = core.engine_use(out[0], rules, nil)
+  if err ~= 0 then
+    core.engine_free(out[0])
+    return nil, err
+  end
+  return out[0]
+end
+
+local function receive(e, body, now)
+  local receipt = ffi.new("struct engine_receipt")
+  local err = core.engine_receive(e, body, #body, now, receipt)
+  return err, receipt
+end
+jit.off(receive)                               -- it calls back into Lua
+
+local function stats(e)
+  local s = ffi.new("struct engine_stats")
+  core.engine_stats_get(e, s)
+  local dropped = s.dropped[0] + s.dropped[1]
+  assert(s.received == s.evaluated + s.rejected + dropped + s.in_flight, "spans got lost")
+  return s
+end
+
+local BODY = support.read("spec/fixtures/otlp/python-1.45.1-httpproto.1.pb")
+local summary = ffi.new("struct otlp_summary")
+assert(core.otlp_check(BODY, #BODY, WIDE, summary, ffi.new("struct otlp_fault")) == 0)
+
+describe("the engine", function()
+  it("evaluates what it received when the traces close, and counts a second delivery as duplicates", function()
+    local rules = ruleset()
+    local e = assert(engine(rules))
+    receive(e, BODY, T0)
+    receive(e, BODY, T0 + SECOND)
+    assert.equal(summary.spans, tonumber(stats(e).in_flight))
+    assert.equal(summary.spans, tonumber(stats(e).dropped[0]))
+    while core.engine_step(e, T0 + 100 * SECOND) do stats(e) end
+    assert.equal(summary.spans, tonumber(stats(e).evaluated))
+    core.engine_free(e)
+    core.ruleset_free(rules)
+  end)
+
+  it("never lets time run backwards", function()
+    local rules = ruleset()
+    local e = assert(engine(rules))
+    receive(e, BODY, T0)
+    receive(e, BODY, T0 - 50 * SECOND)
+    assert.equal(T0 + 10 * SECOND, core.engine_next_due(e))
+    core.engine_free(e)
+    core.ruleset_free(rules)
+  end)
+
+  it("gives the same ids for the same spans", function()
+    local runs = {}
+    for run = 1, 2 do
+      local rules = ruleset()
+      local e = assert(engine(rules))
+      found = {}
+      receive(e, BODY, T0 + run * SECOND)
+      runs[run] = found
+      core.engine_free(e)
+      core.ruleset_free(rules)
+    end
+    assert.same(runs[1], runs[2])
+  end)
+
+  it("survives any allocation failing, keeps its books exact, and leaks nothing", function()
+    local rules = ruleset()
+    local live = core.heap_live()
+    local n, whole = 0, false
+    repeat
+      n = n + 1
+      core.heap_fail_from(n)
+      local e = engine(rules)
+      if e then
+        local err = receive(e, BODY, T0)
+        if err == 0 then stats(e) end
+        core.heap_fail_from(0)
+        while core.engine_step(e, T0 + 100 * SECOND) do stats(e) end
+        whole = stats(e).evaluated == summary.spans and stats(e).hits_lost == 0
+        assert.equal(0, tonumber(stats(e).in_flight))
+        core.engine_free(e)
+      end
+      core.heap_fail_from(0)
+      assert.equal(live, core.heap_live())
+    until whole
+    assert.truthy(n > 10)
+    core.ruleset_free(rules)
+  end)
+end)
