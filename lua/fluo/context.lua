@@ -28,7 +28,10 @@ end
 function Unit:lex()
   if not self.scanned then
     self.scanned = lexer.scan(self.source)
-    self.ranges = self.scanned:rules()
+    self.ranges, self.named = self.scanned:rules(), {}
+    for _, range in ipairs(self.ranges) do
+      if range.name then self.named[range.name] = self.named[range.name] == nil and range or false end
+    end
   end
   return self.scanned
 end
@@ -36,20 +39,12 @@ end
 --- The rule of that name, else the rule that stands at that line; nil when neither is certain.
 function Unit:rule(name, line)
   self:lex()
-  local named, at_line
-  for _, range in ipairs(self.ranges) do
-    if name and range.name == name then
-      if named then named = nil break end
-      named = range
-    end
+  if name and self.named[name] then return self.named[name] end
+  for _, range in ipairs(line and self.ranges or {}) do
+    local fits = not name or not range.name or range.name == name
+    if fits and range.line <= line and line <= range.last_line then return range end
   end
-  for _, range in ipairs(self.ranges) do
-    if line and range.line <= line and line <= range.last_line and (not name or not range.name
-      or range.name == name) then
-      at_line = at_line or range
-    end
-  end
-  return named or at_line
+  return nil
 end
 
 local function first_column(lex, line)
@@ -204,7 +199,7 @@ function M.new(main)
   -- Once the rules are loaded nothing is built any more, and the texts are let go.
   function self.seal()
     self.sealed = true
-    for _, unit in pairs(self.units) do unit.source, unit.scanned, unit.ranges = nil, nil, nil end
+    for _, unit in pairs(self.units) do unit.source, unit.scanned, unit.ranges, unit.named = nil, nil, nil, nil end
     self.errors, self.warnings, self.seen, self.conditions, self.declared = nil, nil, nil, nil, nil
     self.texts, self.rule = nil, nil
   end

@@ -32,22 +32,27 @@ local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "fu
 local RECORDS = { rules = "rule", patterns = "pattern", nodes = "node", atoms = "atom", values = "value",
                   gates = "gate", functions = "function", parts = "part", pairs = "pair" }
 
--- A section is a list of records, each its own cdata until all are known.
-local function add(form, section)
-  local list = form[section]
-  local record = ffi.new("struct fluo_ir_" .. RECORDS[section])
-  list[#list + 1] = record
-  return record, #list - 1
+-- A section is an array of records that grows by doubling. A record moves when it does: what add gives is
+-- good until the next add to the same section.
+local function add(form, name)
+  local section = form[name]
+  if section.n == section.capacity then
+    local wider = ffi.new(section.type, section.capacity * 2)
+    ffi.copy(wider, section.records, section.n * section.size)
+    section.records, section.capacity = wider, section.capacity * 2
+  end
+  section.n = section.n + 1
+  return section.records[section.n - 1], section.n - 1
 end
 
 local function range(target, first, form, section)
-  target.first, target.count = first, #form[section] - first
+  target.first, target.count = first, form[section].n - first
 end
 
 -- ---- patterns -----------------------------------------------------------------------------------
 
 local function put_values(form, target, values)
-  local first = #form.values
+  local first = form.values.n
   for _, value in ipairs(values) do
     local record = add(form, "values")
     record.type = ffi.C["FLUO_TYPE_" .. value.type]
@@ -89,7 +94,7 @@ local function put_node(form, node, inner)
   end
   local record, index = add(form, "nodes")
   record.op, record.arg, record.parent = ffi.C["FLUO_NODE_" .. op], argument, index
-  for _, child in ipairs(children) do form.nodes[child + 1].parent = index end
+  for _, child in ipairs(children) do form.nodes.records[child].parent = index end
   return index
 end
 
@@ -105,7 +110,7 @@ local function put_inner(form, node, inner)
 end
 
 function put_pattern(form, ast, object, label, inner)
-  local first = #form.nodes
+  local first = form.nodes.n
   if ast.op ~= "true" then put_node(form, ast, inner) end
   local record, index = add(form, "patterns")
   range(record.nodes, first, form, "nodes")
@@ -120,7 +125,7 @@ local function put_patterns(form, target, patterns)
     inners[i] = {}
     put_inner(form, pattern.ast, inners[i])
   end
-  local first = #form.patterns
+  local first = form.patterns.n
   for i, pattern in ipairs(patterns) do
     pattern.id = put_pattern(form, pattern.ast, "SPAN", pattern.label, inners[i])
   end
@@ -130,7 +135,7 @@ end
 -- ---- the rest of a rule -------------------------------------------------------------------------
 
 local function put_gate(form, target, rule)
-  local first = #form.gates
+  local first = form.gates.n
   for _, leaf in ipairs(rule.compiled and rule.compiled.gate or {}) do
     local record = add(form, "gates")
     record.op = ffi.C["FLUO_GATE_" .. leaf.op]
@@ -142,7 +147,7 @@ local function put_gate(form, target, rule)
 end
 
 local function put_parts(form, target, parts)
-  local first = #form.parts
+  local first = form.parts.n
   for _, part in ipairs(parts or {}) do
     local record = add(form, "parts")
     record.field = ffi.C["FLUO_FIELD_" .. part.field]
@@ -152,7 +157,7 @@ local function put_parts(form, target, parts)
 end
 
 local function put_pairs(form, target, list)
-  local first = #form.pairs
+  local first = form.pairs.n
   for _, pair in ipairs(list) do
     local record = add(form, "pairs")
     form.text.put(record.name, pair.name)
@@ -177,7 +182,21 @@ function M.version_text(rule)
   return rule.meaning .. "\0" .. (rule.functions > 0 and rule.texts or "")
 end
 
-local function put_rule(form, rule, hash)
+--- Lets go of what only the form needed of a rule: with ten thousand rules it would be most of the heap.
+-- What stays is what the study runs: name, index, file, line, compiled (its patterns: id and label).
+function M.strip(rule)
+  local compiled = rule.compiled
+  if compiled then
+    compiled.gate, compiled.canonical = nil, nil
+    for slot, pattern in ipairs(compiled.patterns) do
+      compiled.patterns[slot] = { id = pattern.id, label = pattern.label }
+    end
+  end
+  return { name = rule.name, index = rule.index, file = rule.file, line = rule.line, compiled = compiled }
+end
+
+--- Writes a rule behind those before it. Sets rule.index and the id of each of its patterns.
+function M.add(form, rule)
   local record
   record, form.rule = add(form, "rules")
   rule.index = form.rule
@@ -187,7 +206,7 @@ local function put_rule(form, rule, hash)
   put_parts(form, record.summary, rule.summary)
   put_pairs(form, record.actions, rule.actions)
   put_pairs(form, record.labels, rule.labels)
-  ffi.copy(record.version, hash(M.version_text(rule)), 16)
+  ffi.copy(record.version, form.hash(M.version_text(rule)), 16)
   record.scope = ffi.C["FLUO_SCOPE_" .. rule.scope]
   record.severity = ffi.C["FLUO_SEVERITY_" .. rule.severity:upper()]
   record.mode = ffi.C["FLUO_MODE_" .. rule.mode:upper()]
@@ -198,30 +217,33 @@ end
 
 local function padding(n) return ("\0"):rep(-n % 8) end
 
-local function join(form)
+--- An empty form. hash: instead of the core's 128-bit hash.
+function M.new(hash)
+  local form = { text = text_section(), calls = {}, hash = hash or abi.hash128 }
+  for _, name in ipairs(SECTIONS) do
+    local record = "struct fluo_ir_" .. RECORDS[name]
+    local section = { n = 0, capacity = 16, size = ffi.sizeof(record), type = ffi.typeof(record .. "[?]") }
+    section.records = ffi.new(section.type, section.capacity)
+    form[name] = section
+  end
+  return form
+end
+
+--- The form as one text, and what the runtime calls: functions[id + 1] = { fn, kind = "span" | "value",
+-- field, key, rule }.
+function M.finish(form)
   local header, pieces = ffi.new("struct fluo_ir"), {}
   header.magic, header.version = ffi.C.FLUO_IR_MAGIC, ffi.C.FLUO_IR_VERSION
-  for _, section in ipairs(SECTIONS) do
-    header[section] = #form[section]
-    local bytes = {}
-    for i, record in ipairs(form[section]) do bytes[i] = ffi.string(record, ffi.sizeof(record)) end
-    local all = table.concat(bytes)
-    pieces[#pieces + 1] = all .. padding(#all)
+  for i, name in ipairs(SECTIONS) do
+    local section = form[name]
+    header[name] = section.n
+    pieces[2 * i - 1] = ffi.string(section.records, section.n * section.size)
+    pieces[2 * i] = padding(section.n * section.size)
+    form[name] = nil
   end
   header.text_bytes = form.text.bytes
   local head = ffi.string(header, ffi.sizeof(header))
-  return head .. padding(#head) .. table.concat(pieces) .. table.concat(form.text.pieces)
-end
-
---- The intermediate form of rules (loader.load) as one text, and what the runtime calls: functions[id + 1]
--- = { fn, kind = "span" | "value", field, key, rule }. Sets rule.index and the id of every pattern.
--- options.hash replaces the core's 128-bit hash.
-function M.encode(rules, options)
-  local form = { text = text_section(), calls = {} }
-  for _, section in ipairs(SECTIONS) do form[section] = {} end
-  local hash = options and options.hash or abi.hash128
-  for _, rule in ipairs(rules) do put_rule(form, rule, hash) end
-  return join(form), form.calls
+  return head .. padding(#head) .. table.concat(pieces) .. table.concat(form.text.pieces), form.calls
 end
 
 return M

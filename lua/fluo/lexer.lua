@@ -282,14 +282,14 @@ local function is_word(c) return c:find("^[%w_]") ~= nil end
 
 --- Where a word stands between two bytes: how often, and its first place.
 function Lex:occurrences(word, from, to)
-  local code, count, first, at = self:code(), 0, nil, from
+  local code, count, first, at = self:code():sub(from, to), 0, nil, 1
   while word ~= "" do
     local found, last = code:find(word, at, true)
-    if not found or last > to then break end
+    if not found then break end
     local inside = (is_word(word) and is_word(code:sub(found - 1, found - 1)) and found > 1)
       or (is_word(word:sub(-1)) and is_word(code:sub(last + 1, last + 1)))
     if not inside then
-      count, first = count + 1, first or found
+      count, first = count + 1, first or found + from - 1
     end
     at = found + 1
   end

@@ -58,13 +58,19 @@ local function beyond(message)
   error({ bound = message }, 0)
 end
 
+-- A term is a comparison or a function. Visits bound what has no terms, as `all_of` of itself.
 function Builder:enter()
-  self.depth, self.terms = self.depth + 1, self.terms + 1
+  self.depth, self.visits = self.depth + 1, self.visits + 1
   if self.depth > M.DEPTH_MAX then
     beyond(("a condition nests at most %d deep"):format(M.DEPTH_MAX))
-  elseif self.terms > M.TERMS_MAX then
+  elseif self.visits > M.TERMS_MAX * 4 then
     beyond(("a condition has at most %d terms"):format(M.TERMS_MAX))
   end
+end
+
+function Builder:term()
+  self.terms = self.terms + 1
+  if self.terms > M.TERMS_MAX then beyond(("a condition has at most %d terms"):format(M.TERMS_MAX)) end
 end
 
 function Builder:leave(result)
@@ -91,6 +97,7 @@ end
 -- One entry: a field or an attribute, and an operand, a plain value or a function.
 function Builder:entry(name, key, value, shown)
   self:enter()
+  self:term()
   local data = operand.of(value)
   if type(value) == "function" then
     if not self:authored(value, shown) then return self:leave(nil) end
@@ -159,6 +166,7 @@ end
 
 function Builder:call(fn, word)
   if not self:authored(fn, word) then return nil end
+  self:term()
   self.functions = self.functions + 1
   return { op = "function", kind = "span", fn = fn }
 end
@@ -350,7 +358,7 @@ function M.is_object(x) return getmetatable(x) == Pattern end
 -- is the word that asked for it ("when", "trace.has"). context also has warn, authored(fn), source_of(x).
 function M.of(context, x, what)
   local builder = setmetatable({ context = context, what = what, object = "span", depth = 0, terms = 0,
-                                 functions = 0 }, Builder)
+                                 visits = 0, functions = 0 }, Builder)
   local ok, ast = pcall(builder.build, builder, x)
   if not ok then
     if type(ast) ~= "table" or not ast.bound then error(ast, 0) end

@@ -1,5 +1,7 @@
 local ffi = require("ffi")
+local field = require("fluo.field")
 local rulefiles = require("spec.lua.rulefiles")
+local support = require("spec.support")
 
 local function form_of(text) return rulefiles.form(rulefiles.good(text).ir) end
 
@@ -72,14 +74,18 @@ describe("the intermediate form", function()
       rule "b" { when = { n = function(v) return v end, duration = function(v) return v end,
                           where = function(s) return s end } }]]
     local list = {}
-    for i, f in ipairs(result.functions) do list[i] = ("%d %s %s %s"):format(f.rule, f.kind, f.field or "-", f.key or "-") end
+    for i, f in ipairs(result.functions) do
+      list[i] = ("%d %s %s %s"):format(f.rule, f.kind, f.field or "-", f.key or "-")
+    end
     assert.same({ "0 span - -", "1 value DURATION -", "1 value ATTRIBUTE n", "1 span - -" }, list)
     assert.equal(4, rulefiles.form(result.ir).header.functions)
   end)
 
   it("is the same in every process", function()
     local command = ([[FLUO_LIB=%s luajit -e 'package.path = "lua/?.lua;./?.lua;" .. package.path
-      local rulefiles = require("spec.lua.rulefiles")
+      local field = require("fluo.field")
+local rulefiles = require("spec.lua.rulefiles")
+local support = require("spec.support")
       io.write(rulefiles.good(require("spec.support").read("spec/fixtures/rules/mixed.lua")).ir)' | md5sum]])
       :format(os.getenv("FLUO_LIB") or "build/libfluo.so")
     local seen = {}
@@ -90,6 +96,42 @@ describe("the intermediate form", function()
     end
     for i = 2, 6 do assert.equal(seen[1], seen[i]) end
     assert.not_equal("d41d8cd98f00b204e9800998ecf8427e  -\n", seen[1])
+  end)
+end)
+
+describe("the core", function()
+  local core = support.core("ruleset")
+
+  local function refusal(text)
+    local bytes, why = rulefiles.good(text).ir, ffi.new("char[128]")
+    local options, out = ffi.new("struct ruleset_options", { false, true, 10000 }), ffi.new("struct ruleset *[1]")
+    if core.ruleset_new(bytes, #bytes, options, out, why) ~= 0 then return ffi.string(why) end
+    core.ruleset_free(out[0])
+    return nil
+  end
+
+  it("takes the form of every kind of rule", function()
+    assert.is_nil(refusal(""))
+    assert.is_nil(refusal(support.read("spec/fixtures/rules/mixed.lua")))
+    assert.is_nil(refusal(LOGIN))
+  end)
+
+  it("takes every field with every operand that the load side lets through", function()
+    for _, name in ipairs(field.SPAN_NAMES) do
+      for _, written in ipairs { '"x"', "5", "5.5", "true", "exists", "missing", 'gt "5"', "between(1, 2)", 'glob "*"',
+                                 '"OK"', '"SERVER"', '"5s"', 'one_of { "OK", "ERROR" }', 'one_of { 1, 2 }',
+                                 'prefix "a"', 'matches "a"', "ne(true)", '"00000000000000aa"', "function(v) end" } do
+        local text = ('rule "r" { when = { %s = %s } }'):format(name, written)
+        if #rulefiles.load(text).errors == 0 then assert.is_nil(refusal(text), text) end
+      end
+    end
+  end)
+
+  it("takes conditions at their bounds", function()
+    assert.is_nil(refusal [[local list, c = {}, trace.has { n = 0 }
+      for i = 1, 4000 do list[i] = { n = i } end
+      for i = 1, 90 do c = (c * trace.missing { n = i }) + trace.has { m = i } end
+      rule "wide" { when = any_of(list) } rule "deep" { when = c }]])
   end)
 end)
 

@@ -46,7 +46,8 @@ describe("the lexer", function()
   end)
 
   it("finds rules and where they end", function()
-    local lex = lexer.scan('local rule = rule\nrule "a" { x = { } }\nx.rule "b" { }\nrule("c") { }\nrule(n .. 1) ({\n})')
+    local lex = lexer.scan('local rule = rule\nrule "a" { x = { } }\nx.rule "b" { }\nrule("c") { }\n'
+      .. 'rule(n .. 1) ({\n})')
     local found = {}
     for _, r in ipairs(lex:rules()) do found[#found + 1] = ("%s %d-%d"):format(r.name or "?", r.line, r.last_line) end
     assert.same({ "a 2-2", "c 4-4", "? 5-6" }, found)

@@ -90,7 +90,8 @@ describe("loading rule files", function()
   end)
 
   it("names both places of a name that two files use", function()
-    local errors = rulefiles.load { ["a.lua"] = '\nrule "n" { when = {} }', ["b.lua"] = 'rule "n" { when = {} }' }.errors
+    local files = { ["a.lua"] = '\nrule "n" { when = {} }', ["b.lua"] = 'rule "n" { when = {} }' }
+    local errors = rulefiles.load(files).errors
     assert.equal("b.lua", errors[1].file)
     assert.equal("the name `n` is taken: a.lua:2:7 has it", errors[1].message)
   end)
@@ -126,17 +127,20 @@ describe("loading rule files", function()
   it("gives each file its own instance of a module", function()
     local result = rulefiles.good {
       ["lib/m.lua"] = "local M = { n = 0 } function M.next() M.n = M.n + 1 return M.n end return M",
-      ["a.lua"] = 'local m = require "m" rule("a" .. m.next()) { when = {} } rule("a" .. require("m").next()) { when = {} }',
+      ["a.lua"] = 'local m = require "m" rule("a" .. m.next()) { when = {} }\n'
+        .. 'rule("a" .. require("m").next()) { when = {} }',
       ["b.lua"] = 'local m = require "m" rule("b" .. m.next()) { when = {} }',
     }
     assert.same({ "a1", "a2", "b1" }, { result.rules[1].name, result.rules[2].name, result.rules[3].name })
   end)
 
   it("refuses modules that require themselves, declare rules, or do not exist", function()
-    local cases = { ['local x = require "m" return x'] = "requires itself", ['rule "x" { when = {} }'] = "declares no rules",
+    local cases = { ['local x = require "m" return x'] = "requires itself",
+                    ['rule "x" { when = {} }'] = "declares no rules",
                     ['local x = require "q" return x'] = "no module `q`", ["return os"] = "undefined global `os`" }
     for text, why in pairs(cases) do
-      local errors = rulefiles.load { ["lib/m.lua"] = text, ["a.lua"] = 'local m = require "m" rule "a" { when = {} }' }.errors
+      local files = { ["lib/m.lua"] = text, ["a.lua"] = 'local m = require "m" rule "a" { when = {} }' }
+      local errors = rulefiles.load(files).errors
       assert.is_truthy(errors[1].message:find(why, 1, true), errors[1].message)
       assert.equal("lib/m.lua", errors[1].file)
     end

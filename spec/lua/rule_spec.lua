@@ -28,7 +28,8 @@ describe("a rule", function()
 
   it("has labels in sorted order", function()
     local names = {}
-    for i, label in ipairs(rule('when = {}, labels = { b = "2", a = "1", c = "3" }').labels) do names[i] = label.name end
+    local labels = rule('when = {}, labels = { b = "2", a = "1", c = "3" }').labels
+    for i, label in ipairs(labels) do names[i] = label.name end
     assert.same({ "a", "b", "c" }, names)
   end)
 
@@ -36,7 +37,8 @@ describe("a rule", function()
     local result = rulefiles.good('rule "r" { when = {}, actions = { "alert-team" } }')
     assert.equal("log", result.rules[1].actions[1].name)
     assert.equal("no action is called `alert-team`: `log` runs in its place", result.warnings[1].message)
-    local known = rulefiles.good('rule "r" { when = {}, actions = { "alert-team" } }', { actions = { "log", "alert-team" } })
+    local known = rulefiles.good('rule "r" { when = {}, actions = { "alert-team" } }',
+      { actions = { "log", "alert-team" } })
     assert.equal("alert-team", known.rules[1].actions[1].name)
     assert.same({}, known.warnings)
   end)

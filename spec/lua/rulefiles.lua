@@ -17,7 +17,9 @@ function M.load(files, options)
     local module = name:match("^lib/(.*)%.lua$")
     sources.files[#sources.files + 1] = { file = name, text = files[name], module = module }
   end
-  return loader.load(sources, options)
+  local all = { keep = true }
+  for key, value in pairs(options or {}) do all[key] = value end
+  return loader.load(sources, all)
 end
 
 local function short(list)
