@@ -74,8 +74,9 @@ void store_free(struct store *s);    /* all traces with it, without callbacks */
 struct arena *store_arena(const struct store *s);
 
 enum admit { ADMIT_NEW, ADMIT_DUPLICATE, ADMIT_LATE, ADMIT_NO_MEMORY };
-/* Which trace a span that arrives now belongs to. ADMIT_NEW: *out is open and takes it (its id is noted,
- * its idle time renewed, a trace at its cap was closed first and then this span is ADMIT_LATE).
+/* Which trace a span that arrives now belongs to. ADMIT_NEW: *out is open and takes it (a trace that holds
+ * trace_spans_max spans or trace_bytes_max bytes, or whose time is over, was closed first, and then this span
+ * is ADMIT_LATE). store_add follows before the next store_admit: only then the span is noted, and its arrival.
  * ADMIT_LATE: *out is a TRACE_LATE trace, shared by this trace's late spans until store_end_request.
  * ADMIT_DUPLICATE: seen before, in an open trace or a remembered one. Time never runs backwards. */
 enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_t span_id[8],
@@ -83,7 +84,9 @@ enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_
 /* Writes the span into the trace that store_admit gave for it: the skeleton, and its index in *index
  * (index of arrival). Frees memory by the order of HOUSE.md section 3 where there is none: payloads of
  * traces that cannot need them, then the oldest idle trace is closed (CLOSE_EVICTED), pinned ones passed
- * over. NULL: all is pinned, nothing was written, the span id is forgotten again: dropped for memory. */
+ * over. NULL: dropped for memory (all is pinned, or evicted traces that hold a quarter of the arena are still
+ * being judged, or the span alone would take a quarter). Then nothing was written; the trace is marked cut, and
+ * one that has no span and no pin is gone, without on_close: do not look at it again. */
 struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_span *span,
                             uint32_t *index);
 /* After the last span of a request: every TRACE_LATE trace of it is closed (CLOSE_LATE). */
@@ -97,7 +100,8 @@ uint32_t store_offset(const struct store *s, const struct fluo_span *span);
 
 void store_pin(struct trace *t);
 void store_unpin(struct trace *t);
-/* Frees a closed or late trace that is not pinned. An open trace's ids stay remembered for late_ns. */
+/* Frees a closed or late trace that is not pinned; a late one keeps TRACE_LATE, and has closed_ns by then.
+ * The ids of a trace that was open stay remembered for late_ns from its closed_ns. */
 void store_drop(struct store *s, struct trace *t);
 
 /* While set, no payload is shed: some rule may read any span (FLUO_RULE_PAYLOADS). */

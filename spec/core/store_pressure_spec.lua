@@ -70,7 +70,8 @@ describe("the store under pressure", function()
   it("then evicts the trace that has been quiet for longest, cut", function()
     s = support.open({ arena_bytes = MIB })
     local _, n = fill(has_evicted)
-    assert.same({ trace = 1, reason = "evicted", cut = true, at = ffi.cast("uint64_t", n), spans = 1, state = 1 }, s.closed[1])
+    local first = { trace = 1, reason = "evicted", cut = true, at = ffi.cast("uint64_t", n), spans = 1, state = 1 }
+    assert.same(first, s.closed[1])
     for i, c in ipairs(s.closed) do assert.equal(i, c.trace) end
   end)
 
@@ -89,6 +90,58 @@ describe("the store under pressure", function()
     assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
     assert.is_true(is_shed(pinned[100]))
     for _, t in ipairs(pinned) do if t ~= pinned[100] then core.store_unpin(t) end end
+  end)
+
+  it("looks again at a pinned trace once it is unpinned", function()
+    s = support.open({ arena_bytes = MIB })
+    core.store_keep_payloads(s.store, true)
+    local pinned = {}
+    repeat
+      local admit, t = s:put({ trace = #pinned + 1, payload_bytes = 3000 }, 1)
+      if t then core.store_pin(t) end
+      pinned[#pinned + 1] = t
+    until admit == "no memory"
+    core.store_unpin(pinned[100])
+    assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
+    assert.equal(100, s.closed[1].trace)
+  end)
+
+  it("counts all that a trace takes: its record, its place in the table, its names", function()
+    s = support.open({ arena_bytes = MIB, symbols_bytes_max = MIB / 2 })
+    local n = 0
+    repeat
+      n = n + 1
+      s:put({ trace = n, name = ("long name "):rep(20) .. n }, n)
+      assert.is_true(held() <= MIB)
+    until has_evicted()
+    assert.is_true(n > 500)
+  end)
+
+  it("counts the engine's notes once, and lets them go with the trace", function()
+    s = support.open({ arena_bytes = MIB })
+    local _, t = s:put({}, 1)
+    local before = number(s:stats().heap_bytes)
+    t.tallies = core.heap_alloc(64 * 12)
+    t.tallies_capacity = 64
+    for i = 1, 5 do
+      core.store_hit(s.store, t, i, 0)
+      assert.equal(before + 64 * 12, number(s:stats().heap_bytes))
+    end
+    core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 1)
+    assert.equal(64 * 16, number(s:stats().heap_bytes))      -- the table of traces
+  end)
+
+  it("takes back the texts of a span that found no memory", function()
+    s = support.open({ arena_bytes = MIB, symbols_bytes_max = 0 })
+    s:put({ id = 1, name = "first", payload_bytes = 10 }, 1)
+    local before
+    for _ = 1, 50 do
+      assert.equal("no memory", (s:put({ id = 2, name = ("n"):rep(5000), payload_bytes = 2 * MIB }, 2)))
+      before = before or held()
+      assert.equal(before, held())
+    end
+    local _, _, _, span = s:put({ id = 2, name = "second" }, 3)
+    assert.equal("second", s:text(span.name))
   end)
 
   it("does not close everything while what it evicted is being judged", function()
@@ -128,7 +181,7 @@ describe("the store under pressure", function()
 
   it("keeps a long trace quick: every span sheds the one before, none twice", function()
     s = support.open({ arena_bytes = 8 * MIB, trace_bytes_max = 64 * MIB, trace_spans_max = 100000 })
-    for i = 1, 50000 do s:put({ id = i, payload_bytes = 900 }, i) end
+    assert.equal(50000, (s:flood(50000, 50000, { payload_bytes = 900 })))
     local stats = s:stats()
     assert.equal(50000, number(stats.spans_held))
     assert.is_true(number(stats.payloads_shed) < 50000)
@@ -150,11 +203,11 @@ describe("the store under pressure", function()
     core.store_unpin(t)
   end)
 
-  it("takes a hundred thousand small traces through a small arena", function()
+  it("takes two hundred thousand small traces through a small arena", function()
     s = support.open({ arena_bytes = MIB, remembered_bytes_max = 65536 })
-    for i = 1, 100000 do s:put({ trace = i, payload_bytes = 100 }, i) end
+    assert.equal(200000, (s:flood(200000, 1, { payload_bytes = 100 })))
     local stats = s:stats()
-    assert.equal(100000, number(stats.traces_open) + #s.closed)
+    assert.equal(200000, number(stats.traces_open) + #s.closed)
     assert.equal(number(stats.traces_open), number(stats.spans_held))
     assert.is_true(held() <= MIB)
   end)

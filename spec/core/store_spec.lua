@@ -72,7 +72,7 @@ describe("the store", function()
       s = support.open({ symbols_bytes_max = 0 })
       local resource, first = support.key_value("service.name", ("s"):rep(100)), nil
       for i = 1, 300 do
-        local _, _, _, span = s:put({ id = i, name = "name " .. i, resource = resource, scope = "sc", payload_bytes = 40 })
+        local _, _, _, span = s:put({ id = i, name = "name " .. i, resource = resource, scope = "sc" })
         first = first or span.resource.off
         assert.equal(first, span.resource.off)
         assert.equal(8, bit.band(span.flags, 8))
@@ -82,12 +82,33 @@ describe("the store", function()
       assert.is_true(number(s:stats().symbols_refused) > 0)
     end)
 
+    for _, case in ipairs({ { "take its text", 100 }, { "take the resource but not its text", 3 } }) do
+      it("whose service is no string, where the symbols " .. case[1], function()
+        local key = support.field(1, "service.name") .. support.field(2, "\24\185\96")    -- int 12345
+        local resource = support.field(1, key)
+        local name = ("n"):rep(256 - #resource - case[2])
+        s = support.open({ symbols_bytes_max = 768 + 256 })        -- a table, and one block
+        s:put({ trace = 1, name = name, resource = resource, payload_bytes = 10 }, 1)
+        core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 1)
+        for trace = 2, 4 do
+          local _, _, _, span = s:put({ trace = trace, name = "x", resource = resource, payload_bytes = 100 }, 2)
+          assert.equal("12345", s:text(span.service))
+        end
+      end)
+    end
+
     it("and finds each again by its index, however many", function()
-      s = support.open({ arena_bytes = 16 * support.MIB, trace_bytes_max = 16 * support.MIB, trace_spans_max = 60000 })
-      local t
-      for i = 1, 60000 do t = select(2, s:put({ id = i, start_ns = i })) end
-      for i = 1, 60000, 97 do assert.equal(i, number(core.store_span(s.store, t, i - 1).start_ns)) end
-      assert.equal(60000, number(core.store_span(s.store, t, 59999).start_ns))
+      local million = 1000000
+      s = support.open({ arena_bytes = 128 * support.MIB, trace_bytes_max = 2 ^ 40, trace_spans_max = million })
+      jit.on()                              -- nothing calls back yet
+      local taken, t = s:flood(million, million, {})
+      jit.off()
+      assert.equal(million, taken)
+      for i = 0, million - 1, 997 do
+        assert.equal(i + 1, number(ffi.cast("uint64_t *", core.store_span(s.store, t, i).span_id)[0]))
+      end
+      s:run(100 * S)
+      assert.equal(million, s.closed[1].spans)
     end)
 
     it("with a payload larger than any block it would choose", function()
@@ -159,7 +180,9 @@ describe("the store", function()
       for i = 1, 3 do s:put({ trace = i }, i * S) end
       while core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 4 * S) do end
       assert.equal(3, #s.closed)
-      for i, c in ipairs(s.closed) do assert.same({ i, "shutdown", true, 4 * S }, { c.trace, c.reason, c.cut, c.at }) end
+      for i, c in ipairs(s.closed) do
+        assert.same({ i, "shutdown", true, 4 * S }, { c.trace, c.reason, c.cut, c.at })
+      end
     end)
 
     it("a trace at its number of spans when one more comes", function()
@@ -168,7 +191,7 @@ describe("the store", function()
       assert.equal("duplicate", (s:put({ id = 3 }, 4)))
       assert.equal(0, #s.closed)
       assert.equal("late", (s:put({ id = 4 }, 5)))
-      assert.same({ "span_cap", true, 5ULL, 3 }, { s.closed[1].reason, s.closed[1].cut, s.closed[1].at, s.closed[1].spans })
+      assert.same({ trace = 1, reason = "span_cap", cut = true, at = 5ULL, spans = 3, state = 1 }, s.closed[1])
     end)
 
     it("a trace that holds its bytes when one more comes", function()
@@ -190,6 +213,13 @@ describe("the store", function()
         assert.equal(case[2], number(s:stats().malformed_spans))
       end)
     end
+
+    it("and does not count a span that is its own parent as a cycle too", function()
+      s = support.open()
+      s:put({ id = 1, parent = 1 })
+      s:run(100 * S)
+      assert.equal(1, number(s:stats().malformed_spans))
+    end)
 
     it("and counts a cycle of a thousand spans once", function()
       s = support.open()
@@ -276,6 +306,19 @@ describe("the store", function()
       assert.equal("late", (s:put({ trace = 1000, id = 9 }, 1001)))
       assert.equal("new", (s:put({ trace = 1, id = 1 }, 1001)))
       core.store_end_request(s.store, 1001)
+    end)
+
+    it("also a single trace with more late spans than fit", function()
+      s = support.open({ remembered_bytes_max = 4096 })
+      s:put({ id = 1 }, 0)
+      s:run(10 * S)
+      for id = 2, 2000 do
+        assert.equal("late", (s:put({ id = id }, 11 * S)))
+        assert.is_true(number(s:stats().remembered_bytes) <= 4096)
+      end
+      assert.equal("duplicate", (s:put({ id = 2 }, 11 * S)))
+      assert.equal("late", (s:put({ id = 2000 }, 11 * S)))
+      core.store_end_request(s.store, 11 * S)
     end)
 
     it("and lets go when the time is over", function()
