@@ -69,8 +69,12 @@ uint64_t index_hash_gram(uint32_t key, const uint8_t *p) {
   return finish(seed(KIND_GRAM, key), load(p, INDEX_GRAM_BYTES));
 }
 
-uint32_t index_gram_bit(const uint8_t *p) {
+static inline uint32_t gram_bit(const uint8_t *p) {
   return (uint32_t)load(p, INDEX_GRAM_BYTES) * 0x9e3779b1u >> 16;
+}
+
+uint32_t index_gram_bit(const uint8_t *p) {
+  return gram_bit(p);
 }
 
 /* ---- probing ----------------------------------------------------------------------------------------- */
@@ -170,7 +174,7 @@ static void probe_intervals(const struct probe *p, uint32_t low, uint32_t high, 
 
 static void probe_grams(const struct probe *p, const struct fluo_value *v) {
   for (uint32_t i = 0; i + INDEX_GRAM_BYTES <= v->len; i++) {
-    uint32_t bit = index_gram_bit(v->text + i);
+    uint32_t bit = gram_bit(v->text + i);
     if (!(p->x->gram_filter[bit / 8] & 1 << bit % 8)) continue;
     const struct index_bucket *bucket = find(p->x, index_hash_gram(p->id, v->text + i));
     if (bucket) reach(p, bucket->refs);

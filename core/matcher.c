@@ -2,8 +2,8 @@
  * the patterns so reached are tested, each once; atoms are tested at most once a span, whoever asks.
  *
  * A matcher owns its scratch and nothing else. Everything it will need is taken in matcher_new, so that
- * matcher_span cannot run out of memory. Slots lend from the arena, from the matcher's copy of the last
- * resource, or from `hex`; they are read within the same call only. */
+ * matcher_span cannot run out of memory. Marks of atoms and patterns carry the stamp of the span that
+ * they were made for, so nothing is cleared between two spans. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +13,7 @@
 #include "index.h"
 #include "nested.h"
 #include "ruleset.h"
-
-/* A larger resource is read anew for each span. */
-enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3 };
-
-/* The value of a key, of the span whose stamp it carries. rank 0: under its own name. */
-struct slot { uint32_t stamp, rank; struct datum datum; };
+#include "slots.h"
 
 struct matcher {
   const struct ruleset *rules;
@@ -26,10 +21,9 @@ struct matcher {
   const struct atoms *atoms;
   struct nested *nested;
   struct regex_scratch *regex;
+  struct slots *slots;
   const struct span_view *view;
-  uint32_t stamp;                   /* of the present span: what carries another is of an earlier one */
-  struct slot *slots;
-  uint32_t *present, present_count;
+  uint32_t stamp;                   /* of the present span */
   uint8_t *truths;                  /* of each atom, enum fluo_truth */
   uint32_t *tested, *reached;       /* stamps of atoms: truth is known; its patterns were tested */
   uint32_t *seen;                   /* stamps of patterns */
@@ -37,131 +31,26 @@ struct matcher {
   uint32_t *hits, hits_count, *unknowns, unknowns_count;
   struct match_ask *asks;           uint32_t asks_count;
   const struct match_answer *answers; uint32_t answers_count;
-  uint8_t resource[RESOURCE_BYTES_MAX];
-  uint32_t resource_len;            /* UINT32_MAX: none is kept */
-  uint32_t *resource_keys, resource_keys_count;
-  char hex[ID_FIELDS][32];
 };
-
-/* ---- slots ------------------------------------------------------------------------------------------- */
-
-static void put(struct matcher *m, uint32_t key, uint32_t rank, const struct fluo_value *value) {
-  struct slot *slot = &m->slots[key];
-  if (slot->stamp != m->stamp) m->present[m->present_count++] = key;
-  slot->stamp = m->stamp;
-  slot->rank = rank;
-  datum_init(&slot->datum, value);
-}
-
-static char *hex_of(struct matcher *m, uint32_t field) {
-  return m->hex[field == FLUO_FIELD_TRACE_ID ? 0 : field == FLUO_FIELD_SPAN_ID ? 1 : 2];
-}
-
-static void load_fields(struct matcher *m) {
-  for (uint32_t left = m->x->fields; left; left &= left - 1) {
-    uint32_t field = (uint32_t)__builtin_ctz(left);
-    struct fluo_value value;
-    if (field_get(m->view, field, NULL, 0, hex_of(m, field), &value)) put(m, field, 0, &value);
-  }
-}
-
-/* One KeyValue. The last of the same key wins, since it is put last. */
-static void load_pair(struct matcher *m, uint32_t field, const uint8_t *p, uint32_t n) {
-  struct fluo_item name;
-  struct fluo_value value;
-  fluo_key_value(p, n, &name, &value);
-  uint32_t key = index_key_find(m->x, field, name.text, name.len);
-  if (key != INDEX_KEY_NONE) put(m, key, 0, &value);
-}
-
-static void load_payload(struct matcher *m) {
-  const struct fluo_span *span = m->view->span;
-  if (span->flags & FLUO_SPAN_SHED) return;
-  const uint8_t *p = m->view->arena + span->payload.off, *end = p + span->payload.len;
-  const struct fluo_value none = { .type = FLUO_TYPE_NONE };
-  struct wire_field field;
-  while (p < end && (p = wire_next(p, end, &field))) {
-    if (field.type != WIRE_LEN) continue;
-    if (field.number == 9 && m->x->attributes)
-      load_pair(m, FLUO_FIELD_ATTRIBUTE, field.text, (uint32_t)field.len);
-    else if (field.number == 11 && m->x->events)
-      put(m, INDEX_KEY_EVENT, 0, &none);
-    else if (field.number == 13 && m->x->links)
-      put(m, INDEX_KEY_LINK, 0, &none);
-  }
-}
-
-/* Attributes that are absent take the value of one that is there under another name. */
-static void load_renamed(struct matcher *m) {
-  uint32_t direct = m->present_count;
-  for (uint32_t i = 0; i < direct; i++) {
-    const struct index_key *key = &m->x->keys[m->present[i]];
-    for (uint32_t k = 0; k < key->served.count; k++) {
-      struct index_served served = m->x->served[key->served.first + k];
-      const struct slot *slot = &m->slots[served.key];
-      if (slot->stamp == m->stamp && slot->rank <= served.rank) continue;
-      put(m, served.key, served.rank, &m->slots[m->present[i]].datum.value);
-    }
-  }
-}
-
-static void read_resource(struct matcher *m, const uint8_t *p, uint32_t n) {
-  struct fluo_item item = { .next = 0 };
-  uint32_t before = m->present_count;
-  while (fluo_item_next(p, n, 1, &item)) load_pair(m, FLUO_FIELD_RESOURCE, item.text, item.len);
-  m->resource_keys_count = m->present_count - before;
-  if (m->resource_keys_count)
-    memcpy(m->resource_keys, m->present + before, m->resource_keys_count * sizeof *m->resource_keys);
-}
-
-/* Spans of one resource come in a row, so what the last one said is kept: its slots lend from a copy,
- * since the same place in the arena may hold another resource by now. */
-static void load_resource(struct matcher *m) {
-  struct fluo_text text = m->view->span->resource;
-  const uint8_t *p = m->view->arena + text.off;
-  if (text.len == m->resource_len && (text.len == 0 || memcmp(p, m->resource, text.len) == 0)) {
-    for (uint32_t i = 0; i < m->resource_keys_count; i++) {
-      m->slots[m->resource_keys[i]].stamp = m->stamp;
-      m->present[m->present_count++] = m->resource_keys[i];
-    }
-    return;
-  }
-  m->resource_len = UINT32_MAX;
-  if (text.len <= RESOURCE_BYTES_MAX) {
-    if (text.len) memcpy(m->resource, p, text.len);
-    m->resource_len = text.len;
-    p = m->resource;
-  }
-  read_resource(m, p, text.len);
-}
-
-static void clear_stamps(struct matcher *m) {
-  for (uint32_t i = 0; i < m->x->keys_count; i++) m->slots[i].stamp = 0;
-  memset(m->tested, 0, m->atoms->count * sizeof *m->tested);
-  memset(m->reached, 0, m->atoms->count * sizeof *m->reached);
-  memset(m->seen, 0, ruleset_ir(m->rules)->patterns * sizeof *m->seen);
-}
-
-static void load(struct matcher *m, const struct span_view *view) {
-  if (++m->stamp == 0) {
-    clear_stamps(m);
-    m->stamp = 1;
-  }
-  m->view = view;
-  m->present_count = 0;
-  load_fields(m);
-  if (m->x->resources) load_resource(m);
-  if (m->x->attributes || m->x->events || m->x->links) load_payload(m);
-  if (m->x->served && view->renamed) load_renamed(m);
-}
 
 /* ---- patterns ---------------------------------------------------------------------------------------- */
 
+static void load(struct matcher *m, const struct span_view *view) {
+  m->view = view;
+  slots_load(m->slots, view);
+  if (++m->stamp) return;
+  /* After 2^32 spans the oldest marks would come back to life. */
+  memset(m->tested, 0, m->atoms->count * sizeof *m->tested);
+  memset(m->reached, 0, m->atoms->count * sizeof *m->reached);
+  memset(m->seen, 0, ruleset_ir(m->rules)->patterns * sizeof *m->seen);
+  m->stamp = 1;
+}
+
 static enum fluo_truth atom_truth(struct matcher *m, uint32_t atom) {
   if (m->tested[atom] == m->stamp) return m->truths[atom];
-  const struct slot *slot = &m->slots[m->x->atom_keys[atom]];
+  const struct datum *value = slots_get(m->slots, m->x->atom_keys[atom]);
   enum fluo_truth truth = FLUO_FALSE;
-  if (slot->stamp == m->stamp) truth = atom_test(&m->atoms->items[atom], &slot->datum, m->regex);
+  if (value) truth = atom_test(&m->atoms->items[atom], value, m->regex);
   m->tested[atom] = m->stamp;
   m->truths[atom] = (uint8_t)truth;
   return truth;
@@ -269,8 +158,10 @@ static void sort_asks(struct matcher *m) {
 int matcher_span(struct matcher *m, const struct span_view *view, struct match *out) {
   m->hits_count = m->unknowns_count = m->asks_count = m->answers_count = 0;
   load(m, view);
-  for (uint32_t i = 0; i < m->present_count; i++)
-    index_probe(m->x, m->present[i], &m->slots[m->present[i]].datum, on_ref, m);
+  uint32_t present_count;
+  const uint32_t *present = slots_present(m->slots, &present_count);
+  for (uint32_t i = 0; i < present_count; i++)
+    index_probe(m->x, present[i], slots_get(m->slots, present[i]), on_ref, m);
   for (uint32_t i = 0; i < m->x->always_count; i++) test_pattern(m, m->x->always[i]);
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
@@ -306,11 +197,8 @@ static uint32_t longest_pattern(const struct ir *ir) {
 
 static int take_scratch(struct matcher *m) {
   const struct ir *ir = m->x->ir;
-  size_t keys = m->x->keys_count, atoms = m->atoms->count, patterns = ir->header->patterns;
+  size_t atoms = m->atoms->count, patterns = ir->header->patterns;
   uint32_t nodes = longest_pattern(ir);
-  m->slots = heap_zalloc(keys * sizeof *m->slots);
-  m->present = heap_alloc(keys * sizeof *m->present);
-  m->resource_keys = heap_alloc(keys * sizeof *m->resource_keys);
   m->truths = heap_alloc(atoms);
   m->tested = heap_zalloc(atoms * sizeof *m->tested);
   m->reached = heap_zalloc(atoms * sizeof *m->reached);
@@ -320,10 +208,11 @@ static int take_scratch(struct matcher *m) {
   m->hits = heap_alloc(patterns * sizeof *m->hits);
   m->unknowns = heap_alloc(patterns * sizeof *m->unknowns);
   m->asks = heap_alloc(count_functions(ir) * sizeof *m->asks);
-  bool all = m->slots && m->present && m->resource_keys && m->truths && m->tested && m->reached &&
-             m->seen && m->nodes && m->needed && m->hits && m->unknowns && m->asks;
+  bool all = m->truths && m->tested && m->reached && m->seen && m->nodes && m->needed && m->hits &&
+             m->unknowns && m->asks;
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
+  if (!err) err = slots_new(m->x, &m->slots);
   return err ? err : regex_scratch_new(ruleset_options(m->rules)->matches_limit, &m->regex);
 }
 
@@ -333,7 +222,6 @@ int matcher_new(const struct ruleset *r, struct matcher **out) {
   m->rules = r;
   m->x = ruleset_index(r);
   m->atoms = ruleset_atoms(r);
-  m->resource_len = UINT32_MAX;
   int err = take_scratch(m);
   if (err) matcher_free(m);
   else *out = m;
@@ -342,9 +230,6 @@ int matcher_new(const struct ruleset *r, struct matcher **out) {
 
 void matcher_free(struct matcher *m) {
   if (!m) return;
-  heap_free(m->slots);
-  heap_free(m->present);
-  heap_free(m->resource_keys);
   heap_free(m->truths);
   heap_free(m->tested);
   heap_free(m->reached);
@@ -355,6 +240,7 @@ void matcher_free(struct matcher *m) {
   heap_free(m->unknowns);
   heap_free(m->asks);
   nested_free(m->nested);
+  slots_free(m->slots);
   regex_scratch_free(m->regex);
   heap_free(m);
 }

@@ -1,0 +1,203 @@
+/* Reading a span once. A slot carries the stamp of the span that filled it, so none is ever cleared.
+ * Values lend from the arena, from the copy of the last resource, or from `hex`. */
+#include "slots.h"
+
+#include <string.h>
+
+#include "err.h"
+#include "heap.h"
+#include "wire.h"
+
+/* A larger resource is read anew for each span. */
+enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3 };
+
+/* rank 0: under its own name; else which of its other names it is from. */
+struct slot { uint32_t stamp, rank; struct datum datum; };
+
+struct slots {
+  const struct index *x;
+  const struct span_view *view;
+  uint32_t stamp;
+  uint32_t present_count;
+  struct slot *slots;
+  uint32_t *present;
+  uint32_t resource_len;            /* of the copy; UINT32_MAX: there is none */
+  uint32_t *resource_keys, resource_keys_count;
+  char hex[ID_FIELDS][32];
+  uint8_t resource[RESOURCE_BYTES_MAX];
+};
+
+static void put(struct slots *s, uint32_t key, uint32_t rank, const struct fluo_value *value) {
+  struct slot *slot = &s->slots[key];
+  if (slot->stamp != s->stamp) s->present[s->present_count++] = key;
+  slot->stamp = s->stamp;
+  slot->rank = rank;
+  datum_init(&slot->datum, value);
+}
+
+/* ---- one attribute ------------------------------------------------------------------------------------ */
+
+/* Nearly all are a KeyValue of a key and a value, in this order, once each, lengths below 128: then key
+ * and value are where they are seen to be. Anything else is left to the reader that takes all forms. */
+static bool pair_split(const uint8_t *p, uint32_t n, struct fluo_item *name, struct fluo_item *value) {
+  if (n < 4 || p[0] != 0x0a || p[1] >= 0x80 || p[1] + 4u > n) return false;
+  const uint8_t *at = p + 2 + p[1];
+  if (at[0] != 0x12 || at[1] >= 0x80 || at + 2 + at[1] != p + n) return false;
+  *name = (struct fluo_item){ .text = p + 2, .len = p[1] };
+  *value = (struct fluo_item){ .text = at + 2, .len = at[1] };
+  return true;
+}
+
+/* An AnyValue; the most common one, a short string and nothing else, without a call. */
+static void value_read(const struct fluo_item *in, struct fluo_value *out) {
+  const uint8_t *p = in->text;
+  if (in->len >= 2 && p[0] == 0x0a && p[1] < 0x80 && p[1] + 2u == in->len)
+    *out = (struct fluo_value){ .type = FLUO_TYPE_STRING, .text = p + 2, .len = p[1] };
+  else
+    fluo_any_value(p, in->len, out);
+}
+
+/* The last of the same key wins, since it is put last. */
+static void load_pair(struct slots *s, uint32_t field, const uint8_t *p, uint32_t n) {
+  struct fluo_item name, content;
+  struct fluo_value value;
+  bool split = pair_split(p, n, &name, &content);
+  if (!split) fluo_key_value(p, n, &name, &value);
+  uint32_t key = index_key_find(s->x, field, name.text, name.len);
+  if (key == INDEX_KEY_NONE) return;
+  if (split) value_read(&content, &value);
+  put(s, key, 0, &value);
+}
+
+/* ---- a span ------------------------------------------------------------------------------------------- */
+
+static char *hex_of(struct slots *s, uint32_t field) {
+  return s->hex[field == FLUO_FIELD_TRACE_ID ? 0 : field == FLUO_FIELD_SPAN_ID ? 1 : 2];
+}
+
+static void load_fields(struct slots *s) {
+  for (uint32_t left = s->x->fields; left; left &= left - 1) {
+    uint32_t field = (uint32_t)__builtin_ctz(left);
+    struct fluo_value value;
+    if (field_get(s->view, field, NULL, 0, hex_of(s, field), &value)) put(s, field, 0, &value);
+  }
+}
+
+static void load_field(struct slots *s, const struct wire_field *field) {
+  const struct fluo_value none = { .type = FLUO_TYPE_NONE };
+  if (field->type != WIRE_LEN) return;
+  if (field->number == 9 && s->x->attributes)
+    load_pair(s, FLUO_FIELD_ATTRIBUTE, field->text, (uint32_t)field->len);
+  else if (field->number == 11 && s->x->events)
+    put(s, INDEX_KEY_EVENT, 0, &none);
+  else if (field->number == 13 && s->x->links)
+    put(s, INDEX_KEY_LINK, 0, &none);
+}
+
+static void load_payload(struct slots *s) {
+  const struct fluo_span *span = s->view->span;
+  if (span->flags & FLUO_SPAN_SHED) return;
+  const uint8_t *p = s->view->arena + span->payload.off, *end = p + span->payload.len;
+  struct wire_field field;
+  while (p && p < end) {
+    /* An attribute of less than 128 bytes, as most are. */
+    if (end - p >= 2 && p[0] == 0x4a && p[1] < 0x80 && end - p >= p[1] + 2) {
+      if (s->x->attributes) load_pair(s, FLUO_FIELD_ATTRIBUTE, p + 2, p[1]);
+      p += p[1] + 2;
+    } else {
+      p = wire_next(p, end, &field);
+      if (p) load_field(s, &field);
+    }
+  }
+}
+
+/* Attributes that are absent take the value of one that is there under another name. */
+static void load_renamed(struct slots *s) {
+  uint32_t direct = s->present_count;
+  for (uint32_t i = 0; i < direct; i++) {
+    const struct index_key *key = &s->x->keys[s->present[i]];
+    for (uint32_t k = 0; k < key->served.count; k++) {
+      struct index_served served = s->x->served[key->served.first + k];
+      const struct slot *slot = &s->slots[served.key];
+      if (slot->stamp == s->stamp && slot->rank <= served.rank) continue;
+      put(s, served.key, served.rank, &s->slots[s->present[i]].datum.value);
+    }
+  }
+}
+
+static void read_resource(struct slots *s, const uint8_t *p, uint32_t n) {
+  struct fluo_item item = { .next = 0 };
+  uint32_t before = s->present_count;
+  while (fluo_item_next(p, n, 1, &item)) load_pair(s, FLUO_FIELD_RESOURCE, item.text, item.len);
+  s->resource_keys_count = s->present_count - before;
+  memcpy(s->resource_keys, s->present + before, s->resource_keys_count * sizeof *s->resource_keys);
+}
+
+/* Spans of one resource come in a row, so what the last one said is kept: its slots lend from a copy,
+ * since the same place in the arena may hold another resource by now. */
+static void load_resource(struct slots *s) {
+  struct fluo_text text = s->view->span->resource;
+  const uint8_t *p = s->view->arena + text.off;
+  if (text.len == s->resource_len && (text.len == 0 || memcmp(p, s->resource, text.len) == 0)) {
+    for (uint32_t i = 0; i < s->resource_keys_count; i++) {
+      s->slots[s->resource_keys[i]].stamp = s->stamp;
+      s->present[s->present_count++] = s->resource_keys[i];
+    }
+    return;
+  }
+  s->resource_len = UINT32_MAX;
+  if (text.len <= RESOURCE_BYTES_MAX) {
+    if (text.len) memcpy(s->resource, p, text.len);
+    s->resource_len = text.len;
+    p = s->resource;
+  }
+  read_resource(s, p, text.len);
+}
+
+void slots_load(struct slots *s, const struct span_view *view) {
+  if (++s->stamp == 0) {
+    /* After 2^32 spans the oldest values would come back to life. */
+    for (uint32_t i = 0; i < s->x->keys_count; i++) s->slots[i].stamp = 0;
+    s->stamp = 1;
+  }
+  s->view = view;
+  s->present_count = 0;
+  load_fields(s);
+  if (s->x->resources) load_resource(s);
+  if (s->x->attributes || s->x->events || s->x->links) load_payload(s);
+  if (s->x->served && view->renamed) load_renamed(s);
+}
+
+const uint32_t *slots_present(const struct slots *s, uint32_t *count) {
+  *count = s->present_count;
+  return s->present;
+}
+
+const struct datum *slots_get(const struct slots *s, uint32_t key) {
+  const struct slot *slot = &s->slots[key];
+  return slot->stamp == s->stamp ? &slot->datum : NULL;
+}
+
+int slots_new(const struct index *x, struct slots **out) {
+  struct slots *s = heap_zalloc(sizeof *s);
+  if (!s) return FLUO_ENOMEM;
+  s->x = x;
+  s->resource_len = UINT32_MAX;
+  s->slots = heap_zalloc(x->keys_count * sizeof *s->slots);
+  s->present = heap_alloc(x->keys_count * sizeof *s->present);
+  s->resource_keys = heap_alloc(x->keys_count * sizeof *s->resource_keys);
+  if (!s->slots || !s->present || !s->resource_keys) {
+    slots_free(s);
+    return FLUO_ENOMEM;
+  }
+  *out = s;
+  return 0;
+}
+
+void slots_free(struct slots *s) {
+  if (!s) return;
+  heap_free(s->slots);
+  heap_free(s->present);
+  heap_free(s->resource_keys);
+  heap_free(s);
+}
