@@ -38,10 +38,11 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
   if (t->state == TRACE_LATE) return;                    /* trace rules do not see late spans */
   struct tally *tally = tally_put(t, pattern);
   struct trace_rule *note = trace_rule_put(t, rule);
-  if (!tally || !note || !store_hit(e->store, t, unknown ? pattern | FLUO_HIT_UNKNOWN : pattern, span)) {
+  if (!tally || !note) {
     engine_note_lost(e, t);
     return;
   }
+  if (!store_hit(e->store, t, unknown ? pattern | FLUO_HIT_UNKNOWN : pattern, span)) return;   /* counted there */
   if (unknown) {
     tally->unknown++;
   } else {
@@ -110,12 +111,12 @@ static int on_span(void *ctx, const struct otlp_span *span) {
     e->receipt.accepted++;                               /* the client is done with it */
     return 0;
   }
-  if (admit != ADMIT_NO_MEMORY) touch(e, t);
   if (admit == ADMIT_NO_MEMORY || !store_add(e->store, t, span, &index)) {
     e->stats.dropped[DROP_MEMORY]++;
     e->receipt.dropped_memory++;
     return 0;
   }
+  touch(e, t);
   e->receipt.accepted++;
   t->ruleset = &e->rules;
   match_span(e, t, index);

@@ -18,10 +18,10 @@
 #define LIMIT_SUMMARY_BYTES 4096
 /* PCRE2 match limit of one `matches`: 0.1 to 1.2 ms at the worst; beyond it the atom is unknown. */
 #define LIMIT_REGEX_MATCHES 10000
-/* The arena's share for symbols (an eighth), and for the ids of closed traces (a sixteenth); past them
+/* The arena's share for symbols and, on top of it, for the ids of closed traces (an eighth each); past them
  * fluo_symbols_refused_total and fluo_remembered_ids_forgotten_total count. */
 #define LIMIT_SYMBOLS_SHARE 8
-#define LIMIT_REMEMBERED_SHARE 16
+#define LIMIT_REMEMBERED_SHARE 8
 
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
