@@ -1,7 +1,7 @@
-/* Choosing an access set. In a conjunction one operand's set will do, the cheapest; a disjunction needs
- * those of all its operands; a negation turns one into the other. A negated atom has none: it holds where
- * its key is missing. Nothing here decides a match, only what is worth testing, so a bad estimate costs
- * time and never an answer. */
+/* Choosing an access set. In a conjunction one operand's set will do, the cheapest; a disjunction
+ * needs those of all its operands; a negation turns one into the other. A negated atom has none: it
+ * holds where its key is missing. Nothing here decides a match, only what is worth testing, so a
+ * bad estimate costs time and never an answer. */
 #include "access.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 #include "err.h"
 #include "heap.h"
 
-/* ---- one atom -------------------------------------------------------------------------------------- */
+/* ---- one atom ------------------------------------------------------------------------------ */
 
 static double as_double(const struct fluo_value *number) {
   return number->type == FLUO_TYPE_INT ? (double)number->integer : number->number;
@@ -20,7 +20,7 @@ static double as_double(const struct fluo_value *number) {
 static void range_of(const struct atom *a, struct access *out) {
   const struct fluo_value *first = &a->operands[0].number;
   const struct fluo_value *last = &a->operands[a->op == FLUO_OP_BETWEEN].number;
-  if (first->type == FLUO_TYPE_NONE || last->type == FLUO_TYPE_NONE) return;    /* never holds */
+  if (first->type == FLUO_TYPE_NONE || last->type == FLUO_TYPE_NONE) return; /* never holds */
   bool upper = a->op == FLUO_OP_LT || a->op == FLUO_OP_LE;
   out->kind = ACCESS_RANGE;
   out->lo = upper ? -INFINITY : as_double(first);
@@ -34,8 +34,8 @@ static void literal(struct access *out, enum access_class kind, const uint8_t *t
   out->len = (uint32_t)n;
 }
 
-/* The longest run between stars; at an end of the glob it counts more, being looked up once and not at
- * each byte. */
+/* The longest run between stars; at an end of the glob it counts more, being looked up once and not
+ * at each byte. */
 static void glob_of(const uint8_t *p, size_t n, struct access *out) {
   size_t best = 0;
   for (size_t at = 0; at <= n;) {
@@ -56,32 +56,38 @@ static void glob_of(const uint8_t *p, size_t n, struct access *out) {
 }
 
 void access_of(const struct atom *a, uint8_t *scratch, struct access *out) {
-  *out = (struct access){ .kind = ACCESS_PRESENT };
+  *out = (struct access){.kind = ACCESS_PRESENT};
   const struct fluo_value *operand = a->count ? &a->operands->value : NULL;
   switch (a->op) {
-    case FLUO_OP_EQ: out->kind = ACCESS_EQUAL; break;
-    case FLUO_OP_GT: case FLUO_OP_GE: case FLUO_OP_LT: case FLUO_OP_LE: case FLUO_OP_BETWEEN:
-      range_of(a, out);
-      break;
-    case FLUO_OP_CONTAINS: literal(out, ACCESS_INNER, operand->text, operand->len); break;
-    case FLUO_OP_PREFIX: literal(out, ACCESS_PREFIX, operand->text, operand->len); break;
-    case FLUO_OP_SUFFIX: literal(out, ACCESS_SUFFIX, operand->text, operand->len); break;
-    case FLUO_OP_GLOB: glob_of(operand->text, operand->len, out); break;
-    case FLUO_OP_MATCHES:
-      literal(out, ACCESS_PREFIX, scratch, regex_prefix((const char *)operand->text, operand->len, scratch));
-      break;
-    default: break;
+  case FLUO_OP_EQ: out->kind = ACCESS_EQUAL; break;
+  case FLUO_OP_GT:
+  case FLUO_OP_GE:
+  case FLUO_OP_LT:
+  case FLUO_OP_LE:
+  case FLUO_OP_BETWEEN: range_of(a, out); break;
+  case FLUO_OP_CONTAINS: literal(out, ACCESS_INNER, operand->text, operand->len); break;
+  case FLUO_OP_PREFIX: literal(out, ACCESS_PREFIX, operand->text, operand->len); break;
+  case FLUO_OP_SUFFIX: literal(out, ACCESS_SUFFIX, operand->text, operand->len); break;
+  case FLUO_OP_GLOB: glob_of(operand->text, operand->len, out); break;
+  case FLUO_OP_MATCHES:
+    literal(out, ACCESS_PREFIX, scratch,
+            regex_prefix((const char *)operand->text, operand->len, scratch));
+    break;
+  default: break;
   }
 }
 
 /* Fields of few values say little by being equal to one of them. */
 static double equal_cost(const struct atom *a) {
   switch (a->field) {
-    case FLUO_FIELD_STATUS: case FLUO_FIELD_KIND: case FLUO_FIELD_ROOT: return 0.2;
-    default: break;
+  case FLUO_FIELD_STATUS:
+  case FLUO_FIELD_KIND:
+  case FLUO_FIELD_ROOT: return 0.2;
+  default: break;
   }
   double cost = 0;
-  for (uint32_t i = 0; i < a->count; i++) cost += a->operands[i].value.type == FLUO_TYPE_BOOL ? 0.3 : 0.01;
+  for (uint32_t i = 0; i < a->count; i++)
+    cost += a->operands[i].value.type == FLUO_TYPE_BOOL ? 0.3 : 0.01;
   return cost;
 }
 
@@ -89,26 +95,35 @@ static double equal_cost(const struct atom *a) {
 double access_cost(const struct atom *a, const struct access *access, uint32_t users) {
   double cost = 1;
   switch (access->kind) {
-    case ACCESS_EQUAL: cost = equal_cost(a); break;
-    case ACCESS_PREFIX: case ACCESS_SUFFIX: cost = access->len < 4 ? 0.1 : 0.03; break;
-    case ACCESS_INNER: cost = access->len < 4 ? 0.3 : 0.05; break;
-    case ACCESS_RANGE: cost = isinf(access->lo) || isinf(access->hi) ? 0.3 : 0.1; break;
-    case ACCESS_PRESENT:
-      /* A key that every span has tells nothing; one of events and links still does. */
-      cost = a->field == FLUO_FIELD_ATTRIBUTE || a->field == FLUO_FIELD_RESOURCE ? 0.6 : 1;
-      break;
+  case ACCESS_EQUAL: cost = equal_cost(a); break;
+  case ACCESS_PREFIX:
+  case ACCESS_SUFFIX: cost = access->len < 4 ? 0.1 : 0.03; break;
+  case ACCESS_INNER: cost = access->len < 4 ? 0.3 : 0.05; break;
+  case ACCESS_RANGE: cost = isinf(access->lo) || isinf(access->hi) ? 0.3 : 0.1; break;
+  case ACCESS_PRESENT:
+    /* A key that every span has tells nothing; one of events and links still does. */
+    cost = a->field == FLUO_FIELD_ATTRIBUTE || a->field == FLUO_FIELD_RESOURCE ? 0.6 : 1;
+    break;
   }
   return cost * (1 + log2(users ? users : 1));
 }
 
-/* ---- a pattern ------------------------------------------------------------------------------------- */
+/* ---- a pattern ----------------------------------------------------------------------------- */
 
 /* Of a node asked plainly and of one asked negated: what its cheapest set costs (infinite: it has
  * none), and the child whose set that is where one child's will do. */
-struct option { double cost; uint32_t child; };
-struct plan { struct option ask[2]; bool taken, negated; };
+struct option {
+  double cost;
+  uint32_t child;
+};
+struct plan {
+  struct option ask[2];
+  bool taken, negated;
+};
 
-struct access_scratch { struct plan *plans; };
+struct access_scratch {
+  struct plan *plans;
+};
 
 int access_scratch_new(uint32_t nodes_max, struct access_scratch **out) {
   struct access_scratch *s = heap_zalloc(sizeof *s);
@@ -138,7 +153,7 @@ static void plan_init(struct plan *p, const struct fluo_ir_node *node, double at
   for (int negated = 0; negated < 2; negated++) {
     bool leaf = node->op < FLUO_NODE_AND;
     bool sum = !leaf && needs_all(node->op, negated) && node->op != FLUO_NODE_NOT;
-    p->ask[negated] = (struct option){ .cost = leaf && !negated ? atom_cost : sum ? 0 : INFINITY };
+    p->ask[negated] = (struct option){.cost = leaf && !negated ? atom_cost : sum ? 0 : INFINITY};
   }
 }
 
@@ -150,21 +165,22 @@ static void plan_add(struct plan *parent, uint32_t op, const struct plan *child,
     if (op != FLUO_NODE_NOT && needs_all(op, negated))
       o->cost += cost;
     else if (cost < o->cost)
-      *o = (struct option){ .cost = cost, .child = at };
+      *o = (struct option){.cost = cost, .child = at};
   }
 }
 
 static uint32_t node_atom(const struct atoms *atoms, const struct fluo_ir_node *node) {
   switch (node->op) {
-    case FLUO_NODE_ATOM: return atoms->of_ir[node->arg];
-    case FLUO_NODE_EVENT: return atoms->has_event;
-    case FLUO_NODE_LINK: return atoms->has_link;
-    default: return UINT32_MAX;
+  case FLUO_NODE_ATOM: return atoms->of_ir[node->arg];
+  case FLUO_NODE_EVENT: return atoms->has_event;
+  case FLUO_NODE_LINK: return atoms->has_link;
+  default: return UINT32_MAX;
   }
 }
 
 /* Whether a node's set is part of the root's; its parent's plan is settled already. */
-static void plan_take(struct plan *plans, const struct fluo_ir_node *nodes, uint32_t first, uint32_t at) {
+static void plan_take(struct plan *plans, const struct fluo_ir_node *nodes, uint32_t first,
+                      uint32_t at) {
   uint32_t parent = nodes[at].parent;
   const struct plan *above = &plans[parent - first];
   struct plan *p = &plans[at - first];
@@ -188,10 +204,12 @@ uint32_t access_choose(struct access_scratch *s, const struct ir *ir, const stru
   }
   for (uint32_t at = first; at < end; at++)
     if (nodes[at].parent != at)
-      plan_add(&s->plans[nodes[at].parent - first], nodes[nodes[at].parent].op, &s->plans[at - first], at);
+      plan_add(&s->plans[nodes[at].parent - first], nodes[nodes[at].parent].op,
+               &s->plans[at - first], at);
   for (uint32_t at = end; at-- > first;) {
     plan_take(s->plans, nodes, first, at);
-    if (s->plans[at - first].taken && nodes[at].op < FLUO_NODE_AND) set[count++] = node_atom(atoms, &nodes[at]);
+    if (s->plans[at - first].taken && nodes[at].op < FLUO_NODE_AND)
+      set[count++] = node_atom(atoms, &nodes[at]);
   }
   return count;
 }

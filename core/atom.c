@@ -1,5 +1,6 @@
-/* Atoms are made once, from a checked IR, and are constant from then on. atoms_init either makes all of
- * them or none: what it took until it failed goes in atoms_deinit, which takes a half-made set. */
+/* Atoms are made once, from a checked IR, and are constant from then on. atoms_init either makes
+ * all of them or none: what it took until it failed goes in atoms_deinit, which takes a half-made
+ * set. */
 #include "atom.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include "hash.h"
 #include "heap.h"
 
-/* ---- testing ----------------------------------------------------------------------------------------- */
+/* ---- testing ------------------------------------------------------------------------------- */
 
 static bool has_prefix(const struct fluo_value *v, const struct fluo_value *operand) {
   return v->len >= operand->len && memcmp(v->text, operand->text, operand->len) == 0;
@@ -29,11 +30,13 @@ static enum fluo_truth test_text(const struct atom *a, const struct fluo_value *
   if (!operand->len) return a->op != FLUO_OP_GLOB || !v->len ? FLUO_TRUE : FLUO_FALSE;
   bool holds = false;
   switch (a->op) {
-    case FLUO_OP_CONTAINS: holds = memmem(v->text, v->len, operand->text, operand->len) != NULL; break;
-    case FLUO_OP_PREFIX: holds = has_prefix(v, operand); break;
-    case FLUO_OP_SUFFIX: holds = has_suffix(v, operand); break;
-    case FLUO_OP_GLOB: holds = glob_match(operand->text, operand->len, v->text, v->len); break;
-    default: break;
+  case FLUO_OP_CONTAINS:
+    holds = memmem(v->text, v->len, operand->text, operand->len) != NULL;
+    break;
+  case FLUO_OP_PREFIX: holds = has_prefix(v, operand); break;
+  case FLUO_OP_SUFFIX: holds = has_suffix(v, operand); break;
+  case FLUO_OP_GLOB: holds = glob_match(operand->text, operand->len, v->text, v->len); break;
+  default: break;
   }
   return holds ? FLUO_TRUE : FLUO_FALSE;
 }
@@ -47,11 +50,11 @@ static bool equals_any(const struct atom *a, const struct datum *value) {
 static bool in_order(const struct atom *a, const struct datum *value) {
   int order = datum_compare(value, a->operands);
   switch (a->op) {
-    case FLUO_OP_GT: return order == 1;
-    case FLUO_OP_GE: return order == 1 || order == 0;
-    case FLUO_OP_LT: return order == -1;
-    case FLUO_OP_LE: return order == -1 || order == 0;
-    default: break;
+  case FLUO_OP_GT: return order == 1;
+  case FLUO_OP_GE: return order == 1 || order == 0;
+  case FLUO_OP_LT: return order == -1;
+  case FLUO_OP_LE: return order == -1 || order == 0;
+  default: break;
   }
   if (order != 0 && order != 1) return false;
   order = datum_compare(value, a->operands + 1);
@@ -61,7 +64,8 @@ static bool in_order(const struct atom *a, const struct datum *value) {
 /* NE is told by its caller: it is about all elements of an array at once. */
 static enum fluo_truth test_one(const struct atom *a, const struct datum *value,
                                 struct regex_scratch *regex) {
-  if (a->op == FLUO_OP_EQ || a->op == FLUO_OP_NE) return equals_any(a, value) ? FLUO_TRUE : FLUO_FALSE;
+  if (a->op == FLUO_OP_EQ || a->op == FLUO_OP_NE)
+    return equals_any(a, value) ? FLUO_TRUE : FLUO_FALSE;
   if (a->op >= FLUO_OP_CONTAINS) return test_text(a, &value->value, regex);
   return in_order(a, value) ? FLUO_TRUE : FLUO_FALSE;
 }
@@ -81,30 +85,33 @@ static enum fluo_truth test_elements(const struct atom *a, const struct fluo_val
   return truth;
 }
 
-enum fluo_truth atom_test(const struct atom *a, const struct datum *value, struct regex_scratch *regex) {
+enum fluo_truth atom_test(const struct atom *a, const struct datum *value,
+                          struct regex_scratch *regex) {
   if (a->op == FLUO_OP_EXISTS) return FLUO_TRUE;
-  enum fluo_truth truth = value->value.type == FLUO_TYPE_ARRAY ? test_elements(a, &value->value, regex)
-                                                               : test_one(a, value, regex);
+  enum fluo_truth truth = value->value.type == FLUO_TYPE_ARRAY
+                              ? test_elements(a, &value->value, regex)
+                              : test_one(a, value, regex);
   if (a->op != FLUO_OP_NE) return truth;
   return truth == FLUO_TRUE ? FLUO_FALSE : FLUO_TRUE;
 }
 
-/* ---- making ------------------------------------------------------------------------------------------ */
+/* ---- making -------------------------------------------------------------------------------- */
 
 static uint64_t fold(uint64_t seed, uint64_t salt, const void *p, size_t n) {
-  return hash64(&(struct hash_key){ seed, salt }, p, n);
+  return hash64(&(struct hash_key){seed, salt}, p, n);
 }
 
 /* Of what the atom says, not of where the IR keeps it. */
-static uint64_t identity(const struct ir *ir, const struct fluo_ir_atom *atom, const struct hash_key *key) {
-  uint64_t h = fold(key->k0, key->k1 ^ atom->field ^ (uint64_t)atom->op << 32, ir->text + atom->key.off,
-                    atom->key.len);
+static uint64_t identity(const struct ir *ir, const struct fluo_ir_atom *atom,
+                         const struct hash_key *key) {
+  uint64_t h = fold(key->k0, key->k1 ^ atom->field ^ (uint64_t)atom->op << 32,
+                    ir->text + atom->key.off, atom->key.len);
   for (uint32_t i = 0; i < atom->values.count; i++) {
     const struct fluo_ir_value *v = &ir->values[atom->values.first + i];
     switch (v->type) {
-      case FLUO_TYPE_STRING: h = fold(h, v->type, ir->text + v->text.off, v->text.len); break;
-      case FLUO_TYPE_DOUBLE: h = fold(h, v->type, &v->number, sizeof v->number); break;
-      default: h = fold(h, v->type, &v->integer, sizeof v->integer); break;
+    case FLUO_TYPE_STRING: h = fold(h, v->type, ir->text + v->text.off, v->text.len); break;
+    case FLUO_TYPE_DOUBLE: h = fold(h, v->type, &v->number, sizeof v->number); break;
+    default: h = fold(h, v->type, &v->integer, sizeof v->integer); break;
     }
   }
   return h;
@@ -114,18 +121,21 @@ static bool same_text(const struct ir *ir, struct fluo_text a, struct fluo_text 
   return a.len == b.len && memcmp(ir->text + a.off, ir->text + b.off, a.len) == 0;
 }
 
-static bool same_value(const struct ir *ir, const struct fluo_ir_value *a, const struct fluo_ir_value *b) {
+static bool same_value(const struct ir *ir, const struct fluo_ir_value *a,
+                       const struct fluo_ir_value *b) {
   if (a->type != b->type) return false;
   if (a->type == FLUO_TYPE_STRING) return same_text(ir, a->text, b->text);
   if (a->type == FLUO_TYPE_DOUBLE) return memcmp(&a->number, &b->number, sizeof a->number) == 0;
   return a->integer == b->integer;
 }
 
-static bool same_atom(const struct ir *ir, const struct fluo_ir_atom *a, const struct fluo_ir_atom *b) {
+static bool same_atom(const struct ir *ir, const struct fluo_ir_atom *a,
+                      const struct fluo_ir_atom *b) {
   if (a->field != b->field || a->op != b->op || a->values.count != b->values.count) return false;
   if (!same_text(ir, a->key, b->key)) return false;
   for (uint32_t i = 0; i < a->values.count; i++)
-    if (!same_value(ir, &ir->values[a->values.first + i], &ir->values[b->values.first + i])) return false;
+    if (!same_value(ir, &ir->values[a->values.first + i], &ir->values[b->values.first + i]))
+      return false;
   return true;
 }
 
@@ -133,7 +143,7 @@ struct making {
   struct atoms *atoms;
   const struct ir *ir;
   const struct ruleset_options *options;
-  uint32_t *table, mask;        /* atom of the IR + 1, by identity; open addressing */
+  uint32_t *table, mask; /* atom of the IR + 1, by identity; open addressing */
   struct hash_key key;
   uint32_t operands_used;
 };
@@ -144,8 +154,8 @@ static void add_operand(struct making *m, struct atom *atom, const struct fluo_v
 }
 
 static void add_status(struct making *m, struct atom *atom, const char *name) {
-  struct fluo_value value = { .type = FLUO_TYPE_STRING, .text = (const uint8_t *)name,
-                              .len = (uint32_t)strlen(name) };
+  struct fluo_value value = {
+      .type = FLUO_TYPE_STRING, .text = (const uint8_t *)name, .len = (uint32_t)strlen(name)};
   add_operand(m, atom, &value);
 }
 
@@ -153,16 +163,16 @@ static void add_status(struct making *m, struct atom *atom, const char *name) {
 static void add_value(struct making *m, struct atom *atom, const struct fluo_ir_value *v) {
   const uint8_t *text = (const uint8_t *)m->ir->text + v->text.off;
   bool status = atom->field == FLUO_FIELD_STATUS;
-  if (status && v->text.len == 11) {                          /* EXPLICIT_OK */
+  if (status && v->text.len == 11) { /* EXPLICIT_OK */
     add_status(m, atom, "OK");
   } else if (status && v->text.len == 2) {
     add_status(m, atom, "OK");
     if (!m->options->status_ok_is_explicit) add_status(m, atom, "UNSET");
   } else if (v->type == FLUO_TYPE_STRING) {
-    struct fluo_value value = { .type = v->type, .text = text, .len = v->text.len };
+    struct fluo_value value = {.type = v->type, .text = text, .len = v->text.len};
     add_operand(m, atom, &value);
   } else {
-    struct fluo_value value = { .type = v->type, .integer = v->integer, .number = v->number };
+    struct fluo_value value = {.type = v->type, .integer = v->integer, .number = v->number};
     add_operand(m, atom, &value);
   }
 }
@@ -171,7 +181,8 @@ static int make_regex(struct atom *atom, uint32_t index, char *why) {
   const struct fluo_value *operand = &atom->operands->value;
   char reason[80] = "";
   uint32_t offset = 0;
-  int err = regex_new((const char *)operand->text, operand->len, &atom->regex, reason, sizeof reason, &offset);
+  int err = regex_new((const char *)operand->text, operand->len, &atom->regex, reason,
+                      sizeof reason, &offset);
   if (err == FLUO_EINVALID)
     snprintf(why, IR_WHY_BYTES, "atoms[%u]: %s at %u", index, reason, offset);
   return err;
@@ -191,9 +202,11 @@ static int make_atom(struct making *m, uint32_t index, char *why) {
   const struct fluo_ir_atom *from = &m->ir->atoms[index];
   struct atom *atom = &m->atoms->items[m->atoms->count++];
   bool keyed = from->field == FLUO_FIELD_ATTRIBUTE || from->field == FLUO_FIELD_RESOURCE;
-  *atom = (struct atom){ .field = from->field, .op = from->op, .key = m->ir->text + from->key.off,
-                         .key_len = keyed ? from->key.len : 0,
-                         .operands = m->atoms->operands + m->operands_used };
+  *atom = (struct atom){.field = from->field,
+                        .op = from->op,
+                        .key = m->ir->text + from->key.off,
+                        .key_len = keyed ? from->key.len : 0,
+                        .operands = m->atoms->operands + m->operands_used};
   for (uint32_t i = 0; i < from->values.count; i++)
     add_value(m, atom, &m->ir->values[from->values.first + i]);
   return atom->op == FLUO_OP_MATCHES ? make_regex(atom, index, why) : 0;
@@ -210,7 +223,7 @@ static int make_all(struct making *m, char *why) {
   }
   a->has_event = a->count++;
   a->has_link = a->count++;
-  a->items[a->has_event] = a->items[a->has_link] = (struct atom){ .op = FLUO_OP_EXISTS };
+  a->items[a->has_event] = a->items[a->has_link] = (struct atom){.op = FLUO_OP_EXISTS};
   return 0;
 }
 
@@ -231,11 +244,15 @@ static uint32_t table_size(uint32_t count) {
 int atoms_init(struct atoms *a, const struct ir *ir, const struct ruleset_options *options,
                char why[IR_WHY_BYTES]) {
   uint32_t count = ir->header->atoms, size = table_size(count);
-  *a = (struct atoms){ .items = heap_zalloc(((size_t)count + 2) * sizeof *a->items),
-                       .of_ir = heap_alloc(count * sizeof *a->of_ir),
-                       .operands = heap_alloc(operands_wanted(ir) * sizeof *a->operands) };
-  struct making m = { .atoms = a, .ir = ir, .options = options, .mask = size - 1,
-                      .table = heap_zalloc(size * sizeof *m.table), .key = hash_key_random() };
+  *a = (struct atoms){.items = heap_zalloc(((size_t)count + 2) * sizeof *a->items),
+                      .of_ir = heap_alloc(count * sizeof *a->of_ir),
+                      .operands = heap_alloc(operands_wanted(ir) * sizeof *a->operands)};
+  struct making m = {.atoms = a,
+                     .ir = ir,
+                     .options = options,
+                     .mask = size - 1,
+                     .table = heap_zalloc(size * sizeof *m.table),
+                     .key = hash_key_random()};
   int err = FLUO_ENOMEM;
   if (a->items && a->of_ir && a->operands && m.table) err = make_all(&m, why);
   heap_free(m.table);
@@ -248,5 +265,5 @@ void atoms_deinit(struct atoms *a) {
   heap_free(a->items);
   heap_free(a->of_ir);
   heap_free(a->operands);
-  *a = (struct atoms){ .count = 0 };
+  *a = (struct atoms){.count = 0};
 }

@@ -7,8 +7,8 @@
 #include "value.h"
 
 struct atom {
-  uint32_t field, op;           /* enum fluo_field, enum fluo_op */
-  const char *key;              /* of ATTRIBUTE and RESOURCE; lent from the IR */
+  uint32_t field, op; /* enum fluo_field, enum fluo_op */
+  const char *key;    /* of ATTRIBUTE and RESOURCE; lent from the IR */
   uint32_t key_len;
   uint32_t count;
   const struct datum *operands; /* of a status, what it means: "OK" is OK and UNSET */
@@ -18,9 +18,9 @@ struct atom {
 /* Two more stand behind the IR's: that a span has an event, and that it has a link. */
 struct atoms {
   struct atom *items;
-  uint32_t count;               /* both included */
+  uint32_t count; /* both included */
   uint32_t has_event, has_link;
-  uint32_t *of_ir;              /* the atom that the i-th of the IR became */
+  uint32_t *of_ir; /* the atom that the i-th of the IR became */
   struct datum *operands;
 };
 
@@ -30,7 +30,9 @@ int atoms_init(struct atoms *a, const struct ir *ir, const struct ruleset_option
                char why[IR_WHY_BYTES]);
 void atoms_deinit(struct atoms *a);
 
-/* Whether an atom holds of a value that is present. FLUO_UNKNOWN: a `matches` went beyond its limit. */
-enum fluo_truth atom_test(const struct atom *a, const struct datum *value, struct regex_scratch *regex);
+/* Whether an atom holds of a value that is present. FLUO_UNKNOWN: a `matches` went beyond its
+ * limit. */
+enum fluo_truth atom_test(const struct atom *a, const struct datum *value,
+                          struct regex_scratch *regex);
 
 #endif

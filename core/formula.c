@@ -16,8 +16,8 @@ static bool is_branch(const struct fluo_ir_node *node) {
   return node->op >= FLUO_NODE_AND;
 }
 
-/* Most patterns are a table of entries: an AND whose operands are all leaves. The first node's parent
- * being the root, and no node between them being a branch, says so. */
+/* Most patterns are a table of entries: an AND whose operands are all leaves. The first node's
+ * parent being the root, and no node between them being a branch, says so. */
 static enum fluo_truth test_plain(const struct fluo_ir_node *nodes, uint32_t count, uint8_t *truths,
                                   formula_on_leaf *on_leaf, void *ctx) {
   uint8_t root = FLUO_TRUE;
@@ -37,21 +37,22 @@ static bool is_plain(const struct fluo_ir_node *nodes, uint32_t count) {
   return true;
 }
 
-enum fluo_truth formula_test(const struct fluo_ir_node *section, struct fluo_range range, uint8_t *truths,
-                             formula_on_leaf *on_leaf, void *ctx) {
+enum fluo_truth formula_test(const struct fluo_ir_node *section, struct fluo_range range,
+                             uint8_t *truths, formula_on_leaf *on_leaf, void *ctx) {
   const struct fluo_ir_node *nodes = section + range.first;
   uint32_t count = range.count;
   if (count == 0) return FLUO_TRUE;
   if (is_plain(nodes, count)) return test_plain(nodes, count, truths, on_leaf, ctx);
-  for (uint32_t i = 0; i < count; i++) truths[i] = nodes[i].op == FLUO_NODE_AND ? FLUO_TRUE : FLUO_FALSE;
+  for (uint32_t i = 0; i < count; i++)
+    truths[i] = nodes[i].op == FLUO_NODE_AND ? FLUO_TRUE : FLUO_FALSE;
   for (uint32_t i = 0; i < count; i++) {
     if (!is_branch(&nodes[i])) truths[i] = (uint8_t)on_leaf(ctx, &nodes[i]);
     if (i + 1 == count) break;
     uint32_t parent = nodes[i].parent - range.first;
     switch (nodes[parent].op) {
-      case FLUO_NODE_AND: truths[parent] = join(truths[parent], truths[i], FLUO_FALSE); break;
-      case FLUO_NODE_OR: truths[parent] = join(truths[parent], truths[i], FLUO_TRUE); break;
-      default: truths[parent] = negate(truths[i]); break;
+    case FLUO_NODE_AND: truths[parent] = join(truths[parent], truths[i], FLUO_FALSE); break;
+    case FLUO_NODE_OR: truths[parent] = join(truths[parent], truths[i], FLUO_TRUE); break;
+    default: truths[parent] = negate(truths[i]); break;
     }
   }
   return truths[count - 1];

@@ -1,14 +1,15 @@
-/* Boolean formulas in postorder, in Kleene's logic: false wins an AND, true wins an OR, else unknown. */
+/* Boolean formulas in postorder, in Kleene's logic: false wins an AND, true wins an OR, else
+ * unknown. */
 #ifndef FLUO_FORMULA_H
 #define FLUO_FORMULA_H
 #include "fluo.h"
 
 typedef enum fluo_truth formula_on_leaf(void *ctx, const struct fluo_ir_node *leaf);
 
-/* The truth of the formula of nodes `range` (checked by ir_check), asking on_leaf for that of each leaf:
- * in a plain conjunction until one is false, else of every leaf. truths takes each node's (room for as
- * many as the range has), all of them where the result is unknown. No nodes: true. */
-enum fluo_truth formula_test(const struct fluo_ir_node *nodes, struct fluo_range range, uint8_t *truths,
-                             formula_on_leaf *on_leaf, void *ctx);
+/* The truth of the formula of nodes `range` (checked by ir_check), asking on_leaf for that of each
+ * leaf: in a plain conjunction until one is false, else of every leaf. truths takes each node's
+ * (room for as many as the range has), all of them where the result is unknown. No nodes: true. */
+enum fluo_truth formula_test(const struct fluo_ir_node *nodes, struct fluo_range range,
+                             uint8_t *truths, formula_on_leaf *on_leaf, void *ctx);
 
 #endif

@@ -21,24 +21,24 @@ static int64_t hits_of(const struct gate_counts *counts, uint32_t pattern) {
 
 static bool compare(int64_t count, uint32_t op, int64_t n) {
   switch (op) {
-    case FLUO_OP_EQ: return count == n;
-    case FLUO_OP_GT: return count > n;
-    case FLUO_OP_GE: return count >= n;
-    case FLUO_OP_LT: return count < n;
-    default: return count <= n;
+  case FLUO_OP_EQ: return count == n;
+  case FLUO_OP_GT: return count > n;
+  case FLUO_OP_GE: return count >= n;
+  case FLUO_OP_LT: return count < n;
+  default: return count <= n;
   }
 }
 
 static bool leaf(const struct fluo_ir_gate *g, const struct gate_counts *counts) {
   switch (g->op) {
-    case FLUO_GATE_HITS: return compare(hits_of(counts, g->pattern), g->compare, g->n);
-    case FLUO_GATE_SPANS: return !counts || compare(counts->spans, g->compare, g->n);
-    case FLUO_GATE_DURATION: {
-      if (!counts) return true;
-      uint64_t ns = counts->duration_ns;
-      return compare(ns > INT64_MAX ? INT64_MAX : (int64_t)ns, g->compare, g->n);
-    }
-    default: return true;
+  case FLUO_GATE_HITS: return compare(hits_of(counts, g->pattern), g->compare, g->n);
+  case FLUO_GATE_SPANS: return !counts || compare(counts->spans, g->compare, g->n);
+  case FLUO_GATE_DURATION: {
+    if (!counts) return true;
+    uint64_t ns = counts->duration_ns;
+    return compare(ns > INT64_MAX ? INT64_MAX : (int64_t)ns, g->compare, g->n);
+  }
+  default: return true;
   }
 }
 

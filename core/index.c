@@ -1,12 +1,12 @@
-/* Looking values up. The tables hold only what rule files put in them, so nobody who sends spans can
- * make a chain longer: the hash need not be keyed, and SipHash would be half of what a span costs. A
- * bucket is known by its 64 bits alone, and what it leads to is compared for real. */
+/* Looking values up. The tables hold only what rule files put in them, so nobody who sends spans
+ * can make a chain longer: the hash need not be keyed, and SipHash would be half of what a span
+ * costs. A bucket is known by its 64 bits alone, and what it leads to is compared for real. */
 #include "index.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- hashing ----------------------------------------------------------------------------------------- */
+/* ---- hashing ------------------------------------------------------------------------------- */
 
 static inline uint64_t mix(uint64_t a, uint64_t b) {
   unsigned __int128 product = (unsigned __int128)a * b;
@@ -34,7 +34,8 @@ static inline uint64_t hash_bytes(uint64_t h, const uint8_t *p, size_t n) {
   h ^= n;
   for (; n > 8; p += 8, n -= 8) h = mix(h ^ load(p, 8), UINT64_C(0x243f6a8885a308d3));
   uint64_t word = n == 8 ? load(p, 8) : n >= 4 ? load(p, 4) << 32 | load(p + n - 4, 4) : 0;
-  if (n < 4) for (size_t i = 0; i < n; i++) word = word << 8 | p[i];
+  if (n < 4)
+    for (size_t i = 0; i < n; i++) word = word << 8 | p[i];
   return finish(h, word);
 }
 
@@ -77,7 +78,7 @@ uint32_t index_gram_bit(const uint8_t *p) {
   return gram_bit(p);
 }
 
-/* ---- probing ----------------------------------------------------------------------------------------- */
+/* ---- probing ------------------------------------------------------------------------------- */
 
 struct probe {
   const struct index *x;
@@ -88,7 +89,8 @@ struct probe {
 };
 
 static void reach(const struct probe *p, struct fluo_range refs) {
-  for (uint32_t i = 0; i < refs.count; i++) p->on_ref(p->ctx, p->x->refs[refs.first + i].atom, false);
+  for (uint32_t i = 0; i < refs.count; i++)
+    p->on_ref(p->ctx, p->x->refs[refs.first + i].atom, false);
 }
 
 static const struct index_bucket *find(const struct index *x, uint64_t hash) {
@@ -105,7 +107,8 @@ static void reach_equal(const struct probe *p, uint64_t hash, const struct datum
   for (uint32_t i = 0; i < bucket->refs.count; i++) {
     struct index_ref ref = p->x->refs[bucket->refs.first + i];
     const struct atom *atom = &p->x->atoms->items[ref.atom];
-    if (datum_equal(value, &atom->operands[ref.operand])) p->on_ref(p->ctx, ref.atom, atom->op == FLUO_OP_EQ);
+    if (datum_equal(value, &atom->operands[ref.operand]))
+      p->on_ref(p->ctx, ref.atom, atom->op == FLUO_OP_EQ);
   }
 }
 
@@ -134,14 +137,16 @@ static uint32_t common(const struct fluo_value *v, const struct index_affix *a, 
 }
 
 /* Whether the affix sorts behind the value, having `same` bytes in common with it. */
-static bool is_behind(const struct fluo_value *v, const struct index_affix *a, uint32_t same, bool from_end) {
+static bool is_behind(const struct fluo_value *v, const struct index_affix *a, uint32_t same,
+                      bool from_end) {
   if (same == a->len) return false;
   return same == v->len || a->text[same] > byte_at(v, same, from_end);
 }
 
-/* Every affix that the value starts with is the last one that sorts before it, or above that one. */
-static void probe_affixes(const struct probe *p, struct fluo_range range, const struct fluo_value *v,
-                          bool from_end) {
+/* Every affix that the value starts with is the last one that sorts before it, or above that
+ * one. */
+static void probe_affixes(const struct probe *p, struct fluo_range range,
+                          const struct fluo_value *v, bool from_end) {
   const struct index_affix *affixes = p->x->affixes;
   uint32_t low = range.first, high = range.first + range.count, same = 0;
   while (low < high) {
@@ -165,7 +170,7 @@ static void probe_intervals(const struct probe *p, uint32_t low, uint32_t high, 
     uint32_t middle = low + (high - low) / 2;
     const struct index_interval *at = &intervals[middle];
     if (at->top < number) return;
-    probe_intervals(p, low, middle, number);      /* half as wide: at most 32 deep */
+    probe_intervals(p, low, middle, number); /* half as wide: at most 32 deep */
     if (at->lo > number) return;
     if (at->hi >= number) p->on_ref(p->ctx, at->atom, false);
     low = middle + 1;
@@ -195,9 +200,9 @@ static void probe_value(const struct probe *p, const struct datum *d) {
   if (!isnan(number)) probe_intervals(p, first, first + key->intervals.count, number);
 }
 
-void index_probe(const struct index *x, uint32_t key, const struct datum *value, index_on_ref *on_ref,
-                 void *ctx) {
-  struct probe p = { .x = x, .key = &x->keys[key], .id = key, .on_ref = on_ref, .ctx = ctx };
+void index_probe(const struct index *x, uint32_t key, const struct datum *value,
+                 index_on_ref *on_ref, void *ctx) {
+  struct probe p = {.x = x, .key = &x->keys[key], .id = key, .on_ref = on_ref, .ctx = ctx};
   reach(&p, p.key->present);
   if (value->value.type != FLUO_TYPE_ARRAY) {
     probe_value(&p, value);
@@ -215,7 +220,8 @@ uint32_t index_key_find(const struct index *x, uint32_t field, const void *name,
   uint32_t at = (uint32_t)(index_hash_name(field, name, n) >> 32) & x->key_mask;
   for (; x->key_table[at]; at = (at + 1) & x->key_mask) {
     const struct index_key *key = &x->keys[x->key_table[at] - 1];
-    if (key->len == n && key->field == field && memcmp(key->name, name, n) == 0) return x->key_table[at] - 1;
+    if (key->len == n && key->field == field && memcmp(key->name, name, n) == 0)
+      return x->key_table[at] - 1;
   }
   return INDEX_KEY_NONE;
 }

@@ -1,5 +1,6 @@
-/* Building the index, once a load. Keys are numbered; every pattern chooses its access set; each atom so
- * chosen becomes entries, which are sorted by where they are looked for and written out in that order.
+/* Building the index, once a load. Keys are numbered; every pattern chooses its access set; each
+ * atom so chosen becomes entries, which are sorted by where they are looked for and written out in
+ * that order.
  *
  * What was built when memory ran out goes in index_free, which takes a half-built index; what only
  * building needs lives in `struct building` and goes in building_free either way. */
@@ -9,8 +10,7 @@
 #include "access.h"
 #include "err.h"
 #include "heap.h"
-#include "index.h"
-#include "rename.h"
+#include "index_keys.h"
 
 enum place { PLACE_PRESENT, PLACE_PREFIX, PLACE_SUFFIX, PLACE_RANGE, PLACE_HASH, PLACE_INNER };
 
@@ -23,141 +23,27 @@ struct entry {
   double lo, hi;
 };
 
-struct posting { uint32_t atom, pattern; };
+struct posting {
+  uint32_t atom, pattern;
+};
 
 struct building {
   struct index *x;
   struct access_scratch *access;
   double *costs;
   uint32_t *users, *set;
-  struct posting *postings;     uint32_t postings_count, postings_capacity;
-  struct entry *entries;        uint32_t entries_count, entries_capacity;
-  uint16_t *grams;              /* how often each gram (its filter bit) occurs */
-  uint8_t *text_next;           /* where the next affix's text goes */
+  struct posting *postings;
+  uint32_t postings_count, postings_capacity;
+  struct entry *entries;
+  uint32_t entries_count, entries_capacity;
+  uint16_t *grams;    /* how often each gram (its filter bit) occurs */
+  uint8_t *text_next; /* where the next affix's text goes */
 };
 
 /* An attribute that is asked of fewer inner texts than this has them all tried. */
 enum { INNER_MIN = 8 };
 
-static bool is_live(const struct ir *ir, uint32_t pattern) {
-  return ir->patterns[pattern].object == FLUO_OBJECT_SPAN &&
-         ir->rules[ir->patterns[pattern].rule].mode != FLUO_MODE_OFF;
-}
-
-/* ---- keys -------------------------------------------------------------------------------------------- */
-
-static int key_table_grow(struct index *x) {
-  uint32_t size = x->key_mask ? (x->key_mask + 1) * 2 : 64;
-  uint32_t *table = heap_zalloc(size * sizeof *table);
-  if (!table) return FLUO_ENOMEM;
-  for (uint32_t i = FLUO_FIELD_EVENT_NAME; i < x->keys_count; i++) {
-    const struct index_key *key = &x->keys[i];
-    uint32_t at = (uint32_t)(index_hash_name(key->field, key->name, key->len) >> 32) & (size - 1);
-    while (table[at]) at = (at + 1) & (size - 1);
-    table[at] = i + 1;
-  }
-  heap_free(x->key_table);
-  x->key_table = table;
-  x->key_mask = size - 1;
-  return 0;
-}
-
-/* The number of a key, new if need be. The name stays where it is: in the IR, or among the renames. */
-static int key_put(struct index *x, uint32_t field, const char *name, uint32_t len, uint32_t *out) {
-  *out = index_key_find(x, field, name, len);
-  if (*out != INDEX_KEY_NONE) return 0;
-  if (heap_grow((void **)&x->keys, &x->keys_capacity, x->keys_count, sizeof *x->keys)) return FLUO_ENOMEM;
-  /* At most half full, and with an empty place for certain. */
-  if (x->keys_count * 2 >= x->key_mask && key_table_grow(x)) return FLUO_ENOMEM;
-  uint32_t at = (uint32_t)(index_hash_name(field, name, len) >> 32) & x->key_mask;
-  while (x->key_table[at]) at = (at + 1) & x->key_mask;
-  x->keys[x->keys_count] = (struct index_key){ .name = name, .len = len, .field = field };
-  *out = x->keys_count++;
-  x->key_table[at] = *out + 1;
-  return 0;
-}
-
-static int keys_start(struct index *x) {
-  x->keys = heap_zalloc(FLUO_FIELD_EVENT_NAME * 2 * sizeof *x->keys);
-  if (!x->keys) return FLUO_ENOMEM;
-  x->keys_capacity = FLUO_FIELD_EVENT_NAME * 2;
-  x->keys_count = FLUO_FIELD_EVENT_NAME;
-  for (uint32_t i = 0; i < x->keys_count; i++) x->keys[i].field = i;
-  return key_table_grow(x);
-}
-
-static int atom_key_put(struct index *x, uint32_t index) {
-  const struct atom *atom = &x->atoms->items[index];
-  switch (atom->field) {
-    case FLUO_FIELD_ATTRIBUTE: x->attributes = true; break;
-    case FLUO_FIELD_RESOURCE: x->resources = true; break;
-    default:
-      x->fields |= UINT32_C(1) << atom->field;
-      x->atom_keys[index] = atom->field;
-      return 0;
-  }
-  return key_put(x, atom->field, atom->key, atom->key_len, &x->atom_keys[index]);
-}
-
-/* Numbers the keys that live patterns ask for, and counts who asks each atom. */
-static int add_node(struct building *b, const struct fluo_ir_node *node) {
-  struct index *x = b->x;
-  uint32_t atom;
-  switch (node->op) {
-    case FLUO_NODE_ATOM: atom = x->atoms->of_ir[node->arg]; break;
-    case FLUO_NODE_EVENT: atom = x->atoms->has_event; x->events = true; break;
-    case FLUO_NODE_LINK: atom = x->atoms->has_link; x->links = true; break;
-    default: return 0;
-  }
-  b->users[atom]++;
-  if (node->op != FLUO_NODE_ATOM || x->atom_keys[atom] != INDEX_KEY_NONE) return 0;
-  return atom_key_put(x, atom);
-}
-
-static int add_keys(struct building *b) {
-  struct index *x = b->x;
-  for (uint32_t i = 0; i < x->atoms->count; i++) x->atom_keys[i] = INDEX_KEY_NONE;
-  x->atom_keys[x->atoms->has_event] = INDEX_KEY_EVENT;
-  x->atom_keys[x->atoms->has_link] = INDEX_KEY_LINK;
-  for (uint32_t i = 0; i < x->ir->header->patterns; i++) {
-    if (!is_live(x->ir, i)) continue;
-    struct fluo_range nodes = x->ir->patterns[i].nodes;
-    for (uint32_t at = nodes.first; at < nodes.first + nodes.count; at++)
-      if (add_node(b, &x->ir->nodes[at])) return FLUO_ENOMEM;
-  }
-  return 0;
-}
-
-/* Every name that an asked-for attribute may come under leads back to it. Two passes: as many names as
- * there are have to be known before their lists can stand one behind the other. */
-static int add_renames(struct index *x) {
-  uint32_t asked = x->keys_count, total = 0;
-  for (uint32_t pass = 0; pass < 2; pass++) {
-    for (uint32_t i = FLUO_FIELD_EVENT_NAME; i < asked; i++) {
-      if (x->keys[i].field != FLUO_FIELD_ATTRIBUTE) continue;
-      const char *name = x->keys[i].name, *other;
-      uint32_t len = x->keys[i].len, key;
-      for (uint32_t rank = 0; (other = fluo_renamed(name, len, rank)); rank++, total++) {
-        if (key_put(x, FLUO_FIELD_ATTRIBUTE, other, (uint32_t)strlen(other), &key)) return FLUO_ENOMEM;
-        struct fluo_range *served = &x->keys[key].served;
-        if (pass) x->served[served->first + served->count] = (struct index_served){ i, rank + 1 };
-        served->count++;
-      }
-    }
-    if (pass) return 0;
-    x->served = heap_alloc(total * sizeof *x->served);
-    if (!x->served) return FLUO_ENOMEM;
-    uint32_t first = 0;
-    for (uint32_t i = 0; i < x->keys_count; i++) {
-      x->keys[i].served.first = first;
-      first += x->keys[i].served.count;
-      x->keys[i].served.count = 0;
-    }
-  }
-  return 0;
-}
-
-/* ---- access sets ------------------------------------------------------------------------------------- */
+/* ---- access sets --------------------------------------------------------------------------- */
 
 static uint32_t nodes_max(const struct ir *ir) {
   uint32_t most = 1;
@@ -188,17 +74,19 @@ static int add_costs(struct building *b) {
 }
 
 static int add_posting(struct building *b, uint32_t atom, uint32_t pattern) {
-  if (heap_grow((void **)&b->postings, &b->postings_capacity, b->postings_count, sizeof *b->postings))
+  if (heap_grow((void **)&b->postings, &b->postings_capacity, b->postings_count,
+                sizeof *b->postings))
     return FLUO_ENOMEM;
-  b->postings[b->postings_count++] = (struct posting){ atom, pattern };
+  b->postings[b->postings_count++] = (struct posting){atom, pattern};
   return 0;
 }
 
 static int choose_all(struct building *b) {
   struct index *x = b->x;
   for (uint32_t i = 0; i < x->ir->header->patterns; i++) {
-    if (!is_live(x->ir, i)) continue;
-    uint32_t n = access_choose(b->access, x->ir, x->atoms, b->costs, x->ir->patterns[i].nodes, b->set);
+    if (!index_is_live(x->ir, i)) continue;
+    uint32_t n =
+        access_choose(b->access, x->ir, x->atoms, b->costs, x->ir->patterns[i].nodes, b->set);
     if (n == 0) x->always[x->always_count++] = i;
     for (uint32_t k = 0; k < n; k++)
       if (add_posting(b, b->set[k], i)) return FLUO_ENOMEM;
@@ -213,7 +101,7 @@ static int write_postings(struct building *b) {
   x->posting_first = heap_zalloc((atoms + 2) * sizeof *x->posting_first);
   x->postings = heap_alloc(b->postings_count * sizeof *x->postings);
   if (!x->posting_first || !x->postings) return FLUO_ENOMEM;
-  uint32_t *next = x->posting_first + 1;        /* shifted by one: filling moves it into place */
+  uint32_t *next = x->posting_first + 1; /* shifted by one: filling moves it into place */
   for (uint32_t i = 0; i < b->postings_count; i++) next[b->postings[i].atom + 1]++;
   for (uint32_t i = 0; i < atoms; i++) next[i + 1] += next[i];
   for (uint32_t i = 0; i < b->postings_count; i++)
@@ -221,7 +109,7 @@ static int write_postings(struct building *b) {
   return 0;
 }
 
-/* ---- entries ----------------------------------------------------------------------------------------- */
+/* ---- entries ------------------------------------------------------------------------------- */
 
 static int add_entry(struct building *b, const struct entry *entry) {
   if (heap_grow((void **)&b->entries, &b->entries_capacity, b->entries_count, sizeof *b->entries))
@@ -255,12 +143,15 @@ static int add_operand(struct building *b, const struct entry *entry, const stru
   }
   if (!err && (v->type == FLUO_TYPE_BOOL || is_true || is_false)) {
     key->bools = true;
-    err = add_hashed(b, entry, index_hash_bool(entry->key, is_true || (v->type == FLUO_TYPE_BOOL && v->integer)));
+    err = add_hashed(
+        b, entry,
+        index_hash_bool(entry->key, is_true || (v->type == FLUO_TYPE_BOOL && v->integer)));
   }
   return err;
 }
 
-/* Text that outlives the scratch; of a suffix back to front, so that it sorts and compares as a prefix. */
+/* Text that outlives the scratch; of a suffix back to front, so that it sorts and compares as a
+ * prefix. */
 static const uint8_t *keep_text(struct building *b, const struct access *access) {
   uint8_t *text = b->text_next;
   b->text_next += access->len;
@@ -278,13 +169,15 @@ static int add_equal(struct building *b, const struct atom *atom, struct entry *
 
 static int add_atom(struct building *b, uint32_t index, uint8_t *scratch) {
   static const enum place places[] = {
-    [ACCESS_PREFIX] = PLACE_PREFIX, [ACCESS_SUFFIX] = PLACE_SUFFIX, [ACCESS_INNER] = PLACE_INNER,
-    [ACCESS_RANGE] = PLACE_RANGE,   [ACCESS_PRESENT] = PLACE_PRESENT,
+      [ACCESS_PREFIX] = PLACE_PREFIX,   [ACCESS_SUFFIX] = PLACE_SUFFIX,
+      [ACCESS_INNER] = PLACE_INNER,     [ACCESS_RANGE] = PLACE_RANGE,
+      [ACCESS_PRESENT] = PLACE_PRESENT,
   };
   const struct atom *atom = &b->x->atoms->items[index];
   struct access access;
   access_of(atom, scratch, &access);
-  struct entry entry = { .key = b->x->atom_keys[index], .atom = index, .lo = access.lo, .hi = access.hi };
+  struct entry entry = {
+      .key = b->x->atom_keys[index], .atom = index, .lo = access.lo, .hi = access.hi};
   if (access.kind == ACCESS_EQUAL) return add_equal(b, atom, &entry);
   entry.place = places[access.kind];
   if (entry.place == PLACE_INNER && access.len < INDEX_GRAM_BYTES) entry.place = PLACE_PRESENT;
@@ -310,7 +203,7 @@ static int add_entries(struct building *b) {
   return err;
 }
 
-/* ---- inner texts --------------------------------------------------------------------------------------- */
+/* ---- inner texts --------------------------------------------------------------------------- */
 
 /* Of an inner text's grams the one that the fewest others have; ties by place. */
 static const uint8_t *rarest_gram(const struct building *b, const struct entry *e) {
@@ -327,8 +220,8 @@ static void count_grams(struct building *b, const struct entry *e) {
   }
 }
 
-/* Looks an inner text up by a gram where its key has many, else tries it: then walking the value once
- * for all of them costs more than looking for each. */
+/* Looks an inner text up by a gram where its key has many, else tries it: then walking the value
+ * once for all of them costs more than looking for each. */
 static int place_inner(struct building *b) {
   struct index *x = b->x;
   uint32_t *inner = heap_zalloc(x->keys_count * sizeof *inner);
@@ -356,7 +249,7 @@ static int place_inner(struct building *b) {
   return err;
 }
 
-/* ---- writing it out -------------------------------------------------------------------------------------- */
+/* ---- writing it out ------------------------------------------------------------------------ */
 
 static int compare_texts(const struct entry *a, const struct entry *b) {
   uint32_t n = a->len < b->len ? a->len : b->len;
@@ -370,18 +263,20 @@ static int compare_entries(const void *left, const void *right) {
   if (a->place != PLACE_HASH && a->key != b->key) return a->key < b->key ? -1 : 1;
   int order = 0;
   switch (a->place) {
-    case PLACE_PREFIX: case PLACE_SUFFIX: order = compare_texts(a, b); break;
-    case PLACE_RANGE: order = (a->lo > b->lo) - (a->lo < b->lo); break;
-    case PLACE_HASH: order = (a->hash > b->hash) - (a->hash < b->hash); break;
-    default: break;
+  case PLACE_PREFIX:
+  case PLACE_SUFFIX: order = compare_texts(a, b); break;
+  case PLACE_RANGE: order = (a->lo > b->lo) - (a->lo < b->lo); break;
+  case PLACE_HASH: order = (a->hash > b->hash) - (a->hash < b->hash); break;
+  default: break;
   }
   if (order) return order;
-  return a->atom != b->atom ? (a->atom < b->atom ? -1 : 1) : (a->operand > b->operand) - (a->operand < b->operand);
+  return a->atom != b->atom ? (a->atom < b->atom ? -1 : 1)
+                            : (a->operand > b->operand) - (a->operand < b->operand);
 }
 
 static struct fluo_range add_ref(struct index *x, const struct entry *e) {
-  x->refs[x->refs_count] = (struct index_ref){ e->atom, e->operand };
-  return (struct fluo_range){ x->refs_count++, 1 };
+  x->refs[x->refs_count] = (struct index_ref){e->atom, e->operand};
+  return (struct fluo_range){x->refs_count++, 1};
 }
 
 /* Extends `range`, or starts it at `at`. */
@@ -391,13 +286,14 @@ static void range_add(struct fluo_range *range, uint32_t at) {
 
 static void write_hashed(struct index *x, const struct entry *e) {
   uint32_t at = (uint32_t)(e->hash >> 32) & x->bucket_mask;
-  while (x->buckets[at].refs.count && x->buckets[at].hash != e->hash) at = (at + 1) & x->bucket_mask;
+  while (x->buckets[at].refs.count && x->buckets[at].hash != e->hash)
+    at = (at + 1) & x->bucket_mask;
   x->buckets[at].hash = e->hash;
   range_add(&x->buckets[at].refs, add_ref(x, e).first);
 }
 
-/* The affixes of a key come sorted, so the one before this, or one above that one, is the longest that
- * this one starts with. */
+/* The affixes of a key come sorted, so the one before this, or one above that one, is the longest
+ * that this one starts with. */
 static void write_affix(struct index *x, struct fluo_range *range, const struct entry *e) {
   struct index_affix *last = range->count ? &x->affixes[x->affixes_count - 1] : NULL;
   struct fluo_range ref = add_ref(x, e);
@@ -406,11 +302,12 @@ static void write_affix(struct index *x, struct fluo_range *range, const struct 
     return;
   }
   uint32_t up = last ? x->affixes_count - 1 : UINT32_MAX;
-  while (up != UINT32_MAX &&
-         (x->affixes[up].len > e->len || memcmp(x->affixes[up].text, e->text, x->affixes[up].len) != 0))
+  while (up != UINT32_MAX && (x->affixes[up].len > e->len ||
+                              memcmp(x->affixes[up].text, e->text, x->affixes[up].len) != 0))
     up = x->affixes[up].up;
   range_add(range, x->affixes_count);
-  x->affixes[x->affixes_count++] = (struct index_affix){ .text = e->text, .len = e->len, .up = up, .refs = ref };
+  x->affixes[x->affixes_count++] =
+      (struct index_affix){.text = e->text, .len = e->len, .up = up, .refs = ref};
 }
 
 static double write_tops(struct index_interval *intervals, uint32_t low, uint32_t high) {
@@ -426,14 +323,15 @@ static double write_tops(struct index_interval *intervals, uint32_t low, uint32_
 static void write_entry(struct index *x, const struct entry *e, uint32_t *intervals) {
   struct index_key *key = &x->keys[e->key];
   switch (e->place) {
-    case PLACE_PRESENT: range_add(&key->present, add_ref(x, e).first); break;
-    case PLACE_PREFIX: write_affix(x, &key->prefixes, e); break;
-    case PLACE_SUFFIX: write_affix(x, &key->suffixes, e); break;
-    case PLACE_RANGE:
-      range_add(&key->intervals, *intervals);
-      x->intervals[(*intervals)++] = (struct index_interval){ .lo = e->lo, .hi = e->hi, .atom = e->atom };
-      break;
-    default: write_hashed(x, e); break;
+  case PLACE_PRESENT: range_add(&key->present, add_ref(x, e).first); break;
+  case PLACE_PREFIX: write_affix(x, &key->prefixes, e); break;
+  case PLACE_SUFFIX: write_affix(x, &key->suffixes, e); break;
+  case PLACE_RANGE:
+    range_add(&key->intervals, *intervals);
+    x->intervals[(*intervals)++] =
+        (struct index_interval){.lo = e->lo, .hi = e->hi, .atom = e->atom};
+    break;
+  default: write_hashed(x, e); break;
   }
 }
 
@@ -466,9 +364,8 @@ static int build(struct building *b, bool renamed) {
   b->set = heap_alloc(nodes * sizeof *b->set);
   if (!x->atom_keys || !x->always || !b->users || !b->costs || !b->set) return FLUO_ENOMEM;
   int err = access_scratch_new(nodes, &b->access);
-  if (!err) err = keys_start(x);
-  if (!err) err = add_keys(b);
-  if (!err && renamed) err = add_renames(x);
+  if (!err) err = index_keys_add(x, b->users);
+  if (!err && renamed) err = index_renames_add(x);
   if (!err) err = add_costs(b);
   if (!err) err = choose_all(b);
   if (!err) err = write_postings(b);
@@ -488,14 +385,16 @@ static void building_free(struct building *b) {
 }
 
 int index_new(const struct ir *ir, const struct atoms *atoms, bool renamed, struct index **out) {
-  struct building b = { .x = heap_zalloc(sizeof *b.x) };
+  struct building b = {.x = heap_zalloc(sizeof *b.x)};
   if (!b.x) return FLUO_ENOMEM;
   b.x->ir = ir;
   b.x->atoms = atoms;
   int err = build(&b, renamed);
   building_free(&b);
-  if (err) index_free(b.x);
-  else *out = b.x;
+  if (err)
+    index_free(b.x);
+  else
+    *out = b.x;
   return err;
 }
 

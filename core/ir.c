@@ -1,6 +1,6 @@
-/* Checking the intermediate form: where its sections lie, then each section. Sums are kept as well as
- * ranges, so that a small form cannot ask for a great deal of work by pointing to the same elements
- * again and again. */
+/* Checking the intermediate form: where its sections lie, then each section. Sums are kept as well
+ * as ranges, so that a small form cannot ask for a great deal of work by pointing to the same
+ * elements again and again. */
 #include "ir.h"
 
 #include <stdio.h>
@@ -22,7 +22,7 @@ bool ir_range_fits(struct fluo_range range, uint32_t count) {
   return (uint64_t)range.first + range.count <= count;
 }
 
-/* ---- layout ------------------------------------------------------------------------------------- */
+/* ---- layout -------------------------------------------------------------------------------- */
 
 static bool wrong_layout(const struct ir_check *c, const char *what) {
   snprintf(c->why, IR_WHY_BYTES, "header: %s", what);
@@ -55,11 +55,11 @@ static bool layout(const struct ir_check *c, const char *base, size_t n, struct 
   ir->text = section(base, &at, 0, 1);
   uint64_t end = at + h->text_bytes;
   if (end > n) return wrong_layout(c, "sections reach past the end");
-  if (n - end >= 8) return wrong_layout(c, "bytes behind the text");     /* padding is fine */
+  if (n - end >= 8) return wrong_layout(c, "bytes behind the text"); /* padding is fine */
   return true;
 }
 
-/* ---- gates -------------------------------------------------------------------------------------- */
+/* ---- gates --------------------------------------------------------------------------------- */
 
 static bool compares(uint32_t op) {
   return op == FLUO_OP_EQ || (op >= FLUO_OP_GT && op <= FLUO_OP_LE);
@@ -73,15 +73,18 @@ static bool is_own_pattern(const struct fluo_ir_rule *rule, uint32_t pattern) {
 static const char *gate_fault(const struct fluo_ir_rule *rule, const struct fluo_ir_gate *g,
                               uint32_t *depth) {
   switch (g->op) {
-    case FLUO_GATE_HITS:
-      if (!is_own_pattern(rule, g->pattern)) return "pattern of another rule";
-      break;
-    case FLUO_GATE_TRUE: case FLUO_GATE_SPANS: case FLUO_GATE_DURATION: break;
-    case FLUO_GATE_AND: case FLUO_GATE_OR:
-      if (g->n < 1 || g->n > *depth) return "arity";
-      *depth -= (uint32_t)g->n;
-      break;
-    default: return "op";
+  case FLUO_GATE_HITS:
+    if (!is_own_pattern(rule, g->pattern)) return "pattern of another rule";
+    break;
+  case FLUO_GATE_TRUE:
+  case FLUO_GATE_SPANS:
+  case FLUO_GATE_DURATION: break;
+  case FLUO_GATE_AND:
+  case FLUO_GATE_OR:
+    if (g->n < 1 || g->n > *depth) return "arity";
+    *depth -= (uint32_t)g->n;
+    break;
+  default: return "op";
   }
   bool leaf = g->op == FLUO_GATE_HITS || g->op == FLUO_GATE_SPANS || g->op == FLUO_GATE_DURATION;
   if (leaf && !compares(g->compare)) return "compare";
@@ -94,17 +97,20 @@ static bool gate_check(const struct ir_check *c, uint32_t index) {
   struct fluo_range range = rule->gate;
   if (!ir_range_fits(range, c->ir->header->gates)) return ir_wrong(c, "rules", index, "gate range");
   if (range.count > IR_GATES_MAX) return ir_wrong(c, "rules", index, "gate too long");
-  if (rule->scope == FLUO_SCOPE_SPAN && range.count) return ir_wrong(c, "rules", index, "gate of a span rule");
-  if (rule->scope == FLUO_SCOPE_TRACE && !range.count) return ir_wrong(c, "rules", index, "no gate");
+  if (rule->scope == FLUO_SCOPE_SPAN && range.count)
+    return ir_wrong(c, "rules", index, "gate of a span rule");
+  if (rule->scope == FLUO_SCOPE_TRACE && !range.count)
+    return ir_wrong(c, "rules", index, "no gate");
   uint32_t depth = 0;
   for (uint32_t i = range.first; i < range.first + range.count; i++) {
     const char *fault = gate_fault(rule, &c->ir->gates[i], &depth);
     if (fault) return ir_wrong(c, "gates", i, fault);
   }
-  return range.count == 0 || depth == 1 || ir_wrong(c, "rules", index, "gate leaves more than one operand");
+  return range.count == 0 || depth == 1 ||
+         ir_wrong(c, "rules", index, "gate leaves more than one operand");
 }
 
-/* ---- rules, templates ------------------------------------------------------------------------------ */
+/* ---- rules, templates ---------------------------------------------------------------------- */
 
 static bool parts_check(const struct ir_check *c) {
   for (uint32_t i = 0; i < c->ir->header->parts; i++) {
@@ -128,7 +134,7 @@ static bool pairs_check(const struct ir_check *c) {
 static const char *rule_fault(const struct ir_check *c, const struct fluo_ir_rule *rule) {
   const struct fluo_ir *h = c->ir->header;
   const uint8_t flags =
-    FLUO_RULE_EARLY | FLUO_RULE_STRUCTURE | FLUO_RULE_COMPLETE | FLUO_RULE_PAYLOADS;
+      FLUO_RULE_EARLY | FLUO_RULE_STRUCTURE | FLUO_RULE_COMPLETE | FLUO_RULE_PAYLOADS;
   if (!ir_text_fits(c, rule->name)) return "name";
   if (rule->scope > FLUO_SCOPE_SEQUENCE) return "scope";
   if (rule->severity > FLUO_SEVERITY_CRITICAL) return "severity";
@@ -147,7 +153,8 @@ static bool claim_check(const struct ir_check *c, uint32_t index) {
   for (uint32_t i = range.first; i < range.first + range.count; i++) {
     const struct fluo_ir_pattern *pattern = &c->ir->patterns[i];
     if (pattern->rule != index) return ir_wrong(c, "rules", index, "pattern of another rule");
-    if (pattern->object != FLUO_OBJECT_SPAN) return ir_wrong(c, "rules", index, "pattern of no span");
+    if (pattern->object != FLUO_OBJECT_SPAN)
+      return ir_wrong(c, "rules", index, "pattern of no span");
   }
   return true;
 }
@@ -166,14 +173,16 @@ static bool rules_check(const struct ir_check *c) {
 
 static bool functions_check(const struct ir_check *c) {
   for (uint32_t i = 0; i < c->ir->header->functions; i++)
-    if (c->ir->functions[i].rule >= c->ir->header->rules) return ir_wrong(c, "functions", i, "rule");
+    if (c->ir->functions[i].rule >= c->ir->header->rules)
+      return ir_wrong(c, "functions", i, "rule");
   return true;
 }
 
 int ir_check(const void *bytes, size_t n, struct ir *out, char why[IR_WHY_BYTES]) {
-  struct ir_check c = { .ir = out, .why = why };
+  struct ir_check c = {.ir = out, .why = why};
   why[0] = '\0';
-  bool sound = layout(&c, bytes, n, out) && parts_check(&c) && pairs_check(&c) && functions_check(&c) &&
-               ir_values_check(&c) && ir_atoms_check(&c) && rules_check(&c) && ir_patterns_check(&c);
+  bool sound = layout(&c, bytes, n, out) && parts_check(&c) && pairs_check(&c) &&
+               functions_check(&c) && ir_values_check(&c) && ir_atoms_check(&c) &&
+               rules_check(&c) && ir_patterns_check(&c);
   return sound ? 0 : FLUO_EINVALID;
 }

@@ -1,5 +1,6 @@
 /* The intermediate form, checked: after ir_check every index, range, text and operand in it may be
- * followed blindly. It comes from the process that ran the user's rule files, so nothing is believed. */
+ * followed blindly. It comes from the process that ran the user's rule files, so nothing is
+ * believed. */
 #ifndef FLUO_CORE_IR_H
 #define FLUO_CORE_IR_H
 #include <stddef.h>
@@ -24,13 +25,13 @@ struct ir {
 
 enum {
   IR_WHY_BYTES = 128,
-  IR_DEPTH_MAX = 256,           /* of a pattern's nodes */
-  IR_GATES_MAX = 8192,          /* of a rule; a condition has at most 5,000 terms */
-  IR_OPERANDS_MAX = 1 << 24     /* of all atoms together: ranges may share values */
+  IR_DEPTH_MAX = 256,       /* of a pattern's nodes */
+  IR_GATES_MAX = 8192,      /* of a rule; a condition has at most 5,000 terms */
+  IR_OPERANDS_MAX = 1 << 24 /* of all atoms together: ranges may share values */
 };
 
-/* bytes lie 8-aligned, stay as they are and outlive *out. 0, or FLUO_EINVALID and in `why` the section
- * and index at fault. */
+/* bytes lie 8-aligned, stay as they are and outlive *out. 0, or FLUO_EINVALID and in `why` the
+ * section and index at fault. */
 int ir_check(const void *bytes, size_t n, struct ir *out, char why[IR_WHY_BYTES]);
 
 #endif

@@ -8,7 +8,7 @@
 
 struct ir_check {
   const struct ir *ir;
-  char *why;                    /* IR_WHY_BYTES */
+  char *why; /* IR_WHY_BYTES */
 };
 
 /* Notes what is wrong with element `index` of a section; always false. */

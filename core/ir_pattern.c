@@ -4,23 +4,23 @@
 
 #include "ir_check.h"
 
-/* ---- values and atoms ------------------------------------------------------------------------------- */
+/* ---- values and atoms ---------------------------------------------------------------------- */
 
 bool ir_values_check(const struct ir_check *c) {
   for (uint32_t i = 0; i < c->ir->header->values; i++) {
     const struct fluo_ir_value *v = &c->ir->values[i];
     switch (v->type) {
-      case FLUO_TYPE_STRING:
-        if (!ir_text_fits(c, v->text)) return ir_wrong(c, "values", i, "text");
-        break;
-      case FLUO_TYPE_BOOL:
-        if (v->integer != 0 && v->integer != 1) return ir_wrong(c, "values", i, "bool");
-        break;
-      case FLUO_TYPE_INT: break;
-      case FLUO_TYPE_DOUBLE:
-        if (isnan(v->number)) return ir_wrong(c, "values", i, "not a number");
-        break;
-      default: return ir_wrong(c, "values", i, "type");
+    case FLUO_TYPE_STRING:
+      if (!ir_text_fits(c, v->text)) return ir_wrong(c, "values", i, "text");
+      break;
+    case FLUO_TYPE_BOOL:
+      if (v->integer != 0 && v->integer != 1) return ir_wrong(c, "values", i, "bool");
+      break;
+    case FLUO_TYPE_INT: break;
+    case FLUO_TYPE_DOUBLE:
+      if (isnan(v->number)) return ir_wrong(c, "values", i, "not a number");
+      break;
+    default: return ir_wrong(c, "values", i, "type");
     }
   }
   return true;
@@ -28,10 +28,11 @@ bool ir_values_check(const struct ir_check *c) {
 
 static bool count_fits(uint32_t op, uint32_t count) {
   switch (op) {
-    case FLUO_OP_EQ: case FLUO_OP_NE: return count >= 1;
-    case FLUO_OP_BETWEEN: return count == 2;
-    case FLUO_OP_EXISTS: return count == 0;
-    default: return count == 1;
+  case FLUO_OP_EQ:
+  case FLUO_OP_NE: return count >= 1;
+  case FLUO_OP_BETWEEN: return count == 2;
+  case FLUO_OP_EXISTS: return count == 0;
+  default: return count == 1;
   }
 }
 
@@ -39,36 +40,42 @@ static bool is_text_op(uint32_t op) {
   return op >= FLUO_OP_CONTAINS && op <= FLUO_OP_MATCHES;
 }
 
-static bool is_one_of(const struct ir_check *c, const struct fluo_ir_value *v, const char *const *names) {
+static bool is_one_of(const struct ir_check *c, const struct fluo_ir_value *v,
+                      const char *const *names) {
   if (v->type != FLUO_TYPE_STRING) return false;
   for (; *names; names++)
-    if (strlen(*names) == v->text.len && !memcmp(*names, c->ir->text + v->text.off, v->text.len)) return true;
+    if (strlen(*names) == v->text.len && !memcmp(*names, c->ir->text + v->text.off, v->text.len))
+      return true;
   return false;
 }
 
 static const char *operand_fault(const struct ir_check *c, const struct fluo_ir_atom *atom,
                                  const struct fluo_ir_value *v) {
-  static const char *const statuses[] = { "UNSET", "OK", "ERROR", "EXPLICIT_OK", NULL };
-  static const char *const kinds[] = { "UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER",
-                                       "CONSUMER", NULL };
+  static const char *const statuses[] = {"UNSET", "OK", "ERROR", "EXPLICIT_OK", NULL};
+  static const char *const kinds[] = {"UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT",
+                                      "PRODUCER",    "CONSUMER", NULL};
   if (is_text_op(atom->op) && v->type != FLUO_TYPE_STRING) return "operand is no text";
   bool equality = atom->op == FLUO_OP_EQ || atom->op == FLUO_OP_NE;
   switch (atom->field) {
-    case FLUO_FIELD_STATUS: return is_one_of(c, v, statuses) ? NULL : "operand is no status";
-    case FLUO_FIELD_KIND: return !equality || is_one_of(c, v, kinds) ? NULL : "operand is no kind";
-    case FLUO_FIELD_ROOT: return v->type == FLUO_TYPE_BOOL ? NULL : "operand is no bool";
-    case FLUO_FIELD_DURATION: case FLUO_FIELD_START: case FLUO_FIELD_END:
-      return v->type == FLUO_TYPE_BOOL ? "operand is no number" : NULL;
-    default: return NULL;
+  case FLUO_FIELD_STATUS: return is_one_of(c, v, statuses) ? NULL : "operand is no status";
+  case FLUO_FIELD_KIND: return !equality || is_one_of(c, v, kinds) ? NULL : "operand is no kind";
+  case FLUO_FIELD_ROOT: return v->type == FLUO_TYPE_BOOL ? NULL : "operand is no bool";
+  case FLUO_FIELD_DURATION:
+  case FLUO_FIELD_START:
+  case FLUO_FIELD_END: return v->type == FLUO_TYPE_BOOL ? "operand is no number" : NULL;
+  default: return NULL;
   }
 }
 
 static bool op_fits(uint32_t field, uint32_t op) {
   if (op == FLUO_OP_EXISTS || op == FLUO_OP_EQ || op == FLUO_OP_NE) return true;
   switch (field) {
-    case FLUO_FIELD_STATUS: case FLUO_FIELD_ROOT: return false;
-    case FLUO_FIELD_DURATION: case FLUO_FIELD_START: case FLUO_FIELD_END: return !is_text_op(op);
-    default: return true;
+  case FLUO_FIELD_STATUS:
+  case FLUO_FIELD_ROOT: return false;
+  case FLUO_FIELD_DURATION:
+  case FLUO_FIELD_START:
+  case FLUO_FIELD_END: return !is_text_op(op);
+  default: return true;
   }
 }
 
@@ -97,38 +104,44 @@ bool ir_atoms_check(const struct ir_check *c) {
   return true;
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------------- */
+/* ---- nodes --------------------------------------------------------------------------------- */
 
 static bool field_fits(uint32_t object, uint32_t field) {
   if (field == FLUO_FIELD_ATTRIBUTE) return true;
   switch (object) {
-    case FLUO_OBJECT_SPAN: return field != FLUO_FIELD_EVENT_NAME;
-    case FLUO_OBJECT_EVENT: return field == FLUO_FIELD_EVENT_NAME;
-    default:
-      return field == FLUO_FIELD_TRACE_ID || field == FLUO_FIELD_SPAN_ID || field == FLUO_FIELD_TRACE_STATE;
+  case FLUO_OBJECT_SPAN: return field != FLUO_FIELD_EVENT_NAME;
+  case FLUO_OBJECT_EVENT: return field == FLUO_FIELD_EVENT_NAME;
+  default:
+    return field == FLUO_FIELD_TRACE_ID || field == FLUO_FIELD_SPAN_ID ||
+           field == FLUO_FIELD_TRACE_STATE;
   }
 }
 
-static const char *nested_fault(const struct ir_check *c, uint32_t index, uint32_t arg, uint32_t object) {
+static const char *nested_fault(const struct ir_check *c, uint32_t index, uint32_t arg,
+                                uint32_t object) {
   if (arg >= index) return "pattern is no lower one";
   if (c->ir->patterns[arg].object != object) return "pattern of another object";
   if (c->ir->patterns[arg].rule != c->ir->patterns[index].rule) return "pattern of another rule";
   return NULL;
 }
 
-static const char *leaf_fault(const struct ir_check *c, uint32_t index, const struct fluo_ir_node *node) {
+static const char *leaf_fault(const struct ir_check *c, uint32_t index,
+                              const struct fluo_ir_node *node) {
   const struct fluo_ir_pattern *pattern = &c->ir->patterns[index];
   const struct fluo_ir *h = c->ir->header;
-  if (node->op != FLUO_NODE_ATOM && pattern->object != FLUO_OBJECT_SPAN) return "op within an event or link";
+  if (node->op != FLUO_NODE_ATOM && pattern->object != FLUO_OBJECT_SPAN)
+    return "op within an event or link";
   switch (node->op) {
-    case FLUO_NODE_ATOM:
-      if (node->arg >= h->atoms) return "atom";
-      return field_fits(pattern->object, c->ir->atoms[node->arg].field) ? NULL : "field does not fit the object";
-    case FLUO_NODE_FUNCTION:
-      if (node->arg >= h->functions) return "function";
-      return c->ir->functions[node->arg].rule == pattern->rule ? NULL : "function of another rule";
-    case FLUO_NODE_EVENT: return nested_fault(c, index, node->arg, FLUO_OBJECT_EVENT);
-    default: return nested_fault(c, index, node->arg, FLUO_OBJECT_LINK);
+  case FLUO_NODE_ATOM:
+    if (node->arg >= h->atoms) return "atom";
+    return field_fits(pattern->object, c->ir->atoms[node->arg].field)
+               ? NULL
+               : "field does not fit the object";
+  case FLUO_NODE_FUNCTION:
+    if (node->arg >= h->functions) return "function";
+    return c->ir->functions[node->arg].rule == pattern->rule ? NULL : "function of another rule";
+  case FLUO_NODE_EVENT: return nested_fault(c, index, node->arg, FLUO_OBJECT_EVENT);
+  default: return nested_fault(c, index, node->arg, FLUO_OBJECT_LINK);
   }
 }
 
@@ -136,10 +149,11 @@ static bool is_branch(uint32_t op) {
   return op == FLUO_NODE_AND || op == FLUO_NODE_OR || op == FLUO_NODE_NOT;
 }
 
-/* Read from the root backwards, a postorder is a preorder: a node's parent is the node read before it
- * or one of that one's ancestors, and what is climbed past is never a parent again. So this is linear,
- * and the depth is known all along. */
-static const char *order_fault(const struct fluo_ir_node *nodes, uint32_t root, uint32_t at, uint32_t *depth) {
+/* Read from the root backwards, a postorder is a preorder: a node's parent is the node read before
+ * it or one of that one's ancestors, and what is climbed past is never a parent again. So this is
+ * linear, and the depth is known all along. */
+static const char *order_fault(const struct fluo_ir_node *nodes, uint32_t root, uint32_t at,
+                               uint32_t *depth) {
   uint32_t parent = nodes[at].parent, from = at + 1;
   if (parent <= at || parent > root) return "parent";
   while (from != parent) {
@@ -154,13 +168,16 @@ static const char *order_fault(const struct fluo_ir_node *nodes, uint32_t root, 
 /* In postorder a branch has a child exactly if the node before it is one. A NOT has no second: that
  * would be a node, other than the one before it, that names it as parent. */
 static const char *arity_fault(const struct fluo_ir_node *nodes, uint32_t first, uint32_t at) {
-  if (is_branch(nodes[at].op) && (at == first || nodes[at - 1].parent != at)) return "without operands";
+  if (is_branch(nodes[at].op) && (at == first || nodes[at - 1].parent != at))
+    return "without operands";
   uint32_t parent = nodes[at].parent;
-  if (parent != at && nodes[parent].op == FLUO_NODE_NOT && parent != at + 1) return "not of two operands";
+  if (parent != at && nodes[parent].op == FLUO_NODE_NOT && parent != at + 1)
+    return "not of two operands";
   return NULL;
 }
 
-static const char *node_fault(const struct ir_check *c, uint32_t index, uint32_t at, uint32_t *depth) {
+static const char *node_fault(const struct ir_check *c, uint32_t index, uint32_t at,
+                              uint32_t *depth) {
   struct fluo_range range = c->ir->patterns[index].nodes;
   const struct fluo_ir_node *nodes = c->ir->nodes, *node = &nodes[at];
   uint32_t root = range.first + range.count - 1;
@@ -181,7 +198,7 @@ static bool nodes_check(const struct ir_check *c, uint32_t index) {
   return true;
 }
 
-/* ---- patterns ----------------------------------------------------------------------------------------- */
+/* ---- patterns ------------------------------------------------------------------------------ */
 
 static const char *pattern_fault(const struct ir_check *c, uint32_t index) {
   const struct fluo_ir_pattern *pattern = &c->ir->patterns[index];

@@ -1,9 +1,10 @@
-/* Matching one span: its fields are put into slots, each slot's value is looked up in the index, and
- * the patterns so reached are tested, each once; atoms are tested at most once a span, whoever asks.
+/* Matching one span: its fields are put into slots, each slot's value is looked up in the index,
+ * and the patterns so reached are tested, each once; atoms are tested at most once a span, whoever
+ * asks.
  *
- * A matcher owns its scratch and nothing else. Everything it will need is taken in matcher_new, so that
- * matcher_span cannot run out of memory. Marks of atoms and patterns carry the stamp of the span that
- * they were made for, so nothing is cleared between two spans. */
+ * A matcher owns its scratch and nothing else. Everything it will need is taken in matcher_new, so
+ * that matcher_span cannot run out of memory. Marks of atoms and patterns carry the stamp of the
+ * span that they were made for, so nothing is cleared between two spans. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,19 @@ struct matcher {
   struct regex_scratch *regex;
   struct slots *slots;
   const struct span_view *view;
-  uint32_t stamp;                   /* of the present span */
-  uint8_t *truths;                  /* of each atom, enum fluo_truth */
-  uint32_t *tested, *reached;       /* stamps of atoms: truth is known; its patterns were tested */
-  uint32_t *seen;                   /* stamps of patterns */
-  uint8_t *nodes, *needed;          /* of the pattern under test */
+  uint32_t stamp;             /* of the present span */
+  uint8_t *truths;            /* of each atom, enum fluo_truth */
+  uint32_t *tested, *reached; /* stamps of atoms: truth is known; its patterns were tested */
+  uint32_t *seen;             /* stamps of patterns */
+  uint8_t *nodes, *needed;    /* of the pattern under test */
   uint32_t *hits, hits_count, *unknowns, unknowns_count;
-  struct match_ask *asks;           uint32_t asks_count;
-  const struct match_answer *answers; uint32_t answers_count;
+  struct match_ask *asks;
+  uint32_t asks_count;
+  const struct match_answer *answers;
+  uint32_t answers_count;
 };
 
-/* ---- patterns ---------------------------------------------------------------------------------------- */
+/* ---- patterns ------------------------------------------------------------------------------ */
 
 static void load(struct matcher *m, const struct span_view *view) {
   m->view = view;
@@ -66,18 +69,19 @@ static enum fluo_truth answer_of(const struct matcher *m, uint32_t function) {
 static enum fluo_truth on_leaf(void *ctx, const struct fluo_ir_node *node) {
   struct matcher *m = ctx;
   switch (node->op) {
-    case FLUO_NODE_ATOM: return atom_truth(m, m->atoms->of_ir[node->arg]);
-    case FLUO_NODE_FUNCTION: return answer_of(m, node->arg);
-    case FLUO_NODE_EVENT:
-      if (atom_truth(m, m->atoms->has_event) == FLUO_FALSE) return FLUO_FALSE;
-      return nested_test(m->nested, m->view, node->arg, m->regex);
-    default:
-      if (atom_truth(m, m->atoms->has_link) == FLUO_FALSE) return FLUO_FALSE;
-      return nested_test(m->nested, m->view, node->arg, m->regex);
+  case FLUO_NODE_ATOM: return atom_truth(m, m->atoms->of_ir[node->arg]);
+  case FLUO_NODE_FUNCTION: return answer_of(m, node->arg);
+  case FLUO_NODE_EVENT:
+    if (atom_truth(m, m->atoms->has_event) == FLUO_FALSE) return FLUO_FALSE;
+    return nested_test(m->nested, m->view, node->arg, m->regex);
+  default:
+    if (atom_truth(m, m->atoms->has_link) == FLUO_FALSE) return FLUO_FALSE;
+    return nested_test(m->nested, m->view, node->arg, m->regex);
   }
 }
 
-/* A function that is still open under nodes that all are matters: any other cannot change the root. */
+/* A function that is still open under nodes that all are matters: any other cannot change the
+ * root. */
 static void collect_asks(struct matcher *m, uint32_t pattern) {
   struct fluo_range range = ruleset_pattern(m->rules, pattern)->nodes;
   const struct fluo_ir_node *nodes = m->x->ir->nodes;
@@ -87,7 +91,7 @@ static void collect_asks(struct matcher *m, uint32_t pattern) {
     bool above = node->parent == at || m->needed[node->parent - range.first];
     m->needed[at - range.first] = open && above;
     if (open && above && node->op == FLUO_NODE_FUNCTION)
-      m->asks[m->asks_count++] = (struct match_ask){ pattern, node->arg };
+      m->asks[m->asks_count++] = (struct match_ask){pattern, node->arg};
   }
 }
 
@@ -120,7 +124,7 @@ static void on_ref(void *ctx, uint32_t atom, bool equal) {
     test_pattern(m, postings[i]);
 }
 
-/* ---- results ----------------------------------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------------------------- */
 
 static int compare_indices(const void *left, const void *right) {
   uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
@@ -166,7 +170,8 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
   sort_asks(m);
-  *out = (struct match){ m->hits, m->hits_count, m->unknowns, m->unknowns_count, m->asks, m->asks_count };
+  *out = (struct match){m->hits,           m->hits_count, m->unknowns,
+                        m->unknowns_count, m->asks,       m->asks_count};
   return 0;
 }
 
@@ -180,7 +185,7 @@ enum fluo_truth matcher_resolve(struct matcher *m, const struct span_view *view,
   return formula_test(m->x->ir->nodes, range, m->nodes, on_leaf, m);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 static uint32_t count_functions(const struct ir *ir) {
   uint32_t n = 0;
@@ -223,8 +228,10 @@ int matcher_new(const struct ruleset *r, struct matcher **out) {
   m->x = ruleset_index(r);
   m->atoms = ruleset_atoms(r);
   int err = take_scratch(m);
-  if (err) matcher_free(m);
-  else *out = m;
+  if (err)
+    matcher_free(m);
+  else
+    *out = m;
   return err;
 }
 

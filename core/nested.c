@@ -1,4 +1,5 @@
-/* Events and links are read where they lie, one after the other: they are few, and few patterns ask. */
+/* Events and links are read where they lie, one after the other: they are few, and few patterns
+ * ask. */
 #include "nested.h"
 
 #include "err.h"
@@ -9,17 +10,23 @@ struct nested {
   const struct atoms *atoms;
   struct regex_scratch *regex;
   uint8_t *truths;
-  struct fluo_item item;        /* the event or link under test */
+  struct fluo_item item; /* the event or link under test */
   uint32_t object;
 };
 
 /* Field numbers of Span.Event and Span.Link. */
-enum { EVENT_NAME = 2, EVENT_ATTRIBUTES = 3, LINK_TRACE_ID = 1, LINK_SPAN_ID = 2, LINK_TRACE_STATE = 3,
-       LINK_ATTRIBUTES = 4 };
+enum {
+  EVENT_NAME = 2,
+  EVENT_ATTRIBUTES = 3,
+  LINK_TRACE_ID = 1,
+  LINK_SPAN_ID = 2,
+  LINK_TRACE_STATE = 3,
+  LINK_ATTRIBUTES = 4
+};
 
 static bool last_text(const struct fluo_item *in, uint32_t number, struct fluo_value *out) {
-  struct fluo_item item = { .next = 0 };
-  *out = (struct fluo_value){ .type = FLUO_TYPE_STRING, .text = in->text };
+  struct fluo_item item = {.next = 0};
+  *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = in->text};
   while (fluo_item_next(in->text, in->len, number, &item)) {
     out->text = item.text;
     out->len = item.len;
@@ -45,15 +52,15 @@ static bool value_of(const struct nested *n, const struct atom *atom, char scrat
   const struct fluo_item *in = &n->item;
   uint32_t attributes = n->object == FLUO_OBJECT_EVENT ? EVENT_ATTRIBUTES : LINK_ATTRIBUTES;
   switch (atom->field) {
-    case FLUO_FIELD_ATTRIBUTE:
-      return fluo_attribute(in->text, in->len, attributes, atom->key, atom->key_len, out);
-    case FLUO_FIELD_EVENT_NAME:
-      last_text(in, EVENT_NAME, out);
-      return true;              /* like a span's, an event's name is always there */
-    case FLUO_FIELD_TRACE_ID: return id_text(in, LINK_TRACE_ID, 16, scratch, out);
-    case FLUO_FIELD_SPAN_ID: return id_text(in, LINK_SPAN_ID, 8, scratch, out);
-    case FLUO_FIELD_TRACE_STATE: return last_text(in, LINK_TRACE_STATE, out);
-    default: return false;
+  case FLUO_FIELD_ATTRIBUTE:
+    return fluo_attribute(in->text, in->len, attributes, atom->key, atom->key_len, out);
+  case FLUO_FIELD_EVENT_NAME:
+    last_text(in, EVENT_NAME, out);
+    return true; /* like a span's, an event's name is always there */
+  case FLUO_FIELD_TRACE_ID: return id_text(in, LINK_TRACE_ID, 16, scratch, out);
+  case FLUO_FIELD_SPAN_ID: return id_text(in, LINK_SPAN_ID, 8, scratch, out);
+  case FLUO_FIELD_TRACE_STATE: return last_text(in, LINK_TRACE_STATE, out);
+  default: return false;
   }
 }
 
@@ -77,7 +84,7 @@ enum fluo_truth nested_test(struct nested *n, const struct span_view *view, uint
   enum fluo_truth truth = FLUO_FALSE;
   n->object = p->object;
   n->regex = regex;
-  n->item = (struct fluo_item){ .next = 0 };
+  n->item = (struct fluo_item){.next = 0};
   while (fluo_item_next(view->arena + payload.off, payload.len, number, &n->item)) {
     enum fluo_truth one = formula_test(n->ir->nodes, p->nodes, n->truths, on_leaf, n);
     if (one == FLUO_TRUE) return one;
@@ -86,10 +93,11 @@ enum fluo_truth nested_test(struct nested *n, const struct span_view *view, uint
   return truth;
 }
 
-int nested_new(const struct ir *ir, const struct atoms *atoms, uint32_t nodes_max, struct nested **out) {
+int nested_new(const struct ir *ir, const struct atoms *atoms, uint32_t nodes_max,
+               struct nested **out) {
   struct nested *n = heap_zalloc(sizeof *n);
   if (!n) return FLUO_ENOMEM;
-  *n = (struct nested){ .ir = ir, .atoms = atoms, .truths = heap_alloc(nodes_max) };
+  *n = (struct nested){.ir = ir, .atoms = atoms, .truths = heap_alloc(nodes_max)};
   if (!n->truths) {
     heap_free(n);
     return FLUO_ENOMEM;

@@ -10,7 +10,8 @@
 struct nested;
 
 /* nodes_max: of any pattern. 0 or FLUO_ENOMEM. */
-int nested_new(const struct ir *ir, const struct atoms *atoms, uint32_t nodes_max, struct nested **out);
+int nested_new(const struct ir *ir, const struct atoms *atoms, uint32_t nodes_max,
+               struct nested **out);
 void nested_free(struct nested *n);
 
 /* Whether an event (or link, by the pattern's object) of the span satisfies the pattern. */

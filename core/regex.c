@@ -1,12 +1,13 @@
 /* The one file that knows PCRE2.
  *
- * Matching is PCRE2's interpreter, not its JIT. Under the JIT the match limit counts other things, heap
- * and depth limits do not exist, and it silently falls back where the kernel grants no executable
- * memory: the same span would be a hit on one machine and unknown on another. The interpreter gives the
- * same answer everywhere, and within a limit of 10,000 it takes 0.1 to 1.2 ms at the worst.
+ * Matching is PCRE2's interpreter, not its JIT. Under the JIT the match limit counts other things,
+ * heap and depth limits do not exist, and it silently falls back where the kernel grants no
+ * executable memory: the same span would be a hit on one machine and unknown on another. The
+ * interpreter gives the same answer everywhere, and within a limit of 10,000 it takes 0.1 to 1.2 ms
+ * at the worst.
  *
- * An expression that is valid UTF-8 is matched on characters, with invalid sequences in a text matching
- * nothing; any other is matched on bytes. */
+ * An expression that is valid UTF-8 is matched on characters, with invalid sequences in a text
+ * matching nothing; any other is matched on bytes. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "regex.h"
 
@@ -18,7 +19,9 @@
 #include "err.h"
 #include "heap.h"
 
-struct regex { pcre2_code *code; };
+struct regex {
+  pcre2_code *code;
+};
 
 struct regex_scratch {
   pcre2_match_context *context;
@@ -39,8 +42,8 @@ static void on_free(void *p, void *ctx) {
 static pcre2_code *compile(const char *p, uint32_t n, pcre2_compile_context *context, int *err,
                            PCRE2_SIZE *offset) {
   const uint32_t options = PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C;
-  pcre2_code *code = pcre2_compile((PCRE2_SPTR)p, n, options | PCRE2_UTF | PCRE2_MATCH_INVALID_UTF, err,
-                                   offset, context);
+  pcre2_code *code = pcre2_compile((PCRE2_SPTR)p, n, options | PCRE2_UTF | PCRE2_MATCH_INVALID_UTF,
+                                   err, offset, context);
   /* Negative codes say that the expression is not UTF-8. */
   if (!code && *err < 0) code = pcre2_compile((PCRE2_SPTR)p, n, options, err, offset, context);
   return code;
@@ -96,7 +99,7 @@ int regex_scratch_new(uint32_t matches_limit, struct regex_scratch **out) {
   pcre2_general_context *general = pcre2_general_context_create(on_alloc, on_free, NULL);
   if (!general) goto err_after_scratch;
   s->context = pcre2_match_context_create(general);
-  s->data = pcre2_match_data_create(1, general);     /* one pair: nobody asks for groups */
+  s->data = pcre2_match_data_create(1, general); /* one pair: nobody asks for groups */
   pcre2_general_context_free(general);
   if (!s->context || !s->data) goto err_after_scratch;
   pcre2_set_match_limit(s->context, matches_limit);
@@ -124,7 +127,7 @@ enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, cons
   return got >= 0 ? FLUO_TRUE : FLUO_UNKNOWN;
 }
 
-/* ---- what every match starts with --------------------------------------------------------------- */
+/* ---- what every match starts with ---------------------------------------------------------- */
 
 /* Bytes that stand for themselves wherever they stand; all others end the search. */
 static bool is_literal(char c) {
@@ -133,7 +136,8 @@ static bool is_literal(char c) {
 }
 
 static bool is_escapable(char c) {
-  return c > ' ' && c < 0x7f && !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'));
+  return c > ' ' && c < 0x7f &&
+         !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'));
 }
 
 uint32_t regex_prefix(const char *p, uint32_t n, uint8_t *out) {

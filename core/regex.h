@@ -12,13 +12,16 @@ struct regex;
 struct regex_scratch;
 
 enum {
-  REGEX_BYTES_MAX = 1 << 15,            /* of an expression */
-  REGEX_SUBJECT_BYTES_MAX = 1 << 16,    /* a longer text is unknown: one step of the limit may scan it all */
-  REGEX_HEAP_KIB_MAX = 2048             /* what one match may take for backtracking */
+  REGEX_BYTES_MAX = 1 << 15, /* of an expression */
+  REGEX_SUBJECT_BYTES_MAX =
+      1 << 16,              /* a longer text is unknown: one step of the limit may scan it all */
+  REGEX_HEAP_KIB_MAX = 2048 /* what one match may take for backtracking */
 };
 
-/* 0 and *out; or FLUO_EINVALID, the reason in `why` and the byte it lies at in *offset; or FLUO_ENOMEM. */
-int regex_new(const char *p, uint32_t n, struct regex **out, char *why, size_t why_size, uint32_t *offset);
+/* 0 and *out; or FLUO_EINVALID, the reason in `why` and the byte it lies at in *offset; or
+ * FLUO_ENOMEM. */
+int regex_new(const char *p, uint32_t n, struct regex **out, char *why, size_t why_size,
+              uint32_t *offset);
 void regex_free(struct regex *r);
 
 /* matches_limit: PCRE2's match limit. 0 or FLUO_ENOMEM. */
@@ -26,10 +29,11 @@ int regex_scratch_new(uint32_t matches_limit, struct regex_scratch **out);
 void regex_scratch_free(struct regex_scratch *s);
 
 /* Whether the whole text matches; FLUO_UNKNOWN beyond a limit (or out of memory). */
-enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, const uint8_t *text, size_t n);
+enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, const uint8_t *text,
+                            size_t n);
 
-/* The length of the literal text that every match starts with, in bytes of the expression, written to
- * out (room for n bytes). May be shorter than it could be; 0: none was found. */
+/* The length of the literal text that every match starts with, in bytes of the expression, written
+ * to out (room for n bytes). May be shorter than it could be; 0: none was found. */
 uint32_t regex_prefix(const char *p, uint32_t n, uint8_t *out);
 
 #endif

@@ -1,10 +1,10 @@
 /* A rule set owns its copy of the intermediate form and everything made from it: atoms with their
- * regular expressions, the index, the lists of rules by when they are looked at. Once ruleset_new has
- * returned nothing in it changes. The bytes are copied before the first look, since whoever sent them
- * may hold the memory they came in.
+ * regular expressions, the index, the lists of rules by when they are looked at. Once ruleset_new
+ * has returned nothing in it changes. The bytes are copied before the first look, since whoever
+ * sent them may hold the memory they came in.
  *
- * It goes wrong when the bytes are no rule set (FLUO_EINVALID, `why` says where) or memory runs out;
- * ruleset_free takes a half-made one, so every failure goes there. */
+ * It goes wrong when the bytes are no rule set (FLUO_EINVALID, `why` says where) or memory runs
+ * out; ruleset_free takes a half-made one, so every failure goes there. */
 #include "ruleset.h"
 
 #include <assert.h>
@@ -35,13 +35,14 @@ static int list_rules(struct ruleset *r) {
     const struct fluo_ir_rule *rule = &r->ir.rules[i];
     if (rule->scope != FLUO_SCOPE_TRACE || rule->mode == FLUO_MODE_OFF) continue;
     if (gate_open(&r->ir, i, NULL)) r->always[r->always_count++] = i;
-    if (rule->flags & FLUO_RULE_EARLY && gate_asks_spans(&r->ir, i)) r->any_span[r->any_span_count++] = i;
+    if (rule->flags & FLUO_RULE_EARLY && gate_asks_spans(&r->ir, i))
+      r->any_span[r->any_span_count++] = i;
   }
   return 0;
 }
 
-int ruleset_new(const void *ir, size_t n, const struct ruleset_options *options, struct ruleset **out,
-                char why[128]) {
+int ruleset_new(const void *ir, size_t n, const struct ruleset_options *options,
+                struct ruleset **out, char why[128]) {
   snprintf(why, IR_WHY_BYTES, "%s", err_text(FLUO_ENOMEM));
   struct ruleset *r = heap_zalloc(sizeof *r);
   if (!r) return FLUO_ENOMEM;
@@ -56,8 +57,10 @@ int ruleset_new(const void *ir, size_t n, const struct ruleset_options *options,
   if (!err) err = index_new(&r->ir, &r->atoms, options->renamed, &r->index);
   if (!err) err = list_rules(r);
   if (err == FLUO_ENOMEM) snprintf(why, IR_WHY_BYTES, "%s", err_text(err));
-  if (err) ruleset_free(r);
-  else *out = r;
+  if (err)
+    ruleset_free(r);
+  else
+    *out = r;
   return err;
 }
 

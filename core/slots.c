@@ -1,5 +1,5 @@
-/* Reading a span once. A slot carries the stamp of the span that filled it, so none is ever cleared.
- * Values lend from the arena, from the copy of the last resource, or from `hex`. */
+/* Reading a span once. A slot carries the stamp of the span that filled it, so none is ever
+ * cleared. Values lend from the arena, from the copy of the last resource, or from `hex`. */
 #include "slots.h"
 
 #include <string.h>
@@ -12,7 +12,10 @@
 enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3 };
 
 /* rank 0: under its own name; else which of its other names it is from. */
-struct slot { uint32_t stamp, rank; struct datum datum; };
+struct slot {
+  uint32_t stamp, rank;
+  struct datum datum;
+};
 
 struct slots {
   const struct index *x;
@@ -21,7 +24,7 @@ struct slots {
   uint32_t present_count;
   struct slot *slots;
   uint32_t *present;
-  uint32_t resource_len;            /* of the copy; UINT32_MAX: there is none */
+  uint32_t resource_len; /* of the copy; UINT32_MAX: there is none */
   uint32_t *resource_keys, resource_keys_count;
   char hex[ID_FIELDS][32];
   uint8_t resource[RESOURCE_BYTES_MAX];
@@ -35,16 +38,18 @@ static void put(struct slots *s, uint32_t key, uint32_t rank, const struct fluo_
   datum_init(&slot->datum, value);
 }
 
-/* ---- one attribute ------------------------------------------------------------------------------------ */
+/* ---- one attribute ------------------------------------------------------------------------- */
 
-/* Nearly all are a KeyValue of a key and a value, in this order, once each, lengths below 128: then key
- * and value are where they are seen to be. Anything else is left to the reader that takes all forms. */
-static bool pair_split(const uint8_t *p, uint32_t n, struct fluo_item *name, struct fluo_item *value) {
+/* Nearly all are a KeyValue of a key and a value, in this order, once each, lengths below 128: then
+ * key and value are where they are seen to be. Anything else is left to the reader that takes all
+ * forms. */
+static bool pair_split(const uint8_t *p, uint32_t n, struct fluo_item *name,
+                       struct fluo_item *value) {
   if (n < 4 || p[0] != 0x0a || p[1] >= 0x80 || p[1] + 4u > n) return false;
   const uint8_t *at = p + 2 + p[1];
   if (at[0] != 0x12 || at[1] >= 0x80 || at + 2 + at[1] != p + n) return false;
-  *name = (struct fluo_item){ .text = p + 2, .len = p[1] };
-  *value = (struct fluo_item){ .text = at + 2, .len = at[1] };
+  *name = (struct fluo_item){.text = p + 2, .len = p[1]};
+  *value = (struct fluo_item){.text = at + 2, .len = at[1]};
   return true;
 }
 
@@ -52,7 +57,7 @@ static bool pair_split(const uint8_t *p, uint32_t n, struct fluo_item *name, str
 static void value_read(const struct fluo_item *in, struct fluo_value *out) {
   const uint8_t *p = in->text;
   if (in->len >= 2 && p[0] == 0x0a && p[1] < 0x80 && p[1] + 2u == in->len)
-    *out = (struct fluo_value){ .type = FLUO_TYPE_STRING, .text = p + 2, .len = p[1] };
+    *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = p + 2, .len = p[1]};
   else
     fluo_any_value(p, in->len, out);
 }
@@ -69,7 +74,7 @@ static void load_pair(struct slots *s, uint32_t field, const uint8_t *p, uint32_
   put(s, key, 0, &value);
 }
 
-/* ---- a span ------------------------------------------------------------------------------------------- */
+/* ---- a span -------------------------------------------------------------------------------- */
 
 static char *hex_of(struct slots *s, uint32_t field) {
   return s->hex[field == FLUO_FIELD_TRACE_ID ? 0 : field == FLUO_FIELD_SPAN_ID ? 1 : 2];
@@ -84,7 +89,7 @@ static void load_fields(struct slots *s) {
 }
 
 static void load_field(struct slots *s, const struct wire_field *field) {
-  const struct fluo_value none = { .type = FLUO_TYPE_NONE };
+  const struct fluo_value none = {.type = FLUO_TYPE_NONE};
   if (field->type != WIRE_LEN) return;
   if (field->number == 9 && s->x->attributes)
     load_pair(s, FLUO_FIELD_ATTRIBUTE, field->text, (uint32_t)field->len);
@@ -126,15 +131,15 @@ static void load_renamed(struct slots *s) {
 }
 
 static void read_resource(struct slots *s, const uint8_t *p, uint32_t n) {
-  struct fluo_item item = { .next = 0 };
+  struct fluo_item item = {.next = 0};
   uint32_t before = s->present_count;
   while (fluo_item_next(p, n, 1, &item)) load_pair(s, FLUO_FIELD_RESOURCE, item.text, item.len);
   s->resource_keys_count = s->present_count - before;
   memcpy(s->resource_keys, s->present + before, s->resource_keys_count * sizeof *s->resource_keys);
 }
 
-/* Spans of one resource come in a row, so what the last one said is kept: its slots lend from a copy,
- * since the same place in the arena may hold another resource by now. */
+/* Spans of one resource come in a row, so what the last one said is kept: its slots lend from a
+ * copy, since the same place in the arena may hold another resource by now. */
 static void load_resource(struct slots *s) {
   struct fluo_text text = s->view->span->resource;
   const uint8_t *p = s->view->arena + text.off;

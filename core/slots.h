@@ -1,4 +1,5 @@
-/* What a span says about the keys that an index knows: a slot a key, filled in one walk of the span. */
+/* What a span says about the keys that an index knows: a slot a key, filled in one walk of the
+ * span. */
 #ifndef FLUO_SLOTS_H
 #define FLUO_SLOTS_H
 #include "index.h"
@@ -10,7 +11,8 @@ struct slots;
 int slots_new(const struct index *x, struct slots **out);
 void slots_free(struct slots *s);
 
-/* Fills the slots from a span; cannot fail. Values are good until the next one, as long as the arena is. */
+/* Fills the slots from a span; cannot fail. Values are good until the next one, as long as the
+ * arena is. */
 void slots_load(struct slots *s, const struct span_view *view);
 /* The keys that are there, in no particular order; and the value of one, or NULL. */
 const uint32_t *slots_present(const struct slots *s, uint32_t *count);

@@ -7,7 +7,7 @@
 
 enum { NO_ORDER = 2 };
 
-/* ---- text as a number ------------------------------------------------------------------------ */
+/* ---- text as a number ---------------------------------------------------------------------- */
 
 /* A decimal number taken apart: 0.d1d2d3… * 10^point, the digits without zeros at their ends. */
 struct decimal {
@@ -15,7 +15,7 @@ struct decimal {
    * room for the exponent that strtod is given. */
   char text[832];
   uint32_t digits;
-  int64_t  point;
+  int64_t point;
   bool negative;
 };
 
@@ -104,8 +104,8 @@ static bool decimal_int(const struct decimal *d, int64_t *out) {
   return true;
 }
 
-/* Written by hand since snprintf and a wide exponent would need a bound of their own. The agent never
- * leaves the C locale, so strtod's point is a dot (and none is written anyway). */
+/* Written by hand since snprintf and a wide exponent would need a bound of their own. The agent
+ * never leaves the C locale, so strtod's point is a dot (and none is written anyway). */
 static double decimal_double(struct decimal *d) {
   int64_t exponent = d->point - (int64_t)d->digits;
   if (exponent > POINT_MAX) exponent = POINT_MAX;
@@ -123,18 +123,18 @@ static double decimal_double(struct decimal *d) {
 bool value_number(const uint8_t *p, size_t n, struct fluo_value *out) {
   struct decimal d;
   if (!decimal_read(p, n, &d)) return false;
-  *out = (struct fluo_value){ .type = FLUO_TYPE_INT };
+  *out = (struct fluo_value){.type = FLUO_TYPE_INT};
   if (decimal_int(&d, &out->integer)) return true;
   out->type = FLUO_TYPE_DOUBLE;
   out->number = decimal_double(&d);
   return true;
 }
 
-/* ---- comparing ------------------------------------------------------------------------------- */
+/* ---- comparing ----------------------------------------------------------------------------- */
 
 void datum_init(struct datum *d, const struct fluo_value *value) {
   d->value = *value;
-  d->number = (struct fluo_value){ .type = FLUO_TYPE_NONE };
+  d->number = (struct fluo_value){.type = FLUO_TYPE_NONE};
   if (value->type == FLUO_TYPE_INT || value->type == FLUO_TYPE_DOUBLE) {
     d->number = *value;
   } else if (value->type == FLUO_TYPE_STRING && value->len) {
@@ -207,9 +207,9 @@ bool value_equal(const struct fluo_value *a, const struct fluo_value *b) {
 }
 
 bool value_element(const struct fluo_value *array, uint32_t *at, struct fluo_value *out) {
-  struct fluo_item item = { .next = *at };
+  struct fluo_item item = {.next = *at};
   if (!fluo_item_next(array->text, array->len, 1, &item)) return false;
   *at = item.next;
-  if (!fluo_any_value(item.text, item.len, out)) *out = (struct fluo_value){ .type = FLUO_TYPE_NONE };
+  if (!fluo_any_value(item.text, item.len, out)) *out = (struct fluo_value){.type = FLUO_TYPE_NONE};
   return true;
 }

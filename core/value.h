@@ -5,8 +5,8 @@
 
 #include "field.h"
 
-/* A value, and beside it what it is as a number (type NONE: it is none), so that a text is read as a
- * number once however many operands it meets. */
+/* A value, and beside it what it is as a number (type NONE: it is none), so that a text is read as
+ * a number once however many operands it meets. */
 struct datum {
   struct fluo_value value;
   struct fluo_value number;

@@ -1,6 +1,6 @@
-/* The intermediate form comes from a process that ran the user's code. Whatever its bytes are, it is
- * refused or it is safe: every accessor, gate and pattern of a form that was taken is used here, and
- * what the index finds has to be what each pattern says by itself. */
+/* The intermediate form comes from a process that ran the user's code. Whatever its bytes are, it
+ * is refused or it is safe: every accessor, gate and pattern of a form that was taken is used here,
+ * and what the index finds has to be what each pattern says by itself. */
 #include <assert.h>
 #include <string.h>
 
@@ -10,23 +10,26 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 /* A span with attributes k = "aab" and a = 5, an event "e" and a link, by hand on the wire. */
-static const uint8_t arena[] =
-  "opop"
-  "\x4a\x0a\x0a\x01k\x12\x05\x0a\x03" "aab"
-  "\x4a\x07\x0a\x01" "a\x12\x02\x18\x05"
-  "\x5a\x03\x12\x01" "e"
-  "\x6a\x0b\x22\x09\x0a\x01k\x12\x04\x0a\x02xy";
+static const uint8_t arena[] = "opop"
+                               "\x4a\x0a\x0a\x01k\x12\x05\x0a\x03"
+                               "aab"
+                               "\x4a\x07\x0a\x01"
+                               "a\x12\x02\x18\x05"
+                               "\x5a\x03\x12\x01"
+                               "e"
+                               "\x6a\x0b\x22\x09\x0a\x01k\x12\x04\x0a\x02xy";
 
 enum { PAYLOAD = 4 };
 
 static void gates(const struct ruleset *r) {
-  struct tally tallies[] = { { 0, 1, 0 }, { 1, 2, 1 }, { 5, 9, 0 } };
+  struct tally tallies[] = {{0, 1, 0}, {1, 2, 1}, {5, 9, 0}};
   for (uint32_t i = 0; i < ruleset_ir(r)->rules; i++) {
-    struct gate_counts counts = { tallies, 3, 7, 1000 };
+    struct gate_counts counts = {tallies, 3, 7, 1000};
     ruleset_gate(r, i, &counts);
     ruleset_text(r, ruleset_rule(r, i)->name);
     struct fluo_range actions = ruleset_rule(r, i)->actions;
-    for (uint32_t k = 0; k < actions.count; k++) ruleset_text(r, ruleset_pair(r, actions.first + k)->value);
+    for (uint32_t k = 0; k < actions.count; k++)
+      ruleset_text(r, ruleset_pair(r, actions.first + k)->value);
   }
 }
 
@@ -41,7 +44,9 @@ static void compare(const struct ruleset *r, struct matcher *m, const struct spa
   matcher_span(m, view, &found);
   for (uint32_t i = 0; i < ruleset_ir(r)->patterns && i < 64; i++) {
     const struct fluo_ir_pattern *pattern = ruleset_pattern(r, i);
-    if (pattern->object != FLUO_OBJECT_SPAN || ruleset_rule(r, pattern->rule)->mode == FLUO_MODE_OFF) continue;
+    if (pattern->object != FLUO_OBJECT_SPAN ||
+        ruleset_rule(r, pattern->rule)->mode == FLUO_MODE_OFF)
+      continue;
     enum fluo_truth truth = matcher_resolve(m, view, i, NULL, 0);
     if (contains(found.hits, found.hits_count, i) != (truth == FLUO_TRUE)) __builtin_trap();
     bool open = contains(found.unknowns, found.unknowns_count, i);
@@ -51,12 +56,17 @@ static void compare(const struct ruleset *r, struct matcher *m, const struct spa
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
-  const struct ruleset_options options = { .renamed = n & 1, .matches_limit = 500 };
-  static const uint8_t trace_id[16] = { 1 };
-  struct fluo_span span = { .start_ns = 5, .end_ns = 305, .name = { 0, 2 }, .service = { 2, 2 },
-                            .resource = { PAYLOAD, 0 }, .kind = FLUO_KIND_CLIENT, .flags = FLUO_SPAN_SERVICE,
-                            .payload = { PAYLOAD, sizeof arena - 1 - PAYLOAD } };
-  struct fluo_span bare = { .flags = FLUO_SPAN_ROOT };
+  const struct ruleset_options options = {.renamed = n & 1, .matches_limit = 500};
+  static const uint8_t trace_id[16] = {1};
+  struct fluo_span span = {.start_ns = 5,
+                           .end_ns = 305,
+                           .name = {0, 2},
+                           .service = {2, 2},
+                           .resource = {PAYLOAD, 0},
+                           .kind = FLUO_KIND_CLIENT,
+                           .flags = FLUO_SPAN_SERVICE,
+                           .payload = {PAYLOAD, sizeof arena - 1 - PAYLOAD}};
+  struct fluo_span bare = {.flags = FLUO_SPAN_ROOT};
   struct ruleset *r;
   struct matcher *m;
   char why[128];
@@ -66,8 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
   }
   gates(r);
   if (matcher_new(r, &m) == 0) {
-    compare(r, m, &(struct span_view){ arena, &span, trace_id, options.renamed });
-    compare(r, m, &(struct span_view){ arena, &bare, trace_id, options.renamed });
+    compare(r, m, &(struct span_view){arena, &span, trace_id, options.renamed});
+    compare(r, m, &(struct span_view){arena, &bare, trace_id, options.renamed});
     matcher_free(m);
   }
   ruleset_free(r);
