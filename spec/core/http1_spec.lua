@@ -140,6 +140,7 @@ describe("the HTTP/1.1 parser", function()
         "HTTP2-Settings: AA\r\nContent-Length: 2\r\n\r\nab",
       "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
       "CONNECT b:443 HTTP/1.1\r\nHost: b\r\n\r\n",
+      "CONNECT b:443 HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
       "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" ..
         "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
     }) do
@@ -187,6 +188,8 @@ local MALFORMED = {
   { "a second transfer coding", 501, post(HOST .. "Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n") },
   { "chunked twice", 501, post(HOST .. "Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n") },
   { "chunked in two headers", 501, post(HOST .. CODED .. CODED, "0\r\n\r\n") },
+  { "another coding in a second header", 501, post(HOST .. CODED .. "Transfer-Encoding: identity\r\n", "0\r\n\r\n") },
+  { "an empty second coding", 501, post(HOST .. CODED .. "Transfer-Encoding:\r\n", "0\r\n\r\n") },
   { "chunked with a parameter", 501, post(HOST .. "Transfer-Encoding: chunked;q=1\r\n", "0\r\n\r\n") },
   { "chunked with a vertical tab", 400, post(HOST .. "Transfer-Encoding: \vchunked\r\n", "0\r\n\r\n") },
   { "Transfer-Encoding in HTTP/1.0", 400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
