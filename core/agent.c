@@ -252,12 +252,28 @@ static void on_drained_too_long(uv_timer_t *timer) {
   uv_stop(&a->loop);
 }
 
-static void on_server_closed(void *ctx) {
-  struct agent *a = ctx;
-  if (--a->servers_open) return;
-  a->otlp_http = a->admin = NULL;
+/* A server is gone once it says so, while the other one may still answer. */
+static void server_gone(struct agent *a) {
+  if (--a->servers_open || !a->host) return;
   engine_close_all(host_engine(a->host), now_ns(a));
   rearm(a);
+}
+
+static void on_otlp_closed(void *ctx) {
+  struct agent *a = ctx;
+  a->otlp_http = NULL;
+  server_gone(a);
+}
+
+static void on_admin_closed(void *ctx) {
+  struct agent *a = ctx;
+  a->admin = NULL;
+  server_gone(a);
+}
+
+static void close_servers(struct agent *a, uint64_t drain_ns) {
+  if (a->otlp_http) server_close(a->otlp_http, drain_ns, on_otlp_closed, a);
+  if (a->admin) server_close(a->admin, drain_ns, on_admin_closed, a);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -266,8 +282,7 @@ static void on_signal(uv_signal_t *handle, int number) {
   a->state = AGENT_DRAINING;
   log_to(a->log, LOG_INFO, "draining: open traces are judged, then the agent ends", log_s("signal", strsignal(number)));
   uv_timer_start(&a->drain, on_drained_too_long, LIMIT_DRAIN_NS / 1000000, 0);
-  if (a->otlp_http) server_close(a->otlp_http, LIMIT_DRAIN_NS / 5, on_server_closed, a);
-  if (a->admin) server_close(a->admin, LIMIT_DRAIN_NS / 5, on_server_closed, a);
+  close_servers(a, LIMIT_DRAIN_NS / 5);
   if (!a->servers_open) {
     engine_close_all(host_engine(a->host), now_ns(a));
     rearm(a);
@@ -432,8 +447,7 @@ static void say_stopped(struct agent *a) {
 /* Everything down, in reverse. Servers still open (a failed start, a drain that took too long) are cut. */
 static bool close_all(struct agent *a) {
   bool flushed = true;
-  if (a->otlp_http) server_close(a->otlp_http, 0, on_server_closed, a);
-  if (a->admin) server_close(a->admin, 0, on_server_closed, a);
+  close_servers(a, 0);
   while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
   uv_walk(&a->loop, close_handle, NULL);
   uv_run(&a->loop, UV_RUN_DEFAULT);
