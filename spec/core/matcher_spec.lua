@@ -10,6 +10,7 @@ local CASES = {
   { "eq", 5, { 5, "5", " 5.0 ", "5e0", { 4, 5 } }, { 6, "6", "0x5", "5 5", true, "", {} } },
   { "eq", "5", { "5", 5, { "x", "5" } }, { "5.0", " 5", 6, { "x" } } },
   { "eq", { double = 0.1 }, { "0.1", "1e-1", "+.1" }, { "0.10000000000000002", 0 } },
+  { "eq", { double = 7 }, { 7, "7", "7.0" }, { 8, 0 } },
   { "eq", 9007199254740993LL, { "9007199254740993" }, { "9007199254740992", { 9007199254740992 } } },
   { "eq", true, { true, "true" }, { false, "True", 1, "1" } },
   { "eq", "true", { "true", true }, { false, "false", 1 } },
@@ -80,6 +81,19 @@ describe("a comparison", function()
       of("contains", "none", "") })
   end)
 
+  it("reads an attribute in whatever form it was written", function()
+    local key = wire.text(1, "k")
+    local five, six = wire.text(2, wire.varint_field(3, 5)), wire.text(2, wire.varint_field(3, 6))
+    local padded = "\10\129\0k" .. five
+    local long = wire.text(2, wire.text(1, ("x"):rep(200)))
+    for _, form in ipairs({ five .. key, key .. six .. five, wire.text(1, "other") .. five .. key, padded,
+      key .. five .. wire.text(9, "later"), key .. long .. five, "\24\1" .. key .. five }) do
+      assert.is_true(matching.holds({ "eq", "k", 5 }, { extra = wire.text(9, form) }))
+    end
+    assert.is_true(matching.holds({ "suffix", "k", "xx" }, { extra = wire.text(9, key .. long) }))
+    assert.is_true(matching.holds({ "exists", "k" }, { extra = wire.text(9, key) }))
+  end)
+
   it("of maps, bytes and nested arrays only knows that they exist", function()
     local map = wire.text(9, wire.text(1, "map") .. wire.text(2, wire.text(6, wire.attribute(1, "a", 1))))
     local bytes = wire.text(9, wire.text(1, "bytes") .. wire.text(2, wire.text(7, "abc")))
@@ -103,6 +117,13 @@ describe("a regular expression beyond its limit", function()
     assert.equal("unknown", holds({ "and", slow, { "exists", "k" } }, long))
     assert.is_false(holds({ "and", slow, { "eq", "k", "x" } }, long))
     assert.is_true(holds({ "or", slow, { "exists", "k" } }, long))
+  end)
+
+  it("is unknown of events where it decides", function()
+    local function of(...) return matching.holds({ "event", slow }, { events = { ... } }) end
+    local event = { attributes = { k = long } }
+    assert.equal("unknown", of({}, event))
+    assert.is_true(of(event, { attributes = { k = "ab" } }))
   end)
 
   it("is true if another element of an array matches", function()
@@ -255,6 +276,9 @@ describe("a rule set's patterns", function()
     assert.same({ 3 }, hits({ resource = { r = "b" } }))
     assert.same({ 1, 2 }, hits({ attributes = { k = 1 }, resource = { r = "a" } }))
     assert.same({ 3 }, hits({}))
+    assert.same({ 2, 3 }, hits({ resource = { r = "a" } }))
     assert.same({ 2, 3 }, hits({ resource = { r = "a", big = ("x"):rep(5000) } }))
+    assert.same({ 3 }, hits({ resource = { big = ("x"):rep(5000) } }))
+    assert.same({ 2, 3 }, hits({ resource = { r = "a" } }))
   end)
 end)

@@ -43,6 +43,10 @@ describe("a regular expression", function()
     assert.same({ 1, 2 }, { match("a*", ("a"):rep(65536)), match("a*", ("a"):rep(65537)) })
   end)
 
+  it("is unknown where it would take too much memory", function()
+    assert.equal(2, match("(?:(a)|b)*x", ("ab"):rep(30000) .. "x", 100000000))
+  end)
+
   it("that does not compile says why and where", function()
     local _, why, at = compile("ab(c")
     assert.same({ "missing closing parenthesis", 4 }, { why, at })
