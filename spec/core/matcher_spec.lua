@@ -87,7 +87,7 @@ describe("a comparison", function()
     local padded = "\10\129\0k" .. five
     local long = wire.text(2, wire.text(1, ("x"):rep(200)))
     for _, form in ipairs({ five .. key, key .. six .. five, wire.text(1, "other") .. five .. key, padded,
-      key .. five .. wire.text(9, "later"), key .. long .. five, "\24\1" .. key .. five }) do
+      key .. wire.text(2, wire.text(1, "a") .. wire.varint_field(3, 5)), key .. five .. wire.text(9, "later"), key .. long .. five, "\24\1" .. key .. five }) do
       assert.is_true(matching.holds({ "eq", "k", 5 }, { extra = wire.text(9, form) }))
     end
     assert.is_true(matching.holds({ "suffix", "k", "xx" }, { extra = wire.text(9, key .. long) }))
