@@ -72,7 +72,7 @@ run: deps all
 	$(BUILD)/fluo run --rules=rules --data=$(BUILD)/data
 
 test: deps deps-test all lib $(BUILD)/clients corpus
-	busted
+	$(LUAJIT) spec/run.lua
 
 # Installs what is missing of a list of packages, as root or with sudo.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -98,7 +98,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-om
 asan: deps deps-test $(BUILD)/clients
 	$(MAKE) BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' all lib
 	FLUO=$(BUILD)/asan/fluo FLUO_LIB=$(BUILD)/asan/libfluo.so ASAN_OPTIONS=detect_leaks=0 \
-	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" busted
+	  SPEC_PRELOAD="$$($(CC) -print-file-name=libasan.so)" $(LUAJIT) spec/run.lua
 
 # Fuzzers: `make fuzz` gives each target a minute; `make corpus` only runs what was found before.
 FUZZ_SECONDS ?= 60
