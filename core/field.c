@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rename.h"
+#include "value.h"
 
 static bool give_text(const uint8_t *p, size_t n, struct fluo_value *out) {
   *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = p, .len = (uint32_t)n};
@@ -27,12 +28,9 @@ static bool give_bool(bool truth, struct fluo_value *out) {
   return true;
 }
 
-static bool give_hex(const uint8_t *id, size_t n, char scratch[32], struct fluo_value *out) {
-  for (size_t i = 0; i < n; i++) {
-    scratch[2 * i] = "0123456789abcdef"[id[i] >> 4];
-    scratch[2 * i + 1] = "0123456789abcdef"[id[i] & 15];
-  }
-  return give_text((const uint8_t *)scratch, 2 * n, out);
+static bool give_hex(const uint8_t *id, uint32_t n, char scratch[32], struct fluo_value *out) {
+  value_hex(id, n, scratch, out);
+  return true;
 }
 
 /* The last occurrence of text field `number`. false: absent or empty, which on the wire is the

@@ -38,12 +38,7 @@ static bool last_text(const struct fluo_item *in, uint32_t number, struct fluo_v
 static bool id_text(const struct fluo_item *in, uint32_t number, uint32_t len, char scratch[32],
                     struct fluo_value *out) {
   if (!last_text(in, number, out) || out->len != len) return false;
-  for (uint32_t i = 0; i < len; i++) {
-    scratch[2 * i] = "0123456789abcdef"[out->text[i] >> 4];
-    scratch[2 * i + 1] = "0123456789abcdef"[out->text[i] & 15];
-  }
-  out->text = (const uint8_t *)scratch;
-  out->len = 2 * len;
+  value_hex(out->text, len, scratch, out);
   return true;
 }
 

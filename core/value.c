@@ -1,6 +1,7 @@
 /* Comparing values. Numbers are compared exactly: an int and a double never meet in a double. */
 #include "value.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,16 @@ bool value_equal(const struct fluo_value *a, const struct fluo_value *b) {
   datum_init(&x, a);
   datum_init(&y, b);
   return datum_equal(&x, &y);
+}
+
+void value_hex(const uint8_t *id, uint32_t n, char scratch[32], struct fluo_value *out) {
+  assert(n <= 16);
+  for (uint32_t i = 0; i < n; i++) {
+    scratch[2 * i] = "0123456789abcdef"[id[i] >> 4];
+    scratch[2 * i + 1] = "0123456789abcdef"[id[i] & 15];
+  }
+  const uint8_t *text = (const uint8_t *)scratch;
+  *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = text, .len = 2 * n};
 }
 
 bool value_element(const struct fluo_value *array, uint32_t *at, struct fluo_value *out) {

@@ -17,6 +17,9 @@ bool datum_equal(const struct datum *a, const struct datum *b);
 /* As value_compare. */
 int datum_compare(const struct datum *a, const struct datum *b);
 
+/* n bytes of an id as lower-case hex in scratch, which *out then lends. n is at most 16. */
+void value_hex(const uint8_t *id, uint32_t n, char scratch[32], struct fluo_value *out);
+
 /* Elements of an array value, one a call: *at starts at 0. false: no more. */
 bool value_element(const struct fluo_value *array, uint32_t *at, struct fluo_value *out);
 

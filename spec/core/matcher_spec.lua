@@ -86,8 +86,9 @@ describe("a comparison", function()
     local five, six = wire.text(2, wire.varint_field(3, 5)), wire.text(2, wire.varint_field(3, 6))
     local padded = "\10\129\0k" .. five
     local long = wire.text(2, wire.text(1, ("x"):rep(200)))
-    for _, form in ipairs({ five .. key, key .. six .. five, wire.text(1, "other") .. five .. key, padded,
-      key .. wire.text(2, wire.text(1, "a") .. wire.varint_field(3, 5)), key .. five .. wire.text(9, "later"), key .. long .. five, "\24\1" .. key .. five }) do
+    local twice = wire.text(2, wire.text(1, "a") .. wire.varint_field(3, 5))
+    for _, form in ipairs({ five .. key, key .. six .. five, wire.text(1, "other") .. five .. key, padded, key .. twice,
+      key .. five .. wire.text(9, "later"), key .. long .. five, "\24\1" .. key .. five }) do
       assert.is_true(matching.holds({ "eq", "k", 5 }, { extra = wire.text(9, form) }))
     end
     assert.is_true(matching.holds({ "suffix", "k", "xx" }, { extra = wire.text(9, key .. long) }))
@@ -254,6 +255,18 @@ describe("a function in a pattern", function()
     local function of(answers) return matching.resolve(it_, { attributes = { k = 1 } }, 1, answers) end
     assert.same({ 1, 0, 0, 2, 0 }, { of({ [0] = 1, [1] = 0 }), of({ [0] = 1, [1] = 1 }), of({ [0] = 0 }),
       of({ [0] = 1 }), of({ [0] = 2, [1] = 1 }) })
+  end)
+end)
+
+describe("a payload that is cut short", function()
+  it("is read as far as it goes, and not one byte further", function()
+    local it_ = matching.of({ { "eq", "k", { double = 0.5 } }, { "contains", "s", "x" }, { "ge", "list", 1 },
+      { "event", { "exists", "e" } }, { "link", { "eq", ".span_id", "0101" } }, { "eq", ".status_message", "m" } })
+    local whole = wire.attributes(9, { k = 0.5, s = ("x"):rep(130), list = { 1, "a", { 2 } } })
+      .. wire.text(11, wire.text(2, "name") .. wire.attributes(3, { e = true }))
+      .. wire.text(13, wire.text(2, ("\1"):rep(8))) .. wire.text(15, wire.text(2, "m"))
+    for n = 0, #whole do matching.match(it_, { extra = whole:sub(1, n) }) end
+    assert.same({ 1, 2, 3, 4, 6 }, matching.match(it_, { extra = whole }).hits)
   end)
 end)
 
