@@ -46,9 +46,9 @@ local function unsure(run)
   return run.unsure
 end
 
-local function absence(run, holds, slot)
-  if not holds then return false end
-  if unsure(run) or (slot and has_unknown(run, slot)) then return nil end
+-- Of an absence that nothing disproves.
+local function absence(run)
+  if unsure(run) then return nil end
   return true
 end
 
@@ -100,7 +100,7 @@ end
 
 -- ---- the value of a node -------------------------------------------------------------------------
 
-local ABSENT = { LT = true, LE = true, EQ = true }
+local ABSENT = { LT = true, LE = true, EQ = true, NE = true }
 local value = {}
 
 local function value_of(run, node)
@@ -135,21 +135,19 @@ function value.OR(run, node)
   return result
 end
 
-function value.HITS(run, node)
-  local holds = plan.holds(#hits(run, node.slot), node.compare, node.n)
-  if ABSENT[node.compare] then return absence(run, holds, node.slot) end
+-- What is counted can only grow: a lower bound that holds stays so, and what is beyond an upper one is
+-- settled. All else waits for what may be missing: that there are two leaves `exactly(3)` open.
+local function compared(run, n, node, slot)
+  local compare, holds = node.compare, plan.holds(n, node.compare, node.n, node.high)
+  if compare == "GT" or compare == "GE" or n > (node.high or node.n) then return holds end
+  if not holds and compare ~= "EQ" and compare ~= "NE" then return false end
+  if unsure(run) or (slot and has_unknown(run, slot)) then return nil end
   return holds
 end
 
-local function metric(measure)
-  return function(run, node)
-    local holds = plan.holds(measure(run), node.compare, node.n)
-    if ABSENT[node.compare] then return absence(run, holds) end
-    return holds
-  end
-end
-value.DURATION = metric(duration)
-value.SPANS = metric(function(run) return run.view.n end)
+function value.HITS(run, node) return compared(run, #hits(run, node.slot), node, node.slot) end
+function value.DURATION(run, node) return compared(run, duration(run), node) end
+function value.SPANS(run, node) return compared(run, run.view.n, node) end
 
 -- Negated: a span that is surely none of them proves it, and nothing can undo that.
 function value.ALL(run, node)
@@ -158,7 +156,7 @@ function value.ALL(run, node)
   if some_is_not then return node.negated == true end
   if open > 0 then return nil end
   if node.negated then return false end
-  return absence(run, true)
+  return absence(run)
 end
 
 function value.WHERE(run, node)
@@ -176,7 +174,7 @@ local function absence_in_chain(run, node)
   for _, item in ipairs(node.items) do
     if ABSENT[item.compare] and has_unknown(run, item.slot) then return nil end
   end
-  return absence(run, true)
+  return absence(run)
 end
 
 -- Nothing was found: could it be there all the same?
@@ -253,7 +251,13 @@ function explain.OR(run, node, out)
   end
 end
 
-local COMPARED = { GT = "over", GE = "at least", LT = "under", LE = "at most", EQ = "exactly" }
+local COMPARED = { GT = "over", GE = "at least", LT = "under", LE = "at most", EQ = "exactly", NE = "not" }
+
+-- "exactly 5", "between 5 and 10", "not between 5 and 10".
+local function compared_text(node, show)
+  if not node.high then return COMPARED[node.compare] .. " " .. show(node.n) end
+  return ("%sbetween %s and %s"):format(node.compare == "NE" and "not " or "", show(node.n), show(node.high))
+end
 
 function explain.HITS(run, node, out)
   local spans, label = hits(run, node.slot), run.labels[node.slot]
@@ -272,16 +276,17 @@ local function milliseconds(ns)
   return (("%.6f"):format(tonumber(ns) / 1e6):gsub("%.?0+$", ""))
 end
 
+local function whole(n) return (tostring(n):gsub("[UL]+$", "")) end
+
 function explain.DURATION(run, node, out)
   local ns = duration(run)
   add_value(out, tonumber(ns) / 1e6, tonumber(node.n) / 1e6)
-  add_reason(out, ("duration %s ms, %s %s"):format(milliseconds(ns), COMPARED[node.compare], milliseconds(node.n)))
+  add_reason(out, ("duration %s ms, %s"):format(milliseconds(ns), compared_text(node, milliseconds)))
 end
 
 function explain.SPANS(run, node, out)
   add_value(out, run.view.n, node.n)
-  add_reason(out, ("%d spans, %s %s"):format(run.view.n, COMPARED[node.compare],
-                                             (tostring(node.n):gsub("[UL]+$", ""))))
+  add_reason(out, ("%d spans, %s"):format(run.view.n, compared_text(node, whole)))
 end
 
 function explain.ALL(run, node, out)

@@ -6,26 +6,27 @@
 -- verdict as in the gate. Plan nodes:
 --   { op = "AND" | "OR", parts }
 --   { op = "HITS", form = "has" | "missing" | "count", slot, compare, n }
---   { op = "DURATION" | "SPANS", compare, n }
+--   { op = "DURATION" | "SPANS", compare, n, high }
 --   { op = "ALL", slot, negated }
 --   { op = "WHERE", where, slot, scope, negated }        where and slot: of p and q
 --   { op = "CHAIN", steps, windows, items, absent, negated, text }
--- A slot is the position of a pattern in compiled.patterns. `compare` is "EQ" "GT" "GE" "LT" or "LE",
--- and in a chain's items "NE" too.
+-- A slot is the position of a pattern in compiled.patterns. `compare` is "GT" "GE" "LT" "LE", or "EQ" and
+-- "NE", which stay one leaf: in or out of n to high (without high: n alone), since what is not yet in may
+-- come to be, and what is beyond is settled.
 local gate = require("fluo.gate")
 
 local M = {}
 
-local NEGATED = { GT = "LE", GE = "LT", LT = "GE", LE = "GT" }
-local ABSENT = { LT = true, LE = true, EQ = true }
+local NEGATED = { GT = "LE", GE = "LT", LT = "GE", LE = "GT", EQ = "NE", NE = "EQ" }
+local ABSENT = { LT = true, LE = true, EQ = true, NE = true }
 
---- Whether `a compare b`, by any comparison of a plan.
-function M.holds(a, compare, b)
+--- Whether `a compare b`, by any comparison of a plan; EQ and NE: b to high.
+function M.holds(a, compare, b, high)
   if compare == "GT" then return a > b end
   if compare == "GE" then return a >= b end
   if compare == "LT" then return a < b end
   if compare == "LE" then return a <= b end
-  return (a == b) == (compare == "EQ")
+  return (a >= b and a <= (high or b)) == (compare == "EQ")
 end
 
 --- What an author calls a node, for messages.
@@ -85,13 +86,12 @@ local function add_item(run, chain, window, node, form, compare, n)
   local item = { form = form, slot = slot_of(run, node.pattern), compare = compare, n = n }
   local none_will_do = M.holds(0, compare, n)
   window.items[#window.items + 1] = item
-  chain.absent = chain.absent or ABSENT[compare] or compare == "NE"
+  chain.absent = chain.absent or ABSENT[compare] == true
   if form == "missing" then return end
   window.counted[#window.counted + 1] = { slot = item.slot }
   if not none_will_do and #chain.steps < window.position then window.leading = { slot = item.slot } end
 end
 
-local COUNT_NEGATED = { GT = "LE", GE = "LT", LT = "GE", LE = "GT", EQ = "NE", NE = "EQ" }
 local link
 
 -- A window's first step gives it t0.
@@ -126,7 +126,7 @@ function link(run, chain, window, node, negated)
   if kind == "not" then
     link(run, chain, window, node.parts[1], not negated)
   elseif kind == "count" then
-    add_item(run, chain, window, node, "count", negated and COUNT_NEGATED[node.op] or node.op, node.n)
+    add_item(run, chain, window, node, "count", negated and NEGATED[node.op] or node.op, node.n)
   elseif kind == "missing" and not negated or kind == "has" and negated then
     add_item(run, chain, window, node, "missing", "EQ", 0)
   elseif kind == "within" then
@@ -166,17 +166,10 @@ local function plan_of(run, node, negated) return expand[node.kind](run, node, n
 
 local function join(op, parts) return { op = op, parts = parts } end
 
--- A comparison, which may be negated, by the five that there are; `leaf` makes one.
-local function compare(op, n, high, negated, leaf)
-  if op == "BETWEEN" then
-    local low = compare("GE", n, nil, negated, leaf)
-    return join(negated and "OR" or "AND", { low, compare("LE", high, nil, negated, leaf) })
-  elseif op == "NE" then
-    return compare("EQ", n, nil, not negated, leaf)
-  elseif op == "EQ" and negated then
-    return join("OR", { leaf("LT", n), leaf("GT", n) })
-  end
-  return leaf(negated and NEGATED[op] or op, n)
+-- The comparison that holds where op does, or where it does not.
+local function compare(op, negated)
+  if op == "BETWEEN" then op = "EQ" end
+  return negated and NEGATED[op] or op
 end
 
 function expand.has(run, node, negated)
@@ -188,9 +181,7 @@ function expand.missing(run, node, negated) return expand.has(run, node, not neg
 
 function expand.count(run, node, negated)
   if node.within then return window_of_count(run, node, negated) end
-  return compare(node.op, node.n, nil, negated, function(op, n)
-    return hits(run, "count", node.pattern, op, n)
-  end)
+  return hits(run, "count", node.pattern, compare(node.op, negated), node.n)
 end
 
 function expand.all(run, node, negated)
@@ -199,9 +190,7 @@ end
 
 local function expand_metric(op)
   return function(_, node, negated)
-    return compare(node.op, node.n, node.high, negated, function(comparison, n)
-      return { op = op, compare = comparison, n = n }
-    end)
+    return { op = op, compare = compare(node.op, negated), n = node.n, high = node.high }
   end
 end
 expand.duration = expand_metric("DURATION")
