@@ -104,10 +104,12 @@ asan: deps deps-test $(BUILD)/clients
 FUZZ_SECONDS ?= 60
 FUZZ    := $(patsubst spec/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard spec/fuzz/*.c))
 FUZZING := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
-$(BUILD)/fuzz/%: spec/fuzz/%.c $(CORE) $(wildcard core/*.h) include/fluo.h
-	$(MAKE) BUILD=$(BUILD)/fuzz/build CC=clang-14 OPTIMIZE='$(FUZZING),fuzzer-no-link -Wno-unknown-warning-option' fuzz-objects
-	clang-14 $(FUZZING),fuzzer $(filter-out -O2 -g,$(CFLAGS_ALL)) -I$(BUILD)/fuzz/build/gen -rdynamic -o $@ $< \
+$(BUILD)/fuzz/%: spec/fuzz/%.c spec/oracle.c $(BUILD)/fuzz/objects
+	@echo '  fuzz $@'; clang-14 $(CFLAGS_ALL) $(FUZZING) -fsanitize=fuzzer -I$(BUILD)/fuzz/build/gen -rdynamic -o $@ $< \
 	  $$(find $(BUILD)/fuzz/build/obj -name '*.o' ! -name main.o) $(LDLIBS_ALL)
+$(BUILD)/fuzz/objects: $(CORE) $(wildcard core/*.h) include/fluo.h
+	$(MAKE) BUILD=$(BUILD)/fuzz/build CC=clang-14 OPTIMIZE='$(FUZZING) -fsanitize=fuzzer-no-link' fuzz-objects
+	@touch $@
 fuzz-objects: $(OBJ) $(GEN)
 fuzz: deps-test $(FUZZ)
 	for target in $(FUZZ); do mkdir -p $(BUILD)/fuzz/corpus/$$(basename $$target) && \
