@@ -71,8 +71,9 @@ $(BUILD)/obj/lua/fluo/header.o: $(BUILD)/gen/header.lua
 run: deps all
 	$(BUILD)/fluo run --rules=rules --data=$(BUILD)/data
 
-test: deps deps-test all lib $(BUILD)/clients corpus
-	$(LUAJIT) spec/run.lua
+# Every spec, and every one again under the address and undefined-behaviour sanitizers.
+test: deps deps-test all lib sanitized $(BUILD)/clients corpus
+	$(LUAJIT) spec/run.lua $(BUILD) $(BUILD)/asan
 
 # Installs what is missing of a list of packages, as root or with sudo.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -95,10 +96,10 @@ install: all
 
 # ---- what keeps it right ------------------------------------------------------------------------
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-asan: deps deps-test $(BUILD)/clients
-	$(MAKE) BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' all lib
-	FLUO=$(BUILD)/asan/fluo FLUO_LIB=$(BUILD)/asan/libfluo.so ASAN_OPTIONS=detect_leaks=0 \
-	  SPEC_PRELOAD="$$($(CC) -print-file-name=libasan.so)" $(LUAJIT) spec/run.lua
+sanitized: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' all lib
+asan: deps deps-test sanitized $(BUILD)/clients
+	$(LUAJIT) spec/run.lua $(BUILD)/asan
 
 # Fuzzers: `make fuzz` gives each target a minute; `make corpus` only runs what was found before.
 FUZZ_SECONDS ?= 60
@@ -130,5 +131,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d
-.PHONY: all lib run test deps deps-test install asan fuzz fuzz-objects corpus lint bench clean
+.PHONY: all lib run test deps deps-test install sanitized asan fuzz fuzz-objects corpus lint bench clean
 .DELETE_ON_ERROR:
