@@ -249,6 +249,8 @@ local function run(unit, text, modules, options)
   if not chunk then return context, notes end
   local ok, note = xpcall(chunk, of_error(context))
   if ok then return context, nil end
+  -- A full stack leaves the handler no room, and what it would have made is Lua's own text then.
+  if type(note) ~= "table" then note = of_error(context)(note) end
   note.range = context.rule and context.rule.range or (note.unit == unit and unit:rule(nil, note.line))
   return context, { note }
 end

@@ -155,6 +155,13 @@ describe("loading rule files", function()
     for n = 0, #text do rulefiles.load(text:sub(1, n)) end
   end)
 
+  it("says that the stack is full, and goes on", function()
+    local text = "local function f() local x = f() return x end\nrule 'a' { when = { n = f() } }\nrule 'b' { when = 5 }"
+    local errors = rulefiles.errors(text)
+    assert.equal(2, #errors)
+    assert.is_truthy(table.concat(errors):find("when", 1, true))
+  end)
+
   it("lets no function of a rule build conditions later", function()
     local result = rulefiles.good 'rule "a" { when = function(s) return trace.has { name = "x" } end }'
     local ok, why = pcall(result.functions[1].fn)
