@@ -35,7 +35,7 @@ struct study {
   int pgid, ir_fd, fork_fd;           /* fork_fd: our end of the socket of the worker being forked */
   struct study_process worker;        /* its fd stays open while what it had sent is read */
   struct study_watch watch;
-  uint64_t replies_of_worker;
+  uint64_t replies_of_worker, worker_ns;     /* worker_ns: since when it stands */
   uint32_t barren;                    /* workers in a row that died without a reply */
   bool lost, awake;                   /* awake: wake_fd is readable */
 

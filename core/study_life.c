@@ -25,6 +25,7 @@
 
 /* Workers in a row that died before any reply: beyond it something is wrong with all of them. */
 enum { DEATHS_MAX = 50 };
+#define SETTLED_NS 1000000000ull
 
 static void enter(struct study *s, enum study_state state) {
   s->state = state;
@@ -138,6 +139,7 @@ static void on_forked(struct study *s, const struct fluo_forked *forked) {
   if (forked->pid > 0 && study_is_child(forked->pid, s->process.pid) && !study_poll_add(s, fd, STUDY_TAG_WORKER)) {
     s->worker = (struct study_process){forked->pid, fd};
     s->replies_of_worker = 0;
+    s->worker_ns = s->now_ns;
     s->watch = (struct study_watch){.replies = s->stats.replies, .mono_ns = s->now_ns};
     return;
   }
@@ -231,9 +233,11 @@ static void punish(struct study *s, uint32_t rule, enum study_fault fault) {
 
 /* Nobody is to blame; but a job that no worker survives must not be sent for ever. */
 static void shrug(struct study *s, enum study_fault fault) {
-  s->calls.on_fault(s->calls.ctx, UINT32_MAX, fault);
-  if (s->replies_of_worker || ++s->barren % STUDY_BARREN_MAX) return;
   struct study_job *running = study_queue_running(&s->queue);
+  s->calls.on_fault(s->calls.ctx, UINT32_MAX, fault);
+  /* One that had nothing to do and stood for a while was fit to answer. */
+  if (!running && s->now_ns - s->worker_ns > SETTLED_NS) s->barren = 0;
+  if (s->replies_of_worker || ++s->barren % STUDY_BARREN_MAX) return;
   if (running) {
     running->left = 0;
     s->stats.given_up++;

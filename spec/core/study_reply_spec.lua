@@ -13,7 +13,8 @@ local function verdict(v)
   local witnesses = ffi.new("uint32_t[?]", #(v.witnesses or {}), v.witnesses or {})
   local head = bytes_of("struct fluo_verdict", { rule = v.rule, truth = v.truth or 1,
     witnesses = v.shown or #(v.witnesses or {}), witness_total = v.total or #(v.witnesses or {}), time_ns = 9,
-    reason_bytes = v.reason_bytes or #(v.reason or ""), has_value = v.has_value or (v.value and 1 or 0), value = v.value or 0, threshold = 1 })
+    reason_bytes = v.reason_bytes or #(v.reason or ""), has_value = v.has_value or (v.value and 1 or 0),
+    value = v.value or 0, threshold = 1 })
   return head .. pad(ffi.string(witnesses, 4 * #(v.witnesses or {})) .. (v.reason or ""))
 end
 
