@@ -1,13 +1,15 @@
 /* The live agent: one struct that owns all rooms, and the loop that turns.
  *
- * Data flow: the OTLP server hands bodies to the intake, the intake hands what parsed to on_receive, and that
- * to the engine. The engine's jobs go to the study, whose socket the loop polls; violations come back through
- * on_violation, as a line on the output and through the rule's actions. After whatever happened, rearm() looks
- * once at what may have changed: the next timer, the study's socket, whether the study must be watched.
+ * Data flow: the OTLP server hands bodies to the intake, the intake hands what parsed to
+ * on_receive, and that to the engine. The engine's jobs go to the study, whose socket the loop
+ * polls; violations come back through on_violation, as a line on the output and through the rule's
+ * actions. After whatever happened, rearm() looks once at what may have changed: the next timer,
+ * the study's socket, whether the study must be watched.
  *
- * Start and end: rooms open in the order of their needs (log, rules, outputs, listeners) and agent_run takes
- * them down in reverse, also when one of them fails to open. A signal drains: listeners close, every open
- * trace is closed as cut and judged, outputs are flushed, all within LIMIT_DRAIN_NS. */
+ * Start and end: rooms open in the order of their needs (log, rules, outputs, listeners) and
+ * agent_run takes them down in reverse, also when one of them fails to open. A signal drains:
+ * listeners close, every open trace is closed as cut and judged, outputs are flushed, all within
+ * LIMIT_DRAIN_NS. */
 #include "agent.h"
 
 #include <errno.h>
@@ -24,7 +26,7 @@
 
 #include "admin.h"
 #include "arena.h"
-#include "buffer.h"
+#include "deliver.h"
 #include "err.h"
 #include "host.h"
 #include "intake.h"
@@ -41,95 +43,62 @@ struct agent {
   enum agent_state state;
   struct log *log;
   struct host *host;
-  struct out *violations;                 /* NULL: output.violations is "none" */
+  struct out *violations; /* NULL: output.violations is "none" */
   struct intake *intake;
   struct server *otlp_http, *admin;
   struct admin_calls admin_calls;
   uint32_t servers_open;
   uv_loop_t loop;
   uv_poll_t study;
-  int study_fd;                           /* what the poll handle watches; -1: nothing */
+  int study_fd; /* what the poll handle watches; -1: nothing */
   uv_timer_t due, watch, housekeeping, drain;
   uv_signal_t term, interrupt;
-  uint64_t wall_ns, mono_ns;              /* the same moment on both clocks */
+  uint64_t wall_ns, mono_ns; /* the same moment on both clocks */
   uint64_t horizon_said_ns, loss_said_ns;
-  uint64_t losses;                        /* dropped for memory, when it was last said */
+  uint64_t losses; /* dropped for memory, when it was last said */
 };
 
 static uint64_t now_ns(const struct agent *a) {
   return a->wall_ns + (uv_hrtime() - a->mono_ns);
 }
 
-/* ---- violations out ------------------------------------------------------------------------------ */
-
-static enum log_level level_of(uint32_t severity) {
-  return severity == FLUO_SEVERITY_LOW ? LOG_INFO : severity == FLUO_SEVERITY_CRITICAL ? LOG_ERROR : LOG_WARN;
-}
-
-/* The `log` action; its text is a template, without one the rule's summary. */
-static void act_log(struct agent *a, const struct violation *v, struct fluo_range template) {
-  char trace_id[33];
-  struct buffer text;
-  buffer_init(&text, LIMIT_SUMMARY_BYTES);
-  violation_template(v, template.count ? template : v->rule->summary, &text);
-  hex_text(v->trace_id, 16, trace_id);
-  log_to(a->log, level_of(v->rule->severity), "violation", log_s("rule", host_rule_name(a->host, v->rule_index)),
-         log_s("severity", severity_text(v->rule->severity)), log_b("text", text.data ? text.data : "", (uint32_t)text.len),
-         log_s("trace_id", trace_id), log_s("violation", v->id));
-  buffer_deinit(&text);
-}
-
-/* Delivery to people plugs in here: an action that is not `log` is a receiver's name, and the loader has put
- * `log` in the place of names that nothing defines. */
-static void act(struct agent *a, const struct violation *v) {
-  if (v->rule->mode == FLUO_MODE_SHADOW) return;
-  for (uint32_t i = 0; i < v->rule->actions.count; i++) {
-    const struct fluo_ir_pair *action = ruleset_pair(v->rules, v->rule->actions.first + i);
-    if (action->name.len == 3 && memcmp(ruleset_text(v->rules, action->name), "log", 3) == 0)
-      act_log(a, v, action->parts);
-  }
-}
+/* ---- what the engine and the study say ----------------------------------------------------- */
 
 static void on_violation(void *ctx, const struct violation *v) {
   struct agent *a = ctx;
-  struct buffer json;
-  buffer_init(&json, LIMIT_VIOLATION_BYTES);
-  int err = violation_json(v, &json);
-  if (!err) err = buffer_text(&json, "\n");
-  if (err) log_to(a->log, LOG_ERROR, "a violation could not be written", log_s("violation", v->id), log_s("error", err_text(err)));
-  else if (a->violations) out_write(a->violations, json.data, json.len);
-  buffer_deinit(&json);
-  act(a, v);
+  deliver(v, a->violations, a->log);
 }
 
-/* ---- what the study says --------------------------------------------------------------------------- */
-
-static void on_error(void *ctx, const char *rule, uint32_t errors, const char *text, uint32_t bytes) {
+static void on_error(void *ctx, const char *rule, uint32_t errors, const char *text,
+                     uint32_t bytes) {
   struct agent *a = ctx;
-  log_to(a->log, LOG_WARN, "a function of a rule raised an error: its answer is unknown", log_s("rule", rule),
-         log_u("times", errors), log_b("error", text, bytes));
+  log_to(a->log, LOG_WARN, "a function of a rule raised an error: its answer is unknown",
+         log_s("rule", rule), log_u("times", errors), log_b("error", text, bytes));
 }
 
 static void on_fault(void *ctx, const char *rule, enum study_fault fault) {
   struct agent *a = ctx;
   if (rule)
-    log_to(a->log, LOG_ERROR, "a rule was stopped; the others are judged again without it", log_s("rule", rule),
-           log_s("why", study_fault_text(fault)));
+    log_to(a->log, LOG_ERROR, "a rule was stopped; the others are judged again without it",
+           log_s("rule", rule), log_s("why", study_fault_text(fault)));
   else
     log_to(a->log, LOG_WARN, "the rule worker was replaced", log_s("why", study_fault_text(fault)));
 }
 
 static void on_quarantine(void *ctx, const char *rule) {
   struct agent *a = ctx;
-  log_to(a->log, LOG_ERROR, "a rule is quarantined: three faults in ten minutes; mend it and restart", log_s("rule", rule));
+  log_to(a->log, LOG_ERROR,
+         "a rule is quarantined: three faults in ten minutes; mend it and restart",
+         log_s("rule", rule));
 }
 
 static void on_lost(void *ctx, const char *why) {
   struct agent *a = ctx;
-  log_to(a->log, LOG_ERROR, "rules no longer run: what needs them is unknown until a restart", log_s("why", why));
+  log_to(a->log, LOG_ERROR, "rules no longer run: what needs them is unknown until a restart",
+         log_s("why", why));
 }
 
-/* ---- the loop -------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------------ */
 
 static void rearm(struct agent *a);
 
@@ -149,8 +118,7 @@ static void on_watch(uv_timer_t *timer) {
 static void on_due(uv_timer_t *timer) {
   struct agent *a = timer->data;
   uint64_t now = now_ns(a);
-  while (engine_step(host_engine(a->host), now)) {
-  }
+  while (engine_step(host_engine(a->host), now)) {}
   rearm(a);
 }
 
@@ -174,9 +142,12 @@ static void rearm(struct agent *a) {
   else if (!busy)
     uv_timer_stop(&a->watch);
   uint64_t due = engine_next_due(host_engine(a->host)), now = now_ns(a);
-  if (due == UINT64_MAX) uv_timer_stop(&a->due);
-  else uv_timer_start(&a->due, on_due, due > now ? (due - now) / 1000000 + 1 : 0, 0);
-  if (a->state == AGENT_DRAINING && !a->servers_open && engine_idle(host_engine(a->host))) uv_stop(&a->loop);
+  if (due == UINT64_MAX)
+    uv_timer_stop(&a->due);
+  else
+    uv_timer_start(&a->due, on_due, due > now ? (due - now) / 1000000 + 1 : 0, 0);
+  if (a->state == AGENT_DRAINING && !a->servers_open && engine_idle(host_engine(a->host)))
+    uv_stop(&a->loop);
 }
 
 static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otlp_summary *summary,
@@ -188,13 +159,16 @@ static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otl
   receipt->accepted = taken.accepted;
   receipt->rejected = taken.rejected;
   receipt->dropped_memory = taken.dropped_memory;
-  if (taken.rejected) receipt->message = "spans rejected: a trace id, span id or parent id has the wrong length or is all zero";
-  else if (taken.dropped_memory) receipt->message = "spans dropped: the buffer is full (buffer.bytes_max)";
+  if (taken.rejected)
+    receipt->message =
+        "spans rejected: a trace id, span id or parent id has the wrong length or is all zero";
+  else if (taken.dropped_memory)
+    receipt->message = "spans dropped: the buffer is full (buffer.bytes_max)";
   rearm(a);
   return err;
 }
 
-/* ---- once a second --------------------------------------------------------------------------------- */
+/* ---- once a second ------------------------------------------------------------------------- */
 
 static void warn_of_pressure(struct agent *a) {
   struct store_stats s;
@@ -205,12 +179,15 @@ static void warn_of_pressure(struct agent *a) {
   double idle_s = (double)a->config->trace.idle_ns / 1e9;
   if (s.horizon_s < idle_s && now - a->horizon_said_ns > 60000000000u) {
     a->horizon_said_ns = now;
-    log_to(a->log, LOG_WARN, "the buffer holds less than trace.idle of the present traffic: raise buffer.bytes_max",
-           log_u("horizon_ms", (uint64_t)(s.horizon_s * 1e3)), log_u("buffer_bytes", s.arena_bytes));
+    log_to(a->log, LOG_WARN,
+           "the buffer holds less than trace.idle of the present traffic: raise buffer.bytes_max",
+           log_u("horizon_ms", (uint64_t)(s.horizon_s * 1e3)),
+           log_u("buffer_bytes", s.arena_bytes));
   }
   uint64_t losses = e.dropped[DROP_MEMORY] + e.hits_lost + s.hits_lost;
   if (losses != a->losses && now - a->loss_said_ns > 60000000000u) {
-    log_to(a->log, LOG_WARN, "spans or hits were dropped for want of memory", log_u("count", losses - a->losses));
+    log_to(a->log, LOG_WARN, "spans or hits were dropped for want of memory",
+           log_u("count", losses - a->losses));
     a->loss_said_ns = now;
     a->losses = losses;
   }
@@ -222,7 +199,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   warn_of_pressure(a);
 }
 
-/* ---- the admin listener ------------------------------------------------------------------------------ */
+/* ---- the admin listener -------------------------------------------------------------------- */
 
 static const char *on_ready(void *ctx) {
   const struct agent *a = ctx;
@@ -242,7 +219,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
   return page_write(&page, out);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------- */
 
 static void on_drained_too_long(uv_timer_t *timer) {
   struct agent *a = timer->data;
@@ -278,9 +255,10 @@ static void close_servers(struct agent *a, uint64_t drain_ns) {
 
 static void on_signal(uv_signal_t *handle, int number) {
   struct agent *a = handle->data;
-  if (a->state == AGENT_DRAINING) _exit(128 + number);       /* a second one ends at once */
+  if (a->state == AGENT_DRAINING) _exit(128 + number); /* a second one ends at once */
   a->state = AGENT_DRAINING;
-  log_to(a->log, LOG_INFO, "draining: open traces are judged, then the agent ends", log_s("signal", strsignal(number)));
+  log_to(a->log, LOG_INFO, "draining: open traces are judged, then the agent ends",
+         log_s("signal", strsignal(number)));
   uv_timer_start(&a->drain, on_drained_too_long, LIMIT_DRAIN_NS / 1000000, 0);
   close_servers(a, LIMIT_DRAIN_NS / 5);
   if (!a->servers_open) {
@@ -289,7 +267,7 @@ static void on_signal(uv_signal_t *handle, int number) {
   }
 }
 
-/* ---- the start ----------------------------------------------------------------------------------------- */
+/* ---- the start ----------------------------------------------------------------------------- */
 
 static int complain(const char *what, const char *why) {
   fprintf(stderr, "fluo: %s: %s\n", what, why);
@@ -297,12 +275,16 @@ static int complain(const char *what, const char *why) {
 }
 
 static int open_host(struct agent *a) {
-  struct host_options options = {.config = a->config, .live = true, .started_ns = a->wall_ns, .diagnostics_fd = STDERR_FILENO};
+  struct host_options options = {
+      .config = a->config, .live = true, .started_ns = a->wall_ns, .diagnostics_fd = STDERR_FILENO};
   struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_lost, a};
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
   if (!err) return 0;
-  if (err == FLUO_EINVALID) return complain(a->config->rules, "the rules did not load, so nothing would be judged; mend them, or pass --skip-broken");
+  if (err == FLUO_EINVALID)
+    return complain(
+        a->config->rules,
+        "the rules did not load, so nothing would be judged; mend them, or pass --skip-broken");
   return complain(a->config->rules, why);
 }
 
@@ -327,13 +309,16 @@ static void make_data(struct agent *a) {
     *p = '/';
   }
   if ((mkdir(path, 0750) && errno != EEXIST) || access(path, W_OK))
-    log_to(a->log, LOG_WARN, "the data directory cannot be written; nothing is kept there yet, so nothing is lost by it",
-           log_s("data", path), log_s("error", strerror(errno)));
+    log_to(
+        a->log, LOG_WARN,
+        "the data directory cannot be written; nothing is kept there yet, so nothing is lost by it",
+        log_s("data", path), log_s("error", strerror(errno)));
 }
 
 static int open_intake(struct agent *a) {
   const struct config *c = a->config;
-  struct intake_options options = {.limits = {LIMIT_DEPTH, LIMIT_SPANS, LIMIT_ELEMENTS, c->http.body_bytes_max * LIMIT_DECODED_FACTOR},
+  struct intake_options options = {.limits = {LIMIT_DEPTH, LIMIT_SPANS, LIMIT_ELEMENTS,
+                                              c->http.body_bytes_max * LIMIT_DECODED_FACTOR},
                                    .body_bytes_max = c->http.body_bytes_max,
                                    .traces_path = c->http.traces_path,
                                    .reject_other_signals = c->other_signals == CONFIG_REJECT};
@@ -342,8 +327,9 @@ static int open_intake(struct agent *a) {
   return err ? complain("intake", err_text(err)) : 0;
 }
 
-static int open_server(struct agent *a, const char *key, const struct config_address *address, const struct http_calls *calls,
-                       uint64_t body_bytes_max, struct server **out) {
+static int open_server(struct agent *a, const char *key, const struct config_address *address,
+                       const struct http_calls *calls, uint64_t body_bytes_max,
+                       struct server **out) {
   const struct config *c = a->config;
   struct server_limits limits = {.connections_max = c->http.connections_max,
                                  .body_bytes_max = body_bytes_max,
@@ -352,7 +338,8 @@ static int open_server(struct agent *a, const char *key, const struct config_add
                                  .body_ns = c->http.body_ns};
   char why[256];
   if (address->off) return 0;
-  if (server_open(&a->loop, address->host, address->port, calls, &limits, out, why)) return complain(key, why);
+  if (server_open(&a->loop, address->host, address->port, calls, &limits, out, why))
+    return complain(key, why);
   a->servers_open++;
   return 0;
 }
@@ -362,8 +349,11 @@ static int open_servers(struct agent *a) {
   a->admin_calls = (struct admin_calls){on_ready, on_metrics, a};
   intake_http(a->intake, &otlp);
   admin_http(&a->admin_calls, &admin);
-  if (open_server(a, "listen.otlp_http", &a->config->listen.otlp_http, &otlp, a->config->http.body_bytes_max, &a->otlp_http)) return -1;
-  return open_server(a, "listen.admin", &a->config->listen.admin, &admin, ADMIN_BODY_BYTES_MAX, &a->admin);
+  if (open_server(a, "listen.otlp_http", &a->config->listen.otlp_http, &otlp,
+                  a->config->http.body_bytes_max, &a->otlp_http))
+    return -1;
+  return open_server(a, "listen.admin", &a->config->listen.admin, &admin, ADMIN_BODY_BYTES_MAX,
+                     &a->admin);
 }
 
 static void open_loop(struct agent *a) {
@@ -384,7 +374,8 @@ static void bracketed(const struct config_address *address, uint16_t port, char 
   snprintf(out, 80, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, port);
 }
 
-/* What a newcomer does next: one request that makes a shipped rule fire, with a new trace id each time.
+/* What a newcomer does next: one request that makes a shipped rule fire, with a new trace id each
+ * time.
  * "" where that rule is not loaded. */
 static void write_try(const struct agent *a, const char *otlp, char out[1024]) {
   const uint32_t count = ruleset_ir(host_rules(a->host))->rules;
@@ -392,11 +383,16 @@ static void write_try(const struct agent *a, const char *otlp, char out[1024]) {
   for (uint32_t i = 0; i < count; i++) {
     if (strcmp(host_rule_name(a->host, i), "cache-miss-500") != 0) continue;
     snprintf(out, 1024,
-             "curl -s http://%s/v1/traces -H 'Content-Type: application/json' -d '{\"resourceSpans\":[{\"resource\":"
-             "{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}}]},\"scopeSpans\":[{\"spans\":"
-             "[{\"traceId\":\"'$(printf %%032x $(date +%%s%%N))'\",\"spanId\":\"00f067aa0ba902b7\",\"name\":\"http.request\",\"kind\":2,"
-             "\"startTimeUnixNano\":\"'$(date +%%s%%N)'\",\"endTimeUnixNano\":\"'$(date +%%s%%N)'\",\"attributes\":"
-             "[{\"key\":\"http.status_code\",\"value\":{\"intValue\":500}},{\"key\":\"cache_miss\",\"value\":{\"boolValue\":true}}]}]}]}]}'",
+             "curl -s http://%s/v1/traces -H 'Content-Type: application/json' -d "
+             "'{\"resourceSpans\":[{\"resource\":"
+             "{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}}]},"
+             "\"scopeSpans\":[{\"spans\":"
+             "[{\"traceId\":\"'$(printf %%032x $(date "
+             "+%%s%%N))'\",\"spanId\":\"00f067aa0ba902b7\",\"name\":\"http.request\",\"kind\":2,"
+             "\"startTimeUnixNano\":\"'$(date +%%s%%N)'\",\"endTimeUnixNano\":\"'$(date "
+             "+%%s%%N)'\",\"attributes\":"
+             "[{\"key\":\"http.status_code\",\"value\":{\"intValue\":500}},{\"key\":\"cache_miss\","
+             "\"value\":{\"boolValue\":true}}]}]}]}]}'",
              otlp);
   }
 }
@@ -409,14 +405,21 @@ static void say_ready(struct agent *a) {
   if (a->admin) bracketed(&a->config->listen.admin, server_port(a->admin), admin);
   if (a->otlp_http) write_try(a, otlp, command);
   a->state = AGENT_READY;
-  struct log_field fields[] = {log_s("version", FLUO_VERSION), log_s("otlp_http", otlp), log_s("admin", admin),
-                               log_s("rules_path", a->config->rules), log_u("rules", ruleset_ir(host_rules(a->host))->rules),
-                               log_s("violations", a->config->output.violations), log_s("data", a->config->data),
-                               log_s("try", command), {.type = LOG_END}};
+  struct log_field fields[] = {log_s("version", FLUO_VERSION),
+                               log_s("otlp_http", otlp),
+                               log_s("admin", admin),
+                               log_s("rules_path", a->config->rules),
+                               log_u("rules", ruleset_ir(host_rules(a->host))->rules),
+                               log_s("violations", a->config->output.violations),
+                               log_s("data", a->config->data),
+                               log_s("try", command),
+                               {.type = LOG_END}};
   if (people || !command[0]) fields[7].type = LOG_END;
   log_line(a->log, LOG_INFO, "ready", fields);
   if (people && command[0])
-    fprintf(stderr, "\nPoint an OpenTelemetry SDK here with OTEL_EXPORTER_OTLP_ENDPOINT=http://%s\nor make a shipped rule fire:\n\n%s\n\n",
+    fprintf(stderr,
+            "\nPoint an OpenTelemetry SDK here with OTEL_EXPORTER_OTLP_ENDPOINT=http://%s\nor make "
+            "a shipped rule fire:\n\n%s\n\n",
             otlp, command);
 }
 
@@ -439,12 +442,14 @@ static void say_stopped(struct agent *a) {
   struct engine_stats s;
   if (!a->host) return;
   engine_stats_get(host_engine(a->host), &s);
-  log_to(a->log, LOG_INFO, "stopped", log_u("received", s.received), log_u("evaluated", s.evaluated),
-         log_u("rejected", s.rejected), log_u("duplicates", s.dropped[DROP_DUPLICATE]),
+  log_to(a->log, LOG_INFO, "stopped", log_u("received", s.received),
+         log_u("evaluated", s.evaluated), log_u("rejected", s.rejected),
+         log_u("duplicates", s.dropped[DROP_DUPLICATE]),
          log_u("dropped_memory", s.dropped[DROP_MEMORY]), log_u("in_flight", s.in_flight));
 }
 
-/* Everything down, in reverse. Servers still open (a failed start, a drain that took too long) are cut. */
+/* Everything down, in reverse. Servers still open (a failed start, a drain that took too long) are
+ * cut. */
 static bool close_all(struct agent *a) {
   bool flushed = true;
   close_servers(a, 0);
@@ -456,7 +461,8 @@ static bool close_all(struct agent *a) {
   host_close(a->host);
   intake_free(a->intake);
   if (a->violations) flushed = out_close(a->violations, LIMIT_DRAIN_NS);
-  if (!flushed) log_to(a->log, LOG_ERROR, "violations were lost: the output did not take them in time");
+  if (!flushed)
+    log_to(a->log, LOG_ERROR, "violations were lost: the output did not take them in time");
   log_free(a->log);
   return flushed;
 }

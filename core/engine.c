@@ -1,19 +1,21 @@
 /* The engine.
  *
- * Good path of a request: otlp_each hands out spans; each is admitted to its trace, written into the
- * arena and matched. A hit of a span rule's pattern is a violation at once; a hit of a trace rule's
- * pattern is noted in the trace. Patterns whose functions must be asked become questions, sent as jobs
- * after the last span; their trace is pinned until the answers are in. Then every trace that the request
- * touched is settled: early rules whose gate opened go to the study as one job. A trace that closed is
- * judged by all its rules in ascending order, some at a time, and then dropped.
+ * Good path of a request: otlp_each hands out spans; each is admitted to its trace, written into
+ * the arena and matched. A hit of a span rule's pattern is a violation at once; a hit of a trace
+ * rule's pattern is noted in the trace. Patterns whose functions must be asked become questions,
+ * sent as jobs after the last span; their trace is pinned until the answers are in. Then every
+ * trace that the request touched is settled: early rules whose gate opened go to the study as one
+ * job. A trace that closed is judged by all its rules in ascending order, some at a time, and then
+ * dropped.
  *
- * Ways it fails: no memory for a span: dropped(memory). No memory for a question or a note: that pattern
- * is unknown for the span, or the trace is cut, and hits_lost counts it. The study answers every job in
- * the end (with "unknown" where a rule was stopped), so nothing waits for ever.
+ * Ways it fails: no memory for a span: dropped(memory). No memory for a question or a note: that
+ * pattern is unknown for the span, or the trace is cut, and hits_lost counts it. The study answers
+ * every job in the end (with "unknown" where a rule was stopped), so nothing waits for ever.
  *
  * Who frees what: the store owns traces; a closed one is ours from on_close until store_drop, which
- * finish() calls. A job is the study's from study_send on; its `owner` (the trace of a judgment, the notes
- * of questions) is ours and freed in the callback, or in engine_free for those that never came back. */
+ * finish() calls. A job is the study's from study_send on; its `owner` (the trace of a judgment,
+ * the notes of questions) is ours and freed in the callback, or in engine_free for those that never
+ * came back. */
 #include "engine.h"
 
 #include <assert.h>
@@ -25,24 +27,28 @@
 
 const char *const drop_reason_names[DROP_REASONS] = {"duplicate", "memory"};
 
-/* ---- matching a span ----------------------------------------------------------------------------- */
+/* ---- matching a span ----------------------------------------------------------------------- */
 
-static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_t pattern, bool unknown) {
+static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_t pattern,
+                       bool unknown) {
   uint32_t rule = ruleset_pattern(e->rules.set, pattern)->rule;
   bool span_rule = ruleset_rule(e->rules.set, rule)->scope == FLUO_SCOPE_SPAN;
   if (span_rule) {
-    if (unknown) e->rules.stats[rule].unknown++;
-    else engine_report_span(e, t, rule, span);
+    if (unknown)
+      e->rules.stats[rule].unknown++;
+    else
+      engine_report_span(e, t, rule, span);
     return;
   }
-  if (t->state == TRACE_LATE) return;                    /* trace rules do not see late spans */
+  if (t->state == TRACE_LATE) return; /* trace rules do not see late spans */
   struct tally *tally = tally_put(t, pattern);
   struct trace_rule *note = trace_rule_put(t, rule);
   if (!tally || !note) {
     engine_note_lost(e, t);
     return;
   }
-  if (!store_hit(e->store, t, unknown ? pattern | FLUO_HIT_UNKNOWN : pattern, span)) return;   /* counted there */
+  if (!store_hit(e->store, t, unknown ? pattern | FLUO_HIT_UNKNOWN : pattern, span))
+    return; /* counted there */
   if (unknown) {
     tally->unknown++;
   } else {
@@ -54,7 +60,8 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
 /* Room for n more questions of this request. */
 static bool asked_reserve(struct engine *e, uint32_t n) {
   while (e->asked_capacity - e->asked_count < n)
-    if (heap_grow((void **)&e->asked, &e->asked_capacity, e->asked_capacity, sizeof *e->asked)) return false;
+    if (heap_grow((void **)&e->asked, &e->asked_capacity, e->asked_capacity, sizeof *e->asked))
+      return false;
   return true;
 }
 
@@ -67,10 +74,11 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
         on_pattern(e, t, span, m->asks[i].pattern, true);
     return;
   }
-  if (!t->questions) store_pin(t);                       /* until the last answer */
+  if (!t->questions) store_pin(t); /* until the last answer */
   t->questions += m->asks_count;
   for (uint32_t i = 0; i < m->asks_count; i++)
-    e->asked[e->asked_count++] = (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function};
+    e->asked[e->asked_count++] =
+        (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function};
 }
 
 static void match_span(struct engine *e, struct trace *t, uint32_t index) {
@@ -85,8 +93,8 @@ static void match_span(struct engine *e, struct trace *t, uint32_t index) {
   ask(e, t, index, &m);
 }
 
-/* A touched trace is pinned until it is settled, so that making room for the rest of the request never
- * takes it away. */
+/* A touched trace is pinned until it is settled, so that making room for the rest of the request
+ * never takes it away. */
 static void touch(struct engine *e, struct trace *t) {
   if (t->touched) return;
   t->touched = true;
@@ -108,7 +116,7 @@ static int on_span(void *ctx, const struct otlp_span *span) {
   enum admit admit = store_admit(e->store, span->trace_id, span->span_id, e->now_ns, &t);
   if (admit == ADMIT_DUPLICATE) {
     e->stats.dropped[DROP_DUPLICATE]++;
-    e->receipt.accepted++;                               /* the client is done with it */
+    e->receipt.accepted++; /* the client is done with it */
     return 0;
   }
   if (admit == ADMIT_NO_MEMORY || !store_add(e->store, t, span, &index)) {
@@ -123,7 +131,7 @@ static int on_span(void *ctx, const struct otlp_span *span) {
   return 0;
 }
 
-/* ---- questions ----------------------------------------------------------------------------------- */
+/* ---- questions ----------------------------------------------------------------------------- */
 
 /* How many of the notes from `first` fill a job without cutting a (span, pattern) group in two. */
 static uint32_t sheet_size(const struct engine *e, uint32_t first) {
@@ -149,8 +157,8 @@ static void sheet_free(struct question_sheet *sheet) {
   heap_free(sheet);
 }
 
-static void fill_questions(const struct engine *e, struct fluo_question *out, const struct question_note *notes,
-                           uint32_t n) {
+static void fill_questions(const struct engine *e, struct fluo_question *out,
+                           const struct question_note *notes, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     out[i].function = notes[i].function;
     out[i].span = store_offset(e->store, store_span(e->store, notes[i].trace, notes[i].span));
@@ -182,22 +190,27 @@ static bool send_questions(struct engine *e, uint32_t first, uint32_t n) {
 }
 
 /* The answers to one (span, pattern) group of n questions, NULL: none came. */
-static void take_group(struct engine *e, const struct question_note *notes, const uint8_t *answers, uint32_t n) {
+static void take_group(struct engine *e, const struct question_note *notes, const uint8_t *answers,
+                       uint32_t n) {
   enum fluo_truth truth = FLUO_UNKNOWN;
   while (answers && e->group_capacity < n)
-    if (heap_grow((void **)&e->group, &e->group_capacity, e->group_capacity, sizeof *e->group)) answers = NULL;
+    if (heap_grow((void **)&e->group, &e->group_capacity, e->group_capacity, sizeof *e->group))
+      answers = NULL;
   if (answers) {
-    for (uint32_t i = 0; i < n; i++) e->group[i] = (struct match_answer){notes[i].function, answers[i]};
+    for (uint32_t i = 0; i < n; i++)
+      e->group[i] = (struct match_answer){notes[i].function, answers[i]};
     struct span_view view = engine_view(e, notes->trace, notes->span);
     truth = matcher_resolve(e->rules.matcher, &view, notes->pattern, e->group, n);
   }
-  if (truth != FLUO_FALSE) on_pattern(e, notes->trace, notes->span, notes->pattern, truth == FLUO_UNKNOWN);
+  if (truth != FLUO_FALSE)
+    on_pattern(e, notes->trace, notes->span, notes->pattern, truth == FLUO_UNKNOWN);
 }
 
-static void take_answers(struct engine *e, const struct question_note *notes, const uint8_t *answers, uint32_t n) {
+static void take_answers(struct engine *e, const struct question_note *notes,
+                         const uint8_t *answers, uint32_t n) {
   for (uint32_t i = 0, end; i < n; i = end) {
-    for (end = i + 1; end < n && notes[end].trace == notes[i].trace && notes[end].span == notes[i].span &&
-                      notes[end].pattern == notes[i].pattern;)
+    for (end = i + 1; end < n && notes[end].trace == notes[i].trace &&
+                      notes[end].span == notes[i].span && notes[end].pattern == notes[i].pattern;)
       end++;
     take_group(e, notes + i, answers ? answers + i : NULL, end - i);
   }
@@ -237,13 +250,14 @@ void engine_answers(struct engine *e, const struct study_job *job, const uint8_t
   settle_touched(e);
 }
 
-/* ---- outside ------------------------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------------------------- */
 
 static void on_close(void *ctx, struct trace *t) {
   engine_settle(ctx, t);
 }
 
-int engine_new(const struct engine_options *options, const struct engine_calls *calls, struct engine **out) {
+int engine_new(const struct engine_options *options, const struct engine_calls *calls,
+               struct engine **out) {
   struct engine *e = heap_zalloc(sizeof *e);
   if (!e) return FLUO_ENOMEM;
   e->calls = *calls;
@@ -253,8 +267,10 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
   e->max_age_ns = options->store.max_age_ns;
   struct store_calls store_calls = {.on_close = on_close, .ctx = e};
   int err = store_new(&options->store, &store_calls, &e->store);
-  if (err) heap_free(e);
-  else *out = e;
+  if (err)
+    heap_free(e);
+  else
+    *out = e;
   return err;
 }
 
@@ -283,7 +299,8 @@ int engine_use(struct engine *e, const struct ruleset *rules, struct study *stud
     heap_free(stats);
     return err;
   }
-  for (uint32_t i = 0; i < count; i++) payloads |= ruleset_rule(rules, i)->flags & FLUO_RULE_PAYLOADS;
+  for (uint32_t i = 0; i < count; i++)
+    payloads |= ruleset_rule(rules, i)->flags & FLUO_RULE_PAYLOADS;
   store_keep_payloads(e->store, payloads);
   e->rules.set = rules;
   e->rules.study = study;
@@ -314,8 +331,7 @@ bool engine_step(struct engine *e, uint64_t now_ns) {
 
 void engine_close_all(struct engine *e, uint64_t now_ns) {
   if (now_ns > e->now_ns) e->now_ns = now_ns;
-  while (store_close_oldest(e->store, CLOSE_SHUTDOWN, e->now_ns)) {
-  }
+  while (store_close_oldest(e->store, CLOSE_SHUTDOWN, e->now_ns)) {}
 }
 
 bool engine_idle(const struct engine *e) {

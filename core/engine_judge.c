@@ -1,18 +1,19 @@
 /* Judging: which rules are due on a trace, what the study says of them, and what is reported.
  *
- * Good path: engine_settle looks at a trace whenever something about it changed. While it is open, early rules
- * whose gate opened go out as one job; once it is closed, all rules that may hold go out in ascending order,
- * FLUO_JOB_RULES_MAX at a time, and after the last verdict the trace is dropped. One judgment of a trace is out
- * at a time; hits that come meanwhile make the next one.
+ * Good path: engine_settle looks at a trace whenever something about it changed. While it is open,
+ * early rules whose gate opened go out as one job; once it is closed, all rules that may hold go
+ * out in ascending order, FLUO_JOB_RULES_MAX at a time, and after the last verdict the trace is
+ * dropped. One judgment of a trace is out at a time; hits that come meanwhile make the next one.
  *
- * Ways it fails: no memory for a job: its rules stay unjudged, which is counted as unknown and cuts the trace.
- * A job's rules are the study's with it; the trace is pinned until its verdicts are in. */
+ * Ways it fails: no memory for a job: its rules stay unjudged, which is counted as unknown and cuts
+ * the trace. A job's rules are the study's with it; the trace is pinned until its verdicts are in.
+ */
 #include <string.h>
 
 #include "engine_parts.h"
 #include "heap.h"
 
-/* ---- violations ---------------------------------------------------------------------------------- */
+/* ---- violations ---------------------------------------------------------------------------- */
 
 struct span_view engine_view(const struct engine *e, const struct trace *t, uint32_t span) {
   return (struct span_view){.arena = arena_base(store_arena(e->store)),
@@ -48,24 +49,26 @@ static void report_trace(struct engine *e, struct trace *t, const struct study_v
                         .value = verdict->value,
                         .threshold = verdict->threshold};
   bool early = ruleset_rule(e->rules.set, verdict->rule)->flags & FLUO_RULE_EARLY;
-  if (!early && t->state == TRACE_CLOSED) v.time_ns = t->closed_ns;    /* decided at the close */
+  if (!early && t->state == TRACE_CLOSED) v.time_ns = t->closed_ns; /* decided at the close */
   for (uint32_t i = 0; i < verdict->witnesses_count; i++)
     v.witnesses[i] = engine_view(e, t, verdict->witnesses[i]);
   report(e, &v, t, verdict->rule);
 }
 
-/* ---- judging a trace ----------------------------------------------------------------------------- */
+/* ---- judging a trace ----------------------------------------------------------------------- */
 
 static bool gate_open(const struct engine *e, const struct trace *t, uint32_t rule) {
-  struct gate_counts counts = {.tallies = t->tallies,
-                               .tallies_count = t->tallies_count,
-                               .spans = t->spans.count,
-                               .duration_ns = t->end_max_ns > t->start_min_ns ? t->end_max_ns - t->start_min_ns : 0};
+  struct gate_counts counts = {
+      .tallies = t->tallies,
+      .tallies_count = t->tallies_count,
+      .spans = t->spans.count,
+      .duration_ns = t->end_max_ns > t->start_min_ns ? t->end_max_ns - t->start_min_ns : 0};
   return ruleset_gate(e->rules.set, rule, &counts);
 }
 
 /* Whether an early rule could have become true since it was last judged. */
-static bool due_early(const struct engine *e, const struct trace *t, const struct trace_rule *note) {
+static bool due_early(const struct engine *e, const struct trace *t,
+                      const struct trace_rule *note) {
   const struct fluo_ir_rule *rule = ruleset_rule(e->rules.set, note->rule);
   if (note->fired || !(rule->flags & FLUO_RULE_EARLY)) return false;
   bool grew = rule->flags & FLUO_RULE_STRUCTURE && note->spans_judged != t->spans.count;
@@ -78,8 +81,10 @@ static void note_any_span(struct engine *e, struct trace *t) {
   const uint32_t *rules = ruleset_any_span(e->rules.set, &count);
   for (uint32_t i = 0; i < count; i++) {
     struct trace_rule *note = trace_rule_put(t, rules[i]);
-    if (!note) engine_note_lost(e, t);
-    else if (note->spans_judged != t->spans.count) note->dirty = 1;
+    if (!note)
+      engine_note_lost(e, t);
+    else if (note->spans_judged != t->spans.count)
+      note->dirty = 1;
   }
 }
 
@@ -98,15 +103,16 @@ static uint32_t collect_early(struct engine *e, struct trace *t, uint32_t *rules
 
 /* Whether a rule has to be judged at the close: it has not fired, and is not an early one that was
  * judged on all that is there. */
-static bool due_closing(const struct engine *e, const struct trace *t, uint32_t rule, const struct trace_rule *note) {
+static bool due_closing(const struct engine *e, const struct trace *t, uint32_t rule,
+                        const struct trace_rule *note) {
   if (note && note->fired) return false;
   if (ruleset_rule(e->rules.set, rule)->flags & FLUO_RULE_EARLY)
     return note && due_early(e, t, note);
   return gate_open(e, t, rule);
 }
 
-/* The rules to judge at the close, in ascending order from t->close_from on: those noted in the trace,
- * and those whose gate is open without any hit. */
+/* The rules to judge at the close, in ascending order from t->close_from on: those noted in the
+ * trace, and those whose gate is open without any hit. */
 static uint32_t collect_closing(struct engine *e, struct trace *t, uint32_t *rules) {
   uint32_t always_count, n = 0, a = 0, r;
   const uint32_t *always = ruleset_always(e->rules.set, &always_count);
@@ -162,7 +168,8 @@ static void finish(struct engine *e, struct trace *t) {
   store_drop(e->store, t);
 }
 
-/* Without memory for a job the rules that were due stay unjudged: said as unknown, never silently. */
+/* Without memory for a job the rules that were due stay unjudged: said as unknown, never silently.
+ */
 static void unjudged(struct engine *e, struct trace *t, const uint32_t *rules, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) e->rules.stats[rules[i]].unknown++;
   engine_note_lost(e, t);
@@ -187,7 +194,8 @@ void engine_settle(struct engine *e, struct trace *t) {
   if (t->state == TRACE_CLOSED) finish(e, t);
 }
 
-void engine_verdicts(struct engine *e, const struct study_job *job, const struct study_verdict *verdicts) {
+void engine_verdicts(struct engine *e, const struct study_job *job,
+                     const struct study_verdict *verdicts) {
   struct trace *t = job->owner;
   for (uint32_t i = 0; i < job->head.count; i++) {
     const struct study_verdict *verdict = &verdicts[i];

@@ -1,5 +1,6 @@
-/* What the engine keeps with a trace: hits per pattern, and what it did about each rule. Both are small
- * sorted arrays of the trace's, freed by the store with it; a failed allocation leaves them as they were. */
+/* What the engine keeps with a trace: hits per pattern, and what it did about each rule. Both are
+ * small sorted arrays of the trace's, freed by the store with it; a failed allocation leaves them
+ * as they were. */
 #include <string.h>
 
 #include "engine_parts.h"
@@ -9,8 +10,10 @@ static struct tally *tally_find(const struct trace *t, uint32_t pattern, uint32_
   uint32_t low = 0, high = t->tallies_count;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
-    if (t->tallies[middle].pattern < pattern) low = middle + 1;
-    else high = middle;
+    if (t->tallies[middle].pattern < pattern)
+      low = middle + 1;
+    else
+      high = middle;
   }
   *at = low;
   return low < t->tallies_count && t->tallies[low].pattern == pattern ? &t->tallies[low] : NULL;
@@ -20,7 +23,8 @@ struct tally *tally_put(struct trace *t, uint32_t pattern) {
   uint32_t at;
   struct tally *found = tally_find(t, pattern, &at);
   if (found) return found;
-  if (heap_grow((void **)&t->tallies, &t->tallies_capacity, t->tallies_count, sizeof *t->tallies)) return NULL;
+  if (heap_grow((void **)&t->tallies, &t->tallies_capacity, t->tallies_count, sizeof *t->tallies))
+    return NULL;
   memmove(t->tallies + at + 1, t->tallies + at, (t->tallies_count - at) * sizeof *t->tallies);
   t->tallies_count++;
   t->tallies[at] = (struct tally){.pattern = pattern};
@@ -31,8 +35,10 @@ struct trace_rule *trace_rule_find(const struct trace *t, uint32_t rule, uint32_
   uint32_t low = 0, high = t->rules_count;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
-    if (t->rules[middle].rule < rule) low = middle + 1;
-    else high = middle;
+    if (t->rules[middle].rule < rule)
+      low = middle + 1;
+    else
+      high = middle;
   }
   *at = low;
   return low < t->rules_count && t->rules[low].rule == rule ? &t->rules[low] : NULL;
@@ -42,7 +48,8 @@ struct trace_rule *trace_rule_put(struct trace *t, uint32_t rule) {
   uint32_t at;
   struct trace_rule *found = trace_rule_find(t, rule, &at);
   if (found) return found;
-  if (heap_grow((void **)&t->rules, &t->rules_capacity, t->rules_count, sizeof *t->rules)) return NULL;
+  if (heap_grow((void **)&t->rules, &t->rules_capacity, t->rules_count, sizeof *t->rules))
+    return NULL;
   memmove(t->rules + at + 1, t->rules + at, (t->rules_count - at) * sizeof *t->rules);
   t->rules_count++;
   t->rules[at] = (struct trace_rule){.rule = rule};
@@ -53,4 +60,3 @@ void engine_note_lost(struct engine *e, struct trace *t) {
   t->cut = true;
   e->stats.hits_lost++;
 }
-

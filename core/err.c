@@ -2,10 +2,11 @@
 
 const char *err_text(int err) {
   switch (err) {
-    case 0: return "ok";
-#define X(name, code, text) case name: return text;
+  case 0: return "ok";
+#define X(name, code, text)                                                                        \
+  case name: return text;
     FLUO_ERRS(X)
 #undef X
-    default: return "unknown error";
+  default: return "unknown error";
   }
 }

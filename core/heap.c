@@ -1,5 +1,5 @@
-/* The allocator's seam. The two counters are the one mutable global of the core: they exist for specs,
- * which fail the n-th allocation and look for leaks; the agent never reads them. */
+/* The allocator's seam. The two counters are the one mutable global of the core: they exist for
+ * specs, which fail the n-th allocation and look for leaks; the agent never reads them. */
 #include "heap.h"
 
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /* Bringing the rules into force.
  *
- * Good path: the engine makes the arena, the study gets it read-only and loads the rules, their intermediate
- * form becomes the rule set, and engine and study are told to use it. Whatever fails, what stands is taken
- * down in reverse. The host owns all of it; callbacks of the study pass through here on their way to the
- * engine (answers, verdicts) or to the owner, who wants names instead of indices. */
+ * Good path: the engine makes the arena, the study gets it read-only and loads the rules, their
+ * intermediate form becomes the rule set, and engine and study are told to use it. Whatever fails,
+ * what stands is taken down in reverse. The host owns all of it; callbacks of the study pass
+ * through here on their way to the engine (answers, verdicts) or to the owner, who wants names
+ * instead of indices. */
 #include "host.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ struct host {
   struct engine *engine;
   struct study *study;
   struct ruleset *rules;
-  char **names;                       /* of the rules, NUL-terminated */
+  char **names; /* of the rules, NUL-terminated */
 };
 
 const char *host_rule_name(const struct host *h, uint32_t rule) {
@@ -31,7 +32,8 @@ static void on_answers(void *ctx, const struct study_job *job, const uint8_t *an
   engine_answers(h->engine, job, answers);
 }
 
-static void on_verdicts(void *ctx, const struct study_job *job, const struct study_verdict *verdicts) {
+static void on_verdicts(void *ctx, const struct study_job *job,
+                        const struct study_verdict *verdicts) {
   struct host *h = ctx;
   engine_verdicts(h->engine, job, verdicts);
 }
@@ -80,8 +82,8 @@ static int open_engine(struct host *h, const struct host_options *options) {
   return engine_new(&engine, &calls, &h->engine);
 }
 
-static int open_study(struct host *h, const struct host_options *options, void **ir, size_t *ir_bytes,
-                      char why[256]) {
+static int open_study(struct host *h, const struct host_options *options, void **ir,
+                      size_t *ir_bytes, char why[256]) {
   int arena_fd = arena_open_readonly(store_arena(engine_store(h->engine)));
   if (arena_fd < 0) {
     snprintf(why, 256, "the arena cannot be opened read-only (is /proc mounted?)");
@@ -93,7 +95,8 @@ static int open_study(struct host *h, const struct host_options *options, void *
                                 .wall_clock = options->live,
                                 .arena_fd = arena_fd,
                                 .diagnostics_fd = options->diagnostics_fd};
-  struct study_calls calls = {on_answers, on_verdicts, on_error, on_fault, on_quarantine, on_lost, h};
+  struct study_calls calls = {on_answers,    on_verdicts, on_error, on_fault,
+                              on_quarantine, on_lost,     h};
   return study_open(&study, &calls, &h->study, ir, ir_bytes, why);
 }
 
@@ -110,7 +113,8 @@ static int name_rules(struct host *h) {
   return 0;
 }
 
-static int use_rules(struct host *h, const struct config *c, const void *ir, size_t ir_bytes, char why[256]) {
+static int use_rules(struct host *h, const struct config *c, const void *ir, size_t ir_bytes,
+                     char why[256]) {
   struct ruleset_options options = {.status_ok_is_explicit = c->status_ok_is_explicit,
                                     .renamed = c->semconv_renames,
                                     .matches_limit = LIMIT_REGEX_MATCHES};

@@ -6,22 +6,29 @@
 
 #include "metrics.h"
 
-static void sample(struct buffer *b, const char *name, const char *label, const char *value, uint64_t x) {
+static void sample(struct buffer *b, const char *name, const char *label, const char *value,
+                   uint64_t x) {
   metrics_uint(b, name, metrics_labels(label, value), x);
 }
 
 static void write_spans(struct buffer *b, const struct engine_stats *s) {
-  metrics_counter(b, "fluo_receiver_received_spans_total", "Spans of bodies that parsed.", s->received);
+  metrics_counter(b, "fluo_receiver_received_spans_total", "Spans of bodies that parsed.",
+                  s->received);
   metrics_counter(b, "fluo_receiver_accepted_spans_total", "Spans taken: received less refused.",
                   s->received - s->rejected);
-  metrics_family(b, "fluo_receiver_refused_spans_total", METRICS_COUNTER, "Spans refused, by reason.");
+  metrics_family(b, "fluo_receiver_refused_spans_total", METRICS_COUNTER,
+                 "Spans refused, by reason.");
   sample(b, "fluo_receiver_refused_spans_total", "reason", "invalid_id", s->rejected);
-  metrics_counter(b, "fluo_evaluated_spans_total", "Spans whose trace was judged to its end.", s->evaluated);
-  metrics_family(b, "fluo_dropped_spans_total", METRICS_COUNTER, "Spans taken and not judged, by reason.");
+  metrics_counter(b, "fluo_evaluated_spans_total", "Spans whose trace was judged to its end.",
+                  s->evaluated);
+  metrics_family(b, "fluo_dropped_spans_total", METRICS_COUNTER,
+                 "Spans taken and not judged, by reason.");
   for (int i = 0; i < DROP_REASONS; i++)
     sample(b, "fluo_dropped_spans_total", "reason", drop_reason_names[i], s->dropped[i]);
-  metrics_gauge(b, "fluo_in_flight_spans", "Spans held until their trace is judged.", (double)s->in_flight);
-  metrics_counter(b, "fluo_lost_notes_total", "Hits or questions for which there was no memory; their trace counts as cut.",
+  metrics_gauge(b, "fluo_in_flight_spans", "Spans held until their trace is judged.",
+                (double)s->in_flight);
+  metrics_counter(b, "fluo_lost_notes_total",
+                  "Hits or questions for which there was no memory; their trace counts as cut.",
                   s->hits_lost);
 }
 
@@ -29,17 +36,21 @@ static void write_traces(struct buffer *b, const struct store_stats *s) {
   metrics_gauge(b, "fluo_open_traces", "Traces being assembled.", (double)s->traces_open);
   metrics_family(b, "fluo_closed_traces_total", METRICS_COUNTER, "Traces closed, by reason.");
   for (int i = 0; i < CLOSE_REASONS; i++)
-    sample(b, "fluo_closed_traces_total", "reason", close_reason_text((enum close_reason)i), s->traces_closed[i]);
-  metrics_counter(b, "fluo_late_spans_total", "Spans that came after their trace was closed.", s->late_spans);
-  metrics_counter(b, "fluo_skewed_spans_total", "Spans that end before they start, or never: duration 0.",
-                  s->skewed_spans);
-  metrics_counter(b, "fluo_malformed_spans_total", "Spans that are their own parent, or were cut from a cycle.",
-                  s->malformed_spans);
-  metrics_counter(b, "fluo_shed_payloads_total", "Spans whose attributes were given back under memory pressure.",
+    sample(b, "fluo_closed_traces_total", "reason", close_reason_text((enum close_reason)i),
+           s->traces_closed[i]);
+  metrics_counter(b, "fluo_late_spans_total", "Spans that came after their trace was closed.",
+                  s->late_spans);
+  metrics_counter(b, "fluo_skewed_spans_total",
+                  "Spans that end before they start, or never: duration 0.", s->skewed_spans);
+  metrics_counter(b, "fluo_malformed_spans_total",
+                  "Spans that are their own parent, or were cut from a cycle.", s->malformed_spans);
+  metrics_counter(b, "fluo_shed_payloads_total",
+                  "Spans whose attributes were given back under memory pressure.",
                   s->payloads_shed);
-  metrics_counter(b, "fluo_lost_hits_total", "Hits for which there was no memory; their trace counts as cut.",
-                  s->hits_lost);
-  metrics_counter(b, "fluo_forgotten_ids_total", "Ids of closed traces forgotten before trace.late, for want of room.",
+  metrics_counter(b, "fluo_lost_hits_total",
+                  "Hits for which there was no memory; their trace counts as cut.", s->hits_lost);
+  metrics_counter(b, "fluo_forgotten_ids_total",
+                  "Ids of closed traces forgotten before trace.late, for want of room.",
                   s->ids_forgotten);
 }
 
@@ -47,11 +58,14 @@ static void write_buffer(struct buffer *b, const struct store_stats *s) {
   metrics_gauge(b, "fluo_buffer_limit_bytes", "buffer.bytes_max.", (double)s->arena_bytes);
   metrics_gauge(b, "fluo_buffer_used_bytes", "Of the buffer in use, books included.",
                 (double)(s->arena_bytes_used + s->heap_bytes));
-  metrics_gauge(b, "fluo_buffer_remembered_bytes", "Ids of closed traces.", (double)s->remembered_bytes);
-  metrics_gauge(b, "fluo_buffer_symbols_bytes", "Names, resources and scopes kept once.", (double)s->symbols_bytes);
-  metrics_counter(b, "fluo_symbols_refused_total", "Texts kept with their trace because symbols were full.",
-                  s->symbols_refused);
-  metrics_gauge(b, "fluo_buffer_horizon_seconds", "How long a trace can live at the present rate.", s->horizon_s);
+  metrics_gauge(b, "fluo_buffer_remembered_bytes", "Ids of closed traces.",
+                (double)s->remembered_bytes);
+  metrics_gauge(b, "fluo_buffer_symbols_bytes", "Names, resources and scopes kept once.",
+                (double)s->symbols_bytes);
+  metrics_counter(b, "fluo_symbols_refused_total",
+                  "Texts kept with their trace because symbols were full.", s->symbols_refused);
+  metrics_gauge(b, "fluo_buffer_horizon_seconds", "How long a trace can live at the present rate.",
+                s->horizon_s);
 }
 
 static void write_rules(struct buffer *b, const struct page *p) {
@@ -62,17 +76,24 @@ static void write_rules(struct buffer *b, const struct page *p) {
   metrics_family(b, "fluo_rule_violations_total", METRICS_COUNTER, "Violations, by rule.");
   for (uint32_t i = 0; i < count; i++)
     metrics_uint(b, "fluo_rule_violations_total",
-                 metrics_labels("rule", host_rule_name(p->host, i), "severity", severity_text(ruleset_rule(rules, i)->severity)),
+                 metrics_labels("rule", host_rule_name(p->host, i), "severity",
+                                severity_text(ruleset_rule(rules, i)->severity)),
                  engine_rule_stats(engine, i)->violations);
-  metrics_family(b, "fluo_rule_unknown_total", METRICS_COUNTER, "Judgments that stayed unknown, by rule.");
+  metrics_family(b, "fluo_rule_unknown_total", METRICS_COUNTER,
+                 "Judgments that stayed unknown, by rule.");
   for (uint32_t i = 0; i < count; i++)
-    sample(b, "fluo_rule_unknown_total", "rule", host_rule_name(p->host, i), engine_rule_stats(engine, i)->unknown);
-  metrics_family(b, "fluo_rule_errors_total", METRICS_COUNTER, "Errors raised by functions, by rule.");
+    sample(b, "fluo_rule_unknown_total", "rule", host_rule_name(p->host, i),
+           engine_rule_stats(engine, i)->unknown);
+  metrics_family(b, "fluo_rule_errors_total", METRICS_COUNTER,
+                 "Errors raised by functions, by rule.");
   for (uint32_t i = 0; i < count; i++)
-    sample(b, "fluo_rule_errors_total", "rule", host_rule_name(p->host, i), engine_rule_stats(engine, i)->errors);
-  metrics_family(b, "fluo_rule_quarantined", METRICS_GAUGE, "1 while a rule is out of use after three faults.");
+    sample(b, "fluo_rule_errors_total", "rule", host_rule_name(p->host, i),
+           engine_rule_stats(engine, i)->errors);
+  metrics_family(b, "fluo_rule_quarantined", METRICS_GAUGE,
+                 "1 while a rule is out of use after three faults.");
   for (uint32_t i = 0; i < count; i++)
-    sample(b, "fluo_rule_quarantined", "rule", host_rule_name(p->host, i), study_quarantined(host_study(p->host), i));
+    sample(b, "fluo_rule_quarantined", "rule", host_rule_name(p->host, i),
+           study_quarantined(host_study(p->host), i));
 }
 
 static void write_study(struct buffer *b, const struct page *p) {
@@ -85,55 +106,74 @@ static void write_study(struct buffer *b, const struct page *p) {
   sample(b, "fluo_study_faults_total", "kind", "cpu", s.kills_cpu);
   sample(b, "fluo_study_faults_total", "kind", "memory", s.kills_memory);
   sample(b, "fluo_study_faults_total", "kind", "crash", s.crashes);
-  metrics_counter(b, "fluo_study_shed_total", "Questions answered unknown because too many jobs waited.", s.shed);
-  metrics_gauge(b, "fluo_study_heap_bytes", "Lua heap of the worker after its last job.", (double)s.heap_bytes);
+  metrics_counter(b, "fluo_study_shed_total",
+                  "Questions answered unknown because too many jobs waited.", s.shed);
+  metrics_gauge(b, "fluo_study_heap_bytes", "Lua heap of the worker after its last job.",
+                (double)s.heap_bytes);
 }
 
 static void write_intake(struct buffer *b, const struct intake_stats *s) {
-  metrics_family(b, "fluo_receiver_requests_total", METRICS_COUNTER, "OTLP requests, by signal and encoding.");
+  metrics_family(b, "fluo_receiver_requests_total", METRICS_COUNTER,
+                 "OTLP requests, by signal and encoding.");
   for (int i = 0; i < INTAKE_SIGNALS; i++)
     for (int j = 0; j < INTAKE_FORMATS; j++)
-      metrics_uint(b, "fluo_receiver_requests_total",
-                   metrics_labels("signal", intake_signal_names[i], "encoding", intake_format_names[j]), s->requests[i][j]);
-  metrics_family(b, "fluo_receiver_bytes_total", METRICS_COUNTER, "Bytes of request bodies as sent, by signal.");
+      metrics_uint(
+          b, "fluo_receiver_requests_total",
+          metrics_labels("signal", intake_signal_names[i], "encoding", intake_format_names[j]),
+          s->requests[i][j]);
+  metrics_family(b, "fluo_receiver_bytes_total", METRICS_COUNTER,
+                 "Bytes of request bodies as sent, by signal.");
   for (int i = 0; i < INTAKE_SIGNALS; i++)
     sample(b, "fluo_receiver_bytes_total", "signal", intake_signal_names[i], s->bytes[i]);
-  metrics_family(b, "fluo_receiver_refused_requests_total", METRICS_COUNTER, "Requests refused whole, by reason.");
+  metrics_family(b, "fluo_receiver_refused_requests_total", METRICS_COUNTER,
+                 "Requests refused whole, by reason.");
   sample(b, "fluo_receiver_refused_requests_total", "reason", "head", s->refused);
   sample(b, "fluo_receiver_refused_requests_total", "reason", "malformed", s->malformed);
   sample(b, "fluo_receiver_refused_requests_total", "reason", "too_large", s->too_large);
   sample(b, "fluo_receiver_refused_requests_total", "reason", "memory", s->no_memory);
-  metrics_counter(b, "fluo_receiver_invalid_utf8_total", "Strings that were not UTF-8.", s->invalid_utf8);
-  metrics_counter(b, "fluo_receiver_strindex_total", "String indices outside profiles, taken as absent.", s->strindex);
+  metrics_counter(b, "fluo_receiver_invalid_utf8_total", "Strings that were not UTF-8.",
+                  s->invalid_utf8);
+  metrics_counter(b, "fluo_receiver_strindex_total",
+                  "String indices outside profiles, taken as absent.", s->strindex);
   metrics_counter(b, "fluo_receiver_enum_names_total", "JSON enums given by name.", s->enum_names);
 }
 
 static void write_server(struct buffer *b, const struct server *server) {
   const struct server_stats *s = server_stats(server);
-  metrics_gauge(b, "fluo_http_open_connections", "Connections of the OTLP listener.", (double)s->connections_open);
-  metrics_counter(b, "fluo_http_connections_total", "Connections accepted.", s->connections_accepted);
-  metrics_counter(b, "fluo_http_accept_errors_total", "Failures to accept (EMFILE and the like).", s->accept_errors);
-  metrics_counter(b, "fluo_http_accept_paused_total", "Times that http.connections_max was reached.", s->connections_full);
-  metrics_counter(b, "fluo_http_overloads_total", "Requests answered 503 for want of memory.", s->overloads);
-  metrics_family(b, "fluo_http_responses_total", METRICS_COUNTER, "Responses of the OTLP listener, by status.");
+  metrics_gauge(b, "fluo_http_open_connections", "Connections of the OTLP listener.",
+                (double)s->connections_open);
+  metrics_counter(b, "fluo_http_connections_total", "Connections accepted.",
+                  s->connections_accepted);
+  metrics_counter(b, "fluo_http_accept_errors_total", "Failures to accept (EMFILE and the like).",
+                  s->accept_errors);
+  metrics_counter(b, "fluo_http_accept_paused_total",
+                  "Times that http.connections_max was reached.", s->connections_full);
+  metrics_counter(b, "fluo_http_overloads_total", "Requests answered 503 for want of memory.",
+                  s->overloads);
+  metrics_family(b, "fluo_http_responses_total", METRICS_COUNTER,
+                 "Responses of the OTLP listener, by status.");
   for (int i = 0; i < SERVER_STATUS_MAX; i++) {
     char status[16];
     if (!s->responses[i]) continue;
     snprintf(status, sizeof status, "%d", i);
     sample(b, "fluo_http_responses_total", "code", status, s->responses[i]);
   }
-  metrics_family(b, "fluo_http_timeouts_total", METRICS_COUNTER, "Connections ended for slowness, by phase.");
+  metrics_family(b, "fluo_http_timeouts_total", METRICS_COUNTER,
+                 "Connections ended for slowness, by phase.");
   for (int i = 0; i < SERVER_TIMEOUTS; i++)
     sample(b, "fluo_http_timeouts_total", "phase", server_timeout_names[i], s->timeouts[i]);
 }
 
 static void write_output(struct buffer *b, const struct page *p) {
-  metrics_family(b, "fluo_output_dropped_lines_total", METRICS_COUNTER, "Lines dropped because the output was slow.");
+  metrics_family(b, "fluo_output_dropped_lines_total", METRICS_COUNTER,
+                 "Lines dropped because the output was slow.");
   if (p->violations)
-    sample(b, "fluo_output_dropped_lines_total", "output", "violations", out_dropped(p->violations));
+    sample(b, "fluo_output_dropped_lines_total", "output", "violations",
+           out_dropped(p->violations));
   sample(b, "fluo_output_dropped_lines_total", "output", "log", log_dropped(p->log));
   if (p->violations)
-    metrics_counter(b, "fluo_output_failed_lines_total", "Violations that could not be written (closed, full).",
+    metrics_counter(b, "fluo_output_failed_lines_total",
+                    "Violations that could not be written (closed, full).",
                     out_failed(p->violations));
 }
 
@@ -145,7 +185,8 @@ int page_write(const struct page *p, struct buffer *b) {
   metrics_family(b, "fluo_build_info", METRICS_GAUGE, "1, with the version.");
   sample(b, "fluo_build_info", "version", FLUO_VERSION, 1);
   metrics_gauge(b, "fluo_ready", "1 once traffic is taken.", p->ready);
-  metrics_gauge(b, "fluo_start_time_seconds", "Unix time of the start.", (double)p->started_ns / 1e9);
+  metrics_gauge(b, "fluo_start_time_seconds", "Unix time of the start.",
+                (double)p->started_ns / 1e9);
   write_spans(b, &engine);
   write_traces(b, &store);
   write_buffer(b, &store);

@@ -1,13 +1,15 @@
 /* Replay.
  *
- * One event at a time: a request or a timer, whichever comes first on the virtual clock, and no step while a
- * job is out. A request arrives at its receivedAtUnixNano, else at the latest end of its spans, but never
- * before the one ahead of it. After the last request the clock runs on until every trace is decided. Then the
- * violations, kept as text meanwhile, are sorted and printed. The same input gives the same bytes.
+ * One event at a time: a request or a timer, whichever comes first on the virtual clock, and no
+ * step while a job is out. A request arrives at its receivedAtUnixNano, else at the latest end of
+ * its spans, but never before the one ahead of it. After the last request the clock runs on until
+ * every trace is decided. Then the violations, kept as text meanwhile, are sorted and printed. The
+ * same input gives the same bytes.
  *
- * Ways it fails: rules that do not load (said by the study), input that does not parse (what came before it
- * is still judged and printed, then exit 1), a rule that was stopped (the others' violations stand, exit 1),
- * no memory for a violation (said, exit 1). The host, the lines and the sources are freed in every case. */
+ * Ways it fails: rules that do not load (said by the study), input that does not parse (what came
+ * before it is still judged and printed, then exit 1), a rule that was stopped (the others'
+ * violations stand, exit 1), no memory for a violation (said, exit 1). The host, the lines and the
+ * sources are freed in every case. */
 #include "replay.h"
 
 #include <errno.h>
@@ -29,7 +31,7 @@ struct replay_line {
   uint64_t time_ns;
   uint32_t rule;
   char id[33];
-  char *text;                         /* owned; with its line end */
+  char *text; /* owned; with its line end */
   size_t n;
 };
 
@@ -47,28 +49,34 @@ static void on_violation(void *ctx, const struct violation *v) {
   buffer_init(&json, LIMIT_VIOLATION_BYTES);
   int err = violation_json(v, &json);
   if (!err) err = buffer_text(&json, "\n");
-  if (!err) err = heap_grow((void **)&r->lines, &r->lines_capacity, r->lines_count, sizeof *r->lines);
+  if (!err)
+    err = heap_grow((void **)&r->lines, &r->lines_capacity, r->lines_count, sizeof *r->lines);
   if (err) {
-    fprintf(stderr, "fluo: a violation of rule %s is lost: %s\n", host_rule_name(r->host, v->rule_index), err_text(err));
+    fprintf(stderr, "fluo: a violation of rule %s is lost: %s\n",
+            host_rule_name(r->host, v->rule_index), err_text(err));
     r->failed = true;
     buffer_deinit(&json);
     return;
   }
   struct replay_line *line = &r->lines[r->lines_count++];
-  *line = (struct replay_line){.time_ns = v->time_ns, .rule = v->rule_index, .text = json.data, .n = json.len};
+  *line = (struct replay_line){
+      .time_ns = v->time_ns, .rule = v->rule_index, .text = json.data, .n = json.len};
   memcpy(line->id, v->id, sizeof line->id);
   r->fired |= v->rule->mode != FLUO_MODE_SHADOW;
 }
 
-static void on_error(void *ctx, const char *rule, uint32_t errors, const char *text, uint32_t bytes) {
+static void on_error(void *ctx, const char *rule, uint32_t errors, const char *text,
+                     uint32_t bytes) {
   (void)ctx;
-  fprintf(stderr, "fluo: rule %s: a function raised an error (%u times): %.*s\n", rule, errors, (int)bytes, text);
+  fprintf(stderr, "fluo: rule %s: a function raised an error (%u times): %.*s\n", rule, errors,
+          (int)bytes, text);
 }
 
 static void on_fault(void *ctx, const char *rule, enum study_fault fault) {
   struct replay *r = ctx;
   r->failed = true;
-  fprintf(stderr, "fluo: rule %s was stopped: %s\n", rule ? rule : "(none to blame)", study_fault_text(fault));
+  fprintf(stderr, "fluo: rule %s was stopped: %s\n", rule ? rule : "(none to blame)",
+          study_fault_text(fault));
 }
 
 static void on_quarantine(void *ctx, const char *rule) {
@@ -94,8 +102,10 @@ static void wait_for_study(struct replay *r) {
   while (study_busy(study)) {
     struct pollfd fd = {.fd = study_fd(study), .events = POLLIN};
     int ready = poll(&fd, 1, (int)(STUDY_TICK_NS / 1000000));
-    if (ready > 0) study_readable(study, monotonic_ns());
-    else study_tick(study, monotonic_ns());
+    if (ready > 0)
+      study_readable(study, monotonic_ns());
+    else
+      study_tick(study, monotonic_ns());
   }
 }
 
@@ -127,9 +137,12 @@ static int take_request(struct replay *r, const struct source_request *request) 
   r->now_ns = arrival;
   int err = engine_receive(host_engine(r->host), request->body, request->n, arrival, &receipt);
   if (err) return err;
-  if (receipt.rejected) fprintf(stderr, "fluo: %u spans rejected: an id has the wrong length or is all zero\n", receipt.rejected);
+  if (receipt.rejected)
+    fprintf(stderr, "fluo: %u spans rejected: an id has the wrong length or is all zero\n",
+            receipt.rejected);
   if (receipt.dropped_memory) {
-    fprintf(stderr, "fluo: %u spans dropped: the buffer is full (buffer.bytes_max)\n", receipt.dropped_memory);
+    fprintf(stderr, "fluo: %u spans dropped: the buffer is full (buffer.bytes_max)\n",
+            receipt.dropped_memory);
     r->failed = true;
   }
   wait_for_study(r);

@@ -1,9 +1,10 @@
 /* Reading recorded telemetry.
  *
- * Good path: the file is read whole into a buffer, inflated into a second one if it starts like gzip, and
- * then stepped through: JSON documents one by one, each transcoded into a third buffer that the next one
- * reuses, or one protobuf request that is lent as it lies. Every failure names the file, and the line where
- * the input has lines. All three buffers are the source's, freed in source_close. */
+ * Good path: the file is read whole into a buffer, inflated into a second one if it starts like
+ * gzip, and then stepped through: JSON documents one by one, each transcoded into a third buffer
+ * that the next one reuses, or one protobuf request that is lent as it lies. Every failure names
+ * the file, and the line where the input has lines. All three buffers are the source's, freed in
+ * source_close. */
 #include "source.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 struct source {
   char *path;
   struct otlp_limits limits;
-  struct buffer raw, text, body;      /* as read, inflated, transcoded */
+  struct buffer raw, text, body; /* as read, inflated, transcoded */
   const char *at, *end;
   uint32_t line;
   bool json, done;
@@ -48,8 +49,11 @@ static int load(struct source *s, char why[512]) {
   }
   errno = 0;
   int err = read_all(fd, &s->raw);
-  if (err == FLUO_EIO) snprintf(why, 512, "%s: cannot be read: %s", s->path, strerror(errno));
-  else if (err) snprintf(why, 512, "%s: %s (at most %u MiB a file)", s->path, err_text(err), LIMIT_FILE_BYTES >> 20);
+  if (err == FLUO_EIO)
+    snprintf(why, 512, "%s: cannot be read: %s", s->path, strerror(errno));
+  else if (err)
+    snprintf(why, 512, "%s: %s (at most %u MiB a file)", s->path, err_text(err),
+             LIMIT_FILE_BYTES >> 20);
   if (!standard) close(fd);
   return err;
 }
@@ -58,15 +62,17 @@ static bool looks_gzipped(const struct buffer *b) {
   return b->len > 2 && memcmp(b->data, "\x1f\x8b", 2) == 0;
 }
 
-/* JSON starts with { behind white space and a BOM. A protobuf request starts with byte 10, a line feed to
- * JSON; but { as the first byte that is not white space would there be a group, which no body may hold. */
+/* JSON starts with { behind white space and a BOM. A protobuf request starts with byte 10, a line
+ * feed to JSON; but { as the first byte that is not white space would there be a group, which no
+ * body may hold. */
 static bool looks_like_json(const char *p, const char *end) {
   if (end - p >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) p += 3;
   while (p < end && memchr(" \t\r\n", *p, 4)) p++;
   return p < end && *p == '{';
 }
 
-int source_open(const char *path, const struct otlp_limits *limits, struct source **out, char why[512]) {
+int source_open(const char *path, const struct otlp_limits *limits, struct source **out,
+                char why[512]) {
   struct source *s = heap_zalloc(sizeof *s);
   int err = FLUO_ENOMEM;
   snprintf(why, 512, "%s: %s", path, err_text(err));
@@ -98,7 +104,8 @@ err_after_source:
 }
 
 static int refuse_json(const struct source *s, const struct otlp_fault *fault, char why[512]) {
-  snprintf(why, 512, "%s:%u:%u: %s", s->path, s->line + (fault->line ? fault->line - 1 : 0), fault->column, fault->what);
+  snprintf(why, 512, "%s:%u:%u: %s", s->path, s->line + (fault->line ? fault->line - 1 : 0),
+           fault->column, fault->what);
   return fault->err;
 }
 
@@ -108,7 +115,8 @@ static int next_json(struct source *s, struct source_request *request, char why[
   while (s->at < s->end && memchr(" \t\r\n", *s->at, 4)) s->line += *s->at++ == '\n';
   if (s->at == s->end) return 0;
   buffer_clear(&s->body);
-  int err = otlp_json_transcode(s->at, (size_t)(s->end - s->at), false, &s->limits, &s->body, &result, &fault);
+  int err = otlp_json_transcode(s->at, (size_t)(s->end - s->at), false, &s->limits, &s->body,
+                                &result, &fault);
   if (err) return refuse_json(s, &fault, why);
   request->body = (const uint8_t *)s->body.data;
   request->n = s->body.len;
@@ -132,8 +140,9 @@ static int next_protobuf(struct source *s, struct source_request *request, char 
   request->n = (size_t)(s->end - s->at);
   int err = otlp_check(request->body, request->n, &s->limits, &request->summary, &fault);
   if (err)
-    snprintf(why, 512, "%s: neither OTLP/JSON (it does not start with {) nor OTLP protobuf: byte %zu: %s", s->path,
-             fault.offset, fault.what);
+    snprintf(why, 512,
+             "%s: neither OTLP/JSON (it does not start with {) nor OTLP protobuf: byte %zu: %s",
+             s->path, fault.offset, fault.what);
   return err ? err : 1;
 }
 

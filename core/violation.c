@@ -1,8 +1,9 @@
 /* Violations as text.
  *
- * Good path: the engine fills a struct violation that lends from the arena and the rule set; violation_json
- * writes it into the caller's buffer, which is bounded. Ways to fail: only the buffer (no memory, or its
- * bound), and then what was appended is the caller's to throw away. Nothing here allocates by itself. */
+ * Good path: the engine fills a struct violation that lends from the arena and the rule set;
+ * violation_json writes it into the caller's buffer, which is bounded. Ways to fail: only the
+ * buffer (no memory, or its bound), and then what was appended is the caller's to throw away.
+ * Nothing here allocates by itself. */
 #include "violation.h"
 
 #include <inttypes.h>
@@ -104,8 +105,9 @@ int violation_json(const struct violation *v, struct buffer *out) {
   hex_text(v->trace_id, 16, trace_id);
   buffer_printf(out, "{\"id\":\"%s\",\"rule\":", v->id);
   buffer_json(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
-  buffer_printf(out, ",\"severity\":\"%s\",\"scope\":\"%s\",\"time\":\"%s\",\"trace_id\":\"%s\",\"spans\":[",
-                severity_text(v->rule->severity), scope_names[v->rule->scope], time, trace_id);
+  buffer_printf(
+      out, ",\"severity\":\"%s\",\"scope\":\"%s\",\"time\":\"%s\",\"trace_id\":\"%s\",\"spans\":[",
+      severity_text(v->rule->severity), scope_names[v->rule->scope], time, trace_id);
   for (uint32_t i = 0; i < v->witnesses_count; i++) {
     if (i) buffer_text(out, ",");
     add_span(out, &v->witnesses[i]);
@@ -130,15 +132,16 @@ int violation_json(const struct violation *v, struct buffer *out) {
   return out->err;
 }
 
-/* ---- templates ---------------------------------------------------------------------------------- */
+/* ---- templates ----------------------------------------------------------------------------------
+ */
 
 static void add_value(struct buffer *out, const struct fluo_value *value) {
   switch (value->type) {
-    case FLUO_TYPE_STRING: buffer_add(out, value->text, value->len); break;
-    case FLUO_TYPE_BOOL: buffer_text(out, value->integer ? "true" : "false"); break;
-    case FLUO_TYPE_INT: buffer_printf(out, "%" PRId64, value->integer); break;
-    case FLUO_TYPE_DOUBLE: buffer_number(out, value->number); break;
-    default: buffer_text(out, "-"); break;
+  case FLUO_TYPE_STRING: buffer_add(out, value->text, value->len); break;
+  case FLUO_TYPE_BOOL: buffer_text(out, value->integer ? "true" : "false"); break;
+  case FLUO_TYPE_INT: buffer_printf(out, "%" PRId64, value->integer); break;
+  case FLUO_TYPE_DOUBLE: buffer_number(out, value->number); break;
+  default: buffer_text(out, "-"); break;
   }
 }
 
@@ -154,12 +157,13 @@ static void add_duration(struct buffer *out, int64_t ns) {
   buffer_add(out, fraction, n);
 }
 
-static void add_field(struct buffer *out, const struct violation *v, const struct fluo_ir_part *part) {
+static void add_field(struct buffer *out, const struct violation *v,
+                      const struct fluo_ir_part *part) {
   char scratch[32];
   struct fluo_value value;
   if (!v->witnesses_count ||
-      !field_get(&v->witnesses[0], part->field, ruleset_text(v->rules, part->key), part->key.len, scratch,
-                 &value))
+      !field_get(&v->witnesses[0], part->field, ruleset_text(v->rules, part->key), part->key.len,
+                 scratch, &value))
     buffer_text(out, "-");
   else if (part->field == FLUO_FIELD_DURATION)
     add_duration(out, value.integer);
@@ -168,34 +172,40 @@ static void add_field(struct buffer *out, const struct violation *v, const struc
 }
 
 static void add_number(struct buffer *out, bool has, double x) {
-  if (has) buffer_number(out, x);
-  else buffer_text(out, "-");
+  if (has)
+    buffer_number(out, x);
+  else
+    buffer_text(out, "-");
 }
 
-static void add_part(struct buffer *out, const struct violation *v, const struct fluo_ir_part *part) {
+static void add_part(struct buffer *out, const struct violation *v,
+                     const struct fluo_ir_part *part) {
   char trace_id[33];
   switch (part->field) {
-    case FLUO_FIELD_LITERAL: buffer_add(out, ruleset_text(v->rules, part->key), part->key.len); break;
-    case FLUO_FIELD_RULE:
-      buffer_add(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
-      break;
-    case FLUO_FIELD_SEVERITY: buffer_text(out, severity_text(v->rule->severity)); break;
-    case FLUO_FIELD_VALUE: add_number(out, v->has_value, v->value); break;
-    case FLUO_FIELD_THRESHOLD: add_number(out, v->has_value, v->threshold); break;
-    case FLUO_FIELD_SPAN_TOTAL: buffer_printf(out, "%" PRIu32, v->witness_total); break;
-    case FLUO_FIELD_REASON:
-      if (v->reason_bytes) buffer_add(out, v->reason, v->reason_bytes);
-      else buffer_text(out, "-");
-      break;
-    case FLUO_FIELD_TRACE_ID:                 /* known without a witness, too */
-      hex_text(v->trace_id, 16, trace_id);
-      buffer_text(out, trace_id);
-      break;
-    default: add_field(out, v, part); break;
+  case FLUO_FIELD_LITERAL: buffer_add(out, ruleset_text(v->rules, part->key), part->key.len); break;
+  case FLUO_FIELD_RULE:
+    buffer_add(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
+    break;
+  case FLUO_FIELD_SEVERITY: buffer_text(out, severity_text(v->rule->severity)); break;
+  case FLUO_FIELD_VALUE: add_number(out, v->has_value, v->value); break;
+  case FLUO_FIELD_THRESHOLD: add_number(out, v->has_value, v->threshold); break;
+  case FLUO_FIELD_SPAN_TOTAL: buffer_printf(out, "%" PRIu32, v->witness_total); break;
+  case FLUO_FIELD_REASON:
+    if (v->reason_bytes)
+      buffer_add(out, v->reason, v->reason_bytes);
+    else
+      buffer_text(out, "-");
+    break;
+  case FLUO_FIELD_TRACE_ID: /* known without a witness, too */
+    hex_text(v->trace_id, 16, trace_id);
+    buffer_text(out, trace_id);
+    break;
+  default: add_field(out, v, part); break;
   }
 }
 
 int violation_template(const struct violation *v, struct fluo_range parts, struct buffer *out) {
-  for (uint32_t i = 0; i < parts.count; i++) add_part(out, v, ruleset_part(v->rules, parts.first + i));
+  for (uint32_t i = 0; i < parts.count; i++)
+    add_part(out, v, ruleset_part(v->rules, parts.first + i));
   return out->err;
 }

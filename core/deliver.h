@@ -1,0 +1,13 @@
+/* What is done about a violation: a line on the output, and the rule's actions. Delivery to people plugs in
+ * here: an action that is not `log` is a receiver's name. */
+#ifndef FLUO_DELIVER_H
+#define FLUO_DELIVER_H
+#include "log.h"
+#include "out.h"
+#include "violation.h"
+
+/* Writes the violation as a JSON line to `out` (NULL: nowhere) and runs its actions through `log`. A rule in
+ * shadow is written, its actions do not run. Keeps nothing of it. */
+void deliver(const struct violation *v, struct out *out, struct log *log);
+
+#endif
