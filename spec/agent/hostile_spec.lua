@@ -1,0 +1,173 @@
+-- Bodies that mean harm, through the real agent. Each leaves it alive (a good request makes rules fire, in the core
+-- and in the worker), its books exact, and all its processes together within the arena's cap and 32 MiB.
+local hostile = require("spec.agent.hostile")
+local wire = require("spec.otlp_writer")
+
+local EIGHT = hostile.BODY_BYTES
+local M = 1000000
+
+-- Runs what(agent) on a fresh agent; hands on the totals.
+local function survives(what, options)
+  local agent = hostile.start(options)
+  what(agent)
+  hostile.alive(agent)
+  return hostile.stop(agent)
+end
+
+describe("values nested through 8 MiB", function()
+  for _, place in ipairs(hostile.places) do
+    it("are refused, in arrays and maps, protobuf and JSON: of a " .. place, function()
+      survives(function(agent)
+        for _, map in ipairs({ false, true }) do
+          assert.equal(400, hostile.post(agent, hostile.nested(EIGHT, place, map)).status)
+          assert.equal(400, hostile.post(agent, hostile.nested_json(EIGHT, place, map), hostile.JSON).status)
+          hostile.alive(agent)
+        end
+      end)
+    end)
+  end
+end)
+
+describe("millions of", function()
+  local NAME = wire.text(5, "op")
+  local rows = {
+    { "empty spans", "spans", "", 4 * M - 64, 400 },
+    { "spans without ids, as many as one body may have", "spans", "", 262144, 200 },
+    { "spans with a name alone", "spans", NAME, 1300000, 400 },
+    { "empty attributes", "attributes", "", 4 * M - 64, 400 },
+    { "empty attributes, as many as one body may have", "attributes", "", 2097152 - 8, 200 },
+    { "attributes with a key alone", "attributes", wire.text(1, "k"), 1600000, 200 },
+    { "empty events", "events", "", 4 * M - 64, 400 },
+    { "empty events, as many as one body may have", "events", "", 2097152 - 8, 200 },
+    { "events with a name", "events", wire.text(2, "exception"), 600000, 200 },
+    { "empty links", "links", "", 2097152 - 8, 200 },
+    { "empty scopes", "scope_spans", "", 4 * M - 64, 400 },
+    { "empty scopes, as many as one body may have", "scope_spans", "", 2097152 - 8, 200 },
+    { "empty resources", "resource_spans", "", 2097152 - 8, 200 },
+    { "resources with an empty scope", "resource_spans", wire.text(2, ""), 2000000, 400 },
+  }
+  for _, row in ipairs(rows) do
+    it(row[1], function()
+      survives(function(agent)
+        assert.equal(row[5], hostile.post(agent, hostile.many(row[2], row[3], row[4])).status)
+        hostile.alive(agent)
+        assert.equal(row[5], hostile.post(agent, hostile.many(row[2], row[3], row[4])).status)
+      end)
+    end)
+  end
+end)
+
+describe("a span that a rule's function looks into", function()
+  local function deep(number, element, n)
+    local head = wire.text(1, ("\1"):rep(16)) .. wire.text(2, ("\2"):rep(8)) .. wire.text(5, "deep")
+      .. wire.attribute(9, "k", 1)
+    return wire.text(1, wire.text(2, wire.text(2, head .. wire.text(number, element):rep(n))))
+  end
+  for _, row in ipairs({
+    { "events", 11, "" }, { "attributes", 9, "" }, { "links", 13, "" },
+  }) do
+    it("may have two million " .. row[1], function()
+      survives(function(agent)
+        assert.equal(200, hostile.post(agent, deep(row[2], row[3], 2000000)).status)
+      end)
+    end)
+  end
+end)
+
+describe("lengths that lie", function()
+  local LIES = { ("\255"):rep(4) .. "\15", ("\255"):rep(9) .. "\1", ("\128"):rep(10) .. "\1", "\127" }
+  local good = wire.body({ wire.span { attributes = { a = "b" } } }, wire.attribute(1, "service.name", "s"),
+    wire.text(1, "x"))
+
+  it("are refused wherever they stand, and nothing of the body exists", function()
+    local totals = survives(function(agent)
+      for at = 1, #good do
+        for _, lie in ipairs(LIES) do
+          local answer = hostile.post(agent, good:sub(1, at) .. lie .. good:sub(at + 2))
+          assert.truthy(answer.status == 400 or answer.status == 200, at)
+        end
+      end
+    end)
+    assert.truthy(totals.received < #LIES * #good)
+  end)
+
+  it("and cuts at any byte are refused, or are a shorter body that is whole", function()
+    local two = good .. good
+    local totals = survives(function(agent)
+      for n = 0, #two do
+        local whole = n == 0 or n == #good or n == #two
+        assert.equal(whole and 200 or 400, hostile.post(agent, two:sub(1, n)).status)
+      end
+    end)
+    assert.same({ 4, 2 }, { totals.received, totals.duplicates })
+  end)
+end)
+
+describe("a trace", function()
+  local function ids_of_one(i) return 7, i, 7 end
+
+  it("of a million spans closes at its cap; the rest is late, and all is judged", function()
+    local totals = survives(function(agent)
+      for part = 0, 3 do
+        local text = hostile.spans(250000, function(i) return 7, part * 250000 + i, i end)
+        assert.equal(200, hostile.post(agent, text).status)
+      end
+    end, { flags = { "--http.body-bytes-max=16MiB" } })
+    assert.equal(1000001, totals.received)
+    assert.equal(0, totals.rejected)
+  end)
+
+  it("may be a circle, a chain of a hundred thousand, a star, or all its own parent", function()
+    survives(function(agent)
+      local n = 100000
+      for shape, parent in ipairs({
+        function(i) return i % n + 1 end, function(i) return i - 1 end, function() return 1 end, function(i) return i end,
+      }) do
+        local text = hostile.spans(n, function(i) return shape, i, parent(i) end)
+        assert.equal(200, hostile.post(agent, text).status)
+      end
+    end, { flags = { "--trace.spans-max=200000", "--trace.bytes-max=64MiB" } })
+  end)
+
+  it("that comes a million times over with one span each is closed in turn", function()
+    local totals = survives(function(agent)
+      for part = 0, 9 do
+        local text = hostile.spans(100000, function(i) return part * 100000 + i, 1 end)
+        assert.equal(200, hostile.post(agent, text).status)
+      end
+    end)
+    assert.equal(1000001, totals.received)
+  end)
+
+  it("may be sent again and again", function()
+    local totals = survives(function(agent)
+      local text = hostile.spans(5000, ids_of_one)
+      for _ = 1, 40 do assert.equal(200, hostile.post(agent, text).status) end
+    end)
+    assert.equal(195000, totals.duplicates)
+  end)
+end)
+
+describe("ten million", function()
+  it("attribute keys leave nothing behind", function()
+    survives(function(agent)
+      for part = 0, 19 do
+        local text = hostile.spans(5000, function(i) return part * 5000 + i, i end, nil, 100,
+          function(b, i, k) b:hex((part * 5000 + i) * 100 + k) end)
+        assert.equal(200, hostile.post(agent, text).status)
+      end
+    end)
+  end)
+end)
+
+describe("a million", function()
+  it("names fill the symbols' share, and no more", function()
+    survives(function(agent)
+      for part = 0, 9 do
+        local text = hostile.spans(100000, function(i) return part, i end,
+          function(b, i) b:hex(part * 100000 + i) end)
+        assert.equal(200, hostile.post(agent, text).status)
+      end
+    end)
+  end)
+end)
