@@ -17,7 +17,7 @@ ffi.cdef [[
   long pread(int, void *, size_t, long);
   int close(int);
   int kill(int, int);
-  int getpid(void);
+  int fcntl(int, int, ...);
 ]]
 local CLOEXEC, DEADLINE_NS = 1, 60000000000ULL
 local TRUTH = { [0] = "no", "yes", "unknown" }
@@ -204,7 +204,11 @@ function World:run()
   return self.seen
 end
 
-function World:kill(signal) return ffi.C.kill(core.study_worker_pid(self.study), signal or 9) end
+--- Sends the worker a signal, 0 if there is none just now. (To signal pid 0 would be to signal ourselves.)
+function World:kill(signal)
+  local pid = core.study_worker_pid(self.study)
+  return pid > 0 and ffi.C.kill(pid, signal) or 0
+end
 
 function World:stats()
   local stats = ffi.new("struct study_stats")
