@@ -231,7 +231,9 @@ describe("the study", function()
       w:ask { { 1, bad } }
       assert.equal(before, #w.seen)
       assert.is_true(core.study_busy(w.study))
-      w:turn(0)                       -- the descriptor is readable at once: no tick is waited for
+      assert.is_true(w:readable())    -- at once: no tick is waited for
+      w:turn(0)
+      assert.is_false(w:readable())
       assert.equal("4: unknown", w.seen[before + 1])
       assert.is_true(w:stats().jobs == jobs)
     end)

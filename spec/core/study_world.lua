@@ -187,10 +187,14 @@ function World:judge(rules, j)
   return head
 end
 
+function World:readable(wait_ms)
+  local fd = ffi.new("struct world_poll", { core.study_fd(self.study), 1, 0 })
+  return ffi.C.poll(fd, 1, wait_ms or 0) > 0
+end
+
 --- One turn of an owner's loop: false when it took too long.
 function World:turn(wait_ms)
-  local fd = ffi.new("struct world_poll", { core.study_fd(self.study), 1, 0 })
-  if ffi.C.poll(fd, 1, wait_ms or 50) > 0 then core.study_readable(self.study, M.mono())
+  if self:readable(wait_ms or 50) then core.study_readable(self.study, M.mono())
   else core.study_tick(self.study, M.mono()) end
   if self.failure then error(self.failure, 0) end
 end
