@@ -24,6 +24,7 @@
 #include "engine_parts.h"
 #include "err.h"
 #include "heap.h"
+#include "limits.h"
 
 const char *const drop_reason_names[DROP_REASONS] = {"duplicate", "memory"};
 
@@ -65,17 +66,28 @@ static bool asked_reserve(struct engine *e, uint32_t n) {
   return true;
 }
 
+/* Nobody will be asked: every pattern that had a question is unknown for this span. */
+static void shed(struct engine *e, struct trace *t, uint32_t span, const struct match *m) {
+  for (uint32_t i = 0; i < m->asks_count; i++)
+    if (i == 0 || m->asks[i].pattern != m->asks[i - 1].pattern)
+      on_pattern(e, t, span, m->asks[i].pattern, true);
+}
+
 static void ask(struct engine *e, struct trace *t, uint32_t span, const struct match *m) {
   if (!m->asks_count) return;
+  if (m->asks_count > LIMIT_QUESTIONS - e->questions_out) {
+    e->stats.questions_shed += m->asks_count;
+    shed(e, t, span, m);
+    return;
+  }
   if (!asked_reserve(e, m->asks_count)) {
     e->stats.hits_lost++;
-    for (uint32_t i = 0; i < m->asks_count; i++)
-      if (i == 0 || m->asks[i].pattern != m->asks[i - 1].pattern)
-        on_pattern(e, t, span, m->asks[i].pattern, true);
+    shed(e, t, span, m);
     return;
   }
   if (!t->questions) store_pin(t); /* until the last answer */
   t->questions += m->asks_count;
+  e->questions_out += m->asks_count;
   for (uint32_t i = 0; i < m->asks_count; i++)
     e->asked[e->asked_count++] =
         (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function};
@@ -103,6 +115,8 @@ static void touch(struct engine *e, struct trace *t) {
   store_pin(t);
 }
 
+static void send_asked(struct engine *e);
+
 static int on_span(void *ctx, const struct otlp_span *span) {
   struct engine *e = ctx;
   struct trace *t;
@@ -128,6 +142,7 @@ static int on_span(void *ctx, const struct otlp_span *span) {
   e->receipt.accepted++;
   t->ruleset = &e->rules;
   match_span(e, t, index);
+  if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
   return 0;
 }
 
@@ -214,6 +229,7 @@ static void take_answers(struct engine *e, const struct question_note *notes,
       end++;
     take_group(e, notes + i, answers ? answers + i : NULL, end - i);
   }
+  e->questions_out -= n;
   for (uint32_t i = 0; i < n; i++) {
     struct trace *t = notes[i].trace;
     assert(t->questions);

@@ -29,8 +29,9 @@ struct engine {
   struct engine_calls calls;
   struct engine_rules rules;
   struct trace *touched;
-  struct question_note *asked;              /* of the request being taken */
+  struct question_note *asked;              /* of the request being taken, and not sent yet */
   uint32_t asked_count, asked_capacity;
+  uint32_t questions_out;                   /* asked and not answered; LIMIT_QUESTIONS at most */
   struct question_sheet *sheets;
   struct match_answer *group;               /* scratch of take_group */
   uint32_t group_capacity;

@@ -2,6 +2,10 @@
 #ifndef FLUO_LIMITS_H
 #define FLUO_LIMITS_H
 
+/* Bodies that are being received, all connections together, in bodies of the largest size; and that much where
+ * these are small. It lies on top of the buffer, and is what 300 slow senders can take. 503, Retry-After. */
+#define LIMIT_BODIES_IN_FLIGHT 2u
+#define LIMIT_BODIES_IN_FLIGHT_BYTES (16u << 20)
 /* Messages nested in a body, the request being 0. Deeper ones are no telemetry; recursion stays small. 400. */
 #define LIMIT_DEPTH 64
 /* Spans in one body: 8 MiB of empty spans would be 4 million. 400. */
@@ -18,6 +22,9 @@
 #define LIMIT_SUMMARY_BYTES 4096
 /* PCRE2 match limit of one `matches`: 0.1 to 1.2 ms at the worst; beyond it the atom is unknown. */
 #define LIMIT_REGEX_MATCHES 10000
+/* Questions to rule functions that wait for an answer, 48 bytes each. One body of small spans could ask for
+ * millions. Past it they are unknown (fluo_shed_questions_total). */
+#define LIMIT_QUESTIONS 131072u
 /* The arena's share for symbols and, on top of it, for the ids of closed traces (an eighth each); past them
  * fluo_symbols_refused_total and fluo_remembered_ids_forgotten_total count. */
 #define LIMIT_SYMBOLS_SHARE 8

@@ -30,6 +30,9 @@ static void write_spans(struct buffer *b, const struct engine_stats *s) {
   metrics_counter(b, "fluo_lost_notes_total",
                   "Hits or questions for which there was no memory; their trace counts as cut.",
                   s->hits_lost);
+  metrics_counter(b, "fluo_shed_questions_total",
+                  "Questions to rule functions that were not asked, because too many waited: unknown.",
+                  s->questions_shed);
 }
 
 static void write_traces(struct buffer *b, const struct store_stats *s) {

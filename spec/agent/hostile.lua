@@ -177,7 +177,7 @@ local function field(path, key)
   if not file then return 0 end
   local text = file:read("*a")
   file:close()
-  return tonumber(text:match("\n" .. key .. ":%s+(%d+)")) or 0
+  return tonumber((text or ""):match("\n" .. key .. ":%s+(%d+)")) or 0
 end
 
 --- The processes of the agent but the core: its children, for both parts of the study are.

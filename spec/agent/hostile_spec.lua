@@ -74,6 +74,24 @@ describe("a span that a rule's function looks into", function()
   end
 end)
 
+describe("spans that every function must be asked about", function()
+  it("are asked about while there is room for the questions; the others are unknown", function()
+    local rules = { hostile.RULES }
+    for i = 1, 20 do
+      rules[i + 1] = ('rule "f%d" { when = { name = "op", where = function(s) return s.kind == "CLIENT" end } }'):format(i)
+    end
+    survives(function(agent)
+      for part = 0, 3 do
+        local text = hostile.spans(100000, function(i) return part * 100000 + i, i end)
+        assert.equal(200, hostile.post(agent, text).status)
+      end
+      local page = agent:metrics()
+      assert.truthy(page.fluo_shed_questions_total > 1000000)
+      assert.truthy(page['fluo_rule_unknown_total{rule="f20"}'] > 50000)
+    end, { rules = table.concat(rules, "\n") .. "\n" })
+  end)
+end)
+
 describe("lengths that lie", function()
   local LIES = { ("\255"):rep(4) .. "\15", ("\255"):rep(9) .. "\1", ("\128"):rep(10) .. "\1", "\127" }
   local good = wire.body({ wire.span { attributes = { a = "b" } } }, wire.attribute(1, "service.name", "s"),
