@@ -56,7 +56,7 @@ static void limit_cpu(void) {
 int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : "";
   if (strcmp(command, WORKER_RULES) == 0) return worker_main(argc, argv);
-  if (strcmp(command, "--internal-config") == 0) return worker_script("fluo.config", argc, argv);
+  if (strcmp(command, "--internal-config") == 0) return worker_script("fluo.config", argc, argv, NULL);
   signal(SIGPIPE, SIG_IGN);
   bool help =
       argc > 2 && (strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0);
@@ -67,5 +67,5 @@ int main(int argc, char **argv) {
   if (!help && argc > 2 && strcmp(command, "config") == 0 && strcmp(argv[2], "show") == 0)
     return show(argc - 3, argv + 3);
   limit_cpu();
-  return worker_script("fluo.cli", argc, argv);
+  return worker_script("fluo.cli", argc, argv, "fluo: the rules need more than 64 MiB of memory to load");
 }

@@ -43,7 +43,10 @@
 enum { WORKER_NICE = 5 };
 #define SCRIPT_HEAP_BYTES (64u << 20)
 
-struct budget { size_t used, max; };
+struct budget {
+  size_t used, max;
+  const char *farewell;            /* NULL: a parent knows what our exit status means */
+};
 
 struct worker {
   struct budget heap;
@@ -61,6 +64,12 @@ struct worker {
 
 /* ---- a Lua state with a budget ------------------------------------------------------------------ */
 
+static void out_of_memory(const struct budget *b) {
+  if (!b->farewell) _exit(WORKER_EXIT_MEMORY);
+  dprintf(STDERR_FILENO, "%s\n", b->farewell);
+  _exit(WORKER_EXIT_FAILED);
+}
+
 static void *budget_alloc(void *context, void *p, size_t old, size_t size) {
   struct budget *b = context;
   if (size == 0) {
@@ -68,9 +77,9 @@ static void *budget_alloc(void *context, void *p, size_t old, size_t size) {
     b->used -= old;
     return NULL;
   }
-  if (size > old && size - old > b->max - b->used) _exit(WORKER_EXIT_MEMORY);
+  if (size > old && size - old > b->max - b->used) out_of_memory(b);
   void *grown = heap_realloc(p, size);
-  if (!grown) _exit(WORKER_EXIT_MEMORY);
+  if (!grown) out_of_memory(b);
   b->used += size - old;
   return grown;
 }
@@ -120,11 +129,12 @@ static const char *error_text(lua_State *lua) {
   return text ? text : "an error that is no text";
 }
 
-int worker_script(const char *module, int argc, char **argv) {
+int worker_script(const char *module, int argc, char **argv, const char *farewell) {
   struct budget heap;
   lua_State *lua = state_new(&heap, SCRIPT_HEAP_BYTES);
   int status = WORKER_EXIT_FAILED;
   if (!lua) return status;
+  heap.farewell = farewell;
   int err = push_function(lua, module, "main");
   if (!err) {
     lua_createtable(lua, argc, 0);

@@ -42,7 +42,8 @@ int worker_main(int argc, char **argv);
 /* Runs main(argv) of an embedded Lua module in a new Lua state of this process: module is a name such as
  * "fluo.config", argv becomes a Lua array (argv[0] at index 1). The module is ours, so it has Lua's whole
  * library and the ffi. Returns what main returned (its exit code; nil is 0); 1 after an error, which is then
- * on stderr. */
-int worker_script(const char *module, int argc, char **argv);
+ * on stderr. Out of its heap budget the process ends: with 1 after `farewell`, which goes to stderr then;
+ * with WORKER_EXIT_MEMORY without one (NULL), for a parent to explain. */
+int worker_script(const char *module, int argc, char **argv, const char *farewell);
 
 #endif

@@ -8,6 +8,7 @@ local lexer = require("fluo.lexer")
 local operand = require("fluo.operand")
 local field = require("fluo.field")
 local pattern = require("fluo.pattern")
+local tree = require("fluo.tree")
 
 local M = {}
 local Context = {}
@@ -182,10 +183,20 @@ local function report_as(self, severity)
   end
 end
 
+-- Lets go of conditions that became part of others: a long `and` is built by as many shorter ones. Whenever
+-- their number has doubled, so that it costs little.
+local function sift(self)
+  local kept = {}
+  for _, built in ipairs(self.conditions) do
+    if not tree.node(built.condition).used then kept[#kept + 1] = built end
+  end
+  self.conditions, self.conditions_sift = kept, 2 * #kept + 64
+end
+
 --- A context for one file. report and warn note; fail raises past all of the author's code.
 function M.new(main)
   local self = { main = main, units = { [main.chunk] = main }, errors = {}, warnings = {}, seen = {},
-                 conditions = {}, declared = {} }
+                 conditions = {}, conditions_sift = 64, declared = {} }
   self.report, self.warn = report_as(self, "error"), report_as(self, "warning")
 
   function self.fail(message, hint, word)
@@ -243,6 +254,7 @@ function M.new(main)
     local unit, line = running(self)
     self.conditions[#self.conditions + 1] = { condition = condition, unit = unit, line = line,
                                               rule = self.rule }
+    if #self.conditions >= self.conditions_sift then sift(self) end
   end
   return setmetatable(self, Context)
 end

@@ -21,6 +21,9 @@ for name in ([[print io os debug ffi jit package load loadstring loadfile dofile
   getmetatable setmetatable rawget rawset rawequal rawlen newproxy xpcall collectgarbage gcinfo _G
   _VERSION]]):gmatch("%S+") do FORBIDDEN[name] = true end
 
+-- What authors write bare that stands in `trace` (`missing` is an operand, too).
+local CONDITIONS = { has = true, count = true, all = true, where = true, duration = true, span_count = true }
+
 local function known_names(known)
   local names = {}
   for name in pairs(known) do names[#names + 1] = name end
@@ -33,6 +36,7 @@ local function undefined(name, known)
   if FORMS_LATER[name] then return ("not yet: `%s`"):format(name), nil end
   local message = ("undefined global `%s`"):format(name)
   if FORBIDDEN[name] then return message, "rule files are sealed: this part of Lua is not among what they may use" end
+  if CONDITIONS[name] then return message, ("write trace.%s"):format(name) end
   local near = suggest.hint(name, known_names(known))
   return message, (near and near .. " " or "") .. ("if it is text, quote it: \"%s\""):format(name)
 end
@@ -57,12 +61,18 @@ local function open_bracket(unit)
 end
 
 local function syntax_hint(unit, message, near)
-  if near == "<eof>" then return open_bracket(unit) or "something before it is not finished: an `end` may lack" end
+  local loose = message:find("^'=' expected")
+  if message:find("^function or expression too complex") or message:find("syntax levels") then
+    return "a condition nests at most 200 deep, and Lua reads less in one expression: name its parts by `local`"
+  end
+  if near == "<eof>" and not loose then
+    return open_bracket(unit) or "something before it is not finished: an `end` may lack"
+  end
   if near == "!" then return "Lua writes `~=` for unequal, `not` for not" end
   if near == "&" or near == "|" then return "Lua writes `and` and `or`; conditions are joined by `*` and `+`" end
   if near == "for" then return "`for` is a word of Lua: the key is pending_for" end
   if message:find("^'}' expected") then return "is a comma or a closing brace missing before it?" end
-  if message:find("^'=' expected") or message:find("^unexpected symbol") or message:find("^'<eof>' expected") then
+  if loose or message:find("^unexpected symbol") or message:find("^'<eof>' expected") then
     return "nothing but statements stands outside of rules: rule \"name\" { … }"
   end
   return nil
@@ -73,9 +83,27 @@ local function of_syntax(unit, text)
   local line, message = text:match(":(%d+): (.*)$")
   local near = (message or ""):match(" near '(.-)'$")
   line = tonumber(line) or 1
+  if near == "<eof>" and message:find("^'=' expected") then      -- a word that begins nothing
+    local lex = unit:lex()
+    near = lex:text(lex.n)
+    line = lex:place(lex.from[lex.n])
+  end
   local place_line, column = unit:place(near ~= "<eof>" and near or nil, nil, line)
   return { unit = unit, line = place_line, column = column, message = message or text, syntax = true,
            hint = syntax_hint(unit, message or "", near) }
+end
+
+local RUNTIME_HINTS = {
+  { "^attempt to compare", "compare by a method, as in `trace.count(…):over(5)`, or an operand, as in gt(5)" },
+  { "^attempt to concatenate", "conditions are joined by `*` and `+`, or `:and_(…)` and `:or_(…)`" },
+  { "^attempt to perform arithmetic", "conditions are joined by `*` and `+`, or `:and_(…)` and `:or_(…)`" },
+}
+
+local function runtime_hint(message)
+  for _, entry in ipairs(RUNTIME_HINTS) do
+    if message:find(entry[1]) then return entry[2] end
+  end
+  return nil
 end
 
 -- An error raised while code ran: a load error as it is, anything else with the word it quotes.
@@ -85,10 +113,11 @@ local function of_error(context)
     local unit, line = context.running()
     local message = type(raised) == "string" and raised:gsub("^.-:%d+: ", "")
       or ("an error was raised: %s"):format(sandbox.tostring(raised))
-    local word = message:match("'([^']+)'")
+    local word = message:match("'([^']+)'") or message:match("`([^`]+)`")
     local range = word and context.rule and context.rule.range
     local place_line, column = unit:place(word, range, line)
-    return { load_error = true, unit = unit, line = place_line, column = column, message = message }
+    return { load_error = true, unit = unit, line = place_line, column = column, message = message,
+             hint = runtime_hint(message) }
   end
 end
 
