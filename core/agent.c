@@ -55,6 +55,7 @@ struct agent {
   uv_signal_t term, interrupt;
   uint64_t wall_ns, mono_ns; /* the same moment on both clocks */
   uint64_t horizon_said_ns, loss_said_ns;
+  bool strindex_said;
   uint64_t losses; /* dropped for memory, when it was last said */
 };
 
@@ -159,11 +160,6 @@ static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otl
   receipt->accepted = taken.accepted;
   receipt->rejected = taken.rejected;
   receipt->dropped_memory = taken.dropped_memory;
-  if (taken.rejected)
-    receipt->message =
-        "spans rejected: a trace id, span id or parent id has the wrong length or is all zero";
-  else if (taken.dropped_memory)
-    receipt->message = "spans dropped: the buffer is full (buffer.bytes_max)";
   rearm(a);
   return err;
 }
@@ -193,10 +189,20 @@ static void warn_of_pressure(struct agent *a) {
   }
 }
 
+/* Such values belong to profiles; a client that sends them elsewhere loses them and should know. */
+static void warn_of_strindex(struct agent *a) {
+  if (a->strindex_said || !intake_stats(a->intake)->strindex) return;
+  a->strindex_said = true;
+  log_to(a->log, LOG_WARN,
+         "a client sends string indices, which only profiles have: they are taken as absent (said "
+         "once)");
+}
+
 static void on_housekeeping(uv_timer_t *timer) {
   struct agent *a = timer->data;
   arena_trim(store_arena(engine_store(host_engine(a->host))), 16u << 20);
   warn_of_pressure(a);
+  if (a->intake) warn_of_strindex(a);
 }
 
 /* ---- the admin listener -------------------------------------------------------------------- */

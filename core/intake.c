@@ -6,9 +6,9 @@
  * copied at all. Bodies of other signals are taken and dropped undecoded, so that SDKs which send
  * all signals to one place do not complain.
  *
- * Ways it fails: by the head: 404, 405, 415 in text, 413. By the body: 400 or 413 with a
- * google.rpc.Status in the request's encoding, and then nothing of it was counted as spans. No
- * memory: 503 with Retry-After.
+ * Ways it fails: by the head: 405 and 415 in text, 404 and 413 with a google.rpc.Status in the
+ * request's encoding where that is known. By the body: 400 or 413 with such a status, and then
+ * nothing of it was counted as spans. No memory: 503 with Retry-After.
  *
  * Who frees what: the request's body stays the server's; both scratch buffers are ours, kept from
  * one request to the next while they are small. */
@@ -28,6 +28,7 @@ enum { SCRATCH_KEPT_BYTES = 1 << 20, WIRE_SLACK_BYTES = 4096 };
 enum rpc_code {
   RPC_INVALID_ARGUMENT = 3,
   RPC_DEADLINE_EXCEEDED = 4,
+  RPC_NOT_FOUND = 5,
   RPC_RESOURCE_EXHAUSTED = 8,
   RPC_UNAVAILABLE = 14
 };
@@ -89,6 +90,7 @@ static bool gzip_of(const struct http_request *request, bool *gzip) {
 
 static int rpc_code_of(int status) {
   switch (status) {
+  case 404: return RPC_NOT_FOUND;
   case 408: return RPC_DEADLINE_EXCEEDED;
   case 413: return RPC_RESOURCE_EXHAUSTED;
   case 503: return RPC_UNAVAILABLE;
@@ -115,14 +117,21 @@ static void on_refuse(void *ctx, const struct http_request *request, const char 
   if (format_of(request, &format)) refuse(response, format, response->status, why);
 }
 
-static void say_paths(const struct intake *in, struct http_response *response) {
+static void refuse_path(const struct intake *in, const struct http_request *request,
+                        struct http_response *response) {
+  char why[512];
+  enum intake_format format;
   const char *extra = in->traces_path ? in->traces_path : "", *comma = in->traces_path ? ", " : "";
   if (in->options.reject_other_signals)
-    http_say(response, 404, "no such path; POST traces to %s%s%s", paths[INTAKE_TRACES], comma,
+    snprintf(why, sizeof why, "no such path; POST traces to %s%s%s", paths[INTAKE_TRACES], comma,
              extra);
   else
-    http_say(response, 404, "no such path; POST to %s%s%s, %s, %s or %s", paths[INTAKE_TRACES],
+    snprintf(why, sizeof why, "no such path; POST to %s%s%s, %s, %s or %s", paths[INTAKE_TRACES],
              comma, extra, paths[INTAKE_METRICS], paths[INTAKE_LOGS], paths[INTAKE_PROFILES]);
+  if (format_of(request, &format))
+    refuse(response, format, 404, why);
+  else
+    http_say(response, 404, "%s", why);
 }
 
 static void judge_head(struct intake *in, const struct http_request *request,
@@ -131,7 +140,7 @@ static void judge_head(struct intake *in, const struct http_request *request,
   enum intake_format format;
   bool gzip;
   if (!signal_of(in, request, &signal)) {
-    say_paths(in, response);
+    refuse_path(in, request, response);
   } else if (request->verb != HTTP_VERB_POST) {
     response->allow = "POST";
     http_say(response, 405, "only POST is taken here");
@@ -215,21 +224,25 @@ static int decode(struct intake *in, struct decoding *d) {
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
+/* Why some spans are not in, or NULL. */
+static const char *shortfall(const struct intake_receipt *receipt, char out[256]) {
+  int n = 0;
+  if (!receipt->rejected && !receipt->dropped_memory) return NULL;
+  if (receipt->rejected)
+    n = snprintf(out, 256,
+                 "spans rejected: %u; a trace id, span id or parent id has the wrong length or is "
+                 "all zero%s",
+                 receipt->rejected, receipt->dropped_memory ? ". " : "");
+  if (receipt->dropped_memory)
+    snprintf(out + n, 256 - (size_t)n, "spans dropped: %u; the buffer is full (buffer.bytes_max)",
+             receipt->dropped_memory);
+  return out;
+}
+
 static void reply(struct intake *in, struct http_response *response, enum intake_format format,
                   const struct intake_receipt *receipt) {
   char message[256];
-  const char *text = receipt->message;
-  if (!text && (receipt->rejected || receipt->dropped_memory)) {
-    int n = 0;
-    text = message;
-    if (receipt->rejected)
-      n = snprintf(message, sizeof message,
-                   "%u spans rejected: an id has the wrong length or is all zero%s",
-                   receipt->rejected, receipt->dropped_memory ? "; " : "");
-    if (receipt->dropped_memory)
-      snprintf(message + n, sizeof message - (size_t)n,
-               "%u spans dropped: the trace buffer is full", receipt->dropped_memory);
-  }
+  const char *text = shortfall(receipt, message);
   if (text) in->stats.partial++;
   response->status = 200;
   response->content_type = content_types[format];

@@ -1,0 +1,515 @@
+-- OTLP/HTTP as clients see it: the real agent, asked over sockets and with curl.
+local cjson = require("cjson")
+local harness = require("spec.agent.harness")
+local replay = require("spec.replay")
+local socket = require("spec.agent.socket")
+local wire = require("spec.otlp_writer")
+
+local JSON, PROTOBUF, TEXT = "application/json", "application/x-protobuf", "text/plain; charset=utf-8"
+local ANY = 'rule "any" { when = {} }'
+local MIB = 1048576
+
+local function port_of(address) return tonumber(address:match(":(%d+)$")) end
+local function connect(agent, options) return assert(socket.connect(port_of(agent.otlp), options)) end
+
+--- A request as bytes. options: verb, path, type (false: none), headers (lines), version, length (false: none).
+local function request(body, options)
+  local o = options or {}
+  local length = o.length ~= false and ("Content-Length: %d\r\n"):format(o.length or #body) or ""
+  return ("%s %s HTTP/%s\r\nHost: a\r\n%s%s%s\r\n%s"):format(o.verb or "POST", o.path or "/v1/traces", o.version or "1.1",
+    o.type ~= false and "Content-Type: " .. (o.type or JSON) .. "\r\n" or "", o.headers or "", length, body)
+end
+
+local function chunked(text, size)
+  local out = {}
+  for at = 1, #text, size do
+    local piece = text:sub(at, at + size - 1)
+    out[#out + 1] = ("%x\r\n%s\r\n"):format(#piece, piece)
+  end
+  return table.concat(out) .. "0\r\n\r\n"
+end
+local CHUNKED = "Transfer-Encoding: chunked\r\n"
+
+local function gzip(text)
+  local path = os.tmpname()
+  replay.write(path, text)
+  local _, out = replay.shell("gzip -cn " .. path)
+  os.remove(path)
+  return out
+end
+
+--- One span in JSON, and in protobuf; n makes its ids.
+local function in_json(n, more)
+  return ('{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%032x","spanId":"%016x","name":"n"%s}]}]}]}'):format(n, n, more or "")
+end
+local function in_protobuf(n, extra)
+  local byte = string.char(n)
+  return wire.body { wire.span { trace_id = byte:rep(16), span_id = byte:rep(8), name = "n", extra = extra } }
+end
+
+-- Runs body(agent) on a fresh agent; hands back what stop() does.
+local function with(options, body)
+  options.rules = options.rules or ANY
+  local agent = assert(harness.start(options))
+  local ok, failure = pcall(body, agent)
+  local found, totals, status, log = agent:stop()
+  if not ok then error(failure, 0) end
+  assert.equal(0, status)
+  return found, totals, log
+end
+
+local function ask(c, text, options)
+  assert(c:send(text))
+  return assert(c:answer(options))
+end
+
+describe("a path, a method and a type", function()
+  local PATHS = { "/v1/traces", "/v1/metrics", "/v1/logs", "/v1development/profiles" }
+
+  it("are answered alike on every path of a signal: POST 200, all else 405 with Allow, in text", function()
+    local _, totals = with({}, function(agent)
+      local c = connect(agent)
+      for _, path in ipairs(PATHS) do
+        for _, row in ipairs { { JSON, "{}", "{}" }, { PROTOBUF, "", "" } } do
+          local a = ask(c, request(row[2], { path = path, type = row[1] }))
+          assert.same({ 200, row[1], row[3], "keep-alive" }, { a.status, a.headers["content-type"], a.body, a.headers.connection })
+        end
+        for _, verb in ipairs { "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS" } do
+          local a = ask(c, request("", { verb = verb, path = path }), { bare = verb == "HEAD" })
+          assert.same({ 405, "POST", TEXT, "keep-alive" }, { a.status, a.headers.allow, a.headers["content-type"], a.headers.connection }, verb .. path)
+        end
+      end
+    end)
+    assert.equal(0, totals.received)
+  end)
+
+  it("that is not known is 404, whatever the method, and a query belongs to no path", function()
+    with({}, function(agent)
+      local c = connect(agent)
+      for _, path in ipairs { "/", "/v1/trace", "/v1/traces/", "/v2/traces", "/V1/traces", "//v1/traces", "/v1/profiles" } do
+        for _, verb in ipairs { "POST", "GET", "PUT" } do
+          local a = ask(c, request("{}", { verb = verb, path = path }))
+          assert.equal(404, a.status, path)
+        end
+      end
+      assert.equal(200, ask(c, request("{}", { path = "/v1/traces?x=1" })).status)
+    end)
+  end)
+
+  it("of 404 gets a status in the request's encoding, with the paths that there are", function()
+    with({}, function(agent)
+      local c = connect(agent)
+      local a = ask(c, request("{}", { path = "/v1/trace" }))
+      assert.same({ 404, JSON }, { a.status, a.headers["content-type"] })
+      local told = cjson.decode(a.body)
+      assert.equal(5, told.code)
+      assert.truthy(told.message:find("/v1/traces", 1, true))
+      a = ask(c, request("", { path = "/v1/trace", type = PROTOBUF }))
+      assert.same({ 404, PROTOBUF, "\8\5\18" }, { a.status, a.headers["content-type"], a.body:sub(1, 3) })
+      a = ask(c, request("", { path = "/v1/trace", type = false }))
+      assert.same({ 404, TEXT }, { a.status, a.headers["content-type"] })
+    end)
+  end)
+
+  it("is compared without its parameters and without case; any other type is 415, in text", function()
+    with({}, function(agent)
+      local c = connect(agent)
+      for _, row in ipairs {
+        { 200, "application/json; charset=utf-8" }, { 200, "APPLICATION/JSON" }, { 200, "application/json;charset=UTF-8;x=y" },
+        { 200, "Application/X-Protobuf; x=y", "" }, { 415, "text/plain" }, { 415, "application/jsonp" }, { 415, "application/grpc", "" },
+        { 415, "application/x-www-form-urlencoded" }, { 415, "json" }, { 415, false }, { 415, "" },
+      } do
+        local a = ask(c, request(row[3] or "{}", { type = row[2] }))
+        assert.equal(row[1], a.status, row[2])
+        if a.status == 415 then assert.equal(TEXT, a.headers["content-type"]) end
+      end
+    end)
+  end)
+
+  it("may be /, told by the configuration, and then /v1/traces is still one", function()
+    local found, totals = with({ flags = { "--http.traces_path=/" } }, function(agent)
+      local c = connect(agent)
+      assert.equal(200, ask(c, request(in_json(1), { path = "/" })).status)
+      assert.equal(200, ask(c, request(in_json(2))).status)
+      assert.equal(405, ask(c, request("", { verb = "GET", path = "/" })).status)
+      assert.equal(200, ask(c, request("{}", { path = "/v1/logs" })).status)
+    end)
+    assert.same({ 2, 2 }, { #found, totals.evaluated })
+  end)
+
+  it("of other signals is 404 where they are told to be rejected", function()
+    with({ flags = { "--other_signals=reject" } }, function(agent)
+      local c = connect(agent)
+      for i = 2, #PATHS do assert.equal(404, ask(c, request("{}", { path = PATHS[i] })).status) end
+      assert.equal(200, ask(c, request("{}")).status)
+      assert.equal(0, agent:metrics()['fluo_receiver_requests_total{signal="logs",encoding="json"}'])
+    end)
+  end)
+end)
+
+describe("an answer", function()
+  it("to a good body is empty in protobuf and {} in JSON, whatever the request would accept", function()
+    local found = with({}, function(agent)
+      local c = connect(agent)
+      local accept = { headers = "Accept-Encoding: gzip\r\nAccept: text/html\r\n" }
+      local a = ask(c, request(in_json(1), accept))
+      assert.same({ 200, JSON, "{}" }, { a.status, a.headers["content-type"], a.body })
+      assert.is_nil(a.headers["content-encoding"])
+      accept.type = PROTOBUF
+      a = ask(c, request(in_protobuf(2), accept))
+      assert.same({ 200, PROTOBUF, "", "0" }, { a.status, a.headers["content-type"], a.body, a.headers["content-length"] })
+    end)
+    assert.equal(2, #found)
+  end)
+
+  it("to an empty request is 200, in every form that one has", function()
+    with({}, function(agent)
+      local c = connect(agent)
+      for _, text in ipairs { "{}", '{"resourceSpans":[]}', '{"resourceSpans":[{}]}', '{"resourceSpans":[{"scopeSpans":[{"spans":[]}]}]}' } do
+        assert.same({ 200, "{}" }, { ask(c, request(text)).status, "{}" })
+      end
+      for _, text in ipairs { "", wire.text(1, ""), wire.text(1, wire.text(2, "")) } do
+        assert.equal(200, ask(c, request(text, { type = PROTOBUF })).status)
+      end
+      assert.equal(200, ask(c, request("", { type = PROTOBUF, headers = CHUNKED, length = false }) .. "0\r\n\r\n").status)
+    end)
+  end)
+
+  it("to a bad span is 200 with partial_success, in protobuf too", function()
+    local found, totals = with({}, function(agent)
+      local c = connect(agent)
+      local bad = wire.span { trace_id = ("\0"):rep(16) }
+      local a = ask(c, request(wire.body { wire.span(), bad, bad }, { type = PROTOBUF }))
+      assert.equal(200, a.status)
+      local inside = a.body:match("^\10.(.*)$")
+      assert.equal("\8\2\18", inside:sub(1, 3))
+      assert.truthy(inside:find("id", 1, true))
+    end)
+    assert.same({ 1, 3, 2 }, { #found, totals.received, totals.rejected })
+  end)
+
+  it("to a bad body is 400 with a status, in protobuf too, and nothing of the body exists", function()
+    local good = in_protobuf(1)
+    local _, totals = with({}, function(agent)
+      local c = connect(agent)
+      for _, text in ipairs { good .. "\10", good:sub(1, -2), good .. wire.tag(2, 3), good .. wire.tag(1, 0) .. "\1", "\8\1", good .. "\0\0",
+        "{}", good .. wire.tag(0, 0) .. "\1", good .. wire.tag(99, 7), wire.body { wire.span { extra = wire.tag(1, 0) .. "\1" } } } do
+        local a = ask(c, request(text, { type = PROTOBUF }))
+        assert.same({ 400, PROTOBUF, "\8\3\18" }, { a.status, a.headers["content-type"], a.body:sub(1, 3) })
+      end
+      assert.equal(200, ask(c, request("", { type = PROTOBUF })).status)
+    end)
+    assert.equal(0, totals.received)
+  end)
+end)
+
+describe("a body", function()
+  it("may be chunked, gzipped, both, and in several gzip members", function()
+    local found = with({}, function(agent)
+      local c = connect(agent)
+      local sent = 0
+      for _, kind in ipairs { { JSON, in_json }, { PROTOBUF, in_protobuf } } do
+        local type, write = unpack(kind)
+        local function one() sent = sent + 1; return write(sent) end
+        local function go(text, headers, in_chunks)
+          headers = (headers or "") .. (in_chunks and CHUNKED or "")
+          local a = ask(c, request(in_chunks and chunked(text, 7) or text, { type = type, headers = headers, length = not in_chunks and #text }))
+          assert.equal(200, a.status, a.body)
+        end
+        go(one(), nil, true)
+        go(gzip(one()), "Content-Encoding: gzip\r\n")
+        go(gzip(one()), "Content-Encoding: GZip\r\n", true)
+        go(one(), "Content-Encoding: identity\r\n")
+        local text = one()
+        go(gzip(text:sub(1, 20)) .. gzip("") .. gzip(text:sub(21)), "content-encoding: gzip\r\n")
+      end
+    end)
+    assert.equal(10, #found)
+  end)
+
+  it("of a coding that is not known is 415, and one that is not what it says is 400", function()
+    with({}, function(agent)
+      local c = connect(agent)
+      for _, coding in ipairs { "deflate", "zstd", "br", "snappy", "gzip, gzip", "*" } do
+        assert.equal(415, ask(c, request("{}", { headers = "Content-Encoding: " .. coding .. "\r\n" })).status, coding)
+      end
+      local whole = gzip(in_json(1))
+      for _, text in ipairs { "{}", "", whole:sub(1, -2), whole .. "x", whole:sub(1, -9) .. ("\0"):rep(8) } do
+        local a = ask(c, request(text, { headers = "Content-Encoding: gzip\r\n" }))
+        assert.equal(400, a.status)
+        assert.truthy(cjson.decode(a.body).message:find("^gzip"))
+      end
+    end)
+  end)
+
+  local function of_size(n) return '{"x":"' .. ("x"):rep(n - 8) .. '"}' end
+
+  it("may have exactly the limit and not one byte more: as sent, in chunks, and decoded", function()
+    local limit = 100000
+    with({ flags = { "--http.body_bytes_max=" .. limit } }, function(agent)
+      for _, row in ipairs { { 0, 200 }, { 1, 413 } } do
+        local text = of_size(limit + row[1])
+        local packed = gzip(text)
+        assert.truthy(#packed < limit)
+        for _, form in ipairs { request(text), request(chunked(text, 777), { headers = CHUNKED, length = false }),
+          request(packed, { headers = "Content-Encoding: gzip\r\n" }),
+          request(chunked(packed, 50), { headers = CHUNKED .. "Content-Encoding: gzip\r\n", length = false }) } do
+          local a = ask(connect(agent), form)
+          assert.same({ row[2], JSON }, { a.status, a.headers["content-type"] })
+          if row[2] == 413 then assert.equal(8, cjson.decode(a.body).code) end
+        end
+      end
+      -- Stored, not packed: the bytes as sent are over the limit, the decoded ones are not.
+      local noise = {}
+      math.randomseed(7)
+      for i = 1, limit - 8 do noise[i] = string.char(math.random(97, 122)) end
+      local packed = gzip('{"x":"' .. table.concat(noise) .. '"}')
+      local padded = packed:sub(1, 3) .. "\16" .. packed:sub(5, 10) .. ("c"):rep(limit - #packed) .. "\0" .. packed:sub(11)
+      assert.equal(limit + 1, #padded)
+      assert.equal(413, ask(connect(agent), request(padded, { headers = "Content-Encoding: gzip\r\n" })).status)
+      padded = padded:gsub("cc", "c", 1)
+      assert.equal(200, ask(connect(agent), request(padded, { headers = "Content-Encoding: gzip\r\n" })).status)
+      assert.equal(5, agent:metrics()['fluo_receiver_refused_requests_total{reason="too_large"}'])
+    end)
+  end)
+
+  it("has 8 MiB where nothing else is said", function()
+    with({}, function(agent)
+      assert.equal(200, ask(connect(agent), request(of_size(8 * MIB))).status)
+      assert.equal(413, ask(connect(agent), request(of_size(8 * MIB + 1))).status)
+      assert.equal(200, ask(connect(agent), request(gzip(of_size(8 * MIB)), { headers = "Content-Encoding: gzip\r\n" })).status)
+      assert.equal(413, ask(connect(agent), request(gzip(of_size(8 * MIB + 1)), { headers = "Content-Encoding: gzip\r\n" })).status)
+    end)
+  end)
+end)
+
+describe("the wire form", function()
+  -- Bodies that say the same in ways that protobuf allows: each must hit the one rule.
+  local SAME = 'rule "same" { when = { name = "n", kind = "SERVER", k = 7, service = "shop", scope = "l", status = "ERROR" } }'
+  local T, S = wire.text(1, ("\7"):rep(16)), nil
+  local function id(i) S = wire.text(2, ("\0"):rep(7) .. string.char(i)); return T .. S end
+  local function padded(n, x) return string.char(x % 128 + 128) .. ("\128"):rep(n - 2) .. "\0" end
+  local shop = wire.attribute(1, "service.name", "shop")
+  local status, kind = wire.text(15, wire.varint_field(3, 2)), wire.varint_field(6, 2)
+  local name, k = wire.text(5, "n"), wire.attribute(9, "k", 7)
+  local function body(span, resource, scope)
+    return wire.text(1, (resource or wire.text(1, shop)) .. wire.text(2, (scope or wire.text(1, wire.text(1, "l"))) .. wire.text(2, span)))
+  end
+  local forms = {
+    plain = function(i) return body(id(i) .. name .. kind .. k .. status) end,
+    ["its ids and its resource last"] = function(i)
+      return wire.text(1, wire.text(2, wire.text(2, status .. k .. kind .. name .. id(i)) .. wire.text(1, wire.text(1, "l"))) .. wire.text(1, shop))
+    end,
+    ["explicit zeros"] = function(i)
+      return body(id(i) .. wire.text(3, "") .. wire.text(4, "") .. name .. kind .. wire.fixed64(7, 0) .. wire.fixed64(8, 0) .. k
+        .. wire.varint_field(10, 0) .. wire.varint_field(12, 0) .. wire.varint_field(14, 0) .. status .. wire.tag(16, 5) .. ("\0"):rep(4))
+    end,
+    ["the last of a doubled scalar"] = function(i)
+      return body(T .. wire.text(2, ("\9"):rep(8)) .. wire.text(5, "no") .. wire.varint_field(6, 3) .. id(i) .. name .. kind .. k
+        .. wire.text(15, wire.varint_field(3, 1) .. wire.varint_field(3, 2)))
+    end,
+    ["a message in pieces"] = function(i)
+      return body(id(i) .. name .. kind .. wire.text(9, wire.text(2, "") .. wire.text(1, "k") .. wire.text(2, wire.varint_field(3, 7)))
+        .. wire.text(15, wire.varint_field(3, 2)) .. wire.text(15, wire.text(2, "m")),
+        wire.text(1, wire.attribute(1, "a", 1)) .. wire.text(1, shop), wire.text(1, wire.text(2, "1")) .. wire.text(1, wire.text(1, "l")))
+    end,
+    ["padded varints"] = function(i)
+      local tag = padded(3, 5 * 8 + 2)
+      return body(id(i) .. tag .. padded(5, 1) .. "n" .. wire.tag(6, 0) .. padded(10, 2) .. wire.tag(9, 2) .. padded(4, 7) .. wire.text(1, "k")
+        .. wire.text(2, wire.varint_field(3, 7)) .. status)
+    end,
+    ["fields that nobody knows"] = function(i)
+      local unknown = wire.varint_field(1000, 5) .. wire.text(2000, "x") .. wire.fixed64(3000, 1) .. wire.tag(4000, 5) .. "abcd"
+      return unknown .. wire.text(1, wire.text(1, shop .. unknown) .. wire.text(2, wire.text(1, wire.text(1, "l") .. unknown) .. unknown
+        .. wire.text(2, unknown .. id(i) .. name .. kind .. k .. wire.text(15, unknown .. wire.varint_field(3, 2))))
+        .. wire.text(1000, wire.text(2, wire.text(2, wire.text(5, "an old copy"))))) .. unknown
+    end,
+    ["the reserved field of a status"] = function(i)
+      return body(id(i) .. name .. kind .. k .. wire.text(15, wire.varint_field(1, 1) .. wire.varint_field(3, 2)))
+    end,
+    ["a resource with entities"] = function(i)
+      return body(id(i) .. name .. kind .. k .. status, wire.text(1, shop .. wire.text(3, wire.text(2, "service") .. wire.text(3, "service.name"))))
+    end,
+    ["a doubled key, the last"] = function(i) return body(id(i) .. name .. kind .. wire.attribute(9, "k", 1) .. k .. status) end,
+    ["a doubled value, the last"] = function(i)
+      return body(id(i) .. name .. kind .. status
+        .. wire.text(9, wire.text(1, "k") .. wire.text(2, wire.text(1, "no") .. wire.varint_field(2, 1) .. wire.varint_field(3, 7))))
+    end,
+    ["flags with reserved bits"] = function(i) return body(id(i) .. name .. kind .. k .. status .. wire.tag(16, 5) .. "\255\255\255\255") end,
+    ["an alpha field of a key"] = function(i)
+      return body(id(i) .. name .. kind .. status .. wire.text(9, wire.text(1, "k") .. wire.text(2, wire.varint_field(3, 7)) .. wire.varint_field(3, 5)))
+    end,
+  }
+  local names = {}
+  for what in pairs(forms) do names[#names + 1] = what end
+  table.sort(names)
+
+  for i, what in ipairs(names) do
+    it("may have " .. what, function()
+      local found, totals = with({ rules = ANY .. "\n" .. SAME }, function(agent)
+        local a = ask(connect(agent), request(forms[what](i), { type = PROTOBUF }))
+        assert.same({ 200, "" }, { a.status, a.body })
+      end)
+      assert.same({ 2, 1 }, { #found, totals.received })
+      assert.equal(("%016x"):format(i), found[1].spans[1].span_id)
+    end)
+  end
+
+  it("may have string indices, which are absent, counted and warned of once", function()
+    local rules = 'rule "absent" { when = { k = missing, name = "n", where = function(s) return s.attributes.j == nil end } }'
+    local found, _, log = with({ rules = rules }, function(agent)
+      local c = connect(agent)
+      for i = 1, 2 do
+        local extra = wire.text(9, wire.varint_field(3, 4) .. wire.text(2, wire.varint_field(3, 7)))
+          .. wire.text(9, wire.text(1, "j") .. wire.text(2, wire.varint_field(8, 4)))
+        assert.equal(200, ask(c, request(in_protobuf(i, extra), { type = PROTOBUF })).status)
+        if i == 1 then agent:read_log(function(line) return line:find("string indices", 1, true) end) end
+      end
+      assert.equal(4, agent:metrics().fluo_receiver_strindex_total)
+    end)
+    assert.equal(2, #found)
+    local said = 0
+    for _, line in ipairs(log) do if line:find("string indices", 1, true) then said = said + 1 end end
+    assert.equal(1, said)
+  end)
+end)
+
+describe("curl", function()
+  local function curl(agent, words)
+    local status, out, err = replay.shell(("curl -sv -m 20 -o /dev/null -w '%%{http_code} %%{time_total}' -H 'Content-Type: application/json' %s http://%s/v1/traces")
+      :format(words, agent.otlp))
+    assert.equal(0, status, err)
+    return tonumber(out:match("^(%d+)")), err
+  end
+
+  it("is told to continue with a body over 1 MiB, and not with one that is refused", function()
+    local path = os.tmpname()
+    local found = with({}, function(agent)
+      replay.write(path, in_json(1, ',"attributes":[{"key":"x","value":{"stringValue":"' .. ("x"):rep(2 * MIB) .. '"}}]'))
+      local status, said = curl(agent, "--data-binary @" .. path)
+      assert.equal(200, status)
+      assert.truthy(said:find("> Expect: 100-continue", 1, true))
+      assert.truthy(said:find("< HTTP/1.1 100 Continue", 1, true))
+      status, said = curl(agent, "-H 'Transfer-Encoding: chunked' -H 'Expect: 100-continue' --data-binary @" .. path)
+      assert.equal(200, status)
+      assert.truthy(said:find("< HTTP/1.1 100 Continue", 1, true))
+      status, said = curl(agent, "-H 'Content-Encoding: br' --data-binary @" .. path)
+      assert.equal(415, status)
+      assert.is_nil(said:find("100 Continue", 1, true))
+      replay.write(path, ("x"):rep(9 * MIB))
+      status, said = curl(agent, "--data-binary @" .. path)
+      assert.equal(413, status)
+      assert.is_nil(said:find("100 Continue", 1, true))
+    end)
+    os.remove(path)
+    assert.equal(1, #found)
+  end)
+
+  it("speaks HTTP/1.0, and is served and closed", function()
+    local found = with({}, function(agent)
+      local status, said = curl(agent, ("--http1.0 --data-binary '%s'"):format(in_json(1)))
+      assert.equal(200, status)
+      assert.truthy(said:find("Closing connection", 1, true))
+      local c = connect(agent)
+      assert.equal(200, ask(c, request(in_json(2), { version = "1.0" })).status)
+      assert.same({ "", "closed" }, { c:rest() })
+    end)
+    assert.equal(2, #found)
+  end)
+end)
+
+describe("a connection", function()
+  it("is kept over every answer that leaves it in step", function()
+    local found = with({}, function(agent)
+      local c = connect(agent)
+      for i, row in ipairs {
+        { 200, in_json(1) }, { 400, "{" }, { 415, "x", { type = "text/plain" } }, { 404, "x", { path = "/x" } }, { 405, "", { verb = "GET" } },
+        { 415, "x", { headers = "Content-Encoding: br\r\n" } }, { 400, "x", { headers = "Content-Encoding: gzip\r\n" } }, { 200, in_json(2) },
+      } do
+        local a = ask(c, request(row[2], row[3]))
+        assert.same({ row[1], "keep-alive" }, { a.status, a.headers.connection }, i)
+      end
+      assert.equal(1, agent:metrics().fluo_http_connections_total)
+    end)
+    assert.equal(2, #found)
+  end)
+
+  it("may carry requests without a wait between them: each is answered, in order", function()
+    local found = with({}, function(agent)
+      local c = connect(agent)
+      local all, expected = {}, {}
+      for i = 1, 100 do
+        local kind = i % 4
+        if kind == 0 then all[i], expected[i] = request("{", {}), 400
+        elseif kind == 1 then all[i], expected[i] = request(in_json(i)), 200
+        elseif kind == 2 then all[i], expected[i] = request(chunked(in_protobuf(i), 9), { type = PROTOBUF, headers = CHUNKED, length = false }), 200
+        else all[i], expected[i] = request("x", { path = "/x" }), 404 end
+      end
+      assert(c:send(table.concat(all)))
+      local got = {}
+      for i = 1, 100 do got[i] = assert(c:answer()).status end
+      assert.same(expected, got)
+    end)
+    assert.equal(50, #found)
+  end)
+
+  it("waits in line beyond http.connections_max, and comes in when another leaves", function()
+    with({ flags = { "--http.connections_max=3" } }, function(agent)
+      local held = {}
+      for i = 1, 3 do
+        held[i] = connect(agent)
+        assert.equal(200, ask(held[i], request("{}")).status)
+      end
+      local waiting = connect(agent)
+      waiting:send(request("{}"))
+      assert.is_nil((waiting:answer { seconds = 0.1 }))
+      assert.equal(3, agent:metrics().fluo_http_open_connections)
+      assert.truthy(agent:metrics().fluo_http_accept_paused_total >= 1)
+      held[2]:close()
+      assert.equal(200, assert(waiting:answer()).status)
+    end)
+  end)
+
+  it("may be one of hundreds, all amid their bodies", function()
+    local found = with({}, function(agent)
+      local all = {}
+      for i = 1, 200 do
+        all[i] = connect(agent)
+        local text = request(in_json(i))
+        all[i].tail = text:sub(101)
+        all[i]:send(text:sub(1, 100))
+      end
+      for i = 1, 200 do all[i]:send(all[i].tail) end
+      for i = 1, 200 do assert.equal(200, all[i]:answer().status) end
+    end)
+    assert.equal(200, #found)
+  end)
+
+  it("that speaks HTTP/2, TLS or nonsense is answered once and closed", function()
+    with({}, function(agent)
+      for _, text in ipairs { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", "\22\3\1\2\0\1\0\1\252\3\3", "hello\r\n\r\n", "\0\0\0\0" } do
+        local c = connect(agent)
+        local a = ask(c, text)
+        assert.truthy(a.status >= 400 and a.status < 506)
+        assert.same({ "", "closed" }, { c:rest() })
+      end
+    end)
+  end)
+
+  it("may come over IPv6 where the agent is told to listen there", function()
+    local found = with({ flags = { "--listen.otlp_http=[::1]:0" } }, function(agent)
+      assert.truthy(agent.otlp:find("^%[::1%]:%d+$"))
+      local c = connect(agent, { v6 = true })
+      assert.equal(200, ask(c, request(in_json(1))).status)
+      assert.equal(200, (agent:post(in_json(2))))
+      assert.is_nil(socket.connect(port_of(agent.otlp)))
+    end)
+    assert.equal(2, #found)
+  end)
+
+  it("is offered on 127.0.0.1:4318 where nothing else is said", function()
+    local _, out = replay.shell(replay.fluo .. " config show")
+    assert.truthy(out:find("listen.otlp_http%s+127.0.0.1:4318"))
+    assert.truthy(out:find("http.idle_timeout%s+75s"))
+  end)
+end)
