@@ -35,7 +35,8 @@ static void report(struct engine *e, struct violation *v, const struct trace *t,
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span) {
   struct violation v = {.witnesses_count = 1, .witness_total = 1};
   v.witnesses[0] = engine_view(e, t, span);
-  v.time_ns = v.witnesses[0].span->end_ns;
+  /* Its end; of a span that ends before it starts, whose duration is 0, its start. */
+  v.time_ns = v.witnesses[0].span->start_ns + span_duration_ns(v.witnesses[0].span);
   report(e, &v, t, rule);
 }
 

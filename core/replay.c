@@ -120,7 +120,7 @@ static void run_timers(struct replay *r, uint64_t until_ns) {
 }
 
 static int latest_end(void *ctx, const struct otlp_span *span) {
-  uint64_t *latest = ctx, end = span->end_ns ? span->end_ns : span->start_ns;
+  uint64_t *latest = ctx, end = span->end_ns > span->start_ns ? span->end_ns : span->start_ns;
   if (span->valid && end > *latest) *latest = end;
   return 0;
 }

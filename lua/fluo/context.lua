@@ -127,6 +127,25 @@ local function constructor_text(lex, from, to, t)
   return text
 end
 
+-- The text of the one any_of { … }, all_of or not_ between two tokens. What stands in another of its kind is
+-- part of that.
+local function join_text(lex, from, to, op)
+  local text
+  local i = from
+  while i < to do
+    local next_text = lex:text(i + 1)
+    if lex:text(i) == op and (next_text == "{" or next_text == "(") then
+      local close = lex:closing(i + 1)
+      if not close then return nil end
+      local this = one_line(lex.source:sub(lex.from[i], lex.to[close]))
+      if text and text ~= this then return nil end
+      text, i = this, close
+    end
+    i = i + 1
+  end
+  return text
+end
+
 local function function_text(unit, fn)
   local info, lex = debug.getinfo(fn, "S"), unit:lex()
   local text
@@ -224,9 +243,12 @@ function M.new(main)
     if type(x) == "function" then
       local unit = self.units[debug.getinfo(x, "S").source]
       return unit and function_text(unit, x)
-    elseif type(x) == "table" and not operand.of(x) then
-      local unit, range = self.main, self.rule and self.rule.range
+    elseif type(x) == "table" then
+      local unit, range, data = self.main, self.rule and self.rule.range, operand.of(x)
       local lex = unit:lex()
+      if data then
+        return range and operand.JOINS[data.op] and join_text(lex, range.from, range.to, data.op) or nil
+      end
       if range then return constructor_text(lex, range.from, range.to, x) end
       local _, line = running(self)
       return line and constructor_text(lex, lex:token_of_line(line - M.NEAR_LINES),
