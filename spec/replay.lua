@@ -198,4 +198,50 @@ function M.witnesses(v, trace, ids)
   return table.concat(names, " ")
 end
 
+--- A trace in short: "a@0 b2@5.5+100<a c@7! d@8" is a list of spans for M.span: an id, whose letters are the name;
+-- its start in ms; `+` how long it takes (10); `<` its parent's id; `!` an error.
+function M.short(text, trace)
+  local list = {}
+  for word in text:gmatch("%S+") do
+    local own, at = word:match("^([%w_]+)@(%-?[%d.]+)")
+    list[#list + 1] = { id = own, name = own:match("^%a+"), trace = trace, at = tonumber(at),
+      dur = tonumber(word:match("%+([%d.]+)")),
+                        parent = word:match("<([%w_]+)"), status = word:find("!") and "ERROR" or nil }
+  end
+  return list
+end
+
+--- One request in that notation; at: when it arrives, in ms.
+function M.arrival(text, trace, at)
+  local spans = { at = at }
+  for i, s in ipairs(M.short(text, trace)) do spans[i] = M.span(s) end
+  return spans
+end
+
+--- A moment as violations print it, from ms.
+function M.clock(ms)
+  local digits = M.time(ms)
+  return os.date("!%Y-%m-%dT%H:%M:%S.", tonumber(digits:sub(1, -10))) .. digits:sub(-9) .. "Z"
+end
+
+--- Conditions in short: the pattern { name = "a" } is written A.
+function M.long(when)
+  return (when:gsub("%f[%w_]([A-Z])%f[^%w_]",
+    function(letter) return ('{ name = "%s" }'):format(letter:lower()) end))
+end
+
+--- Replays one rule in that notation, its `when` and further keys, with requests as they come: the violations.
+function M.rule(when, requests, keys, flags)
+  local text = ('rule "r" { when = %s%s }\n'):format(M.long(when), keys and ", " .. M.long(keys) or "")
+  local found, status, stderr = M.run(text, requests, flags)
+  if status ~= 0 then error(stderr, 2) end
+  return found
+end
+
+function M.times(found)
+  local list = {}
+  for i, v in ipairs(found) do list[i] = v.time end
+  return list
+end
+
 return M
