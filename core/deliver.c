@@ -20,7 +20,7 @@ static enum log_level level_of(uint32_t severity) {
 static void act_log(const struct violation *v, struct fluo_range template, struct log *log) {
   char trace_id[33];
   struct buffer text;
-  buffer_init(&text, LIMIT_SUMMARY_BYTES);
+  buffer_init(&text, LIMIT_TEXT_BYTES);
   violation_template(v, template.count ? template : v->rule->summary, &text);
   hex_text(v->trace_id, 16, trace_id);
   log_to(log, level_of(v->rule->severity), "violation",

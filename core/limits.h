@@ -17,9 +17,11 @@
 #define LIMIT_LOG_BYTES (1u << 20)
 /* How long SIGTERM waits for judgments and output. */
 #define LIMIT_DRAIN_NS 5000000000ull
-/* Bytes of one violation's JSON line; a longer summary is cut at LIMIT_SUMMARY_BYTES first. */
-#define LIMIT_VIOLATION_BYTES (256u << 10)
-#define LIMIT_SUMMARY_BYTES 4096
+/* Bytes of a name, a service or a summary in a violation; what is longer is cut and ends with "…". A span's name
+ * may be as long as a body, and a violation has 32 of them. */
+#define LIMIT_TEXT_BYTES 4096
+/* Bytes of one violation's JSON line: what is not cut is its rule's own, of a file of at most 1 MiB. */
+#define LIMIT_VIOLATION_BYTES (8u << 20)
 /* PCRE2 match limit of one `matches`: 0.1 to 1.2 ms at the worst; beyond it the atom is unknown. */
 #define LIMIT_REGEX_MATCHES 10000
 /* Questions to rule functions that wait for an answer, 48 bytes each. One body of small spans could ask for

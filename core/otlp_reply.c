@@ -13,14 +13,8 @@ enum { REPLY_MESSAGE_BYTES_MAX = 1024 };
 
 /* As much of the message as an answer takes, cut between characters. */
 static ProtobufCBinaryData text_of(const char *message) {
-  size_t n = 0, all = message ? strlen(message) : 0;
   const uint8_t *p = (const uint8_t *)message;
-  while (n < all) {
-    bool valid;
-    size_t next = utf8_step(p + n, all - n, &valid);
-    if (n + next > REPLY_MESSAGE_BYTES_MAX) break;
-    n += next;
-  }
+  size_t n = message ? utf8_fit(p, strlen(message), REPLY_MESSAGE_BYTES_MAX) : 0;
   return (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)p};
 }
 

@@ -68,3 +68,12 @@ size_t utf8_ascii(const uint8_t *p, size_t n) {
   while (i < n && p[i] < 0x80) i++;
   return i;
 }
+
+size_t utf8_fit(const uint8_t *p, size_t n, size_t max) {
+  if (n <= max) return n;
+  size_t start = max;
+  while (start > 0 && max - start < 3 && (p[start] & 0xc0) == 0x80) start--;
+  bool valid;
+  size_t step = utf8_step(p + start, n - start, &valid);
+  return valid && start + step > max ? start : max; /* what is no UTF-8 has no inside */
+}

@@ -13,5 +13,7 @@ size_t utf8_step(const uint8_t *p, size_t n, bool *valid);
 size_t utf8_put(uint32_t code, char out[4]);
 /* How many of the n bytes at p come before the first that is not ASCII. */
 size_t utf8_ascii(const uint8_t *p, size_t n);
+/* How many of the n bytes at p make a text of at most max bytes that ends between characters. */
+size_t utf8_fit(const uint8_t *p, size_t n, size_t max);
 
 #endif

@@ -11,8 +11,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "err.h"
 #include "hash.h"
 #include "limits.h"
+#include "utf8.h"
+
+#define CUT "\xe2\x80\xa6" /* … */
 
 static const char *const scope_names[] = {"span", "trace", "window", "sequence"};
 
@@ -66,14 +70,41 @@ static int add_member(struct buffer *out, const char *name) {
   return buffer_printf(out, ",\"%s\":", name);
 }
 
+/* Appends a text; where the buffer's bound cuts it, "…" says so, and nothing more goes in. */
+static void add_cut(struct buffer *out, const void *text, size_t n) {
+  size_t room = out->max - out->len, cut = strlen(CUT);
+  if (out->err || n <= room) {
+    buffer_add(out, text, n);
+    return;
+  }
+  if (room > cut)
+    buffer_add(out, text, utf8_fit(text, n, room - cut));
+  else
+    out->len = utf8_fit((const uint8_t *)out->data, out->len, out->max - cut);
+  buffer_text(out, CUT);
+  if (!out->err) out->err = FLUO_ETOOLARGE;
+}
+
+static void add_text(struct buffer *out, const void *text, size_t n) {
+  char cut[LIMIT_TEXT_BYTES];
+  if (n > sizeof cut) {
+    size_t kept = utf8_fit(text, n, sizeof cut - strlen(CUT));
+    memcpy(cut, text, kept);
+    memcpy(cut + kept, CUT, strlen(CUT));
+    text = cut;
+    n = kept + strlen(CUT);
+  }
+  buffer_json(out, text, n);
+}
+
 static void add_span(struct buffer *out, const struct span_view *view) {
   char id[17];
   hex_text(view->span->span_id, 8, id);
   buffer_printf(out, "{\"span_id\":\"%s\",\"name\":", id);
-  buffer_json(out, view->arena + view->span->name.off, view->span->name.len);
+  add_text(out, view->arena + view->span->name.off, view->span->name.len);
   if (view->span->flags & FLUO_SPAN_SERVICE) {
     buffer_text(out, ",\"service\":");
-    buffer_json(out, view->arena + view->span->service.off, view->span->service.len);
+    add_text(out, view->arena + view->span->service.off, view->span->service.len);
   }
   buffer_text(out, "}");
 }
@@ -92,7 +123,7 @@ static void add_labels(struct buffer *out, const struct violation *v) {
 
 static void add_summary(struct buffer *out, const struct violation *v) {
   struct buffer text;
-  buffer_init(&text, LIMIT_SUMMARY_BYTES);
+  buffer_init(&text, LIMIT_TEXT_BYTES);
   violation_template(v, v->rule->summary, &text);
   add_member(out, "summary");
   buffer_json(out, text.data, text.len);
@@ -137,7 +168,7 @@ int violation_json(const struct violation *v, struct buffer *out) {
 
 static void add_value(struct buffer *out, const struct fluo_value *value) {
   switch (value->type) {
-  case FLUO_TYPE_STRING: buffer_add(out, value->text, value->len); break;
+  case FLUO_TYPE_STRING: add_cut(out, value->text, value->len); break;
   case FLUO_TYPE_BOOL: buffer_text(out, value->integer ? "true" : "false"); break;
   case FLUO_TYPE_INT: buffer_printf(out, "%" PRId64, value->integer); break;
   case FLUO_TYPE_DOUBLE: buffer_number(out, value->number); break;
@@ -182,9 +213,9 @@ static void add_part(struct buffer *out, const struct violation *v,
                      const struct fluo_ir_part *part) {
   char trace_id[33];
   switch (part->field) {
-  case FLUO_FIELD_LITERAL: buffer_add(out, ruleset_text(v->rules, part->key), part->key.len); break;
+  case FLUO_FIELD_LITERAL: add_cut(out, ruleset_text(v->rules, part->key), part->key.len); break;
   case FLUO_FIELD_RULE:
-    buffer_add(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
+    add_cut(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
     break;
   case FLUO_FIELD_SEVERITY: buffer_text(out, severity_text(v->rule->severity)); break;
   case FLUO_FIELD_VALUE: add_number(out, v->has_value, v->value); break;
@@ -192,7 +223,7 @@ static void add_part(struct buffer *out, const struct violation *v,
   case FLUO_FIELD_SPAN_TOTAL: buffer_printf(out, "%" PRIu32, v->witness_total); break;
   case FLUO_FIELD_REASON:
     if (v->reason_bytes)
-      buffer_add(out, v->reason, v->reason_bytes);
+      add_cut(out, v->reason, v->reason_bytes);
     else
       buffer_text(out, "-");
     break;

@@ -49,10 +49,13 @@ function Agent:read_log(wanted)
   local block = ffi.new("char[4096]")
   local fds = ffi.new("struct spec_pollfd[1]", { { fd = self.log_fd, events = 1 } })
   while true do
-    for line in self.pending:gmatch("([^\n]*)\n") do
-      self.pending = self.pending:sub(#line + 2)
+    local stop = self.pending:find("\n", 1, true)
+    while stop do
+      local line = self.pending:sub(1, stop - 1)
+      self.pending = self.pending:sub(stop + 1)
       self.log[#self.log + 1] = line
       if wanted and wanted(line) then return line end
+      stop = self.pending:find("\n", 1, true)
     end
     if ffi.C.poll(fds, 1, DEADLINE_MS) == 0 then
       ffi.C.kill(self.pid, 9)
