@@ -147,6 +147,14 @@ describe("the table of a pattern", function()
     }
   end)
 
+  it("finds what every span has with `exists`", function()
+    judge {
+      { "{ name = exists, kind = exists, status = exists, duration = exists, root = exists }", {}, true },
+      { "{ event = { name = exists } }", { events = { { "e" } } }, true }, { "{ event = { name = exists } }", {}, false },
+      { "{ link = { trace_id = exists } }", { links = { { "o", "a" } } }, true }, { "{ name = exists, v = 1 }", {}, false },
+    }
+  end)
+
   it("calls root what has no parent id", function()
     judge { { "{ root = true }", {}, true }, { "{ root = true }", { parent = "gone" }, false },
       { "{ root = ne(true) }", { parent = "gone" }, true },
