@@ -106,7 +106,10 @@ function Builder:entry(name, key, value, shown)
         "use where = function(span) … end, which sees span.events and span.links", self.object))
     end
     self.functions = self.functions + 1
-    return self:leave { op = "function", kind = "value", fn = value, field = name, key = key }
+    local call = { op = "function", kind = "value", fn = value, field = name, key = key }
+    if name ~= "ATTRIBUTE" and name ~= "RESOURCE" then return self:leave(call) end
+    -- A function of a missing value is not called, and the core need not ask about it.
+    return self:leave(junction("and", { { op = "atom", field = name, key = key, compare = "EXISTS", values = {} }, call }))
   elseif not data then
     if type(value) == "table" then
       return self:leave(self:wrong(("`%s` cannot be equal to a table"):format(shown),

@@ -39,7 +39,7 @@ describe("a pattern", function()
     { "function(span) return true end", "function 1 of span" },
     { "{ where = function(span) return true end, n = 1 }", 'and { attribute["n"] eq 1; function 1 of span }' },
     { "{ n = function(v) return v end, resource = { r = function(v) return v end } }",
-      'and { function 1 of attribute["n"]; function 2 of resource["r"] }' },
+      'and { attribute["n"] exists; function 1 of attribute["n"]; resource["r"] exists; function 2 of resource["r"] }' },
     { "any_of { { n = 1 }, { m = 2 } }", 'or { attribute["n"] eq 1; attribute["m"] eq 2 }' },
     { "all_of { { n = 1 }, any_of { { m = 2 }, function(s) return s end } }",
       'and { attribute["n"] eq 1; or { attribute["m"] eq 2; function 1 of span } }' },
