@@ -83,12 +83,11 @@ local function is_decimal(text)
   return digits ~= nil and digits:find("%d") ~= nil and not digits:find("%..*%.")
 end
 
--- A value that has an order.
+-- A value that has an order. Text that is no number has none, and comparing by it is false, not wrong: see
+-- M.unordered.
 local function ordered(value)
-  if type(value) == "string" and not is_decimal(value) then
-    local hint = units.duration(value) and "an attribute has no unit: write the bare number"
-      or "only numbers have an order: two texts are compared as numbers or not at all"
-    return nil, ("`%s` is not a number"):format(value), hint, value
+  if type(value) == "string" and not is_decimal(value) and units.duration(value) then
+    return nil, ("`%s` is not a number"):format(value), "an attribute has no unit: write the bare number", value
   elseif type(value) == "boolean" then
     return nil, "a boolean has no order", "write eq, or the plain value"
   end
@@ -236,7 +235,8 @@ local function between(data, first, second, fail)
     return nil
   end
   local function number(v) return v.type == "STRING" and tonumber(v.text) or v.integer or v.number end
-  if number(low) > number(high) then
+  local from, to = number(low), number(high)
+  if from and to and from > to then
     fail("`between` holds for nothing: its first value is greater than its second", nil, "between")
     return nil
   end
@@ -299,6 +299,16 @@ local function presence(field, key, data, shown, fail)
   end
   local atom = { op = "atom", field = field, key = key, compare = "EXISTS", values = {} }
   return data.op == "exists" and atom or { op = "not", atom }
+end
+
+local ORDER = { GT = true, GE = true, LT = true, LE = true, BETWEEN = true }
+
+--- The text by which an atom wants an order and that has none, so that it never holds; nil for any other.
+function M.unordered(atom)
+  for _, value in ipairs(ORDER[atom.compare] and atom.values or {}) do
+    if value.type == "STRING" and not is_decimal(value.text) then return value.text end
+  end
+  return nil
 end
 
 --- The node for one field and one operand's contents (operand.of), or nil after fail(message, hint, word).

@@ -118,7 +118,13 @@ function Builder:entry(name, key, value, shown)
     data = { op = "eq", n = 1, value }
   end
   local function fail(message, hint, word) self:wrong(message, hint, word or shown) end
-  return self:leave(field.atom(name, key, data, "`" .. shown .. "`", fail))
+  local atom = field.atom(name, key, data, "`" .. shown .. "`", fail)
+  local text = atom and field.unordered(atom)
+  if text then
+    self.context.warn(("`%s` is not a number, so `%s` never holds"):format(text, data.op),
+      "only numbers have an order: two texts are compared as numbers or not at all", text)
+  end
+  return self:leave(atom)
 end
 
 -- A table of keys that all are attributes (of the span, its resource, an event, a link).

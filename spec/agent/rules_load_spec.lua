@@ -208,10 +208,18 @@ rule "auth-failure-then-retry" {
       { when "{ v = missing() }", "1:25", "bare" },
       { when "{ v = { 1, 2 } }", "1:21", "table", "one_of" },
       { when "{ v = one_of {} }", "1:25", "one_of" }, { when "{ v = between(5, 1) }", "1:25", "between" },
-      { when "{ v = gt() }", "1:25", "argument" }, { when "{ v = gt 'abc' }", "1:29", "not a number" },
+      { when "{ v = gt() }", "1:25", "argument" }, { when "{ v = gt '5s' }", "1:@5s", "not a number", "no unit" },
       { when "{ duration = contains '5' }", "1:32", "`contains`" }, { when "{ 'a' }", "1:1", "key" },
       { when "{ v = 0/0 }", "1:21", "finite" }, { when "{ trace_id = 'xyz' }", "1:33", "32 hexadecimal digits" },
     }
+  end)
+end)
+
+describe("an order by text that is no number", function()
+  it("is a warning: it never holds, and is no error", function()
+    local said, status = check(when "{ v = gt 'abc' }")
+    assert.equal(0, status)
+    assert.truthy(said:find("r.lua:1:29: warning: `abc` is not a number, so `gt` never holds", 1, true), said)
   end)
 end)
 

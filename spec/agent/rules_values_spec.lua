@@ -112,6 +112,8 @@ describe("comparing values", function()
       { 'gt "9"', "abc", false }, { 'lt "9"', "abc", false }, { 'gt "9"', "", false },
       { 'between("9", "11")', "10", true },
       { 'between("9", "11")', "1", false }, { 'gt "9"', 10, true },
+      { 'gt "a"', "b", false }, { 'lt "b"', "a", false }, { 'gt "a"', 5, false }, { 'ge "a"', "a", false },
+      { 'between("a", "c")', "b", false },
     }
   end)
 
