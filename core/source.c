@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -103,9 +104,12 @@ err_after_source:
   return err;
 }
 
+/* A document that is cut short fails where the next one starts, so where it began is said too. */
 static int refuse_json(const struct source *s, const struct otlp_fault *fault, char why[512]) {
-  snprintf(why, 512, "%s:%u:%u: %s", s->path, s->line + (fault->line ? fault->line - 1 : 0),
-           fault->column, fault->what);
+  uint32_t line = s->line + (fault->line ? fault->line - 1 : 0);
+  int n = snprintf(why, 512, "%s:%u:%u: %s", s->path, line, fault->column, fault->what);
+  if (line != s->line && n > 0 && n < 512)
+    snprintf(why + n, 512 - (size_t)n, " (in the document that starts at line %u)", s->line);
   return fault->err;
 }
 

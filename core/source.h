@@ -3,7 +3,6 @@
 #ifndef FLUO_SOURCE_H
 #define FLUO_SOURCE_H
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "otlp.h"
 
