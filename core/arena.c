@@ -32,14 +32,15 @@ struct bits {
 };
 
 struct arena {
+  struct arena_map map;
   int fd;
-  uint8_t *base;
-  size_t bytes, used;
+  size_t used;
   uint32_t blocks, pieces;    /* of ARENA_BLOCK_MIN, of PIECE_BYTES */
   struct bits free[ORDERS];   /* by order: bit i is the free block at i << order */
   uint32_t free_orders;       /* orders that have a free block */
   uint8_t *orders;            /* of the block that starts here: order + 1; 0: none that is given out */
   uint8_t *dirty;             /* pieces that may hold memory */
+  uint32_t dirty_pieces;      /* how many these are */
   uint32_t trim_at;           /* where the last trim stopped, counted down */
 };
 
@@ -113,11 +114,14 @@ static unsigned order_of(size_t bytes) {
 
 static void dirty_mark(struct arena *a, uint32_t off, size_t bytes) {
   uint32_t last = (uint32_t)((off + bytes - 1) / PIECE_BYTES);
-  for (uint32_t piece = off / PIECE_BYTES; piece <= last; piece++) a->dirty[piece] = 1;
+  for (uint32_t piece = off / PIECE_BYTES; piece <= last; piece++) {
+    a->dirty_pieces += !a->dirty[piece];
+    a->dirty[piece] = 1;
+  }
 }
 
 uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual) {
-  if (bytes > a->bytes) return 0;
+  if (bytes > a->map.bytes) return 0;
   unsigned order = order_of(bytes);
   if (order >= ORDERS || !(a->free_orders >> order)) return 0;
   unsigned from = order + (unsigned)__builtin_ctz(a->free_orders >> order);
@@ -176,10 +180,10 @@ static int books_init(struct arena *a) {
 
 static int mapping_init(struct arena *a) {
   a->fd = memfd_create("fluo-arena", MFD_CLOEXEC);
-  if (a->fd < 0 || ftruncate(a->fd, (off_t)a->bytes)) return FLUO_EIO;
-  void *base = mmap(NULL, a->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
+  if (a->fd < 0 || ftruncate(a->fd, (off_t)a->map.bytes)) return FLUO_EIO;
+  void *base = mmap(NULL, a->map.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
   if (base == MAP_FAILED) return FLUO_ENOMEM;
-  a->base = base;
+  a->map.base = base;
   return 0;
 }
 
@@ -188,7 +192,7 @@ int arena_new(size_t bytes, struct arena **out) {
   if (bytes < 1u << 20 || bytes >> 32) return FLUO_EINVALID;
   struct arena *a = heap_zalloc(sizeof *a);
   if (!a) return FLUO_ENOMEM;
-  a->bytes = bytes;
+  a->map.bytes = bytes;
   a->blocks = (uint32_t)(bytes / ARENA_BLOCK_MIN);
   a->pieces = (uint32_t)(bytes / PIECE_BYTES);
   a->fd = -1;
@@ -206,7 +210,7 @@ err_after_alloc:
 
 void arena_free(struct arena *a) {
   if (!a) return;
-  if (a->base) munmap(a->base, a->bytes);
+  if (a->map.base) munmap(a->map.base, a->map.bytes);
   if (a->fd >= 0) close(a->fd);
   for (unsigned order = 0; order < ORDERS; order++) heap_free(a->free[order].words[0]);
   heap_free(a->orders);
@@ -220,21 +224,19 @@ int arena_open_readonly(const struct arena *a) {
   return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-void *arena_at(const struct arena *a, uint32_t off) {
-  assert(off < a->bytes);
-  return a->base + off;
-}
-
-const uint8_t *arena_base(const struct arena *a) {
-  return a->base;
-}
+extern inline void *arena_at(const struct arena *a, uint32_t off);
+extern inline const uint8_t *arena_base(const struct arena *a);
 
 size_t arena_bytes(const struct arena *a) {
-  return a->bytes;
+  return a->map.bytes;
 }
 
 size_t arena_bytes_used(const struct arena *a) {
   return a->used;
+}
+
+size_t arena_bytes_touched(const struct arena *a) {
+  return (size_t)a->dirty_pieces * PIECE_BYTES;
 }
 
 /* ---- giving back ---------------------------------------------------------------------------- */
@@ -260,8 +262,9 @@ size_t arena_trim(struct arena *a, size_t bytes_max) {
       looked++;
     }
     size_t run = (size_t)(end - at) * PIECE_BYTES;
-    if (run && madvise(a->base + (size_t)at * PIECE_BYTES, run, MADV_REMOVE)) return trimmed;
+    if (run && madvise(a->map.base + (size_t)at * PIECE_BYTES, run, MADV_REMOVE)) return trimmed;
     for (uint32_t piece = at; piece < end; piece++) a->dirty[piece] = 0;
+    a->dirty_pieces -= end - at;
     trimmed += run;
     a->trim_at = at;
     if (at == end) {                          /* this piece stays */

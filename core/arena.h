@@ -3,6 +3,9 @@
  * start; 0 is no block. Blocks are powers of two from ARENA_BLOCK_MIN; a block never moves. */
 #ifndef FLUO_ARENA_H
 #define FLUO_ARENA_H
+#ifndef FLUO_SPEC
+#include <assert.h>
+#endif
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,11 +24,28 @@ uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual);
 /* Gives a block back, merging it with its free buddies. */
 void arena_put(struct arena *a, uint32_t off);
 /* The address of an offset; stable as long as the arena lives. */
+#ifdef FLUO_SPEC
 void *arena_at(const struct arena *a, uint32_t off);
 const uint8_t *arena_base(const struct arena *a);
+#else
+/* Asked for many times a span, so both are compiled into their callers: a struct arena begins with this. */
+struct arena_map { uint8_t *base; size_t bytes; };
+
+inline void *arena_at(const struct arena *a, uint32_t off) {
+  const struct arena_map *map = (const struct arena_map *)(const void *)a;
+  assert(off < map->bytes);
+  return map->base + off;
+}
+
+inline const uint8_t *arena_base(const struct arena *a) {
+  return ((const struct arena_map *)(const void *)a)->base;
+}
+#endif
 
 size_t arena_bytes(const struct arena *a);        /* of the whole */
 size_t arena_bytes_used(const struct arena *a);   /* in blocks given out */
+/* What the kernel holds for it: blocks given out, and free ones between them that were written to once. */
+size_t arena_bytes_touched(const struct arena *a);
 /* Returns free memory of at least 64 KiB in a piece to the kernel (MADV_REMOVE), at most `bytes_max`
  * a call; returns the bytes that went back. */
 size_t arena_trim(struct arena *a, size_t bytes_max);

@@ -12,10 +12,6 @@ static void *record_at(const struct arena *a, uint32_t extent, size_t size, uint
   return (uint8_t *)arena_at(a, extent) + sizeof(struct fluo_extent) + i * size;
 }
 
-void *chain_room(const struct arena *a, const struct chain *c, size_t size) {
-  return c->tail_used < c->tail_capacity ? record_at(a, c->tail, size, c->tail_used) : NULL;
-}
-
 void chain_extend(const struct arena *a, struct chain *c, uint32_t off, size_t bytes, size_t size) {
   assert(c->tail_used == c->tail_capacity);      /* readers take every extent but the last as full */
   struct fluo_extent *extent = extent_at(a, off);

@@ -93,8 +93,8 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
         (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function};
 }
 
-static void match_span(struct engine *e, struct trace *t, uint32_t index) {
-  struct span_view view = engine_view(e, t, index);
+static void match_span(struct engine *e, struct trace *t, uint32_t index, const struct fluo_span *span) {
+  struct span_view view = {.arena = arena_base(store_arena(e->store)), .span = span, .trace_id = t->id, .renamed = e->renamed};
   struct match m;
   if (matcher_span(e->rules.matcher, &view, &m)) {
     engine_note_lost(e, t);
@@ -120,6 +120,7 @@ static void send_asked(struct engine *e);
 static int on_span(void *ctx, const struct otlp_span *span) {
   struct engine *e = ctx;
   struct trace *t;
+  struct fluo_span *written = NULL;
   uint32_t index;
   e->stats.received++;
   if (!span->valid) {
@@ -133,7 +134,8 @@ static int on_span(void *ctx, const struct otlp_span *span) {
     e->receipt.accepted++; /* the client is done with it */
     return 0;
   }
-  if (admit == ADMIT_NO_MEMORY || !store_add(e->store, t, span, &index)) {
+  if (admit != ADMIT_NO_MEMORY) written = store_add(e->store, t, span, &index);
+  if (!written) {
     e->stats.dropped[DROP_MEMORY]++;
     e->receipt.dropped_memory++;
     return 0;
@@ -141,7 +143,7 @@ static int on_span(void *ctx, const struct otlp_span *span) {
   touch(e, t);
   e->receipt.accepted++;
   t->ruleset = &e->rules;
-  match_span(e, t, index);
+  match_span(e, t, index, written);
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
   return 0;
 }

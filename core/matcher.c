@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "barren.h"
 #include "err.h"
 #include "heap.h"
 #include "index.h"
@@ -23,11 +24,13 @@ struct matcher {
   struct nested *nested;
   struct regex_scratch *regex;
   struct slots *slots;
+  struct barren *barren;
   const struct span_view *view;
   uint32_t stamp;             /* of the present span */
   uint8_t *truths;            /* of each atom, enum fluo_truth */
   uint32_t *tested, *reached; /* stamps of atoms: truth is known; its patterns were tested */
   uint32_t *seen;             /* stamps of patterns */
+  uint64_t refs;              /* atoms that values led to, so far */
   uint8_t *nodes, *needed;    /* of the pattern under test */
   uint32_t *hits, hits_count, *unknowns, unknowns_count;
   struct match_ask *asks;
@@ -112,6 +115,7 @@ static void test_pattern(struct matcher *m, uint32_t pattern) {
 
 static void on_ref(void *ctx, uint32_t atom, bool equal) {
   struct matcher *m = ctx;
+  m->refs++;
   if (m->reached[atom] == m->stamp) return;
   if (equal) {
     m->tested[atom] = m->stamp;
@@ -159,13 +163,21 @@ static void sort_asks(struct matcher *m) {
   m->asks_count = kept;
 }
 
+static void probe(struct matcher *m, uint32_t key) {
+  const struct fluo_value *value = slots_value(m->slots, key);
+  if (barren_has(m->barren, key, value)) return;
+  uint64_t before = m->refs;
+  index_probe(m->x, key, slots_get(m->slots, key), on_ref, m);
+  if (m->refs == before) barren_put(m->barren, key, value);
+}
+
 int matcher_span(struct matcher *m, const struct span_view *view, struct match *out) {
   m->hits_count = m->unknowns_count = m->asks_count = m->answers_count = 0;
   load(m, view);
   uint32_t present_count;
   const uint32_t *present = slots_present(m->slots, &present_count);
   for (uint32_t i = 0; i < present_count; i++)
-    index_probe(m->x, present[i], slots_get(m->slots, present[i]), on_ref, m);
+    probe(m, present[i]);
   for (uint32_t i = 0; i < m->x->always_count; i++) test_pattern(m, m->x->always[i]);
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
@@ -213,8 +225,9 @@ static int take_scratch(struct matcher *m) {
   m->hits = heap_alloc(patterns * sizeof *m->hits);
   m->unknowns = heap_alloc(patterns * sizeof *m->unknowns);
   m->asks = heap_alloc(count_functions(ir) * sizeof *m->asks);
+  m->barren = barren_new();
   bool all = m->truths && m->tested && m->reached && m->seen && m->nodes && m->needed && m->hits &&
-             m->unknowns && m->asks;
+             m->unknowns && m->asks && m->barren;
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
   if (!err) err = slots_new(m->x, &m->slots);
@@ -248,6 +261,7 @@ void matcher_free(struct matcher *m) {
   heap_free(m->asks);
   nested_free(m->nested);
   slots_free(m->slots);
+  barren_free(m->barren);
   regex_scratch_free(m->regex);
   heap_free(m);
 }

@@ -1,20 +1,32 @@
 /* Reading a span once. A slot carries the stamp of the span that filled it, so none is ever
- * cleared. Values lend from the arena, from the copy of the last resource, or from `hex`. */
+ * cleared. Values lend from the arena, from the copy of the last resource, or from `hex`. What a
+ * text is as a number is found out when somebody asks: most values are asked for by nobody.
+ *
+ * Spans of one library have their attributes in one order, so the name that stood at the same place
+ * of the span before is tried first: comparing is cheaper than hashing. */
 #include "slots.h"
 
 #include <string.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "heap.h"
 #include "wire.h"
 
 /* A larger resource is read anew for each span. */
-enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3 };
+enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3, PLACES = 32, PLACE_BYTES_MAX = 40 };
 
 /* rank 0: under its own name; else which of its other names it is from. */
 struct slot {
   uint32_t stamp, rank;
+  bool whole; /* the datum's number is known, not only its value */
   struct datum datum;
+};
+
+/* The attribute that stood at a place of the span before. */
+struct place {
+  uint32_t key;
+  uint8_t len, name[PLACE_BYTES_MAX]; /* len 0: none; an empty name is not kept */
 };
 
 struct slots {
@@ -22,11 +34,13 @@ struct slots {
   const struct span_view *view;
   uint32_t stamp;
   uint32_t present_count;
+  uint32_t place; /* of the next attribute */
   struct slot *slots;
   uint32_t *present;
   uint32_t resource_len; /* of the copy; UINT32_MAX: there is none */
   uint32_t *resource_keys, resource_keys_count;
   char hex[ID_FIELDS][32];
+  struct place places[PLACES];
   uint8_t resource[RESOURCE_BYTES_MAX];
 };
 
@@ -35,7 +49,8 @@ static void put(struct slots *s, uint32_t key, uint32_t rank, const struct fluo_
   if (slot->stamp != s->stamp) s->present[s->present_count++] = key;
   slot->stamp = s->stamp;
   slot->rank = rank;
-  datum_init(&slot->datum, value);
+  slot->whole = false;
+  slot->datum.value = *value;
 }
 
 /* ---- one attribute ------------------------------------------------------------------------- */
@@ -62,13 +77,26 @@ static void value_read(const struct fluo_item *in, struct fluo_value *out) {
     fluo_any_value(p, in->len, out);
 }
 
+static uint32_t attribute_key(struct slots *s, const struct fluo_item *name) {
+  struct place *place = &s->places[s->place++ % PLACES];
+  if (place->len == name->len && name->len && bytes_same(place->name, name->text, name->len))
+    return place->key;
+  uint32_t key = index_key_find(s->x, FLUO_FIELD_ATTRIBUTE, name->text, name->len);
+  if (name->len > PLACE_BYTES_MAX) return key;
+  place->key = key;
+  place->len = (uint8_t)name->len;
+  if (name->len) memcpy(place->name, name->text, name->len);
+  return key;
+}
+
 /* The last of the same key wins, since it is put last. */
-static void load_pair(struct slots *s, uint32_t field, const uint8_t *p, uint32_t n) {
+static inline void load_pair(struct slots *s, uint32_t field, const uint8_t *p, uint32_t n) {
   struct fluo_item name, content;
   struct fluo_value value;
   bool split = pair_split(p, n, &name, &content);
   if (!split) fluo_key_value(p, n, &name, &value);
-  uint32_t key = index_key_find(s->x, field, name.text, name.len);
+  uint32_t key = field == FLUO_FIELD_ATTRIBUTE ? attribute_key(s, &name)
+                                               : index_key_find(s->x, field, name.text, name.len);
   if (key == INDEX_KEY_NONE) return;
   if (split) value_read(&content, &value);
   put(s, key, 0, &value);
@@ -167,6 +195,7 @@ void slots_load(struct slots *s, const struct span_view *view) {
   }
   s->view = view;
   s->present_count = 0;
+  s->place = 0;
   load_fields(s);
   if (s->x->resources) load_resource(s);
   if (s->x->attributes || s->x->events || s->x->links) load_payload(s);
@@ -178,9 +207,20 @@ const uint32_t *slots_present(const struct slots *s, uint32_t *count) {
   return s->present;
 }
 
-const struct datum *slots_get(const struct slots *s, uint32_t key) {
+const struct fluo_value *slots_value(const struct slots *s, uint32_t key) {
   const struct slot *slot = &s->slots[key];
-  return slot->stamp == s->stamp ? &slot->datum : NULL;
+  return slot->stamp == s->stamp ? &slot->datum.value : NULL;
+}
+
+const struct datum *slots_get(struct slots *s, uint32_t key) {
+  struct slot *slot = &s->slots[key];
+  if (slot->stamp != s->stamp) return NULL;
+  if (!slot->whole) {
+    struct fluo_value value = slot->datum.value;
+    datum_init(&slot->datum, &value);
+    slot->whole = true;
+  }
+  return &slot->datum;
 }
 
 int slots_new(const struct index *x, struct slots **out) {

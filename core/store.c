@@ -256,7 +256,7 @@ enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_
                        uint64_t now_ns, struct trace **out) {
   clock_set(s, now_ns);
   s->evictions = 0;
-  uint64_t hash = hash64(&s->key, trace_id, 16);
+  uint64_t hash = trace_hash(&s->key, trace_id);
   struct trace *t = open_at(s, trace_id, hash);
   if (!t) return admit_elsewhere(s, trace_id, hash, id_load(span_id), out);
   if (ids_has(s, t, span_id)) {

@@ -23,13 +23,22 @@ static const struct fluo_span *position_span(const struct store *s, const struct
   return m->ids[at] ? span_at(s, m->ids[at]) : NULL;
 }
 
+static uint32_t index_find(const struct store *s, const struct trace *t, uint64_t id) {
+  const struct fluo_extent *extent;
+  uint32_t first = 0, count = t->spans.count;
+  for (uint32_t off = t->spans.head; first < count; off = extent->next) {
+    extent = arena_at(s->arena, off);
+    const struct fluo_span *spans = (const void *)(extent + 1);
+    for (uint32_t i = 0; i < extent->capacity && first + i < count; i++)
+      if (id_load(spans[i].span_id) == id) return first + i;
+    first += extent->capacity;
+  }
+  return NOWHERE;
+}
+
 static uint32_t position_find(const struct store *s, const struct trace *t, uint64_t id) {
   const struct trace_memory *m = t->memory;
-  if (!m->ids) {
-    for (uint32_t i = 0; i < t->spans.count; i++)
-      if (id_load(store_span(s, t, i)->span_id) == id) return i;
-    return NOWHERE;
-  }
+  if (!m->ids) return index_find(s, t, id);
   uint32_t mask = m->ids_capacity - 1;
   for (uint32_t i = id_hash(&s->key, id) & mask; m->ids[i]; i = (i + 1) & mask)
     if (id_load(span_at(s, m->ids[i])->span_id) == id) return i;

@@ -66,6 +66,17 @@ static inline uint32_t id_hash(const struct hash_key *key, uint64_t id) {
   return (uint32_t)((x ^ x >> 32) * (key->k0 | 1) >> 32);
 }
 
+/* Trace ids, once a span: a product of two keyed halves, which is universal in the same way (Lemire and Kaser,
+ * "Strongly universal string hashing is fast", 2014). */
+static inline uint64_t trace_hash(const struct hash_key *key, const uint8_t id[16]) {
+  uint64_t a, b;
+  memcpy(&a, id, 8);
+  memcpy(&b, id + 8, 8);
+  unsigned __int128 product = (unsigned __int128)(a + key->k0) * (b + key->k1);
+  uint64_t x = ((uint64_t)product ^ (uint64_t)(product >> 64)) * (key->k0 | 1);
+  return x ^ x >> 32;
+}
+
 static inline uint64_t id_load(const uint8_t id[8]) {
   uint64_t x;
   memcpy(&x, id, 8);
@@ -75,7 +86,10 @@ static inline uint64_t id_load(const uint8_t id[8]) {
 /* ---- extents --------------------------------------------------------------------------------- */
 
 /* The next record's place, NULL: the tail is full. Not counted until chain_commit. */
-void *chain_room(const struct arena *a, const struct chain *c, size_t size);
+static inline void *chain_room(const struct arena *a, const struct chain *c, size_t size) {
+  if (c->tail_used == c->tail_capacity) return NULL;
+  return (uint8_t *)arena_at(a, c->tail) + sizeof(struct fluo_extent) + c->tail_used * size;
+}
 void chain_extend(const struct arena *a, struct chain *c, uint32_t off, size_t bytes, size_t size);
 static inline void chain_commit(struct chain *c) {
   c->count++;

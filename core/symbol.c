@@ -1,5 +1,5 @@
 /* The symbols' story. A text is looked up in a private open-addressing table (SipHash with a random key:
- * names come from the network) and compared in the arena, where its bytes lie packed in blocks that are
+ * names come from the network; what was asked for lately is found without it) and compared in the arena, where its bytes lie packed in blocks that are
  * never given back before the end. A new text is copied behind the last one. Where the bound, the arena or
  * the heap has no room, symbol_put refuses and nothing has changed. The bound covers blocks and table. */
 #include "symbol.h"
@@ -7,11 +7,12 @@
 #include <assert.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "hash.h"
 #include "heap.h"
 
-enum { TEXT_BYTES_MAX = 65536, BLOCK_BYTES = 16384, SLOTS_FIRST = 64 };
+enum { TEXT_BYTES_MAX = 65536, BLOCK_BYTES = 16384, SLOTS_FIRST = 64, RECENT_BITS = 7 };
 
 struct symbol {
   uint32_t hash, off, len;    /* len 0: an empty slot */
@@ -26,6 +27,7 @@ struct symbols {
   uint32_t tail, tail_left;   /* where the next text goes, and how much fits */
   size_t bytes, bytes_max;
   uint64_t refused;
+  struct fluo_text recent[1 << RECENT_BITS];   /* by a sketch of the text: most are found here */
 };
 
 int symbols_new(struct arena *arena, size_t bytes_max, struct symbols **out) {
@@ -104,6 +106,11 @@ bool symbol_put(struct symbols *s, const void *p, size_t n, struct fluo_text *ou
     *out = (struct fluo_text){0, 0};
     return true;
   }
+  struct fluo_text *recent = &s->recent[bytes_sketch(p, n) >> (64 - RECENT_BITS)];
+  if (recent->len == n && !memcmp(arena_at(s->arena, recent->off), p, n)) {
+    *out = *recent;
+    return true;
+  }
   uint32_t hash = (uint32_t)hash64(&s->key, p, n);
   struct symbol *slot = s->slots ? slot_find(s, hash, p, n) : NULL;
   if (!slot || !slot->len) {
@@ -119,7 +126,7 @@ bool symbol_put(struct symbols *s, const void *p, size_t n, struct fluo_text *ou
     s->tail_left -= (uint32_t)n;
     s->count++;
   }
-  *out = (struct fluo_text){slot->off, slot->len};
+  *out = *recent = (struct fluo_text){slot->off, slot->len};
   return true;
 }
 

@@ -7,7 +7,7 @@ local declared = {}
 
 -- Headers are preprocessed without the system's own (LuaJIT knows stdint's types and bool by itself).
 local function preprocess(name)
-  local command = ("cc -E -P -nostdinc -Ispec/include -Iinclude -Icore -D_Bool=bool core/%s.h 2>&1"):format(name)
+  local command = ("cc -E -P -nostdinc -Ispec/include -Iinclude -Icore -DFLUO_SPEC -D_Bool=bool core/%s.h 2>&1"):format(name)
   local pipe = assert(io.popen(command))
   local text = pipe:read("*a")
   pipe:close()

@@ -1,0 +1,116 @@
+/* The engine without its processes and sockets: what a span costs in each of its stages, and, under callgrind,
+ * how many instructions (see `make bench-instructions`).
+ *
+ *   inside IR [SPANS [REQUESTS [ARENA_MIB]]]
+ *
+ * IR is a file with the intermediate form of the rules. Requests go through otlp_check and engine_receive as they
+ * would in the agent; every 64 requests the traces of half a second ago are closed. Judgments are answered "no" at
+ * once: this study_send stands in for that of the library. Prints one JSON object, ns a span. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+#include "heap.h"
+#include "payload.h"
+#include "study_queue.h"
+
+enum { BODIES = 16 };
+enum stage { STAGE_CHECK, STAGE_RECEIVE, STAGE_CLOSE, STAGES };
+
+static struct study_job *waiting;
+
+void study_send(struct study *s, struct study_job *job) {
+  (void)s;
+  job->next = waiting;
+  waiting = job;
+}
+
+static void answer(struct engine *e) {
+  static const uint8_t answers[FLUO_JOB_ITEMS_MAX];
+  static struct study_verdict verdicts[FLUO_JOB_RULES_MAX];
+  for (struct study_job *job; (job = waiting);) {
+    waiting = job->next;
+    for (uint32_t i = 0; i < job->head.count && job->head.message == FLUO_MESSAGE_JUDGE; i++) verdicts[i].rule = job->rules[i];
+    if (job->head.message == FLUO_MESSAGE_JUDGE) engine_verdicts(e, job, verdicts);
+    else engine_answers(e, job, answers);
+    study_job_free(job);
+  }
+}
+
+static uint64_t violations;
+static void on_violation(void *ctx, const struct violation *v) { (void)ctx, (void)v, violations++; }
+
+static uint64_t cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static struct ruleset *load_rules(const char *path) {
+  static char bytes[16 << 20];
+  char why[128] = "cannot be read";
+  struct ruleset *rules = NULL;
+  FILE *file = fopen(path, "rb");
+  size_t n = file ? fread(bytes, 1, sizeof bytes, file) : 0;
+  if (file) fclose(file);
+  struct ruleset_options options = {.renamed = true, .matches_limit = 10000};
+  if (!n || ruleset_new(bytes, n, &options, &rules, why)) {
+    fprintf(stderr, "inside: %s: %s\n", path, why);
+    exit(1);
+  }
+  return rules;
+}
+
+static void run(struct engine *e, size_t spans, size_t requests, uint64_t took[STAGES], struct payload *bodies) {
+  struct otlp_limits limits = {64, 1u << 20, 1u << 24, 1u << 30};
+  struct otlp_summary summary;
+  struct otlp_fault fault;
+  struct engine_receipt receipt;
+  uint64_t now = 1760356800000000000u;
+  for (size_t i = 0; i < requests; i++, now += spans * 2000) {           /* 500,000 spans/s */
+    struct payload *body = &bodies[i % BODIES];
+    payload_stamp(body, i, now);
+    uint64_t a = cpu_ns();
+    int err = otlp_check(body->bytes, body->n, &limits, &summary, &fault);
+    uint64_t b = cpu_ns();
+    if (!err) err = engine_receive(e, body->bytes, body->n, now, &receipt);
+    answer(e);
+    uint64_t c = cpu_ns();
+    while (engine_next_due(e) <= now && engine_step(e, now)) answer(e);
+    uint64_t d = cpu_ns();
+    if (err) fprintf(stderr, "inside: %s\n", fault.what), exit(1);
+    took[STAGE_CHECK] += b - a;
+    took[STAGE_RECEIVE] += c - b;
+    took[STAGE_CLOSE] += d - c;
+  }
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2) return fprintf(stderr, "usage: inside IR [SPANS [REQUESTS [ARENA_MIB]]]\n"), 2;
+  size_t spans = argc > 2 ? strtoul(argv[2], NULL, 10) : 512, requests = argc > 3 ? strtoul(argv[3], NULL, 10) : 2000;
+  size_t arena = (argc > 4 ? strtoul(argv[4], NULL, 10) : 64) << 20;
+  struct payload bodies[BODIES];
+  for (size_t i = 0; i < BODIES; i++) payload_init(&bodies[i], i, spans, false);
+  struct engine_options options = {.store = {arena, 500000000u, 300000000000u, 60000000000u, 10000, 8u << 20, arena / 8, arena / 8},
+                                   .live = true, .renamed = true};
+  struct engine_calls calls = {.on_violation = on_violation};
+  struct engine *e;
+  struct ruleset *rules = load_rules(argv[1]);
+  if (engine_new(&options, &calls, &e) || engine_use(e, rules, (struct study *)(void *)&options)) return 1;
+  uint64_t took[STAGES] = {0};
+  run(e, spans, requests, took, bodies);
+  struct engine_stats stats;
+  struct store_stats held;
+  engine_stats_get(e, &stats);
+  store_stats_get(engine_store(e), 0, &held);
+  double n = (double)(spans * requests);
+  printf("{\"check_ns\":%.1f,\"receive_ns\":%.1f,\"close_ns\":%.1f,\"bytes_a_span\":%.1f,\"violations\":%llu,\"judgments\":%llu,"
+         "\"in_flight\":%llu,\"arena_used\":%llu,\"heap\":%llu,\"shed\":%llu,\"evicted\":%llu,\"dropped\":%llu}\n",
+         (double)took[STAGE_CHECK] / n, (double)took[STAGE_RECEIVE] / n, (double)took[STAGE_CLOSE] / n, (double)bodies[0].n / (double)spans,
+         (unsigned long long)violations, (unsigned long long)stats.judgments, (unsigned long long)stats.in_flight,
+         (unsigned long long)held.arena_bytes_used, (unsigned long long)held.heap_bytes, (unsigned long long)held.payloads_shed,
+         (unsigned long long)held.traces_closed[CLOSE_EVICTED], (unsigned long long)stats.dropped[DROP_MEMORY]);
+  return 0;
+}
