@@ -337,8 +337,11 @@ static int open_server(struct agent *a, const char *key, const struct config_add
                        const struct http_calls *calls, uint64_t body_bytes_max,
                        struct server **out) {
   const struct config *c = a->config;
+  uint64_t in_flight = body_bytes_max * LIMIT_BODIES_IN_FLIGHT;
+  if (in_flight < LIMIT_BODIES_IN_FLIGHT_BYTES) in_flight = LIMIT_BODIES_IN_FLIGHT_BYTES;
   struct server_limits limits = {.connections_max = c->http.connections_max,
                                  .body_bytes_max = body_bytes_max,
+                                 .bytes_in_flight_max = in_flight,
                                  .idle_ns = c->http.idle_ns,
                                  .header_ns = c->http.header_ns,
                                  .body_ns = c->http.body_ns};
