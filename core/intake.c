@@ -320,8 +320,8 @@ int intake_new(const struct intake_options *options, const struct intake_calls *
     if (!in->traces_path) goto err_after_alloc;
   }
   buffer_init(&in->inflated, options->body_bytes_max);
-  /* Wire form can be longer than JSON: "{}" in an array is a tag and a padded length. */
-  buffer_init(&in->wire, options->body_bytes_max * 2 + WIRE_SLACK_BYTES);
+  /* Wire form can be longer than JSON: a byte that is no UTF-8 becomes the three of U+FFFD. */
+  buffer_init(&in->wire, options->body_bytes_max * 3 + WIRE_SLACK_BYTES);
   *out = in;
   return 0;
 
