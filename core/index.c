@@ -132,6 +132,8 @@ static inline uint8_t byte_at(const struct fluo_value *v, uint32_t i, bool from_
 
 static uint32_t common(const struct fluo_value *v, const struct index_affix *a, bool from_end) {
   uint32_t n = v->len < a->len ? v->len : a->len, i = 0;
+  if (!from_end)
+    while (i + 8 <= n && load(v->text + i, 8) == load(a->text + i, 8)) i += 8;
   while (i < n && byte_at(v, i, from_end) == a->text[i]) i++;
   return i;
 }

@@ -151,24 +151,67 @@ static bool some_bit(struct otlp_bytes id, size_t wanted) {
   return any != 0;
 }
 
+/* Past a run of plain attributes of a Span, each shorter than 128 bytes: most of its bytes. */
+static inline const uint8_t *walk_attributes(struct scan *s, const uint8_t *p, const uint8_t *end) {
+  uint32_t left = s->limits->elements_max - s->elements;
+  for (; left && end - p >= 2 && p[0] == (9 << 3 | WIRE_LEN) && p[1] < 0x80; left--) {
+    if (end - p < p[1] + 2 || !walk_plain_attribute(s, p + 2, p[1])) break;
+    p += 2 + p[1];
+  }
+  s->elements = s->limits->elements_max - left;
+  return p;
+}
+
+struct ids { struct otlp_bytes trace, span, parent; };
+
+/* Past one field of a Span in the form that all clients send: a tag of one byte and what lies behind
+ * it at a known length. NULL: any other form, for which the table is asked. */
+static inline const uint8_t *walk_plain_field(struct scan *s, const uint8_t *p, const uint8_t *end,
+                                              struct ids *ids) {
+  size_t left = (size_t)(end - p);
+  if (left < 2 || p[1] >= 0x80) return left >= 9 && (p[0] == 0x39 || p[0] == 0x41) ? p + 9 : NULL;
+  struct otlp_bytes text = {p + 2, p[1]};
+  if (p[0] == 0x30) return p + 2;
+  if (p[0] == 0x39 || p[0] == 0x41) return left >= 9 ? p + 9 : NULL;
+  if (text.n + 2 > left) return NULL;
+  switch (p[0]) {
+    case 0x0a: ids->trace = text; break;
+    case 0x12: ids->span = text; break;
+    case 0x22: ids->parent = text; break;
+    case 0x2a: s->summary->invalid_utf8 += !is_utf8(text.p, text.n); break;
+    default: return NULL;
+  }
+  return text.p + text.n;
+}
+
 static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
-  struct otlp_bytes trace_id = {0}, span_id = {0}, parent_id = {0};
+  struct ids ids = {0};
   size_t payload_bytes = 0;
+  bool deep = depth + 2 > s->limits->depth_max;      /* an attribute and its value */
   const uint8_t *p = text.p, *end = wire_end(p, text.n);
   while (p < end) {
     struct wire_field field = {0};
+    const uint8_t *plain = deep ? p : walk_attributes(s, p, end);
+    payload_bytes += (size_t)(plain - p);
+    p = plain;
+    if (p == end) break;
+    plain = walk_plain_field(s, p, end, &ids);
+    if (plain) {
+      p = plain;
+      continue;
+    }
     const uint8_t *next = wire_read_field(p, end, &field);
     if (!next) return fail_unreadable(s, OTLP_SPAN, p, end);
     int err = walk_field(s, (struct place){p, OTLP_SPAN, field.number}, &field, depth);
     if (err) return err;
     struct otlp_bytes bytes = {field.text, field.len};
-    if (field.number == 1) trace_id = bytes;
-    else if (field.number == 2) span_id = bytes;
-    else if (field.number == 4) parent_id = bytes;
+    if (field.number == 1) ids.trace = bytes;
+    else if (field.number == 2) ids.span = bytes;
+    else if (field.number == 4) ids.parent = bytes;
     else if (otlp_kept(field.number)) payload_bytes += (size_t)(next - p);
     p = next;
   }
-  if (!some_bit(trace_id, 16) || !some_bit(span_id, 8) || (parent_id.n != 0 && parent_id.n != 8)) {
+  if (!some_bit(ids.trace, 16) || !some_bit(ids.span, 8) || (ids.parent.n != 0 && ids.parent.n != 8)) {
     s->summary->rejected++;
     return 0;
   }

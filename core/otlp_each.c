@@ -121,20 +121,47 @@ static void read_field(struct otlp_span *out, const struct wire_field *field, st
   }
 }
 
+/* One field in the form that all clients send, as otlp_check has it. NULL: any other form. */
+static inline const uint8_t *read_plain_field(const uint8_t *p, const uint8_t *end,
+                                              struct otlp_span *out, struct ids *ids) {
+  if (p[0] == 0x39) return wire_read_fixed64(p + 1, end, &out->start_ns);
+  if (p[0] == 0x41) return wire_read_fixed64(p + 1, end, &out->end_ns);
+  if (end - p < 2 || p[1] >= 0x80) return NULL;
+  struct otlp_bytes text = {p + 2, p[1]};
+  switch (p[0]) {
+    case 0x0a: ids->trace = text; break;
+    case 0x12: ids->span = text; break;
+    case 0x22: ids->parent = text; break;
+    case 0x2a: out->name = text; break;
+    case 0x30: out->kind = p[1]; return p + 2;
+    default: return NULL;
+  }
+  return text.p + text.n;
+}
+
 static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   struct ids ids = {0};
   *out = (struct otlp_span){.message = message, .resource = out->resource, .scope = out->scope};
   size_t dropped_bytes = 0;
+  const uint8_t *after_dropped = message.p;
   for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     struct wire_field field = {0};
     p = skip_attributes(p, end);
     if (p == end) break;
-    const uint8_t *next = next_field(p, end, &field);
-    read_field(out, &field, &ids);
-    if (!otlp_kept(field.number)) dropped_bytes += (size_t)(next - p);
+    const uint8_t *next = read_plain_field(p, end, out, &ids);
+    if (!next) {
+      next = next_field(p, end, &field);
+      read_field(out, &field, &ids);
+    }
+    if (!otlp_kept(field.number)) {               /* those that are plain are not */
+      dropped_bytes += (size_t)(next - p);
+      after_dropped = next;
+    }
     p = next;
   }
   out->payload_bytes = message.n - dropped_bytes;
+  /* What is kept stands behind what is not, as nearly always. */
+  if (message.n && after_dropped == message.p + dropped_bytes) out->payload = after_dropped;
   if (out->kind > FLUO_KIND_CONSUMER) out->kind = FLUO_KIND_UNSPECIFIED;
   if (out->status > FLUO_STATUS_ERROR) out->status = FLUO_STATUS_UNSET;
   put_id(out->trace_id, 16, ids.trace);
@@ -196,6 +223,10 @@ void otlp_payload(const struct otlp_span *span, uint8_t *out) {
   const uint8_t *p = span->message.p, *end = wire_end(p, span->message.n), *run = p;
   uint8_t *to = out;
   if (span->payload_bytes == 0) return;
+  if (span->payload) {
+    memcpy(out, span->payload, span->payload_bytes);
+    return;
+  }
   while ((p = skip_attributes(p, end)) < end) {
     struct wire_field field;
     const uint8_t *next = next_field(p, end, &field);
