@@ -5,8 +5,9 @@
 
 #include "store.h"
 
-/* Hits of a pattern. Unknown ones are none: an absence over them is the study's to call unknown. */
-static int64_t hits_of(const struct gate_counts *counts, uint32_t pattern) {
+/* Hits of a pattern, at the most where a lower bound is asked: a span whose answer is unknown may be one
+ * (`all` is unknown over it, and that is the study's to say). For an upper bound they are none. */
+static int64_t hits_of(const struct gate_counts *counts, uint32_t pattern, uint32_t op) {
   uint32_t low = 0, high = counts ? counts->tallies_count : 0;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
@@ -16,7 +17,9 @@ static int64_t hits_of(const struct gate_counts *counts, uint32_t pattern) {
       high = middle;
   }
   bool found = counts && low < counts->tallies_count && counts->tallies[low].pattern == pattern;
-  return found ? counts->tallies[low].count : 0;
+  if (!found) return 0;
+  const struct tally *tally = &counts->tallies[low];
+  return op == FLUO_OP_GT || op == FLUO_OP_GE ? (int64_t)tally->count + tally->unknown : tally->count;
 }
 
 static bool compare(int64_t count, uint32_t op, int64_t n) {
@@ -31,7 +34,7 @@ static bool compare(int64_t count, uint32_t op, int64_t n) {
 
 static bool leaf(const struct fluo_ir_gate *g, const struct gate_counts *counts) {
   switch (g->op) {
-  case FLUO_GATE_HITS: return compare(hits_of(counts, g->pattern), g->compare, g->n);
+  case FLUO_GATE_HITS: return compare(hits_of(counts, g->pattern, g->compare), g->compare, g->n);
   case FLUO_GATE_SPANS: return !counts || compare(counts->spans, g->compare, g->n);
   case FLUO_GATE_DURATION: {
     if (!counts) return true;

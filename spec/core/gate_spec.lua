@@ -13,12 +13,12 @@ local function set_of(gate, flags, mode)
 end
 
 -- Whether it is open at `a` and `b` hits, `spans` spans, a duration.
-local function open(gate, a, b, spans, duration_ns)
+local function open(gate, a, b, spans, duration_ns, unknown)
   local set = set_of(gate)
   local tallies, n = ffi.new("struct tally[3]"), 0
   for i, count in ipairs({ a or 0, b or 0 }) do
-    if count > 0 then
-      tallies[n] = { 1 + i, count, 0 }
+    if count > 0 or unknown then
+      tallies[n] = { 1 + i, count, unknown or 0 }
       n = n + 1
     end
   end
@@ -52,6 +52,12 @@ describe("a gate", function()
     local long = { { "duration", "gt", 5e9 } }
     assert.same({ false, true, true }, { open(long, 0, 0, 1, 5e9), open(long, 0, 0, 1, 5e9 + 1),
       open(long, 0, 0, 1, 18446744073709551615ULL) })
+  end)
+
+  it("takes an unknown answer for a hit where a lower bound is asked, and for none where an upper one is", function()
+    local function with_unknown(compare, n) return open({ { "hits", compare, n } }, 1, 0, 0, 0, 1) end
+    assert.same({ true, false, true, false, true },
+      { with_unknown("ge", 2), with_unknown("ge", 3), with_unknown("gt", 1), with_unknown("gt", 2), with_unknown("lt", 2) })
   end)
 
   it("joins its operands", function()
