@@ -203,7 +203,9 @@ describe("what is no OTLP/JSON", function()
 end)
 
 describe("ids", function()
-  local function of_ids(trace, span) return ('{"traceId":%s,"spanId":%s,"name":"n"}'):format(trace, span) end
+  local function of_ids(trace, span, parent)
+    return ('{"traceId":%s,"spanId":%s,"name":"n","parentSpanId":"%s"}'):format(trace, span, parent or "")
+  end
   local T, S = '"5b8efff798038103d269b633813fc60c"', '"eee19b7ec3c1b174"'
 
   it("that are wrong cost their span, in any way they can be wrong, and no other span of the body", function()
@@ -212,6 +214,7 @@ describe("ids", function()
       of_ids(T, '"' .. ("0"):rep(16) .. '"'), of_ids(S, S), of_ids(T, T), of_ids('"5b8efff798038103d269b633813fc60"', S),
       of_ids(T, '"eee19b7ec3c1b17"'), of_ids('"5b8efff798038103d269b633813fc60g"', S), of_ids(T, '"eee19b7ec3c1b1 4"'),
       of_ids('"W47/95gDgQPSabYzgT/GDA=="', S), "{}", '{"name":"n"}',
+      of_ids(T, S, "ab"), of_ids(T, S, "00f067aa0ba902b7ab"), of_ids(T, S, "no"),
     }
     local agent = assert(harness.start { rules = 'rule "any" { when = {} }' })
     local all = { of_ids(T, S) }

@@ -22,8 +22,7 @@ local function said(s)
   assert.equal(1, #found)
   assert.equal("🐎\n\"", found[1].labels["příčina"])
   for _, line in ipairs(log) do
-    local entry = cjson.decode(line)
-    if entry.message == "violation" then return found[1], entry end
+    if line:find('"message":"violation"', 1, true) then return found[1], cjson.decode(line) end
   end
   error("nothing was logged")
 end
