@@ -28,7 +28,7 @@
  * millions. Past it they are unknown (fluo_shed_questions_total). */
 #define LIMIT_QUESTIONS 131072u
 /* The arena's share for symbols and, on top of it, for the ids of closed traces (an eighth each); past them
- * fluo_symbols_refused_total and fluo_remembered_ids_forgotten_total count. */
+ * fluo_symbols_refused_total and fluo_forgotten_ids_total count. */
 #define LIMIT_SYMBOLS_SHARE 8
 #define LIMIT_REMEMBERED_SHARE 8
 
