@@ -1,5 +1,7 @@
 /* fluo: which command was called. Wiring only; agent.c and replay.c own what runs. */
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,7 +14,7 @@
 
 /* Commands that serve: their configuration is read first, in a child. */
 static int configured(const char *command, int argc, char **argv,
-                      int (*run)(const struct config *)) {
+                      int (*serve)(const struct config *)) {
   struct config config;
   struct config_call call = {.command = command, .argc = argc, .argv = argv};
   char why[256];
@@ -21,7 +23,7 @@ static int configured(const char *command, int argc, char **argv,
     if (why[0]) fprintf(stderr, "fluo: %s\n", why);
     return status;
   }
-  status = run(&config);
+  status = serve(&config);
   config_deinit(&config);
   return status;
 }
@@ -53,14 +55,38 @@ static void limit_cpu(void) {
   setrlimit(RLIMIT_CPU, &limit);
 }
 
+/* Whoever started us may have closed them, and the next descriptors that we open would take their numbers:
+ * violations would be written into a socket of our own. Read-only, so that what is written fails, and is counted. */
+static bool open_standard(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) close(fd);
+  return fd >= 0;
+}
+
+/* Until the agent takes signals itself it has taken nothing else either: there is nothing to drain. Its children
+ * die with it. */
+static void on_early_signal(int number) {
+  (void)number;
+  _exit(0);
+}
+
+static int run(int argc, char **argv) {
+  signal(SIGTERM, on_early_signal);
+  signal(SIGINT, on_early_signal);
+  return configured("run", argc, argv, agent_run);
+}
+
 int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : "";
   if (strcmp(command, WORKER_RULES) == 0) return worker_main(argc, argv);
   if (strcmp(command, "--internal-config") == 0) return worker_script("fluo.config", argc, argv, NULL);
+  if (!open_standard()) return 1;
   signal(SIGPIPE, SIG_IGN);
   bool help =
       argc > 2 && (strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0);
-  if (!help && strcmp(command, "run") == 0) return configured("run", argc - 2, argv + 2, agent_run);
+  if (!help && strcmp(command, "run") == 0) return run(argc - 2, argv + 2);
   if (!help && strcmp(command, "replay") == 0)
     return configured("replay", argc - 2, argv + 2, replay_run);
   if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) return version();

@@ -218,7 +218,7 @@ void study_tick(struct study *s, uint64_t mono_ns) {
   study_readable(s, mono_ns);
   watch_rules(s);
   if (s->worker.pid) watch_worker(s);
-  else if (!s->lost && s->state == STUDY_READY) study_want_worker(s);       /* the last fork failed */
+  else study_want_worker(s);                                                /* the last try failed */
   pump(s);
   wake(s);
 }

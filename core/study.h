@@ -25,6 +25,7 @@ enum study_limit {
 #define STUDY_WALL_NS      1000000000ull    /* without progress and without CPU: replaced, no blame */
 #define STUDY_LOAD_CPU_NS 10000000000ull    /* CPU for loading all rules */
 #define STUDY_LOAD_NS     60000000000ull    /* the same by the clock on the wall, for a disk that hangs */
+#define STUDY_WITHOUT_NS  60000000000ull    /* without a worker, because none can be had: then rules are lost */
 #define STUDY_IR_BYTES_MAX  (64u << 20)     /* intermediate form of all rules */
 #define STUDY_HEAP_BYTES     (64u << 20)    /* Lua heap of the worker, and of the rule process */
 

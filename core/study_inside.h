@@ -36,6 +36,7 @@ struct study {
   struct study_process worker;        /* its fd stays open while what it had sent is read */
   struct study_watch watch;
   uint64_t replies_of_worker, worker_ns;     /* worker_ns: since when it stands */
+  uint64_t wanted_ns;                 /* when the last worker was lost */
   uint32_t barren;                    /* workers in a row that died without a reply */
   bool lost, awake;                   /* awake: wake_fd is readable */
 

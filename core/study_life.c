@@ -6,7 +6,8 @@
  * A worker that dies: it is waited for, what it had still sent is taken, the pulse page says whose code it
  * was running, and another one is asked for. A rule process that dies: the worker goes on; another is started
  * from the same files, and is good only if its intermediate form is the same to the byte, for its workers
- * must mean the same by every number. If that fails and there is no worker left, the study is lost.
+ * must mean the same by every number. If that fails and there is no worker left, the study is lost. What fails for
+ * want of descriptors or processes is tried again at every tick, for STUDY_WITHOUT_NS.
  *
  * Both are our children and are waited for by pid, here and nowhere else; a death is noticed by the end of
  * its socket, which comes right before. */
@@ -34,6 +35,14 @@ static void enter(struct study *s, enum study_state state) {
 
 /* ---- losing -------------------------------------------------------------------------------------- */
 
+static void lose(struct study *s, const char *why);
+
+/* No descriptor, no process to be had: a crowd of connections may take them all, and leave again. study_tick asks
+ * again and jobs wait meanwhile, for a while. */
+static void want_later(struct study *s, const char *why) {
+  if (s->now_ns - s->wanted_ns >= STUDY_WITHOUT_NS) lose(s, why);
+}
+
 static void lose(struct study *s, const char *why) {
   if (s->lost) return;
   s->lost = true;
@@ -57,8 +66,9 @@ void study_drop_rules(struct study *s, int failure, const char *why) {
   }
   /* One that was loaded gets a successor at once. If that one fails, the next try is when a worker is
    * wanted: until then nothing is lost. */
-  if (before != STUDY_LOADING && study_start_rules(s) == 0) return;
-  if (!s->worker.pid) lose(s, why);
+  if (before == STUDY_LOADING && !s->worker.pid) lose(s, why);
+  if (before == STUDY_LOADING || study_start_rules(s) == 0 || s->worker.pid) return;
+  want_later(s, why);
 }
 
 /* ---- the rule process ---------------------------------------------------------------------------- */
@@ -144,9 +154,9 @@ static void on_forked(struct study *s, const struct fluo_forked *forked) {
     return;
   }
   close(fd);
-  if (++s->barren <= DEATHS_MAX) return;                /* study_tick asks again */
-  if (s->opening) study_drop_rules(s, FLUO_EIO, "no worker can be forked: is there a limit on processes?");
-  else lose(s, "no worker can be forked");
+  if (!s->opening) want_later(s, "no worker can be forked");
+  else if (++s->barren > DEATHS_MAX)
+    study_drop_rules(s, FLUO_EIO, "no worker can be forked: is there a limit on processes?");
 }
 
 void study_on_control(struct study *s) {
@@ -171,11 +181,13 @@ void study_on_control(struct study *s) {
 void study_want_worker(struct study *s) {
   if (s->lost || s->state == STUDY_LOADING || s->state == STUDY_FORKING) return;
   if (s->state == STUDY_GONE) {
-    if (study_start_rules(s)) lose(s, "the rule process cannot be started");
+    if (study_start_rules(s)) want_later(s, "the rule process cannot be started");
     return;
   }
   memset(s->pulse, 0, sizeof *s->pulse);
-  if (study_ask_fork(&s->process, &s->fork_fd)) study_drop_rules(s, FLUO_EDIED, "the rule process died");
+  int err = study_ask_fork(&s->process, &s->fork_fd);
+  if (err == FLUO_EDIED) study_drop_rules(s, FLUO_EDIED, "the rule process died");
+  else if (err) want_later(s, "there is no descriptor for a worker's socket");
   else enter(s, STUDY_FORKING);
 }
 
@@ -260,5 +272,6 @@ void study_drop_worker(struct study *s, enum study_cause cause) {
     else punish(s, rule, fault);
   }
   study_queue_rewind(&s->queue);
+  s->wanted_ns = s->now_ns;
   study_want_worker(s);
 }

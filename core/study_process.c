@@ -124,7 +124,7 @@ err_after_nothing:
 
 int study_ask_fork(const struct study_process *rules, int *fd) {
   int pair[2], room = 2 * FLUO_MESSAGE_BYTES_MAX;
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) return FLUO_EIO;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) return FLUO_EFULL;
   for (int i = 0; i < 2; i++) setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   uint32_t message = FLUO_MESSAGE_FORK;
   union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control;
@@ -137,13 +137,11 @@ int study_ask_fork(const struct study_process *rules, int *fd) {
   rights->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(rights), &pair[1], sizeof(int));
   ssize_t sent = sendmsg(rules->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  int err = sent == (ssize_t)sizeof message ? 0 : errno == EPIPE || errno == ECONNRESET ? FLUO_EDIED : FLUO_EFULL;
   close(pair[1]);
-  if (sent == (ssize_t)sizeof message) {
-    *fd = pair[0];
-    return 0;
-  }
-  close(pair[0]);
-  return FLUO_EIO;
+  if (err) close(pair[0]);
+  else *fd = pair[0];
+  return err;
 }
 
 int study_map_pulse(int *fd, struct fluo_pulse **page) {

@@ -72,10 +72,11 @@ local function message(line)
   return ok and entry or nil
 end
 
---- options: rules (path, or text of a rule file), flags (array), fluo (binary). Waits until it is ready;
--- returns nil and the log if it ended before.
+--- options: rules (path, or text of a rule file), flags (array), fluo (binary), shell (a command that ends in
+-- exec "$@" and so starts it under other circumstances), stdout (a path), early (do not wait until it is ready).
+-- Waits until it is ready; returns nil and the log if it ended before.
 function M.start(options)
-  local stdout_path, data = os.tmpname(), os.tmpname()
+  local stdout_path, data = options.stdout or os.tmpname(), os.tmpname()
   os.remove(data)
   local rules, made = options.rules or "rules", nil
   if rules:find("[\n{]") then
@@ -83,12 +84,16 @@ function M.start(options)
     replay.write(made, rules)
     rules = made
   end
-  local argv = { options.fluo or replay.fluo, "run", "--rules", rules, "--data=" .. data, "--listen.otlp_http=127.0.0.1:0",
-    "--listen.admin=127.0.0.1:0", "--log.format=json" }
+  local argv = { options.fluo or replay.fluo, "run", "--rules", rules, "--data=" .. data,
+    "--listen.otlp_http=127.0.0.1:0", "--listen.admin=127.0.0.1:0", "--log.format=json" }
+  if options.shell then
+    for i, word in ipairs({ "bash", "-c", options.shell, "bash" }) do table.insert(argv, i, word) end
+  end
   for _, flag in ipairs(options.flags or {}) do argv[#argv + 1] = flag end
   local pid, log_fd = spawn(argv, stdout_path)
-  local agent = setmetatable({ pid = pid, log_fd = log_fd, stdout_path = stdout_path, made = made, data = data, log = {},
-    pending = "" }, Agent)
+  local agent = setmetatable({ pid = pid, log_fd = log_fd, stdout_path = stdout_path, made = made, data = data,
+    log = {}, pending = "" }, Agent)
+  if options.early then return agent end
   local ready = agent:read_log(function(line) return line:find('"message":"ready"', 1, true) end)
   if not ready then return nil, agent:finish() end
   local entry = message(ready)
