@@ -105,14 +105,13 @@ static void match_span(struct engine *e, struct trace *t, uint32_t index, const 
   ask(e, t, index, &m);
 }
 
-/* A touched trace is pinned until it is settled, so that making room for the rest of the request
- * never takes it away. */
+/* A touched trace is settled once the request is in. It is not pinned: the rest of the request may shed its
+ * attributes, which were matched already, or even close it; it is dropped only when it is settled. */
 static void touch(struct engine *e, struct trace *t) {
   if (t->touched) return;
   t->touched = true;
   t->next_touched = e->touched;
   e->touched = t;
-  store_pin(t);
 }
 
 static void send_asked(struct engine *e);
@@ -256,7 +255,6 @@ static void settle_touched(struct engine *e) {
     struct trace *t = e->touched;
     e->touched = t->next_touched;
     t->touched = false;
-    store_unpin(t);
     engine_settle(e, t);
   }
 }
