@@ -34,7 +34,7 @@ describe("a rule that misbehaves", function()
   end)
 
   it("is stopped when a compiled loop never ends", function()
-    local counts = run('rule "bad" { when = function(s) local n = 0 repeat n = n + 1 until n < 0 return true end }')
+    local counts = run([[rule "bad" { when = function(s) local n = 0 repeat n = n + 1 until n < 0 end }]])
     assert.is_nil(counts.bad)
   end)
 
@@ -63,8 +63,93 @@ describe("a rule that misbehaves", function()
   end)
 
   it("is contained when it recurses without end, also in a coroutine", function()
-    local counts = run('rule "bad" { when = function(s) local function f() return coroutine.wrap(f)() + 1 end return f() end }')
+    local counts = run([[
+      rule "bad" { when = function(s) local function f() return coroutine.wrap(f)() + 1 end return f() end }]])
     assert.is_nil(counts.bad)
+  end)
+end)
+
+-- What a function may do with what it got, and with what Lua has left it: an answer, an error of its own, or the end
+-- of its worker. All three cost the others nothing.
+describe("a function that", function()
+  local function bad(body) return ('rule "bad" { when = function(s) %s end }'):format(body) end
+
+  for what, body in pairs({
+    ["returns its span"] = "return s",
+    ["returns an int64"] = "return s.start",
+    ["returns what is no number"] = "return 0/0",
+    ["returns 20 MB"] = "return ('x'):rep(2e7)",
+    ["returns a table that holds itself"] = "local t = {} t.t = t return t",
+    ["returns several values"] = "return 1, nil, s",
+    ["changes its copy of string"] = "string.format = nil return string.format == nil",
+    ["changes the events that it got"] = "s.events[1] = { name = 'mine' } s.events.x = s return true",
+    ["recurses to the end of the stack, caught"] = "local function f() return pcall(f) end return f()",
+    ["sees what another function left in a table"] = "s.events.seen = (s.events.seen or 0) + 1 return s.events.seen == 1",
+  }) do
+    it(what .. " has its answer", function() assert.equal(6, run(bad(body)).bad) end)
+  end
+
+  for what, row in pairs({
+    ["writes to a span"] = { "s.name = 'x' return true", "cannot be changed" },
+    ["writes to attributes"] = { "s.attributes.x = 1 return true", "cannot be changed" },
+    ["writes to a resource"] = { "s.resource.x = 1 return true", "cannot be changed" },
+    ["calculates with a span"] = { "return s + 1", "arithmetic" },
+    ["calculates with attributes"] = { "return s.attributes - 8", "arithmetic" },
+    ["compares a span with a number"] = { "return s < 3", "compare" },
+    ["calls a span"] = { "return s()", "not callable" },
+    ["asks a span for an index"] = { "return s[-1]", "no field" },
+    ["hands a span to string.rep"] = { "return string.rep(s, 10)", "string expected" },
+    ["hands a span to bit.bor"] = { "return bit.bor(s, 1)", "cannot convert" },
+    ["walks a span"] = { "for k in pairs(s) do end return true", "table was expected" },
+    ["throws nothing"] = { "error()", "threw a nil" },
+    ["throws a table"] = { "error({})", "threw a table" },
+    ["throws its span"] = { "error(s)", "threw a cdata" },
+    ["throws a page of control characters"] = { "error(('\\n\\27[2J'):rep(1e5) .. s.span_id)", "u001b[2J" },
+    ["recurses"] = { "local function f() return f() + 1 end return f()", "stack overflow" },
+    ["yields"] = { "coroutine.yield(s) return true", "yield" },
+    ["resumes itself"] = { "local co co = coroutine.wrap(function() return co() end) return co()", "cannot resume" },
+    ["unpacks ten million values"] = { "return #{ unpack({}, 1, 1e7) } > 0", "too many results" },
+    ["asks for ten million bytes"] = { "return #{ ('x'):rep(1e7):byte(1, -1) } > 0", "too long" },
+    ["sorts by nonsense"] = { "local t = {} for i = 1, 2000 do t[i] = i * 7919 % 2003 end "
+      .. "table.sort(t, function() return true end) return true", "invalid order" },
+  }) do
+    it(what .. " has an error, in one line of the log", function()
+      local counts, log = run(bad(row[1]))
+      assert.is_nil(counts.bad)
+      local line = log:match('[^\n]*"rule":"bad","times":2[^\n]*')
+      assert.truthy(line and line:find(row[2], 1, true), log)
+      assert.truthy(#line < 1000)
+      assert.is_nil(log:find("stopped; the others", 1, true))
+    end)
+  end
+
+  for what, row in pairs({
+    ["loops without a trace to compile"] = { "while true do local f = function() return {} end f() end", "too long" },
+    ["loops in pcall"] = { "while true do pcall(error, 'x') end", "too long" },
+    ["loops in a coroutine"] = { "coroutine.wrap(function() while true do end end)()", "too long" },
+    ["nests coroutines"] = { "local function f() return coroutine.wrap(f)() end return f()", "the worker died" },
+    ["asks for a gigabyte"] = { "return #('x'):rep(1e9) > 0", "memory" },
+    ["doubles a text"] = { "local x = 'x' while true do x = x .. x end", "memory" },
+    ["makes a text of every letter"] = { "return ('x'):rep(1e6):gsub('.', function() return ('y'):rep(1000) end)", "memory" },
+    ["makes coroutines"] = { "local t = {} for i = 1, 1e7 do t[i] = coroutine.create(error) end", "memory" },
+  }) do
+    it(what .. " is stopped", function()
+      local counts, log = run(bad(row[1]))
+      assert.is_nil(counts.bad)
+      local why = log:match('"a rule was stopped[^\n]*"why":"([^"]*)"')
+      assert.truthy(why and why:find(row[2], 1, true), log)
+    end)
+  end
+
+  it("throws something else each time fills the log's bounded queue at the most", function()
+    local agent = assert(harness.start { rules = GOOD .. bad("error(('x'):rep(5000) .. s.span_id)") })
+    for i = 1, 40 do
+      local spans = {}
+      for k = 1, 50 do spans[k] = span { name = "s" .. k, trace = ("t%d"):format(i), status = "ERROR" } end
+      agent:send { spans }
+    end
+    local found, totals = agent:stop()
+    assert.same({ 4000, 2000 }, { #found, totals.evaluated })
   end)
 end)
 
