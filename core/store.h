@@ -35,21 +35,21 @@ struct trace {
   enum trace_state state;
   enum close_reason reason;      /* once closed */
   bool     cut;                  /* closed by anything but CLOSE_IDLE: absence may be unknown */
+  bool     touched, judging;     /* the engine's */
+  uint32_t pins;                 /* jobs out, and questions unanswered: not evicted, not shed, not freed */
   uint64_t first_ns, last_ns;    /* arrivals */
   uint64_t closed_ns;            /* when it closed: for CLOSE_IDLE last_ns + idle */
   uint64_t start_min_ns, end_max_ns;
   struct chain spans, hits;
-  uint32_t pins;                 /* jobs out, and questions unanswered: not evicted, not shed, not freed */
   /* The engine's notes; the store only frees the arrays (heap_free) and counts their bytes. */
   struct tally *tallies;         /* sorted by pattern */
   uint32_t tallies_count, tallies_capacity;
   struct trace_rule *rules;      /* sorted by rule */
   uint32_t rules_count, rules_capacity;
   uint32_t questions;            /* unanswered */
+  uint32_t close_from;           /* rules below it were judged at the close */
   void    *ruleset;              /* the rule set of its first span */
   struct trace *next_touched;    /* the engine's list of traces that a request touched */
-  bool     touched, judging;
-  uint32_t close_from;           /* rules below it were judged at the close */
   struct trace_memory *memory;   /* the store's own: lists, payload blocks, ids */
 };
 

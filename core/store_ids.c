@@ -6,7 +6,7 @@
 #include "heap.h"
 #include "store_parts.h"
 
-enum { SLOTS_FIRST = 32, MARKS_ON_STACK = 64, NOWHERE = UINT32_MAX };
+enum { SLOTS_FIRST = 16, MARKS_ON_STACK = 64, NOWHERE = UINT32_MAX };
 
 static struct fluo_span *span_at(const struct store *s, uint32_t off) {
   return arena_at(s->arena, off);

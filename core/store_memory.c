@@ -41,13 +41,13 @@ static double horizon_s(const struct store *s, uint64_t now_ns) {
 }
 
 void heap_charge(struct store *s, struct trace *t, size_t bytes) {
-  t->memory->heap_bytes += bytes;
+  t->memory->heap_bytes += (uint32_t)bytes;
   s->heap_bytes += bytes;
 }
 
 void heap_discharge(struct store *s, struct trace *t, size_t bytes) {
   assert(t->memory->heap_bytes >= bytes);
-  t->memory->heap_bytes -= bytes;
+  t->memory->heap_bytes -= (uint32_t)bytes;
   s->heap_bytes -= bytes;
 }
 
@@ -55,12 +55,12 @@ void notes_charge(struct store *s, struct trace *t) {
   size_t now = t->tallies_capacity * sizeof *t->tallies + t->rules_capacity * sizeof *t->rules;
   heap_discharge(s, t, t->memory->notes_bytes);
   heap_charge(s, t, now);
-  t->memory->notes_bytes = now;
+  t->memory->notes_bytes = (uint32_t)now;
 }
 
 static void block_put(struct store *s, struct trace *t, uint32_t off, size_t bytes) {
   arena_put(s->arena, off);
-  t->memory->arena_bytes -= bytes;
+  t->memory->arena_bytes -= (uint32_t)bytes;
 }
 
 void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until) {
@@ -80,15 +80,25 @@ void full_update(struct store *s, struct trace *t) {
   if (t->state == TRACE_OPEN && !t->hits.count && m->payload.head) link_append(&s->full, &m->full);
 }
 
+static void span_shed(struct store *s, struct fluo_span *span) {
+  if (!span->payload.len) return;
+  span->flags |= FLUO_SPAN_SHED;
+  span->payload = (struct fluo_text){0, 0};
+  s->stats.payloads_shed++;
+}
+
 static void shed(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
-  for (; m->shed_from < t->spans.count; m->shed_from++) {
-    struct fluo_span *span = store_span(s, t, m->shed_from);
-    if (!span->payload.len) continue;
-    span->flags |= FLUO_SPAN_SHED;
-    span->payload = (struct fluo_text){0, 0};
-    s->stats.payloads_shed++;
+  const struct fluo_extent *extent;
+  uint32_t first = 0, count = t->spans.count;
+  for (uint32_t off = t->spans.head; first < count; off = extent->next) {
+    extent = arena_at(s->arena, off);
+    struct fluo_span *spans = (void *)((uint8_t *)arena_at(s->arena, off) + sizeof *extent);
+    uint32_t i = m->shed_from > first ? m->shed_from - first : 0;
+    for (; i < extent->capacity && first + i < count; i++) span_shed(s, &spans[i]);
+    first += extent->capacity;
   }
+  m->shed_from = count;
   blocks_free(s, t, &m->payload, 0);
   m->payload = (struct blocks){0};
   full_update(s, t);
@@ -143,12 +153,6 @@ static uint32_t block_try(struct store *s, size_t bytes, size_t *actual) {
   return room_is(s, bytes) ? arena_get(s->arena, bytes, actual) : 0;
 }
 
-static size_t power_of_two(size_t bytes) {
-  size_t p = ARENA_BLOCK_MIN;
-  while (p < bytes) p *= 2;
-  return p;
-}
-
 uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, size_t *actual) {
   needed = power_of_two(needed);
   if (needed > arena_bytes(s->arena) / ONE_SHARE) return 0;
@@ -158,7 +162,7 @@ uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t neede
   for (; !off && wanted > needed; wanted /= 2) off = block_try(s, wanted, actual);
   while (!off && !(off = block_try(s, needed, actual)))
     if (!pressure(s)) return 0;
-  t->memory->arena_bytes += *actual;
+  t->memory->arena_bytes += (uint32_t)*actual;
   store_taken(s, *actual);
   return off;
 }

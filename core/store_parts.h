@@ -13,7 +13,7 @@
 
 enum {
   BLOCK_BYTES_MAX = 65536,        /* extents and payload blocks grow to this */
-  PAYLOAD_BYTES_MIN = 512,
+  BLOCK_GAIN = 10,                /* hundredths more that a larger block has to be filled */
   WANTED_STEPS = 4,               /* of pressure for a block of the size that is best, not needed */
   IDS_LINEAR_MAX = 8,             /* up to here a look through the skeletons beats a table */
   DIRECTORY_FROM = 24,            /* extents from which span indices are looked up in a directory */
@@ -98,11 +98,11 @@ static inline void chain_commit(struct chain *c) {
 void *chain_at(const struct arena *a, const struct chain *c, size_t size, uint32_t index);
 void chain_free(struct arena *a, struct chain *c);
 
-/* The next extent or block of something that holds `held` bytes: about half as much again, so that a small
- * trace wastes little and a large one has few. */
+/* The next extent or block of something that holds `held` bytes: an eighth to a quarter of it, so that a small trace
+ * wastes little and a large one has few. */
 static inline size_t grow_bytes(size_t held, size_t min) {
   size_t wanted = min;
-  while (wanted * 4 <= held && wanted < BLOCK_BYTES_MAX) wanted *= 2;
+  while (wanted * 8 <= held && wanted < BLOCK_BYTES_MAX) wanted *= 2;
   return wanted;
 }
 
@@ -143,9 +143,15 @@ void remembered_expire(struct remembered *r, uint64_t now_ns);
 /* ---- the store ------------------------------------------------------------------------------- */
 
 /* Bytes of one trace: blocks linked through their first words, newest first, one of them being filled. */
-struct blocks { uint32_t head, fill, used, capacity; size_t bytes; };
+struct blocks { uint32_t head, fill, used, capacity, bytes; };
 
 struct block { uint32_t next, bytes; };      /* stands at the start of each */
+
+static inline size_t power_of_two(size_t bytes) {
+  size_t p = ARENA_BLOCK_MIN;
+  while (p < bytes) p *= 2;
+  return p;
+}
 
 struct extent_at { uint32_t first, off; };   /* the index of its first record, and where it lies */
 
@@ -156,15 +162,16 @@ struct trace_memory {
   struct link full;               /* open, no hit, and with payload: can be shed */
   struct ghost *ghost;            /* of a late trace */
   struct blocks payload, kept;    /* kept: texts that the symbols refused; never shed */
-  uint32_t *ids, ids_capacity;    /* arena offsets of skeletons by span id; NULL: few spans */
+  uint32_t *ids;                  /* arena offsets of skeletons by span id; NULL: few spans */
   struct extent_at *directory;    /* of a long chain of spans, or NULL */
-  uint32_t directory_capacity, extents;
+  uint32_t ids_capacity, directory_capacity, extents;
   uint32_t shed_from;             /* spans below have no payload */
   bool parked;                    /* taken off `full` because it was pinned */
-  size_t bytes;                   /* what trace_bytes_max is about */
-  size_t arena_bytes, heap_bytes; /* what it takes */
-  size_t notes_bytes;             /* of heap_bytes: the engine's arrays */
-  size_t evicted_bytes;           /* what it held when it was evicted */
+  /* All within the arena's size, which is below 4 GiB. */
+  uint32_t bytes;                 /* what trace_bytes_max is about */
+  uint32_t arena_bytes, heap_bytes;   /* what it takes */
+  uint32_t notes_bytes;           /* of heap_bytes: the engine's arrays */
+  uint32_t evicted_bytes;         /* what it held when it was evicted */
 };
 
 struct record { struct trace trace; struct trace_memory memory; };

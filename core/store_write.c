@@ -77,18 +77,34 @@ uint32_t store_offset(const struct store *s, const struct fluo_span *span) {
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
+/* How many bytes of a block are filled by pieces of this size, in hundredths. */
+static size_t fill_of(size_t block, size_t n) {
+  return (block - sizeof(struct block)) / n * n * 100 / block;
+}
+
+/* The first block holds one such piece. A later one is larger where that leaves less of it empty (pieces just over
+ * a third of a block waste a third of it), by one step or, once four are there, by two; and it is an eighth of what
+ * there is, so that a small trace wastes little and a large one has few. */
+static size_t block_wanted(const struct blocks *b, size_t n) {
+  size_t needed = power_of_two(sizeof(struct block) + n), best = needed;
+  if (!b->bytes || !n) return needed;
+  size_t steps = b->bytes >= 4 * needed ? 2 : 1;
+  for (size_t block = needed << 1; block <= needed << steps && block <= BLOCK_BYTES_MAX; block <<= 1)
+    if (fill_of(block, n) > fill_of(best, n) + BLOCK_GAIN) best = block;
+  return grow_bytes(b->bytes, best);
+}
+
 /* n bytes in one piece. The block with more room left is the one filled next. */
-static uint8_t *bytes_place(struct store *s, struct trace *t, struct blocks *b, size_t n, size_t min,
-                            struct fluo_text *out) {
+static uint8_t *bytes_place(struct store *s, struct trace *t, struct blocks *b, size_t n, struct fluo_text *out) {
   size_t head = sizeof(struct block), actual;
   if (n > UINT32_MAX / 2) return NULL;
   if (b->capacity - b->used < n) {
-    uint32_t off = block_get(s, t, grow_bytes(b->bytes, min), head + n, &actual);
+    uint32_t off = block_get(s, t, block_wanted(b, n), head + n, &actual);
     if (!off) return NULL;
     /* From here on *b is read anew: making room may have shed this very trace. */
     *(struct block *)arena_at(s->arena, off) = (struct block){b->head, (uint32_t)actual};
     b->head = off;
-    b->bytes += actual;
+    b->bytes += (uint32_t)actual;
     if (actual - head - n < b->capacity - b->used) {
       *out = (struct fluo_text){off + (uint32_t)head, (uint32_t)n};
       return arena_at(s->arena, out->off);
@@ -104,7 +120,7 @@ static uint8_t *bytes_place(struct store *s, struct trace *t, struct blocks *b, 
 
 static bool payload_place(struct store *s, struct trace *t, const struct otlp_span *span, struct fluo_span *k) {
   if (!span->payload_bytes) return true;
-  uint8_t *place = bytes_place(s, t, &t->memory->payload, span->payload_bytes, PAYLOAD_BYTES_MIN, &k->payload);
+  uint8_t *place = bytes_place(s, t, &t->memory->payload, span->payload_bytes, &k->payload);
   if (place) otlp_payload(span, place);
   return place != NULL;
 }
@@ -116,7 +132,7 @@ static bool text_is(const struct store *s, struct fluo_text text, struct otlp_by
 }
 
 static bool text_keep(struct store *s, struct trace *t, struct otlp_bytes bytes, struct fluo_text *out) {
-  uint8_t *place = bytes_place(s, t, &t->memory->kept, bytes.n, ARENA_BLOCK_MIN, out);
+  uint8_t *place = bytes_place(s, t, &t->memory->kept, bytes.n, out);
   if (place) memcpy(place, bytes.p, bytes.n);
   return place != NULL;
 }
@@ -216,7 +232,7 @@ static void span_count(struct store *s, struct trace *t, struct fluo_span *k) {
   if (end > t->end_max_ns) t->end_max_ns = end;
   if (k->flags & FLUO_SPAN_SKEWED) s->stats.skewed_spans++;
   if (!memcmp(k->parent_id, k->span_id, 8)) s->stats.malformed_spans++;
-  t->memory->bytes += sizeof *k + k->payload.len;
+  t->memory->bytes += (uint32_t)sizeof *k + k->payload.len;
   t->last_ns = s->now_ns;
   chain_commit(&t->spans);
   s->stats.spans_held++;

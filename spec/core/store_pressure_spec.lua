@@ -87,7 +87,7 @@ describe("the store under pressure", function()
     until admit == "no memory"
     assert.equal(0, #s.closed)
     core.store_unpin(pinned[100])
-    assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
+    assert.equal("new", (s:put({ trace = 5000, payload_bytes = 1500 }, 2)))
     assert.is_true(is_shed(pinned[100]))
     for _, t in ipairs(pinned) do if t ~= pinned[100] then core.store_unpin(t) end end
   end)
