@@ -6,23 +6,9 @@
 #include "engine_parts.h"
 #include "heap.h"
 
-static struct tally *tally_find(const struct trace *t, uint32_t pattern, uint32_t *at) {
-  uint32_t low = 0, high = t->tallies_count;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    if (t->tallies[middle].pattern < pattern)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  *at = low;
-  return low < t->tallies_count && t->tallies[low].pattern == pattern ? &t->tallies[low] : NULL;
-}
-
 struct tally *tally_put(struct trace *t, uint32_t pattern) {
-  uint32_t at;
-  struct tally *found = tally_find(t, pattern, &at);
-  if (found) return found;
+  uint32_t at = tally_at(t->tallies, t->tallies_count, pattern);
+  if (at < t->tallies_count && t->tallies[at].pattern == pattern) return &t->tallies[at];
   if (heap_grow((void **)&t->tallies, &t->tallies_capacity, t->tallies_count, sizeof *t->tallies))
     return NULL;
   memmove(t->tallies + at + 1, t->tallies + at, (t->tallies_count - at) * sizeof *t->tallies);

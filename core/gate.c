@@ -3,22 +3,14 @@
 
 #include <assert.h>
 
-#include "store.h"
+#include "tally.h"
 
 /* Hits of a pattern, at the most where a lower bound is asked: a span whose answer is unknown may be one
  * (`all` is unknown over it, and that is the study's to say). For an upper bound they are none. */
 static int64_t hits_of(const struct gate_counts *counts, uint32_t pattern, uint32_t op) {
-  uint32_t low = 0, high = counts ? counts->tallies_count : 0;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    if (counts->tallies[middle].pattern < pattern)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  bool found = counts && low < counts->tallies_count && counts->tallies[low].pattern == pattern;
-  if (!found) return 0;
-  const struct tally *tally = &counts->tallies[low];
+  const struct tally *tally =
+      counts ? tally_get(counts->tallies, counts->tallies_count, pattern) : NULL;
+  if (!tally) return 0;
   return op == FLUO_OP_GT || op == FLUO_OP_GE ? (int64_t)tally->count + tally->unknown : tally->count;
 }
 

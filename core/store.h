@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "otlp.h"
+#include "tally.h"
 
 struct store;
 
@@ -24,7 +25,6 @@ const char *close_reason_text(enum close_reason r);        /* "idle", "max_age",
 /* A growing chain of arena extents of one record size. */
 struct chain { uint32_t head, tail; uint32_t count; uint32_t tail_used, tail_capacity; };
 
-struct tally { uint32_t pattern, count, unknown; };        /* hits of a pattern in this trace */
 struct trace_rule {
   uint32_t rule, spans_judged;       /* spans there were when it was last judged */
   uint8_t fired, dirty;              /* dirty: a pattern of it gained a hit since */

@@ -1,7 +1,7 @@
 local matching = require("spec.matching")
 local ir = require("spec.ir")
 local core, ffi = matching.core, matching.ffi
-ffi.cdef("struct tally { uint32_t pattern, count, unknown; };")
+require("spec.support").core("tally")
 
 local EARLY = 1
 
