@@ -88,17 +88,21 @@ local function guarded(rule, code, argument)
   return nil, nil, false
 end
 
+-- What the function is called with, and whether that could be read: a value may be too large.
+local function argument_of(asked, place)
+  if asked.kind ~= "value" then return trace.span(place), true end
+  local good, value = pcall(trace.value, place, asked.field, asked.key)
+  if not good then note(asked.rule, value) end
+  return value, good
+end
+
 -- true, false; nil where the function threw.
 local function answer(question)
   local asked = functions[question["function"] + 1]
   trace.begin(question.trace_id)
-  local argument
-  if asked.kind == "value" then
-    argument = trace.value(question.span, asked.field, asked.key)
-    if argument == nil then return false end
-  else
-    argument = trace.span(question.span)
-  end
+  local argument, readable = argument_of(asked, question.span)
+  if not readable then return nil end
+  if argument == nil then return false end
   local truth, _, good = guarded(asked.rule, asked.fn, argument)
   trace.finish()
   if not good then return nil end

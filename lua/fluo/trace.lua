@@ -5,6 +5,9 @@
 -- raises an error before it reads anything. Within an evaluation a span is one value. Handles are cdata with
 -- constant fields, so they cannot be written to; events, links, arrays and maps are real tables, made anew
 -- for each evaluation, so what a function does to them reaches nobody else.
+--
+-- A span of millions of elements would cost a rule that only counts its events all of its memory or time, and in the
+-- end its place: what is read of payloads in one evaluation has a bound, and past it the function has an error.
 local abi = require("fluo.abi")
 local sandbox = require("fluo.sandbox")
 local suggest = require("fluo.suggest")
@@ -21,6 +24,8 @@ local value, item, key_item = new_value(), new_item(), new_item()
 local SPAN_TRACE_STATE, SPAN_ATTRIBUTES, SPAN_EVENTS, SPAN_LINKS, SPAN_STATUS = 3, 9, 11, 13, 15
 local RESOURCE_ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES = 1, 3, 4
 local DEPTH_MAX = 64
+local ELEMENTS_MAX = 65536                                -- of payloads, read in one evaluation
+local LARGE_BYTES, ELEMENT_BYTES = 65536, 1024            -- to search a large payload costs elements too
 local EXACT = 2 ^ 53                                      -- every whole number up to it is a Lua number
 
 local KINDS = { [0] = "UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER" }
@@ -33,6 +38,7 @@ local trace_id = ffi.new("uint8_t[16]")
 local evaluation = 0
 local spans, events, links = {}, {}, {}                   -- by offset, of this evaluation
 local used = false
+local elements = 0                                        -- read so far in this evaluation
 
 -- ---- reading ------------------------------------------------------------------------------------
 
@@ -43,6 +49,13 @@ local function hex(p, n)
   local text = ""
   for i = 0, n - 1 do text = text .. HEX[p[i]] end
   return text
+end
+
+local function charge(n)
+  elements = elements + n
+  if elements > ELEMENTS_MAX then
+    error("this span is too large for a function: it holds more than 65,536 attributes, events, links or values", 0)
+  end
 end
 
 -- The last occurrence of a text field, nil when there is none or it is empty.
@@ -59,6 +72,7 @@ local convert
 local function convert_array(p, n, depth)
   local list, at, element = {}, new_item(), new_value()
   while C.fluo_item_next(p, n, 1, at) ~= 0 do
+    charge(1)
     C.fluo_any_value(at.text, at.len, element)
     local converted = convert(element, depth + 1)
     if converted == nil then converted = false end
@@ -71,6 +85,7 @@ end
 local function each_pair(p, n, number, depth, each)
   local at, element = new_item(), new_value()
   while C.fluo_item_next(p, n, number, at) ~= 0 do
+    charge(1)
     C.fluo_key_value(at.text, at.len, key_item, element)
     each(ffi.string(key_item.text, key_item.len), convert(element, depth + 1))
   end
@@ -98,6 +113,7 @@ function convert(v, depth)
 end
 
 local function attribute(p, n, number, key, with_renamed)
+  if n > LARGE_BYTES then charge(n / ELEMENT_BYTES) end
   if C.fluo_attribute(p, n, number, key, #key, value) ~= 0 then return convert(value, 0) end
   if not with_renamed then return nil end
   local i, other = 0, C.fluo_renamed(key, #key, 0)
@@ -171,7 +187,10 @@ end
 local function list_of(span, number, make)
   local p, n = payload(span)
   local list, at = {}, new_item()
-  while C.fluo_item_next(p, n, number, at) ~= 0 do list[#list + 1] = make(at.text, at.len) end
+  while C.fluo_item_next(p, n, number, at) ~= 0 do
+    charge(1)
+    list[#list + 1] = make(at.text, at.len)
+  end
   return list
 end
 
@@ -279,6 +298,7 @@ end
 --- Begins an evaluation: handles made before are stale from now on.
 function M.begin(id)
   evaluation = evaluation + 1
+  elements = 0
   ffi.copy(trace_id, id, 16)
   if used then
     spans, events, links = {}, {}, {}

@@ -11,7 +11,7 @@ local function survives(what, options)
   local agent = hostile.start(options)
   what(agent)
   hostile.alive(agent)
-  return hostile.stop(agent)
+  return hostile.stop(agent)      -- the totals, and the log
 end
 
 describe("values nested through 8 MiB", function()
@@ -58,18 +58,32 @@ describe("millions of", function()
 end)
 
 describe("a span that a rule's function looks into", function()
-  local function deep(number, element, n)
+  local LOOKS = [[
+rule "events"     { when = { name = "deep", where = function(s) return #s.events > 3 end } }
+rule "links"      { when = { name = "deep", where = function(s) return #s.links > 3 end } }
+rule "attributes" { when = { name = "deep", where = function(s) for k in pairs(s.attributes) do end return true end } }
+rule "searches"   { when = { name = "deep", where = function(s) for i = 1, 300 do local _ = s.attributes.x end return true end } }
+rule "array"      { when = { name = "deep", k = function(v) return #v > 3 end } }
+]]
+  local function deep(number, element, n, kv)
     local head = wire.text(1, ("\1"):rep(16)) .. wire.text(2, ("\2"):rep(8)) .. wire.text(5, "deep")
-      .. wire.attribute(9, "k", 1)
-    return wire.text(1, wire.text(2, wire.text(2, head .. wire.text(number, element):rep(n))))
+    return wire.text(1, wire.text(2, wire.text(2, head .. (kv or wire.text(number, element):rep(n)))))
   end
-  for _, row in ipairs({
-    { "events", 11, "" }, { "attributes", 9, "" }, { "links", 13, "" },
+  local empty = wire.text(5, wire.text(1, ""):rep(2000000))
+  for what, row in pairs({
+    events = { "events", deep(11, "", 2000000) },
+    links = { "links", deep(13, "", 2000000) },
+    attributes = { "attributes", deep(9, "", 2000000) },
+    ["attributes, searched 300 times"] = { "searches", deep(9, "", 2000000) },
+    ["values in an array"] = { "array", deep(nil, nil, nil, wire.text(9, wire.text(1, "k") .. wire.text(2, empty))) },
   }) do
-    it("may have two million " .. row[1], function()
-      survives(function(agent)
-        assert.equal(200, hostile.post(agent, deep(row[2], row[3], 2000000)).status)
-      end)
+    it("may have two million " .. what .. ": the rule has an error, it is not to blame", function()
+      local _, log = survives(function(agent)
+        assert.equal(200, hostile.post(agent, row[2]).status)
+      end, { rules = hostile.RULES .. LOOKS })
+      log = table.concat(log, "\n")
+      assert.truthy(log:find(('"rule":"%s","times":1,"error":"this span is too large'):format(row[1]), 1, true), log)
+      assert.is_nil(log:find("stopped; the others", 1, true))
     end)
   end
 end)
