@@ -13,16 +13,28 @@ struct entry {              /* one cache line */
   uint8_t len, bytes[BYTES_MAX];
 };
 
+/* A key's patience is what is left of the misses that it may have in a row; below 0 it rests. */
+enum { PATIENCE = 32, REST = 64, TRIAL = 2 };
+
 struct barren {
   struct entry entries[1 << ENTRIES_BITS];
+  int8_t patience[];
 };
 
-struct barren *barren_new(void) {
-  return heap_zalloc(sizeof(struct barren));
+struct barren *barren_new(uint32_t keys) {
+  struct barren *b = heap_zalloc(sizeof *b + keys);
+  if (b) memset(b->patience, PATIENCE, keys);
+  return b;
 }
 
 void barren_free(struct barren *b) {
   heap_free(b);
+}
+
+static bool rests(struct barren *b, uint32_t key) {
+  if (b->patience[key] >= 0) return false;
+  if (--b->patience[key] == -REST) b->patience[key] = TRIAL;
+  return true;
 }
 
 /* The bytes that tell a value from others of its type. false: none that fit. */
@@ -43,15 +55,18 @@ static inline struct entry *entry_of(struct barren *b, uint32_t key, const uint8
 bool barren_has(struct barren *b, uint32_t key, const struct fluo_value *value) {
   const uint8_t *p;
   size_t n;
-  if (!bytes_of(value, &p, &n)) return false;
+  if (rests(b, key) || !bytes_of(value, &p, &n)) return false;
   const struct entry *e = entry_of(b, key, p, n);
-  return e->key_next == key + 1 && e->type == value->type && e->len == n && bytes_same(e->bytes, p, n);
+  bool has = e->key_next == key + 1 && e->type == value->type && e->len == n && bytes_same(e->bytes, p, n);
+  if (has) b->patience[key] = PATIENCE;
+  else b->patience[key]--;
+  return has;
 }
 
 void barren_put(struct barren *b, uint32_t key, const struct fluo_value *value) {
   const uint8_t *p;
   size_t n;
-  if (!bytes_of(value, &p, &n)) return;
+  if (b->patience[key] < 0 || !bytes_of(value, &p, &n)) return;
   struct entry *e = entry_of(b, key, p, n);
   e->key_next = key + 1;
   e->type = value->type;

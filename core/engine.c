@@ -93,8 +93,14 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
         (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function};
 }
 
-static void match_span(struct engine *e, struct trace *t, uint32_t index, const struct fluo_span *span) {
-  struct span_view view = {.arena = arena_base(store_arena(e->store)), .span = span, .trace_id = t->id, .renamed = e->renamed};
+/* The attributes are read where they came in, which the processor has at hand. */
+static void match_span(struct engine *e, struct trace *t, uint32_t index,
+                       const struct fluo_span *span, const uint8_t *payload) {
+  struct span_view view = {.arena = arena_base(store_arena(e->store)),
+                           .span = span,
+                           .payload = payload,
+                           .trace_id = t->id,
+                           .renamed = e->renamed};
   struct match m;
   if (matcher_span(e->rules.matcher, &view, &m)) {
     engine_note_lost(e, t);
@@ -142,7 +148,7 @@ static int on_span(void *ctx, const struct otlp_span *span) {
   touch(e, t);
   e->receipt.accepted++;
   t->ruleset = &e->rules;
-  match_span(e, t, index, written);
+  match_span(e, t, index, written, span->payload);
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
   return 0;
 }

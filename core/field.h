@@ -10,6 +10,7 @@
 struct span_view {
   const uint8_t *arena;               /* base */
   const struct fluo_span *span;
+  const uint8_t *payload;             /* a copy of it elsewhere that is quicker to read; NULL: none */
   const uint8_t *trace_id;            /* 16 bytes */
   bool renamed;                       /* look absent keys up under their renamed convention */
 };

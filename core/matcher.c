@@ -225,7 +225,7 @@ static int take_scratch(struct matcher *m) {
   m->hits = heap_alloc(patterns * sizeof *m->hits);
   m->unknowns = heap_alloc(patterns * sizeof *m->unknowns);
   m->asks = heap_alloc(count_functions(ir) * sizeof *m->asks);
-  m->barren = barren_new();
+  m->barren = barren_new(m->x->keys_count);
   bool all = m->truths && m->tested && m->reached && m->seen && m->nodes && m->needed && m->hits &&
              m->unknowns && m->asks && m->barren;
   if (!all) return FLUO_ENOMEM;

@@ -12,7 +12,7 @@ int slots_new(const struct index *x, struct slots **out);
 void slots_free(struct slots *s);
 
 /* Fills the slots from a span; cannot fail. Values are good until the next one, as long as the
- * arena is. */
+ * arena is, and the payload if it is elsewhere. */
 void slots_load(struct slots *s, const struct span_view *view);
 /* The keys that are there, in no particular order; and the value of one, or NULL: as it came, and
  * with what it is as a number. */

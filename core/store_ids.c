@@ -19,7 +19,7 @@ static uint32_t positions(const struct trace *t) {
 
 static const struct fluo_span *position_span(const struct store *s, const struct trace *t, uint32_t at) {
   const struct trace_memory *m = t->memory;
-  if (!m->ids) return store_span(s, t, at);
+  if (!m->ids) return span_at_index(s, t, at);
   return m->ids[at] ? span_at(s, m->ids[at]) : NULL;
 }
 
@@ -69,7 +69,7 @@ bool ids_reserve(struct store *s, struct trace *t) {
     for (uint32_t i = 0; i < m->ids_capacity; i++)
       if (m->ids[i]) slot_put(s, slots, capacity, span_at(s, m->ids[i]));
   } else {
-    for (uint32_t i = 0; i < t->spans.count; i++) slot_put(s, slots, capacity, store_span(s, t, i));
+    for (uint32_t i = 0; i < t->spans.count; i++) slot_put(s, slots, capacity, span_at_index(s, t, i));
   }
   ids_free(s, t);
   m->ids = slots;

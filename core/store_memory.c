@@ -80,25 +80,32 @@ void full_update(struct store *s, struct trace *t) {
   if (t->state == TRACE_OPEN && !t->hits.count && m->payload.head) link_append(&s->full, &m->full);
 }
 
-static void span_shed(struct store *s, struct fluo_span *span) {
+static void span_shed(struct fluo_span *span) {
   if (!span->payload.len) return;
   span->flags |= FLUO_SPAN_SHED;
   span->payload = (struct fluo_text){0, 0};
-  s->stats.payloads_shed++;
+}
+
+void shed_mark(const struct store *s, const struct trace *t) {
+  struct trace_memory *m = t->memory;
+  const struct fluo_extent *extent;
+  uint32_t first = 0;
+  if (m->shed_marked == m->shed) return;
+  for (uint32_t off = t->spans.head; first < m->shed; off = extent->next) {
+    extent = arena_at(s->arena, off);
+    struct fluo_span *spans = (void *)((uint8_t *)arena_at(s->arena, off) + sizeof *extent);
+    uint32_t i = m->shed_marked > first ? m->shed_marked - first : 0;
+    for (; i < extent->capacity && first + i < m->shed; i++) span_shed(&spans[i]);
+    first += extent->capacity;
+  }
+  m->shed_marked = m->shed;
 }
 
 static void shed(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
-  const struct fluo_extent *extent;
-  uint32_t first = 0, count = t->spans.count;
-  for (uint32_t off = t->spans.head; first < count; off = extent->next) {
-    extent = arena_at(s->arena, off);
-    struct fluo_span *spans = (void *)((uint8_t *)arena_at(s->arena, off) + sizeof *extent);
-    uint32_t i = m->shed_from > first ? m->shed_from - first : 0;
-    for (; i < extent->capacity && first + i < count; i++) span_shed(s, &spans[i]);
-    first += extent->capacity;
-  }
-  m->shed_from = count;
+  s->stats.payloads_shed += m->payloads;
+  m->payloads = 0;
+  m->shed = t->spans.count;
   blocks_free(s, t, &m->payload, 0);
   m->payload = (struct blocks){0};
   full_update(s, t);
@@ -209,6 +216,7 @@ void store_drop(struct store *s, struct trace *t) {
 }
 
 void store_pin(struct trace *t) {
+  shed_mark(t->memory->store, t);       /* from now on others may read it */
   t->pins++;
 }
 

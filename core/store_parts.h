@@ -165,7 +165,8 @@ struct trace_memory {
   uint32_t *ids;                  /* arena offsets of skeletons by span id; NULL: few spans */
   struct extent_at *directory;    /* of a long chain of spans, or NULL */
   uint32_t ids_capacity, directory_capacity, extents;
-  uint32_t shed_from;             /* spans below have no payload */
+  uint32_t shed_marked, shed;     /* spans below have no payload: and say so; and are to say so (shed_mark) */
+  uint32_t payloads;              /* spans from `shed` on that have one */
   bool parked;                    /* taken off `full` because it was pinned */
   /* All within the arena's size, which is below 4 GiB. */
   uint32_t bytes;                 /* what trace_bytes_max is about */
@@ -214,6 +215,10 @@ void heap_charge(struct store *s, struct trace *t, size_t bytes);
 void heap_discharge(struct store *s, struct trace *t, size_t bytes);
 void notes_charge(struct store *s, struct trace *t);      /* the engine's arrays may have grown */
 void full_update(struct store *s, struct trace *t);       /* whether it can be shed may have changed */
+/* Shedding does not touch the skeletons, which are cold by then, and most of which nobody looks at again: they are
+ * marked when somebody does, who comes through store_span or pins the trace. */
+void shed_mark(const struct store *s, const struct trace *t);
+struct fluo_span *span_at_index(const struct store *s, const struct trace *t, uint32_t index);   /* unmarked */
 void store_taken(struct store *s, size_t bytes);          /* for the horizon */
 /* A block for the trace: of `wanted` bytes if a little pressure gives it, else as near to that as there is, but
  * of what is needed at any price. */

@@ -57,6 +57,11 @@ static void *record_place(struct store *s, struct trace *t, struct chain *c, siz
 }
 
 struct fluo_span *store_span(const struct store *s, const struct trace *t, uint32_t index) {
+  shed_mark(s, t);
+  return span_at_index(s, t, index);
+}
+
+struct fluo_span *span_at_index(const struct store *s, const struct trace *t, uint32_t index) {
   const struct trace_memory *m = t->memory;
   if (!m->directory || index >= t->spans.count - t->spans.tail_used)
     return chain_at(s->arena, &t->spans, sizeof(struct fluo_span), index);
@@ -142,7 +147,7 @@ static bool text_place(struct store *s, struct trace *t, struct otlp_bytes bytes
 }
 
 static const struct fluo_span *span_before(const struct store *s, const struct trace *t) {
-  return t->spans.count ? store_span(s, t, t->spans.count - 1) : NULL;
+  return t->spans.count ? span_at_index(s, t, t->spans.count - 1) : NULL;
 }
 
 static bool scope_place(struct store *s, struct trace *t, struct otlp_bytes scope, struct fluo_span *k) {
@@ -234,6 +239,7 @@ static void span_count(struct store *s, struct trace *t, struct fluo_span *k) {
   if (!memcmp(k->parent_id, k->span_id, 8)) s->stats.malformed_spans++;
   t->memory->bytes += (uint32_t)sizeof *k + k->payload.len;
   t->last_ns = s->now_ns;
+  t->memory->payloads += k->payload.len > 0;
   chain_commit(&t->spans);
   s->stats.spans_held++;
 }

@@ -47,6 +47,18 @@ describe("the store under pressure", function()
     assert.is_false(traces[1].cut)
   end)
 
+  it("marks what was shed before anybody looks, one span at a time or pinned", function()
+    s = support.open({ arena_bytes = MIB })
+    local traces = fill(has_shed)
+    core.store_pin(traces[1])
+    local first = ffi.cast("struct fluo_extent *", core.arena_at(core.store_arena(s.store), traces[1].spans.head))
+    local skeleton = ffi.cast("struct fluo_span *", first + 1)
+    assert.same({ 4, 0 }, { bit.band(skeleton.flags, 4), skeleton.payload.len })
+    core.store_unpin(traces[1])
+    assert.equal("new", (s:put({ trace = 1, id = 2, payload_bytes = 300 }, 60)))
+    assert.is_false(bit.band(core.store_span(s.store, traces[1], 1).flags, 4) == 4)
+  end)
+
   it("does not shed a trace with a hit, nor a pinned one until it is unpinned", function()
     s = support.open({ arena_bytes = MIB })
     local _, hit = s:put({ trace = 1001, payload_bytes = 3000 }, 0)
@@ -87,9 +99,10 @@ describe("the store under pressure", function()
     until admit == "no memory"
     assert.equal(0, #s.closed)
     core.store_unpin(pinned[100])
-    assert.equal("new", (s:put({ trace = 5000, payload_bytes = 1500 }, 2)))
-    assert.is_true(is_shed(pinned[100]))
-    for _, t in ipairs(pinned) do if t ~= pinned[100] then core.store_unpin(t) end end
+    core.store_unpin(pinned[101])              -- one alone may not be enough
+    assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
+    assert.is_true(is_shed(pinned[100]) or is_shed(pinned[101]))
+    for i, t in ipairs(pinned) do if i ~= 100 and i ~= 101 then core.store_unpin(t) end end
   end)
 
   it("looks again at a pinned trace once it is unpinned", function()
