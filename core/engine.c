@@ -90,7 +90,7 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
   e->questions_out += m->asks_count;
   for (uint32_t i = 0; i < m->asks_count; i++)
     e->asked[e->asked_count++] =
-        (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function};
+        (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function, m->asks[i].object};
 }
 
 /* The attributes are read where they came in, which the processor has at hand. */
@@ -155,6 +155,10 @@ static int on_span(void *ctx, const struct otlp_span *span) {
 
 /* ---- questions ----------------------------------------------------------------------------- */
 
+_Static_assert(LIMIT_PATTERN_QUESTIONS <= FLUO_JOB_ITEMS_MAX, "a group of questions fits a job");
+_Static_assert(sizeof(struct fluo_job) + FLUO_JOB_ITEMS_MAX * sizeof(struct fluo_question) <= FLUO_MESSAGE_BYTES_MAX,
+               "a full job of questions fits a message");
+
 /* How many of the notes from `first` fill a job without cutting a (span, pattern) group in two. */
 static uint32_t sheet_size(const struct engine *e, uint32_t first) {
   uint32_t left = e->asked_count - first, n = left;
@@ -163,7 +167,8 @@ static uint32_t sheet_size(const struct engine *e, uint32_t first) {
     const struct question_note *a = &e->asked[first + n - 1], *b = a + 1;
     if (a->trace != b->trace || a->span != b->span || a->pattern != b->pattern) break;
   }
-  return n ? n : FLUO_JOB_ITEMS_MAX;
+  assert(n); /* a group has LIMIT_PATTERN_QUESTIONS at most */
+  return n;
 }
 
 static void sheet_link(struct engine *e, struct question_sheet *sheet) {
@@ -183,6 +188,7 @@ static void fill_questions(const struct engine *e, struct fluo_question *out,
                            const struct question_note *notes, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     out[i].function = notes[i].function;
+    out[i].object = notes[i].object;
     out[i].span = store_offset(e->store, store_span(e->store, notes[i].trace, notes[i].span));
     memcpy(out[i].trace_id, notes[i].trace->id, 16);
   }
@@ -220,7 +226,7 @@ static void take_group(struct engine *e, const struct question_note *notes, cons
       answers = NULL;
   if (answers) {
     for (uint32_t i = 0; i < n; i++)
-      e->group[i] = (struct match_answer){notes[i].function, answers[i]};
+      e->group[i] = (struct match_answer){notes[i].function, notes[i].object, answers[i]};
     struct span_view view = engine_view(e, notes->trace, notes->span);
     truth = matcher_resolve(e->rules.matcher, &view, notes->pattern, e->group, n);
   }

@@ -6,7 +6,7 @@
 /* What a question was asked for. Kept in the order of the questions of its job. */
 struct question_note {
   struct trace *trace;
-  uint32_t span, pattern, function;
+  uint32_t span, pattern, function, object;
 };
 
 /* The notes of one job; all groups of a (span, pattern) are whole within it. */

@@ -57,3 +57,14 @@ enum fluo_truth formula_test(const struct fluo_ir_node *section, struct fluo_ran
   }
   return truths[count - 1];
 }
+
+/* From the root down, so that a node's parent is settled: what hangs on a decided one is decided. */
+void formula_open(const struct fluo_ir_node *section, struct fluo_range range, uint8_t *truths,
+                  formula_on_open *on_open, void *ctx) {
+  const struct fluo_ir_node *nodes = section + range.first;
+  for (uint32_t at = range.count; at--;) {
+    uint32_t parent = nodes[at].parent - range.first;
+    if (parent != at && truths[parent] != FLUO_UNKNOWN) truths[at] = FLUO_FALSE;
+    if (truths[at] == FLUO_UNKNOWN && !is_branch(&nodes[at])) on_open(ctx, &nodes[at]);
+  }
+}

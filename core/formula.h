@@ -12,4 +12,10 @@ typedef enum fluo_truth formula_on_leaf(void *ctx, const struct fluo_ir_node *le
 enum fluo_truth formula_test(const struct fluo_ir_node *nodes, struct fluo_range range,
                              uint8_t *truths, formula_on_leaf *on_leaf, void *ctx);
 
+/* After a formula_test that came to unknown, with its truths (which are spent then): calls on_open
+ * for every leaf that still decides, itself unknown and under nodes that all are. */
+typedef void formula_on_open(void *ctx, const struct fluo_ir_node *leaf);
+void formula_open(const struct fluo_ir_node *nodes, struct fluo_range range, uint8_t *truths,
+                  formula_on_open *on_open, void *ctx);
+
 #endif

@@ -172,9 +172,11 @@ static bool rules_check(const struct ir_check *c) {
 }
 
 static bool functions_check(const struct ir_check *c) {
-  for (uint32_t i = 0; i < c->ir->header->functions; i++)
-    if (c->ir->functions[i].rule >= c->ir->header->rules)
-      return ir_wrong(c, "functions", i, "rule");
+  for (uint32_t i = 0; i < c->ir->header->functions; i++) {
+    const struct fluo_ir_function *function = &c->ir->functions[i];
+    if (function->rule >= c->ir->header->rules) return ir_wrong(c, "functions", i, "rule");
+    if (function->object > FLUO_OBJECT_LINK) return ir_wrong(c, "functions", i, "object");
+  }
   return true;
 }
 

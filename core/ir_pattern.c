@@ -125,21 +125,25 @@ static const char *nested_fault(const struct ir_check *c, uint32_t index, uint32
   return NULL;
 }
 
+static const char *function_fault(const struct ir_check *c, const struct fluo_ir_pattern *pattern,
+                                  uint32_t arg) {
+  if (arg >= c->ir->header->functions) return "function";
+  if (c->ir->functions[arg].rule != pattern->rule) return "function of another rule";
+  return c->ir->functions[arg].object == pattern->object ? NULL : "function of another object";
+}
+
 static const char *leaf_fault(const struct ir_check *c, uint32_t index,
                               const struct fluo_ir_node *node) {
   const struct fluo_ir_pattern *pattern = &c->ir->patterns[index];
-  const struct fluo_ir *h = c->ir->header;
-  if (node->op != FLUO_NODE_ATOM && pattern->object != FLUO_OBJECT_SPAN)
-    return "op within an event or link";
+  bool nests = node->op == FLUO_NODE_EVENT || node->op == FLUO_NODE_LINK;
+  if (nests && pattern->object != FLUO_OBJECT_SPAN) return "op within an event or link";
   switch (node->op) {
   case FLUO_NODE_ATOM:
-    if (node->arg >= h->atoms) return "atom";
+    if (node->arg >= c->ir->header->atoms) return "atom";
     return field_fits(pattern->object, c->ir->atoms[node->arg].field)
                ? NULL
                : "field does not fit the object";
-  case FLUO_NODE_FUNCTION:
-    if (node->arg >= h->functions) return "function";
-    return c->ir->functions[node->arg].rule == pattern->rule ? NULL : "function of another rule";
+  case FLUO_NODE_FUNCTION: return function_fault(c, pattern, node->arg);
   case FLUO_NODE_EVENT: return nested_fault(c, index, node->arg, FLUO_OBJECT_EVENT);
   default: return nested_fault(c, index, node->arg, FLUO_OBJECT_LINK);
   }

@@ -24,9 +24,13 @@
 #define LIMIT_VIOLATION_BYTES (8u << 20)
 /* PCRE2 match limit of one `matches`: 0.1 to 1.2 ms at the worst; beyond it the atom is unknown. */
 #define LIMIT_REGEX_MATCHES 10000
-/* Questions to rule functions that wait for an answer, 48 bytes each. One body of small spans could ask for
+/* Questions to rule functions that wait for an answer, 52 bytes each. One body of small spans could ask for
  * millions. Past it they are unknown (fluo_shed_questions_total). */
 #define LIMIT_QUESTIONS 131072u
+/* Questions of one pattern about one span: a function of events is asked of each event that the rest of its
+ * table leaves open. They travel in one job. Past it the pattern is unknown for the span
+ * (fluo_rule_unknown_total). */
+#define LIMIT_PATTERN_QUESTIONS 4096u
 /* The arena's share for symbols and, on top of it, for the ids of closed traces (an eighth each); past them
  * fluo_symbols_refused_total and fluo_forgotten_ids_total count. */
 #define LIMIT_SYMBOLS_SHARE 8

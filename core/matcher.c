@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answers.h"
 #include "barren.h"
 #include "err.h"
 #include "heap.h"
 #include "index.h"
+#include "limits.h"
 #include "nested.h"
 #include "ruleset.h"
 #include "slots.h"
@@ -31,12 +33,13 @@ struct matcher {
   uint32_t *tested, *reached; /* stamps of atoms: truth is known; its patterns were tested */
   uint32_t *seen;             /* stamps of patterns */
   uint64_t refs;              /* atoms that values led to, so far */
-  uint8_t *nodes, *needed;    /* of the pattern under test */
+  uint8_t *nodes;             /* truths of the pattern under test */
   uint32_t *hits, hits_count, *unknowns, unknowns_count;
   struct match_ask *asks;
-  uint32_t asks_count;
-  const struct match_answer *answers;
-  uint32_t answers_count;
+  uint32_t asks_count, asks_max;
+  uint32_t pattern, pattern_asks; /* whose asks are collected, and how many there are so far */
+  bool too_many;
+  struct answers answers;
 };
 
 /* ---- patterns ------------------------------------------------------------------------------ */
@@ -62,40 +65,55 @@ static enum fluo_truth atom_truth(struct matcher *m, uint32_t atom) {
   return truth;
 }
 
-static enum fluo_truth answer_of(const struct matcher *m, uint32_t function) {
-  for (uint32_t i = 0; i < m->answers_count; i++)
-    if (m->answers[i].function == function)
-      return m->answers[i].truth <= FLUO_UNKNOWN ? m->answers[i].truth : FLUO_UNKNOWN;
-  return FLUO_UNKNOWN;
+static struct nested_view nested_view(const struct matcher *m) {
+  return (struct nested_view){m->view, &m->answers, m->regex};
+}
+
+static enum fluo_truth part_truth(struct matcher *m, uint32_t has_any, uint32_t pattern) {
+  if (atom_truth(m, has_any) == FLUO_FALSE) return FLUO_FALSE;
+  struct nested_view view = nested_view(m);
+  return nested_test(m->nested, &view, pattern);
 }
 
 static enum fluo_truth on_leaf(void *ctx, const struct fluo_ir_node *node) {
   struct matcher *m = ctx;
   switch (node->op) {
   case FLUO_NODE_ATOM: return atom_truth(m, m->atoms->of_ir[node->arg]);
-  case FLUO_NODE_FUNCTION: return answer_of(m, node->arg);
-  case FLUO_NODE_EVENT:
-    if (atom_truth(m, m->atoms->has_event) == FLUO_FALSE) return FLUO_FALSE;
-    return nested_test(m->nested, m->view, node->arg, m->regex);
-  default:
-    if (atom_truth(m, m->atoms->has_link) == FLUO_FALSE) return FLUO_FALSE;
-    return nested_test(m->nested, m->view, node->arg, m->regex);
+  case FLUO_NODE_FUNCTION: return answers_find(&m->answers, node->arg, 0);
+  case FLUO_NODE_EVENT: return part_truth(m, m->atoms->has_event, node->arg);
+  default: return part_truth(m, m->atoms->has_link, node->arg);
   }
 }
 
-/* A function that is still open under nodes that all are matters: any other cannot change the
- * root. */
-static void collect_asks(struct matcher *m, uint32_t pattern) {
-  struct fluo_range range = ruleset_pattern(m->rules, pattern)->nodes;
-  const struct fluo_ir_node *nodes = m->x->ir->nodes;
-  for (uint32_t at = range.first + range.count; at-- > range.first;) {
-    const struct fluo_ir_node *node = &nodes[at];
-    bool open = m->nodes[at - range.first] == FLUO_UNKNOWN;
-    bool above = node->parent == at || m->needed[node->parent - range.first];
-    m->needed[at - range.first] = open && above;
-    if (open && above && node->op == FLUO_NODE_FUNCTION)
-      m->asks[m->asks_count++] = (struct match_ask){pattern, node->arg};
+static bool on_ask(void *ctx, uint32_t function, uint32_t object) {
+  struct matcher *m = ctx;
+  m->too_many = m->pattern_asks == LIMIT_PATTERN_QUESTIONS || m->asks_count == m->asks_max;
+  if (m->too_many) return false;
+  m->pattern_asks++;
+  m->asks[m->asks_count++] = (struct match_ask){m->pattern, function, object};
+  return true;
+}
+
+static void on_open(void *ctx, const struct fluo_ir_node *leaf) {
+  struct matcher *m = ctx;
+  if (leaf->op == FLUO_NODE_ATOM || m->too_many) return;
+  if (leaf->op == FLUO_NODE_FUNCTION) {
+    on_ask(m, leaf->arg, 0);
+    return;
   }
+  struct nested_view view = nested_view(m);
+  nested_asks(m->nested, &view, leaf->arg, on_ask, m);
+}
+
+/* Of all or none of the functions that can still change the root. */
+static bool collect_asks(struct matcher *m, uint32_t pattern) {
+  uint32_t before = m->asks_count;
+  m->pattern = pattern;
+  m->pattern_asks = 0;
+  m->too_many = false;
+  formula_open(m->x->ir->nodes, ruleset_pattern(m->rules, pattern)->nodes, m->nodes, on_open, m);
+  if (m->too_many) m->asks_count = before;
+  return m->asks_count != before;
 }
 
 static void test_pattern(struct matcher *m, uint32_t pattern) {
@@ -108,9 +126,7 @@ static void test_pattern(struct matcher *m, uint32_t pattern) {
     m->hits[m->hits_count++] = pattern;
     return;
   }
-  uint32_t before = m->asks_count;
-  collect_asks(m, pattern);
-  if (m->asks_count == before) m->unknowns[m->unknowns_count++] = pattern;
+  if (!collect_asks(m, pattern)) m->unknowns[m->unknowns_count++] = pattern;
 }
 
 static void on_ref(void *ctx, uint32_t atom, bool equal) {
@@ -138,7 +154,8 @@ static int compare_indices(const void *left, const void *right) {
 static int compare_asks(const void *left, const void *right) {
   const struct match_ask *a = left, *b = right;
   if (a->pattern != b->pattern) return a->pattern < b->pattern ? -1 : 1;
-  return (a->function > b->function) - (a->function < b->function);
+  if (a->function != b->function) return a->function < b->function ? -1 : 1;
+  return (a->object > b->object) - (a->object < b->object);
 }
 
 /* Nearly always a handful, which is quicker done here. */
@@ -172,7 +189,8 @@ static void probe(struct matcher *m, uint32_t key) {
 }
 
 int matcher_span(struct matcher *m, const struct span_view *view, struct match *out) {
-  m->hits_count = m->unknowns_count = m->asks_count = m->answers_count = 0;
+  m->hits_count = m->unknowns_count = m->asks_count = 0;
+  m->answers = (struct answers){NULL, 0};
   load(m, view);
   uint32_t present_count;
   const uint32_t *present = slots_present(m->slots, &present_count);
@@ -191,16 +209,20 @@ enum fluo_truth matcher_resolve(struct matcher *m, const struct span_view *view,
                                 const struct match_answer *answers, uint32_t count) {
   assert(ruleset_pattern(m->rules, pattern)->object == FLUO_OBJECT_SPAN);
   load(m, view);
-  m->answers = answers;
-  m->answers_count = count;
+  m->answers = (struct answers){answers, count};
   struct fluo_range range = ruleset_pattern(m->rules, pattern)->nodes;
   return formula_test(m->x->ir->nodes, range, m->nodes, on_leaf, m);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static uint32_t count_functions(const struct ir *ir) {
+/* How many functions a span can need. Those of events and links have no such number, but nobody is
+ * asked more than LIMIT_QUESTIONS: what finds no room in this is unknown, as is all before it. */
+static uint32_t most_asks(const struct ir *ir) {
   uint32_t n = 0;
+  for (uint32_t i = 0; i < ir->header->functions; i++)
+    if (ir->functions[i].object != FLUO_OBJECT_SPAN)
+      return LIMIT_QUESTIONS + LIMIT_PATTERN_QUESTIONS;
   for (uint32_t i = 0; i < ir->header->nodes; i++) n += ir->nodes[i].op == FLUO_NODE_FUNCTION;
   return n;
 }
@@ -221,12 +243,12 @@ static int take_scratch(struct matcher *m) {
   m->reached = heap_zalloc(atoms * sizeof *m->reached);
   m->seen = heap_zalloc(patterns * sizeof *m->seen);
   m->nodes = heap_alloc(nodes);
-  m->needed = heap_alloc(nodes);
   m->hits = heap_alloc(patterns * sizeof *m->hits);
   m->unknowns = heap_alloc(patterns * sizeof *m->unknowns);
-  m->asks = heap_alloc(count_functions(ir) * sizeof *m->asks);
+  m->asks_max = most_asks(ir);
+  m->asks = heap_alloc(m->asks_max * sizeof *m->asks);
   m->barren = barren_new(m->x->keys_count);
-  bool all = m->truths && m->tested && m->reached && m->seen && m->nodes && m->needed && m->hits &&
+  bool all = m->truths && m->tested && m->reached && m->seen && m->nodes && m->hits &&
              m->unknowns && m->asks && m->barren;
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
@@ -255,7 +277,6 @@ void matcher_free(struct matcher *m) {
   heap_free(m->reached);
   heap_free(m->seen);
   heap_free(m->nodes);
-  heap_free(m->needed);
   heap_free(m->hits);
   heap_free(m->unknowns);
   heap_free(m->asks);

@@ -8,14 +8,20 @@
 struct nested {
   const struct ir *ir;
   const struct atoms *atoms;
-  struct regex_scratch *regex;
   uint8_t *truths;
+  const struct nested_view *view;
   struct fluo_item item; /* the event or link under test */
+  uint32_t index;        /* which it is */
   uint32_t object;
+  nested_on_ask *on_ask;
+  void *ctx;
+  bool enough; /* on_ask wants no more */
 };
 
-/* Field numbers of Span.Event and Span.Link. */
+/* Field numbers of Span, Span.Event and Span.Link. */
 enum {
+  SPAN_EVENTS = 11,
+  SPAN_LINKS = 13,
   EVENT_NAME = 2,
   EVENT_ATTRIBUTES = 3,
   LINK_TRACE_ID = 1,
@@ -61,32 +67,67 @@ static bool value_of(const struct nested *n, const struct atom *atom, char scrat
 
 static enum fluo_truth on_leaf(void *ctx, const struct fluo_ir_node *node) {
   struct nested *n = ctx;
+  if (node->op == FLUO_NODE_FUNCTION) return answers_find(n->view->answers, node->arg, n->index);
   const struct atom *atom = &n->atoms->items[n->atoms->of_ir[node->arg]];
   struct fluo_value value;
   struct datum datum;
   char scratch[32];
   if (!value_of(n, atom, scratch, &value)) return FLUO_FALSE;
   datum_init(&datum, &value);
-  return atom_test(atom, &datum, n->regex);
+  return atom_test(atom, &datum, n->view->regex);
 }
 
-enum fluo_truth nested_test(struct nested *n, const struct span_view *view, uint32_t pattern,
-                            struct regex_scratch *regex) {
-  const struct fluo_ir_pattern *p = &n->ir->patterns[pattern];
-  struct fluo_text payload = view->span->payload;
-  if (view->span->flags & FLUO_SPAN_SHED) return FLUO_FALSE;
-  uint32_t number = p->object == FLUO_OBJECT_EVENT ? 11 : 13;
-  enum fluo_truth truth = FLUO_FALSE;
-  n->object = p->object;
-  n->regex = regex;
+/* ---- one after the other ------------------------------------------------------------------- */
+
+static void walk(struct nested *n, const struct nested_view *view, uint32_t pattern) {
+  n->view = view;
+  n->object = n->ir->patterns[pattern].object;
   n->item = (struct fluo_item){.next = 0};
-  while (fluo_item_next(view->arena + payload.off, payload.len, number, &n->item)) {
-    enum fluo_truth one = formula_test(n->ir->nodes, p->nodes, n->truths, on_leaf, n);
+  n->index = UINT32_MAX; /* before the first */
+}
+
+static bool next(struct nested *n) {
+  const struct fluo_span *span = n->view->span->span;
+  if (span->flags & FLUO_SPAN_SHED) return false;
+  uint32_t number = n->object == FLUO_OBJECT_EVENT ? SPAN_EVENTS : SPAN_LINKS;
+  n->index++;
+  return fluo_item_next(n->view->span->arena + span->payload.off, span->payload.len, number,
+                        &n->item);
+}
+
+static enum fluo_truth test(struct nested *n, uint32_t pattern) {
+  return formula_test(n->ir->nodes, n->ir->patterns[pattern].nodes, n->truths, on_leaf, n);
+}
+
+enum fluo_truth nested_test(struct nested *n, const struct nested_view *view, uint32_t pattern) {
+  enum fluo_truth truth = FLUO_FALSE;
+  walk(n, view, pattern);
+  while (next(n)) {
+    enum fluo_truth one = test(n, pattern);
     if (one == FLUO_TRUE) return one;
     if (one == FLUO_UNKNOWN) truth = one;
   }
   return truth;
 }
+
+static void on_open(void *ctx, const struct fluo_ir_node *leaf) {
+  struct nested *n = ctx;
+  if (leaf->op != FLUO_NODE_FUNCTION || n->enough) return;
+  n->enough = !n->on_ask(n->ctx, leaf->arg, n->index);
+}
+
+void nested_asks(struct nested *n, const struct nested_view *view, uint32_t pattern,
+                 nested_on_ask *on_ask, void *ctx) {
+  n->on_ask = on_ask;
+  n->ctx = ctx;
+  n->enough = false;
+  walk(n, view, pattern);
+  while (!n->enough && next(n))
+    if (test(n, pattern) == FLUO_UNKNOWN)
+      formula_open(n->ir->nodes, n->ir->patterns[pattern].nodes, n->truths, on_open, n);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
 
 int nested_new(const struct ir *ir, const struct atoms *atoms, uint32_t nodes_max,
                struct nested **out) {

@@ -53,17 +53,21 @@ struct matcher;
 int matcher_new(const struct ruleset *r, struct matcher **out);
 void matcher_free(struct matcher *m);
 
-struct match_ask { uint32_t pattern, function; };
+/* A function to call; object: with which of the span's events or links, 0 for a function of the span. */
+struct match_ask { uint32_t pattern, function, object; };
 struct match {
   const uint32_t *hits;         uint32_t hits_count;       /* patterns that hold */
-  const uint32_t *unknowns;     uint32_t unknowns_count;   /* a `matches` beyond its limit decides */
-  const struct match_ask *asks; uint32_t asks_count;       /* functions to call, by pattern, ascending */
+  const uint32_t *unknowns;     uint32_t unknowns_count;   /* a `matches` beyond its limit decides, or it
+                                                              has more than LIMIT_PATTERN_QUESTIONS asks */
+  const struct match_ask *asks; uint32_t asks_count;
 };
-/* Which span patterns the span satisfies. Each set ascending. A pattern stands in one of the three. */
+/* Which span patterns the span satisfies. Each set ascending; asks by pattern, function, object, and only
+ * those that can still decide. A pattern stands in one of the three. */
 int matcher_span(struct matcher *m, const struct span_view *view, struct match *out);
 
-/* One pattern with the answers to all its asks: no (FLUO_FALSE), hit, or unknown (Kleene). */
-struct match_answer { uint32_t function; uint32_t truth; };
+/* One pattern with the answers to all its asks, in the order of the asks: no (FLUO_FALSE), hit, or unknown
+ * (Kleene). */
+struct match_answer { uint32_t function, object, truth; };
 enum fluo_truth matcher_resolve(struct matcher *m, const struct span_view *view, uint32_t pattern,
                                 const struct match_answer *answers, uint32_t count);
 

@@ -104,7 +104,8 @@ struct fluo_ir_rule {
 
 enum fluo_object { FLUO_OBJECT_SPAN, FLUO_OBJECT_EVENT, FLUO_OBJECT_LINK };
 
-/* A boolean formula over one span (or, for node FLUO_NODE_EVENT and _LINK, over one event or link).
+/* A boolean formula over one span, or over one event or link of it: a node EVENT or LINK holds if one of
+ * the span's events or links satisfies all of the pattern that it names, which has no such nodes itself.
  * Nodes stand in postorder, the root last; a node's parent comes after it. No nodes: always true. */
 struct fluo_ir_pattern {
   struct fluo_range nodes;
@@ -166,7 +167,9 @@ struct fluo_ir_gate {
   int64_t  n;
 };
 
-struct fluo_ir_function { uint32_t rule; };
+/* A function is called with the span, or with a value of what `object` says: of the span, or of one event
+ * or link, whose patterns alone have it. */
+struct fluo_ir_function { uint32_t rule, object; };
 
 /* A template is the concatenation of its parts. */
 struct fluo_ir_part { uint32_t field, reserved; struct fluo_text key; };   /* key: or the literal */
@@ -207,7 +210,9 @@ struct fluo_job {
   uint32_t hits_head, hits_count;      /* judge: extents of struct fluo_hit */
   uint32_t flags, reserved;
 };
-struct fluo_question { uint32_t function, span; uint8_t trace_id[16]; };  /* span: arena offset of it */
+/* span: arena offset of it. object: which of its events or links, by the function's object, from 0 in the
+ * payload's order; 0 for a function of the span. */
+struct fluo_question { uint32_t function, span, object; uint8_t trace_id[16]; };
 
 enum fluo_truth { FLUO_FALSE, FLUO_TRUE, FLUO_UNKNOWN };
 

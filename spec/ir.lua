@@ -66,8 +66,10 @@ end
 
 local pattern
 
-local function leaf(b, formula, rule)
-  if formula[1] == "function" then return NODE["function"], add(b, "functions", { rule = rule }) end
+local function leaf(b, formula, rule, object)
+  if formula[1] == "function" then
+    return NODE["function"], add(b, "functions", { rule = rule, object = OBJECT[object] })
+  end
   if formula[1] == "event" or formula[1] == "link" then
     return NODE[formula[1]], pattern(b, formula[2], rule, formula[1])
   end
@@ -75,14 +77,14 @@ local function leaf(b, formula, rule)
 end
 
 -- Nodes in postorder into `out`; the index, from 1, of the one that stands for the formula.
-local function nodes(b, formula, rule, out)
+local function nodes(b, formula, rule, object, out)
   local op, children = formula[1], {}
   if op ~= "and" and op ~= "or" and op ~= "not" then
-    local kind, arg = leaf(b, formula, rule)
+    local kind, arg = leaf(b, formula, rule, object)
     out[#out + 1] = { op = kind, arg = arg }
     return #out
   end
-  for i = 2, #formula do children[#children + 1] = nodes(b, formula[i], rule, out) end
+  for i = 2, #formula do children[#children + 1] = nodes(b, formula[i], rule, object, out) end
   out[#out + 1] = { op = NODE[op] }
   for _, child in ipairs(children) do out[child].up = #out end
   return #out
@@ -91,7 +93,7 @@ end
 -- Patterns of events and links come before the one that asks for them, and a rule's own stand in a row.
 function pattern(b, formula, rule, object)
   local out = {}
-  if #formula > 0 then nodes(b, formula, rule, out) end
+  if #formula > 0 then nodes(b, formula, rule, object, out) end
   local first = #b.nodes
   for i, node in ipairs(out) do
     add(b, "nodes", { op = node.op, arg = node.arg or 0, parent = first + (node.up or i) - 1 })

@@ -39,7 +39,7 @@ local function view_of(span)
   return span
 end
 
---- { hits, unknowns = lists of formulas; asks = list of { formula, function } } of a span.
+--- { hits, unknowns = lists of formulas; asks = list of { formula, function, object of an event or link } } of a span.
 function M.match(self, span)
   span = view_of(span)
   local match = ffi.new("struct match")
@@ -49,20 +49,17 @@ function M.match(self, span)
   for i = 1, match.unknowns_count do got.unknowns[i] = self.formula_of[match.unknowns[i - 1]] end
   for i = 1, match.asks_count do
     local ask = match.asks[i - 1]
-    got.asks[i] = { self.formula_of[ask.pattern], ask["function"] }
+    got.asks[i] = { self.formula_of[ask.pattern], ask["function"], ask.object }
   end
   return got
 end
 
---- The truth of one formula with these answers ({ [function] = truth }), without the index.
+--- The truth of one formula with these answers, in the order of asks ({ { function, object, truth }, … }),
+--- without the index.
 function M.resolve(self, span, formula, answers)
-  span = view_of(span)
-  local list, n = ffi.new("struct match_answer[16]"), 0
-  for f, truth in pairs(answers or {}) do
-    list[n] = { f, truth }
-    n = n + 1
-  end
-  return tonumber(core.matcher_resolve(self.matcher, span.view, self.patterns[formula], list, n))
+  span, answers = view_of(span), answers or {}
+  local list = ffi.new("struct match_answer[?]", #answers, answers)
+  return tonumber(core.matcher_resolve(self.matcher, span.view, self.patterns[formula], list, #answers))
 end
 
 --- Whether one formula holds of a span: true, false, or "unknown". Asked twice, through the index and past it.

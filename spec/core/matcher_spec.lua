@@ -243,18 +243,95 @@ describe("a function in a pattern", function()
   local yes, no = { "exists", "k" }, { "exists", "missing" }
 
   it("is asked only where it can still decide", function()
-    assert.same({ { 1, 0 } }, asks({ "and", yes, { "function" } }, { k = 1 }).asks)
+    assert.same({ { 1, 0, 0 } }, asks({ "and", yes, { "function" } }, { k = 1 }).asks)
     assert.same({ hits = {}, unknowns = {}, asks = {} }, asks({ "and", no, { "function" } }, { k = 1 }))
     assert.same({ hits = { 1 }, unknowns = {}, asks = {} }, asks({ "or", yes, { "function" } }, { k = 1 }))
-    assert.same({ { 1, 0 }, { 1, 2 } },
+    assert.same({ { 1, 0, 0 }, { 1, 2, 0 } },
       asks({ "or", { "function" }, { "and", no, { "function" } }, { "not", { "function" } } }, { k = 1 }).asks)
   end)
 
   it("decides by its answer, and leaves it open where it has none", function()
     local it_ = matching.of({ { "and", yes, { "function" }, { "not", { "function" } } } })
     local function of(answers) return matching.resolve(it_, { attributes = { k = 1 } }, 1, answers) end
-    assert.same({ 1, 0, 0, 2, 0 }, { of({ [0] = 1, [1] = 0 }), of({ [0] = 1, [1] = 1 }), of({ [0] = 0 }),
-      of({ [0] = 1 }), of({ [0] = 2, [1] = 1 }) })
+    assert.same({ 1, 0, 0, 2, 0, 2 }, { of({ { 0, 0, 1 }, { 1, 0, 0 } }), of({ { 0, 0, 1 }, { 1, 0, 1 } }),
+      of({ { 0, 0, 0 } }), of({ { 0, 0, 1 } }), of({ { 0, 0, 2 }, { 1, 0, 1 } }), of({ { 0, 0, 1 }, { 1, 0, 7 } }) })
+  end)
+end)
+
+describe("a function of events", function()
+  local named, asked = { "eq", ".event_name", "e" }, { "function" }
+  local both = { "event", { "and", named, asked } }
+  local span = { events = { { name = "e" }, { name = "other" }, { name = "e", attributes = { k = 1 } } },
+    links = { {}, { attributes = { k = 1 } } }, attributes = { k = 1 } }
+
+  local function match(...) return matching.match(matching.of({ ... }), span) end
+  local function resolve(formula, answers) return matching.resolve(matching.of({ formula }), span, 1, answers) end
+
+  it("is asked of each event that the rest of its table leaves open, with the event's index", function()
+    assert.same({ { 1, 0, 0 }, { 1, 0, 2 } }, match(both).asks)
+    assert.same({ { 1, 0, 0 }, { 1, 0, 1 }, { 1, 0, 2 } }, match({ "event", asked }).asks)
+    assert.same({ { 1, 0, 1 } }, match({ "link", { "and", { "exists", "k" }, asked } }).asks)
+    assert.same({ { 1, 0, 2 }, { 1, 1, 0 }, { 1, 1, 2 } },
+      match({ "event", { "and", named, { "or", { "and", { "exists", "k" }, asked }, { "not", asked } } } }).asks)
+  end)
+
+  it("is not asked once an event holds without it, nor where the rest of the pattern is decided", function()
+    local some = { "event", { "or", { "exists", "k" }, asked } }
+    assert.same({ hits = { 1 }, unknowns = {}, asks = {} }, match(some))
+    assert.same({ hits = {}, unknowns = {}, asks = {} }, match({ "and", { "eq", "k", 2 }, both }))
+    assert.same({ hits = { 1 }, unknowns = {}, asks = {} }, match({ "or", { "eq", "k", 1 }, both }))
+    assert.same({ { 1, 1, 0 } }, match({ "and", { "or", { "exists", "k" }, both }, asked }).asks)
+  end)
+
+  it("holds if one event satisfies all, fails if each fails, else is unknown", function()
+    for _, row in ipairs({ { 1, 1, 0 }, { 1, 0, 1 }, { 1, 2, 1 }, { 0, 0, 0 }, { 2, 0, 2 }, { 2, 2, 2 } }) do
+      local answers = { { 0, 0, row[2] }, { 0, 2, row[3] } }
+      assert.equal(row[1], resolve(both, answers))
+      assert.equal(({ [0] = 1, 0, 2 })[row[1]], resolve({ "not", both }, answers))
+    end
+    assert.equal(2, resolve(both, { { 0, 2, 0 } }))
+  end)
+
+  it("wants all of its entries of the same event", function()
+    local two = { "event", { "and", named, asked, asked } }
+    assert.equal(0, resolve(two, { { 0, 0, 1 }, { 0, 2, 0 }, { 1, 0, 0 }, { 1, 2, 1 } }))
+    assert.equal(1, resolve(two, { { 0, 0, 0 }, { 0, 2, 1 }, { 1, 0, 0 }, { 1, 2, 1 } }))
+    assert.equal(0, resolve({ "and", { "event", asked }, { "link", asked } },
+      { { 0, 0, 1 }, { 1, 0, 0 }, { 1, 1, 0 } }))
+  end)
+
+  it("is asked of 4,096 events, and unknown where there are more", function()
+    local events = {}
+    for i = 1, 4096 do events[i] = {} end
+    local set = matching.of({ { "event", asked }, { "exists", "k" }, { "event", {} } })
+    assert.equal(4096, #matching.match(set, { events = events }).asks)
+    events[4097] = {}
+    assert.same({ hits = { 2, 3 }, unknowns = { 1 }, asks = {} },
+      matching.match(set, { events = events, attributes = { k = 1 } }))
+  end)
+
+  it("is no more asked when that is more in all than anyone would be asked", function()
+    local formulas, events = {}, {}
+    for i = 1, 40 do formulas[i] = { "event", asked } end
+    for i = 1, 4096 do events[i] = {} end
+    local got = matching.match(matching.of(formulas), { events = events })
+    assert.same({ 33 * 4096, 7 }, { #got.asks, #got.unknowns })
+  end)
+
+  it("is not asked about a span whose payload was given back", function()
+    local set = matching.of({ both })
+    assert.same({ hits = {}, unknowns = {}, asks = {} },
+      matching.match(set, { events = span.events, shed = true }))
+    assert.equal(0, matching.resolve(set, { events = span.events, shed = true }, 1))
+  end)
+
+  it("beside a match beyond its limit is asked, and both may stay open", function()
+    local slow, long = { "matches", "k", "(a+)+b" }, ("a"):rep(40) .. "cb"
+    local set = matching.of({ { "event", { "and", slow, asked } } })
+    local it_ = { events = { { attributes = { k = "x" } }, { attributes = { k = long } } } }
+    assert.same({ { 1, 0, 1 } }, matching.match(set, it_).asks)
+    assert.same({ 2, 0 }, { matching.resolve(set, it_, 1, { { 0, 1, 1 } }),
+      matching.resolve(set, it_, 1, { { 0, 1, 0 } }) })
   end)
 end)
 
@@ -278,7 +355,7 @@ describe("a rule set's patterns", function()
     local got = matching.match(matching.of(all), { attributes = { k = ("a"):rep(40) .. "cb" } })
     assert.same({ 2, 4, 7 }, got.hits)
     assert.same({ 3 }, got.unknowns)
-    assert.same({ { 1, 0 }, { 6, 1 } }, got.asks)
+    assert.same({ { 1, 0, 0 }, { 6, 1, 0 } }, got.asks)
   end)
 
   it("of one span do not answer for the next", function()
