@@ -72,9 +72,9 @@ end
 
 local function put_function(form, node)
   local record, index = add(form, "functions")
-  record.rule = form.rule
-  form.calls[index + 1] = { fn = node.fn, kind = node.kind, field = node.field, key = node.key,
-                            rule = form.rule }
+  record.rule, record.object = form.rule, ffi.C["FLUO_OBJECT_" .. node.object:upper()]
+  form.calls[index + 1] = { fn = node.fn, kind = node.kind, object = node.object, field = node.field,
+                            key = node.key, rule = form.rule }
   return index
 end
 
@@ -230,7 +230,7 @@ function M.new(hash)
 end
 
 --- The form as one text, and what the runtime calls: functions[id + 1] = { fn, kind = "span" | "value",
--- field, key, rule }.
+-- object = "span" | "event" | "link", field, key, rule }.
 function M.finish(form)
   local header, pieces = ffi.new("struct fluo_ir"), {}
   header.magic, header.version = ffi.C.FLUO_IR_MAGIC, ffi.C.FLUO_IR_VERSION

@@ -101,15 +101,12 @@ function Builder:entry(name, key, value, shown)
   local data = operand.of(value)
   if type(value) == "function" then
     if not self:authored(value, shown) then return self:leave(nil) end
-    if self.object ~= "span" then
-      return self:leave(self:wrong(("not yet: a function inside `%s`"):format(self.object),
-        "use where = function(span) … end, which sees span.events and span.links", self.object))
-    end
     self.functions = self.functions + 1
-    local call = { op = "function", kind = "value", fn = value, field = name, key = key }
+    local call = { op = "function", kind = "value", object = self.object, fn = value, field = name, key = key }
     if name ~= "ATTRIBUTE" and name ~= "RESOURCE" then return self:leave(call) end
     -- A function of a missing value is not called, and the core need not ask about it.
-    return self:leave(junction("and", { { op = "atom", field = name, key = key, compare = "EXISTS", values = {} }, call }))
+    local there = { op = "atom", field = name, key = key, compare = "EXISTS", values = {} }
+    return self:leave(junction("and", { there, call }))
   elseif not data then
     if type(value) == "table" then
       return self:leave(self:wrong(("`%s` cannot be equal to a table"):format(shown),
@@ -177,7 +174,7 @@ function Builder:call(fn, word)
   if not self:authored(fn, word) then return nil end
   self:term()
   self.functions = self.functions + 1
-  return { op = "function", kind = "span", fn = fn }
+  return { op = "function", kind = "span", object = "span", fn = fn }
 end
 
 local FIELDS = { span = field.SPAN, event = field.EVENT, link = field.LINK }

@@ -89,9 +89,14 @@ local function guarded(rule, code, argument)
 end
 
 -- What the function is called with, and whether that could be read: a value may be too large.
-local function argument_of(asked, place)
-  if asked.kind ~= "value" then return trace.span(place), true end
-  local good, value = pcall(trace.value, place, asked.field, asked.key)
+local function argument_of(asked, question)
+  if asked.kind ~= "value" then return trace.span(question.span), true end
+  local good, value
+  if asked.object == "span" then
+    good, value = pcall(trace.value, question.span, asked.field, asked.key)
+  else
+    good, value = pcall(trace.part_value, question.span, asked.object, question.object, asked.field, asked.key)
+  end
   if not good then note(asked.rule, value) end
   return value, good
 end
@@ -100,7 +105,7 @@ end
 local function answer(question)
   local asked = functions[question["function"] + 1]
   trace.begin(question.trace_id)
-  local argument, readable = argument_of(asked, question.span)
+  local argument, readable = argument_of(asked, question)
   if not readable then return nil end
   if argument == nil then return false end
   local truth, _, good = guarded(asked.rule, asked.fn, argument)
@@ -113,6 +118,7 @@ end
 
 local function answer_all(job)
   local questions = ffi.cast(question_ptr, inbox + JOB_BYTES)
+  trace.rewind()
   for i = 0, job.count - 1 do reply.answer(answer(questions[i])) end
 end
 

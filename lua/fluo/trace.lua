@@ -172,15 +172,16 @@ local function event_of(p, n)
            attributes = attributes_of(p, n, EVENT_ATTRIBUTES, false) }
 end
 
-local function id_of(p, n, number)
+-- An id of another length than ids have is none, as it is for patterns.
+local function id_of(p, n, number, length)
   local found
   item.next = 0
-  while C.fluo_item_next(p, n, number, item) ~= 0 do found = item.len > 0 and hex(item.text, item.len) or nil end
+  while C.fluo_item_next(p, n, number, item) ~= 0 do found = item.len == length and hex(item.text, length) or nil end
   return found
 end
 
 local function link_of(p, n)
-  return { trace_id = id_of(p, n, 1), span_id = id_of(p, n, 2), trace_state = last_text(p, n, 3),
+  return { trace_id = id_of(p, n, 1, 16), span_id = id_of(p, n, 2, 8), trace_state = last_text(p, n, 3),
            attributes = attributes_of(p, n, LINK_ATTRIBUTES, false) }
 end
 
@@ -336,6 +337,53 @@ local COLUMNS = {
 function M.value(at, field, key)
   local read = COLUMNS[field] or FIELDS[field:lower()]
   return read(ffi.cast(span_ptr, arena + at), key)
+end
+
+-- ---- values of one event or link ----------------------------------------------------------------
+
+local PARTS = {
+  event = {
+    number = SPAN_EVENTS,
+    ATTRIBUTE = function(p, n, key) return attribute(p, n, EVENT_ATTRIBUTES, key, false) end,
+    EVENT_NAME = function(p, n) return last_text(p, n, 2) or "" end,
+  },
+  link = {
+    number = SPAN_LINKS,
+    ATTRIBUTE = function(p, n, key) return attribute(p, n, LINK_ATTRIBUTES, key, false) end,
+    TRACE_ID = function(p, n) return id_of(p, n, 1, 16) end,
+    SPAN_ID = function(p, n) return id_of(p, n, 2, 8) end,
+    TRACE_STATE = function(p, n) return last_text(p, n, 3) end,
+  },
+}
+
+-- Where the last one was found. Questions come in the order of a span's events, which may be thousands, so
+-- the next is nearly always further on.
+local part = new_item()
+local part_of, part_number, part_index
+
+--- Forgets that: what lies in the arena may be another span by now.
+function M.rewind() part_of = nil end
+
+local function seek(at, number, index)
+  if part_of ~= at or part_number ~= number or part_index > index then
+    part_of, part_number, part_index, part.next = at, number, -1, 0
+  end
+  local p, n = payload(ffi.cast(span_ptr, arena + at))
+  while part_index < index do
+    if C.fluo_item_next(p, n, number, part) == 0 then
+      part_of = nil
+      return false
+    end
+    part_index = part_index + 1
+  end
+  return true
+end
+
+--- The same of an event or a link of the span (object), by its index from 0.
+function M.part_value(at, object, index, field, key)
+  local one = PARTS[object]
+  if not seek(at, one.number, index) then return nil end
+  return one[field](part.text, part.len, key)
 end
 
 return M

@@ -305,6 +305,77 @@ describe("a function in a pattern", function()
     assert.same({ "", "called" }, { out, stderr:match("called") })
   end)
 
+  it("of an event's or a link's value: the same one must satisfy all", function()
+    local over = "function(v) return v > 3 end"
+    local events = { { "exception", 0, { code = 1 } }, { "exception", 0, { code = 5 } }, { "log", 0, { code = 9 } } }
+    local links = { { "o", "s1", { n = 4 }, state = "x=1" }, { "q", "s2", { n = 1 } } }
+    local own = ("function(id) return id == %q end"):format(replay.trace_id("q"))
+    local function event(entries, fires) return { ("{ event = { %s } }"):format(entries), { events = events }, fires } end
+    local function link(entries, fires) return { ("{ link = { %s } }"):format(entries), { links = links }, fires } end
+    judge {
+      event("name = 'exception', code = " .. over, true),
+      event("name = 'exception', code = function(v) return v > 5 end", false),
+      event("name = function(n) return n == 'log' end, code = function(v) return v == 9 end", true),
+      event("name = function(n) return n == 'log' end, code = function(v) return v == 5 end", false),
+      event("none = function() return true end", false),
+      event("attributes = { code = " .. over .. " }", true),
+      { ("{ event = any_of { { code = 1 }, { code = %s } } }"):format(over), { events = { events[2] } }, true },
+      { ("{ event = not_ { code = %s } }"):format(over), { events = { events[2] } }, false },
+      { ("{ event = not_ { code = %s } }"):format(over), { events = events }, true },
+      { ("not_ { event = { code = %s } }"):format(over), { events = events }, false },
+      { ("not_ { event = { code = %s } }"):format(over), {}, true },
+      { ("{ event = { code = %s } }"):format(over), {}, false },
+      link("n = " .. over, true), link("n = " .. over .. ", trace_state = missing", false),
+      link("trace_id = " .. own, true), link("n = " .. over .. ", trace_id = " .. own, false),
+      link("trace_state = function(s) return s == 'x=1' end, span_id = function(s) return #s == 16 end", true),
+      { ("{ event = { code = %s }, link = { n = %s }, where = function(s) return s.name == 'x' end }"):format(over, over),
+        { events = events, links = links }, true },
+    }
+  end)
+
+  it("of an event's value runs only for events that pass the rest of their table", function()
+    local rule = [[rule "r" { when = { v = 1, event = { name = "e",
+      code = function(v) if v ~= 2 then error("called") end return true end } } }]]
+    local function of(v, ...)
+      local out, stderr = fired(rule, { span { name = "x", attr = { v = v }, events = { ... } } })
+      return { out, stderr:match("called") }
+    end
+    assert.same({ "r" }, of(1, { "log", 0, { code = 1 } }, { "e" }, { "e", 0, { code = 2 } }))
+    assert.same({ "" }, of(2, { "e", 0, { code = 1 } }))
+    assert.same({ "", "called" }, of(1, { "e", 0, { code = 1 } }))
+    assert.same({ "r", "called" }, of(1, { "e", 0, { code = 1 } }, { "e", 0, { code = 2 } }))
+  end)
+
+  it("of an event's value that throws leaves its pattern unknown, unless another event decides", function()
+    local rules = ""
+    for name, when in pairs { has = "trace.has(p)", missing = "trace.missing(p)", span = "p", ["not"] = "not_(p)" } do
+      rules = rules .. ('rule %q { when = %s }\n'):format(name, when)
+    end
+    rules = "local p = { event = { code = function(v) return v > 1 or error('no') end } }\n" .. rules
+    local function of(...) return (fired(rules, { span { name = "x", events = { ... } } })) end
+    assert.equal("", of({ "e", 0, { code = 1 } }))
+    assert.equal("has span", of({ "e", 0, { code = 2 } }, { "e", 0, { code = 1 } }))
+    assert.equal("missing not", of())
+  end)
+
+  it("of an event's value that loops is stopped, and the rule beside it is judged", function()
+    local out, _, status = fired([[rule "loop" { when = trace.missing { event = { code = function() while true do end end } } }
+      rule "other" { when = { event = { code = function(v) return v == 2 end } } }]],
+      { span { name = "x", events = { { "e", 0, { code = 1 } }, { "e", 0, { code = 2 } } } } })
+    assert.same({ "other", 1 }, { out, status })
+  end)
+
+  it("of thousands of events is asked about each; about more than 4,096 it is unknown", function()
+    local function of(n)
+      local events = {}
+      for i = 1, n do events[i] = { "e", 0, { i = i } } end
+      return (fired(('rule "last" { when = { event = { i = function(v) return v == %d end } } }\nrule "none" { when = '
+        .. 'trace.missing { event = { i = function(v) return v > %d end } } }'):format(n, n),
+        { span { name = "x", events = events } }))
+    end
+    assert.same({ "last none", "" }, { of(4096), of(4097) })
+  end)
+
   it("runs once for a pattern and a span, on arrival", function()
     local rule = 'local n = 0\nrule "r" { when = trace.count(function(s) n = n + 1 if n > 2 then error("again") '
       .. 'end return true end):exactly(2) }'

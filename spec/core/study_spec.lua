@@ -1,5 +1,6 @@
 local world = require("spec.core.study_world")
 local core, ffi = world.core, world.ffi
+local wire = require("spec.otlp_writer")
 
 local STOP, CONTINUE = 19, 18
 local YES = 'rule "yes" { when = { where = function(s) return true end } }\n'
@@ -34,6 +35,18 @@ describe("the study", function()
       local at = w:span { attributes = { amount = 6, tags = { "a", "b" } }, start = 1, end_ = 1500001 }
       w:ask { { 0, at }, { 0, w:span { attributes = { amount = 5 } } }, { 0, w:span {} }, { 1, at }, { 2, at } }
       assert.same({ "1: yes no no yes yes" }, w:run())
+    end)
+
+    it("for a value of an event or link: that one's, in whatever order they are asked about", function()
+      open [[rule "e" { when = { event = { n = function(v) return v > 1 end, name = function(v) return v == "b" end } } }
+             rule "l" { when = { link = { n = function(v) return v > 1 end } } }]]
+      local two = wire.text(11, wire.text(2, "a") .. wire.attribute(3, "n", 1))
+        .. wire.text(13, wire.attribute(4, "n", 2))
+        .. wire.text(11, wire.text(2, "b") .. wire.attribute(3, "n", 2)) .. wire.text(11, "")
+      local at, bare = w:span { extra = two }, w:span {}
+      w:ask { { 0, at, 0 }, { 0, at, 1 }, { 0, at, 2 }, { 0, at, 3 }, { 0, at, 4294967295 } }
+      w:ask { { 1, at, 1 }, { 1, at, 0 }, { 2, at, 0 }, { 2, at, 1 }, { 1, bare, 0 }, { 1, at, 1 } }
+      assert.same({ "1: no yes no no no", "2: yes no yes no no yes" }, w:run())
     end)
 
     it("under renamed keys when it is told to", function()

@@ -164,13 +164,14 @@ local function new_job(w)
   return job
 end
 
---- Asks: a list of { function, offset }.
+--- Asks: a list of { function, offset, index of an event or link (0) }.
 function World:ask(list)
   local job = new_job(self)
   job.head.message, job.head.count = ffi.C.FLUO_MESSAGE_ASK, #list
   job.questions = core.heap_zalloc(#list * ffi.sizeof("struct fluo_question"))
   for i, question in ipairs(list) do
-    job.questions[i - 1]["function"], job.questions[i - 1].span = question[1], question[2]
+    local to = job.questions[i - 1]
+    to["function"], to.span, to.object = question[1], question[2], question[3] or 0
   end
   core.study_send(self.study, job)
 end

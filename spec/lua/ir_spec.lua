@@ -72,13 +72,18 @@ describe("the intermediate form", function()
     local result = rulefiles.good [[
       rule "a" { when = function(s) return s end }
       rule "b" { when = { n = function(v) return v end, duration = function(v) return v end,
-                          where = function(s) return s end } }]]
-    local list = {}
+                          where = function(s) return s end } }
+      rule "c" { when = { event = { n = function(v) return v end }, where = function(s) return s end,
+                          link = { span_id = function(v) return v end } } }]]
+    local form, list, objects = rulefiles.form(result.ir), {}, {}
     for i, f in ipairs(result.functions) do
-      list[i] = ("%d %s %s %s"):format(f.rule, f.kind, f.field or "-", f.key or "-")
+      list[i] = ("%d %s %s %s %s"):format(f.rule, f.object, f.kind, f.field or "-", f.key or "-")
+      objects[i] = tonumber(form.functions[i - 1].object)
     end
-    assert.same({ "0 span - -", "1 value DURATION -", "1 value ATTRIBUTE n", "1 span - -" }, list)
-    assert.equal(4, rulefiles.form(result.ir).header.functions)
+    assert.same({ "0 span span - -", "1 span value DURATION -", "1 span value ATTRIBUTE n", "1 span span - -",
+                  "2 event value ATTRIBUTE n", "2 link value SPAN_ID -", "2 span span - -" }, list)
+    assert.same({ 0, 0, 0, 0, 1, 2, 0 }, objects)
+    assert.equal(7, form.header.functions)
   end)
 
   it("is the same in every process", function()
@@ -113,6 +118,8 @@ describe("the core", function()
   it("takes the form of every kind of rule", function()
     assert.is_nil(refusal(""))
     assert.is_nil(refusal(support.read("spec/fixtures/rules/mixed.lua")))
+    assert.is_nil(refusal [[rule "f" { when = { where = function(s) end, event = { n = function(v) end },
+      link = not_ { span_id = function(v) end } } }]])
     assert.is_nil(refusal(LOGIN))
   end)
 

@@ -40,6 +40,11 @@ describe("a pattern", function()
     { "{ where = function(span) return true end, n = 1 }", 'and { attribute["n"] eq 1; function 1 of span }' },
     { "{ n = function(v) return v end, resource = { r = function(v) return v end } }",
       'and { attribute["n"] exists; function 1 of attribute["n"]; resource["r"] exists; function 2 of resource["r"] }' },
+    { "{ event = { name = function(v) return v end, code = function(v) return v end } }",
+      'event { and { attribute["code"] exists; function 1 of attribute["code"]; function 2 of event_name } }' },
+    { "{ link = any_of { { span_id = function(v) return v end }, not_ { k = function(v) return v end } } }",
+      'link { or { function 1 of span_id; '
+        .. 'not { and { attribute["k"] exists; function 2 of attribute["k"] } } } }' },
     { "any_of { { n = 1 }, { m = 2 } }", 'or { attribute["n"] eq 1; attribute["m"] eq 2 }' },
     { "all_of { { n = 1 }, any_of { { m = 2 }, function(s) return s end } }",
       'and { attribute["n"] eq 1; or { attribute["m"] eq 2; function 1 of span } }' },
@@ -63,7 +68,8 @@ describe("a pattern", function()
     ["{ where = { n = 1 } }"] = "takes a function", ["any_of {}"] = "a list of patterns",
     ["any_of({ n = 1 }, { m = 1 })"] = "one list", ["not_ {}"] = "matches nothing", ["gt(5)"] = "not an operand",
     ["{ link = { event = { name = 1 } } }"] = "no field `event`", ["{ n = {} }"] = "equal to a table",
-    ["{ event = { where = function() end } }"] = "not yet", ["{ n = string.len }"] = "was not called",
+    ["{ event = { where = function() end } }"] = "not yet", ["{ event = { n = string.len } }"] = "was not called",
+    ["{ event = function(e) end }"] = "not yet", ["{ link = any_of { function(l) end } }"] = "not yet", ["{ n = string.len }"] = "was not called",
     ["{ n = 18446744073709551615ULL }"] = "64 bits", ["5"] = "not a number", ["{ 'x' }"] = "this entry has none",
   }
   for text, why in pairs(refused) do

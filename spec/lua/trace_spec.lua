@@ -198,4 +198,34 @@ describe("a value in a function", function()
     trace.attach(arena.base, {})
     assert.is_nil(trace.value(arena:span {}, "ATTRIBUTE", "k"))
   end)
+
+  it("is what the event or link has, by its index", function()
+    local id, short = ("\1"):rep(16), ("\2"):rep(15)
+    local at = arena:span { extra = wire.text(11, wire.attribute(3, "k", 1)) .. wire.text(13, wire.text(1, id))
+      .. wire.text(11, wire.text(2, "e") .. wire.attribute(3, "k", 2))
+      .. wire.text(13, wire.text(1, short) .. wire.text(2, ("\3"):rep(8)) .. wire.text(3, "s")) }
+    trace.attach(arena.base, { renamed = true })
+    trace.rewind()
+    local function of(...) return trace.part_value(at, ...) end
+    assert.same({ 1, 2, 2, 1 }, { of("event", 0, "ATTRIBUTE", "k"), of("event", 1, "ATTRIBUTE", "k"),
+      of("event", 1, "ATTRIBUTE", "k"), of("event", 0, "ATTRIBUTE", "k") })
+    assert.same({ "", "e" }, { of("event", 0, "EVENT_NAME"), of("event", 1, "EVENT_NAME") })
+    assert.same({ ("01"):rep(16), ("03"):rep(8), "s" }, { of("link", 0, "TRACE_ID"), of("link", 1, "SPAN_ID"),
+      of("link", 1, "TRACE_STATE") })
+    for _, none in ipairs { { "link", 1, "TRACE_ID" }, { "link", 0, "SPAN_ID" }, { "link", 0, "TRACE_STATE" },
+      { "event", 2, "EVENT_NAME" }, { "event", 0, "ATTRIBUTE", "j" }, { "link", 0, "ATTRIBUTE", "k" } } do
+      assert.is_nil(of(unpack(none)))
+    end
+  end)
+
+  it("is read anew after a rewind, when another span may lie where the last one lay", function()
+    local at = arena:span { extra = wire.text(11, wire.text(2, "a")) .. wire.text(11, wire.text(2, "bcd")) }
+    local other = wire.text(11, wire.text(2, "efg")) .. wire.text(11, wire.text(2, "h"))
+    trace.attach(arena.base, {})
+    trace.rewind()
+    assert.equal("bcd", trace.part_value(at, "event", 1, "EVENT_NAME"))
+    ffi.copy(arena.base + ffi.cast("struct fluo_span *", arena.base + at).payload.off, other, #other)
+    trace.rewind()
+    assert.equal("h", trace.part_value(at, "event", 1, "EVENT_NAME"))
+  end)
 end)
