@@ -110,8 +110,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
   }
   gates(r);
   if (matcher_new(r, &m) == 0) {
-    compare(r, m, &(struct span_view){arena, &span, trace_id, options.renamed});
-    compare(r, m, &(struct span_view){arena, &bare, trace_id, options.renamed});
+    struct span_view view = {
+        .arena = arena, .span = &span, .trace_id = trace_id, .renamed = options.renamed};
+    compare(r, m, &view);
+    view.span = &bare;
+    compare(r, m, &view);
     matcher_free(m);
   }
   ruleset_free(r);
