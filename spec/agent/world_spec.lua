@@ -195,11 +195,11 @@ describe("processes of the study", function()
 
   it("may be killed a hundred times under load: no violation is lost, none comes twice", function()
     local build = replay.fluo:match("^(.*)/") .. "/load"
-    assert(os.execute(("cc -O2 -D_GNU_SOURCE -o %s spec/bench/load.c"):format(build)))
+    assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(build)))
     local agent = assert(harness.start { rules = RULES .. [[
 rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "never" }:not_() }
 ]] })
-    local load = io.popen(("%s %s 1200 64 7 300"):format(build, agent.otlp:match(":(%d+)$")))
+    local load = io.popen(("%s --requests=1200 --spans=64 --seed=7 --rate=19200 %s"):format(build, agent.otlp:match(":(%d+)$")))
     local kills, last = 0, nil
     while kills < 100 do
       local pid = child(agent, "fluo: worker")

@@ -1,98 +1,127 @@
---- `make bench`: what a span costs over HTTP, and what the agent weighs idle.
--- Every run starts a fresh agent; runs with 0, 20 and 100 rules are interleaved and the medians printed, as a table
--- and as JSON. CPU is the kernel's accounting of all processes of the agent. See spec/bench/README.md.
+--- `make bench`: what a span costs over HTTP, how soon it is acknowledged and judged, and what the agent weighs.
+-- Every run starts a fresh agent; all kinds of runs are interleaved, so that a slow minute of the machine falls on
+-- all of them, and medians are printed with the least and the most, as a table and as JSON. CPU is the kernel's
+-- accounting of all processes of the agent, from before the first span until the last trace is closed, judged
+-- and freed. See spec/bench/README.md.
 package.path = "lua/?.lua;./?.lua;" .. package.path
 local cjson = require("cjson")
+local ffi = require("ffi")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
+local rules = require("spec.bench.rules")
+local socket = require("spec.agent.socket")
+
+ffi.cdef "int mkfifo(const char *, unsigned);"
 
 local RUNS = tonumber(os.getenv("BENCH_RUNS") or 5)
-local REQUESTS = tonumber(os.getenv("BENCH_REQUESTS") or 400)
+local SPANS = tonumber(os.getenv("BENCH_SPANS") or 600000)         -- of a run as fast as possible
+local SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 4)          -- of a run at a rate
 local build = os.getenv("BUILD") or "build"
-assert(os.execute(("cc -O2 -D_GNU_SOURCE -o %s/load spec/bench/load.c"):format(build)))
-
--- Rules of mixed kinds; ten of them match 1 % of the spans (the errors).
-local function rules(n)
-  local list = {}
-  for i = 1, n do
-    local kinds = {
-      ('{ name = "op-%d", duration = gt "300ms" }'):format(i),
-      ('trace.has { name = prefix "step-%d" } * trace.missing { name = "audit-%d" }'):format(i, i),
-      ('{ ["http.url"] = glob "*/never/%d/*", ["http.status_code"] = 404 }'):format(i),
-      ('trace.has { name = "a-%d", status = "ERROR" }:followed_by { name = "a-%d" }:within "5s"'):format(i, i),
-      ('trace.count { ["db.system"] = "db-%d" }:over(50)'):format(i),
-    }
-    local when = i <= 10 and ('{ ["http.status_code"] = %d, kind = "CLIENT", ["net.peer.port"] = gt(%d) }'):format(500, 60000 + i)
-      or kinds[i % #kinds + 1]
-    list[i] = ('rule "bench-%d" { when = %s, mode = "shadow" }'):format(i, when)
-  end
-  return table.concat(list, "\n") .. "\n"
-end
+local load_program, fifo = build .. "/load", build .. "/violations.fifo"
+assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(load_program)))
+os.remove(fifo)
+assert(ffi.C.mkfifo(fifo, 384) == 0)
+local reader = assert(io.open(fifo, "r+"))                         -- so that nobody waits to open it
 
 local function number_after(path, key)
-  for line in io.lines(path) do
-    local value = line:match("^" .. key .. ":%s+(%d+)")
-    if value then return tonumber(value) end
-  end
-  return 0
+  local file = io.open(path)
+  if not file then return 0 end
+  local value = ("\n" .. file:read("*a")):match("\n" .. key .. ":%s+(%d+)")
+  file:close()
+  return tonumber(value) or 0
 end
 
 local function processes(pid)
-  local list = { pid }
-  for status in io.popen("ls -d /proc/[0-9]*/status 2>/dev/null"):lines() do
-    local ok, parent = pcall(number_after, status, "PPid")
-    if ok and parent == pid then list[#list + 1] = tonumber(status:match("%d+")) end
+  local list, pipe = { pid }, io.popen("ls -d /proc/[0-9]*/status 2>/dev/null")
+  for status in pipe:lines() do
+    if number_after(status, "PPid") == pid then list[#list + 1] = tonumber(status:match("%d+")) end
   end
+  pipe:close()
   return list
 end
 
--- CPU in seconds, and PSS in KiB, of the agent and its processes.
+-- CPU in seconds, PSS and RSS in KiB, of the agent and its processes.
 local function weigh(pid)
-  local cpu, pss = 0, 0
+  local cpu, pss, rss = 0, 0, 0
   for _, p in ipairs(processes(pid)) do
     local file = io.open(("/proc/%d/schedstat"):format(p))
     cpu = cpu + tonumber(file:read("*l"):match("^%d+")) / 1e9
     file:close()
     pss = pss + number_after(("/proc/%d/smaps_rollup"):format(p), "Pss")
+    rss = rss + number_after(("/proc/%d/smaps_rollup"):format(p), "Rss")
   end
-  return cpu, pss
+  return cpu, pss, rss
 end
 
-local function median(list)
-  table.sort(list)
-  return list[math.floor(#list / 2) + 1], list[1], list[#list]
+-- Asks the page, which costs the agent a tenth of a millisecond, four times a second.
+local function wait_until_empty(agent)
+  local fds = ffi.new("struct spec_pollfd[1]")
+  repeat
+    ffi.C.poll(fds, 0, 250)
+    local page = agent:metrics()
+  until page.fluo_in_flight_spans == 0
 end
 
-local counts, results = { 0, 20, 100 }, {}
-for _, n in ipairs(counts) do results[n] = { cpu = {}, rate = {}, p99 = {}, idle = {}, peak = {} } end
-local control = 'rule "control" { when = { name = "never there" } }\n'
-for _ = 1, RUNS do
-  for _, n in ipairs(counts) do
-    local agent = assert(harness.start { rules = control .. rules(n), flags = { "--output.violations=none", "--log.level=warn", "--log.level=info" } })
-    local port = agent.otlp:match(":(%d+)$")
-    local before, idle = weigh(agent.pid)
-    local _, out = replay.shell(("%s/load %s %d 512 %d"):format(build, port, REQUESTS, n))
-    local after, peak = weigh(agent.pid)
-    local load, r = cjson.decode(out), results[n]
-    agent:stop()
-    table.insert(r.cpu, (after - before) / load.spans * 1e6)
-    table.insert(r.rate, load.spans / load.seconds)
-    table.insert(r.p99, load.latency_us_p99)
-    table.insert(r.idle, idle)
-    table.insert(r.peak, peak)
+local KINDS = {
+  { name = "protobuf, 0 rules", rules = 0 },
+  { name = "protobuf, 20 rules", rules = 20 },
+  { name = "protobuf, 100 rules", rules = 100 },
+  { name = "protobuf, 1000 rules", rules = 1000 },
+  { name = "JSON, 100 rules", rules = 100, load = "--json" },
+  { name = "50,000 spans/s, 100 rules", rules = 100, load = "--rate=50000 --connections=4", rate = true },
+}
+
+local function one(kind)
+  local started = socket.now()
+  local agent = assert(harness.start { rules = rules.text(kind.rules),
+    flags = { "--trace.idle=1s", "--output.violations=" .. fifo } })
+  local ready_ms = (socket.now() - started) * 1e3
+  local before, idle_pss, idle_rss = weigh(agent.pid)
+  local amount = kind.rate and "--seconds=" .. SECONDS or "--requests=" .. math.floor(SPANS / 512)
+  local command = ("%s %s %s --violations=%s %s"):format(load_program, kind.load or "", amount, fifo, agent.otlp:match(":(%d+)$"))
+  local status, out, err = replay.shell(command)
+  assert(status == 0, err)
+  local _, peak_pss, peak_rss = weigh(agent.pid)
+  wait_until_empty(agent)
+  local load, after = cjson.decode(out), (weigh(agent.pid))
+  local _, totals = agent:stop()
+  return { cpu_us_per_span = (after - before) / load.spans * 1e6, spans_per_second = load.spans / load.seconds,
+    bytes_per_span = load.bytes / load.spans, ack_us_p50 = load.ack_us_p50, ack_us_p99 = load.ack_us_p99,
+    detect_us_p50 = load.detect_us_p50, detect_us_p99 = load.detect_us_p99, violations = load.violations, ready_ms = ready_ms,
+    idle_pss_kib = idle_pss, idle_rss_kib = idle_rss, peak_pss_kib = peak_pss, peak_rss_kib = peak_rss,
+    dropped = totals and totals.dropped_memory or -1 }
+end
+
+local function median(list, key)
+  local values = {}
+  for i, run in ipairs(list) do values[i] = run[key] end
+  table.sort(values)
+  return values[math.floor(#values / 2) + 1], values[1], values[#values]
+end
+
+local results = {}
+for run = 1, RUNS do
+  for i, kind in ipairs(KINDS) do
+    results[i] = results[i] or {}
+    results[i][run] = one(kind)
   end
 end
+reader:close()
+os.remove(fifo)
 
-print(("%d runs of %d requests of 512 spans each, interleaved; medians (least to most)"):format(RUNS, REQUESTS))
-print("rules  CPU us/span             spans/s   ack p99 us  idle PSS KiB  PSS after KiB")
+print(("%d runs, interleaved: medians (least to most); %d spans as fast as possible on one connection, or %d s at a rate"):format(
+  RUNS, SPANS, SECONDS))
+print("                           CPU us/span             spans/s  ack us     detection ms  ready  idle  peak PSS")
+print("                                                             p50   p99   p50    p99     ms   MiB   MiB    dropped")
 local summary = {}
-for i, n in ipairs(counts) do
-  local r = results[n]
-  local cpu, least, most = median(r.cpu)
-  local entry = { rules = n, cpu_us_per_span = cpu, spans_per_second = median(r.rate), ack_us_p99 = median(r.p99),
-    idle_pss_kib = median(r.idle), pss_kib = median(r.peak) }
-  print(("%5d  %6.3f (%5.3f to %5.3f)  %9.0f  %10.0f  %12d  %13d"):format(n, cpu, least, most, entry.spans_per_second, entry.ack_us_p99,
-    entry.idle_pss_kib, entry.pss_kib))
+for i, kind in ipairs(KINDS) do
+  local entry, list = { name = kind.name }, results[i]
+  for key in pairs(list[1]) do entry[key] = median(list, key) end
+  local cpu, least, most = median(list, "cpu_us_per_span")
+  entry.cpu_us_least, entry.cpu_us_most = least, most
+  print(("%-25s  %5.2f (%5.2f to %5.2f)  %8.0f  %4.0f %5.0f  %5.1f %5.1f  %5.0f  %5.1f  %5.1f  %d"):format(kind.name, cpu, least, most,
+    entry.spans_per_second, entry.ack_us_p50, entry.ack_us_p99, entry.detect_us_p50 / 1e3, entry.detect_us_p99 / 1e3,
+    entry.ready_ms, entry.idle_pss_kib / 1024, entry.peak_pss_kib / 1024, entry.dropped))
   summary[i] = entry
 end
 print(cjson.encode(summary))

@@ -1,15 +1,21 @@
-/* A load generator: realistic OTLP protobuf over one keep-alive HTTP connection.
+/* A load generator for OTLP over HTTP, on keep-alive connections.
  *
- *   load PORT REQUESTS [SPANS_PER_REQUEST [SEED [REQUESTS_PER_SECOND]]]
+ *   load [--json] [--rate=SPANS_A_SECOND] [--seconds=N | --requests=N] [--spans=N] [--connections=N] [--seed=N]
+ *        [--violations=FIFO] PORT
  *
- * Traces of 8 to 20 spans in trees over 5 services, about 450 bytes and 10 attributes a span, 1 %
- * errors. Ids are new in every request, times are now. Without a rate it sends as fast as answers
- * come. Prints one JSON object: spans, bytes, seconds, and the latency from the first byte sent to
- * the answer (median, p99), in microseconds. */
+ * Without a rate each connection sends as fast as answers come. With one the load is open: requests are due at
+ * fixed times whether or not answers came, and latency counts from the time a request was due, so a server that
+ * stalls is charged for all that it delayed. With --violations, lines are read from there meanwhile and until a
+ * second after the last request; each names a trace, its id says which request carried it, and the time from when
+ * that request was due to the line is the detection latency; rules named bench-absence… are counted, but left out
+ * of that, for they are decided when their trace closes. Prints one JSON object; times in microseconds. */
 #include <arpa/inet.h>
-#include <netinet/in.h>
+#include <fcntl.h>
+#include <getopt.h>
 #include <netinet/tcp.h>
-#include <stdint.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +23,23 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t state = 88172645463325252ull;
+#include "payload.h"
 
-static uint64_t random64(void) { /* xorshift64 (Marsaglia 2003) */
-  state ^= state << 13;
-  state ^= state >> 7;
-  return state ^= state << 17;
-}
+enum { BODIES = 16, CONNECTIONS_MAX = 64, SAMPLES_MAX = 1 << 20, AFTER_NS = 1000000000 };
+
+struct load {
+  int port, connections, violations;
+  bool json;
+  double rate;
+  size_t requests, spans;
+  uint64_t seed, seconds;
+  uint64_t began_ns;
+  atomic_size_t next, bytes, failed, partial;
+  atomic_bool done;
+  uint64_t *due_ns, *latency_ns;     /* by request */
+  uint64_t *detection_ns;
+  size_t detections, violations_seen;
+};
 
 static uint64_t now_ns(clockid_t clock) {
   struct timespec t;
@@ -31,183 +47,142 @@ static uint64_t now_ns(clockid_t clock) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- protobuf, written from the back: lengths are known when they are due ------------------ */
-
-static uint8_t block[4 << 20];
-static uint8_t *at;
-
-static void put(const void *p, size_t n) {
-  at -= n;
-  memcpy(at, p, n);
-}
-static void put_varint(uint64_t x) {
-  uint8_t bytes[10];
-  size_t n = 0;
-  do {
-    bytes[n++] = (uint8_t)(x & 127) | (x > 127 ? 128 : 0);
-  } while (x >>= 7);
-  put(bytes, n);
-}
-static void put_tag(uint32_t number, uint32_t type) {
-  put_varint(number << 3 | type);
-}
-static void put_len(uint32_t number, const void *p, size_t n) {
-  put(p, n);
-  put_varint(n);
-  put_tag(number, 2);
-}
-static void put_text(uint32_t number, const char *s) {
-  put_len(number, s, strlen(s));
-}
-static void put_fixed64(uint32_t number, uint64_t x) {
-  put(&x, 8);
-  put_tag(number, 1);
-}
-static void end_message(uint32_t number, const uint8_t *end) {
-  put_varint((uint64_t)(end - at));
-  put_tag(number, 2);
+static void die(const char *what) {
+  perror(what);
+  exit(1);
 }
 
-static void put_attribute(uint32_t number, const char *key, const char *text, int64_t integer) {
-  const uint8_t *whole = at, *value = at;
-  if (text)
-    put_text(1, text);
-  else {
-    put_varint((uint64_t)integer);
-    put_tag(3, 0);
-  }
-  end_message(2, value);
-  put_text(1, key);
-  end_message(number, whole);
+/* ---- one connection --------------------------------------------------------------------------------------- */
+
+static int connect_to(int port) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+  if (connect(fd, (struct sockaddr *)&to, sizeof to)) die("connect");
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  return fd;
 }
-
-/* ---- spans --------------------------------------------------------------------------------- */
-
-static const char *const services[] = {"frontend", "cart", "checkout", "payment", "catalogue"};
-static const char *const names[] = {
-    "GET /api/products/{id}",   "POST /api/cart", "checkout.place_order", "payment.charge_card",
-    "db.query SELECT products", "cache.get",      "http.request",         "publish order.placed"};
-
-static void put_span(const uint8_t trace[16], const uint8_t id[8], const uint8_t *parent,
-                     uint64_t start, uint64_t end) {
-  const uint8_t *whole = at;
-  char url[64], user[40];
-  int error = random64() % 100 == 0;
-  snprintf(url, sizeof url, "https://shop.example/api/v1/items/%u",
-           (unsigned)(random64() % 100000));
-  snprintf(user, sizeof user, "user-%08x", (unsigned)random64());
-  if (error) {
-    const uint8_t *status = at;
-    put_varint(2);
-    put_tag(3, 0);
-    end_message(15, status);
-  }
-  put_attribute(9, "thread.name", "http-nio-8080-exec-7", 0);
-  put_attribute(9, "net.peer.port", NULL, (int64_t)(1024 + random64() % 60000));
-  put_attribute(9, "net.peer.name", "10.0.12.7", 0);
-  put_attribute(9, "db.system", "postgresql", 0);
-  put_attribute(9, "enduser.id", user, 0);
-  put_attribute(9, "http.user_agent", "Mozilla/5.0 (X11; Linux x86_64)", 0);
-  put_attribute(9, "http.response_content_length", NULL, (int64_t)(random64() % 100000));
-  put_attribute(9, "http.status_code", NULL, error ? 500 : 200);
-  put_attribute(9, "http.url", url, 0);
-  put_attribute(9, "http.method", "GET", 0);
-  put_fixed64(8, end);
-  put_fixed64(7, start);
-  put_varint(2 + random64() % 2);
-  put_tag(6, 0);
-  put_text(5, names[random64() % 8]);
-  if (parent) put_len(4, parent, 8);
-  put_len(2, id, 8);
-  put_len(1, trace, 16);
-  end_message(2, whole);
-}
-
-/* The spans of one request, service by service, as a collector groups them. */
-struct planned {
-  uint8_t trace[16], id[8], parent[8];
-  int has_parent, service;
-};
-
-static size_t plan(struct planned *spans, size_t n) {
-  for (size_t i = 0; i < n;) {
-    size_t first = i, length = 8 + random64() % 13;
-    uint64_t trace[2] = {random64(), random64()};
-    for (; i < n && i < first + length; i++) {
-      uint64_t id = random64();
-      memcpy(spans[i].trace, trace, 16);
-      memcpy(spans[i].id, &id, 8);
-      spans[i].has_parent = i > first;
-      if (i > first) memcpy(spans[i].parent, spans[first + random64() % (i - first)].id, 8);
-      spans[i].service = (int)(random64() % 5);
-    }
-  }
-  return n;
-}
-
-static size_t build(size_t n) {
-  static struct planned spans[65536];
-  uint64_t now = now_ns(CLOCK_REALTIME);
-  plan(spans, n);
-  at = block + sizeof block;
-  const uint8_t *body = at;
-  for (int service = 0; service < 5; service++) {
-    const uint8_t *resource_spans = at, *scope_spans = at;
-    for (size_t i = 0; i < n; i++)
-      if (spans[i].service == service)
-        put_span(spans[i].trace, spans[i].id, spans[i].has_parent ? spans[i].parent : NULL,
-                 now - random64() % 50000000, now);
-    const uint8_t *scope = at;
-    put_text(2, "1.2.3");
-    put_text(1, "io.opentelemetry.http");
-    end_message(1, scope);
-    end_message(2, scope_spans);
-    const uint8_t *resource = at;
-    put_attribute(1, "host.name", "node-17.eu-west-1.example", 0);
-    put_attribute(1, "telemetry.sdk.language", "java", 0);
-    put_attribute(1, "service.name", services[service], 0);
-    end_message(1, resource);
-    end_message(1, resource_spans);
-  }
-  return (size_t)(body - at);
-}
-
-/* ---- HTTP ---------------------------------------------------------------------------------- */
 
 static void send_all(int fd, const void *p, size_t n) {
-  const char *bytes = p;
-  while (n) {
+  for (const char *bytes = p; n;) {
     ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
-    if (sent <= 0) {
-      perror("send");
-      exit(1);
-    }
+    if (sent <= 0) die("send");
     bytes += sent;
     n -= (size_t)sent;
   }
 }
 
-static void expect_200(int fd) {
+/* Whether the answer is a 200; *partial: with something in it. */
+static bool answer_is_200(int fd, bool json, bool *partial) {
   char answer[4096];
-  size_t n = 0;
-  while (n < sizeof answer - 1) {
+  size_t n = 0, body = 0;
+  for (char *head = NULL; !head || n < (size_t)(head + 4 - answer) + body;) {
     ssize_t got = recv(fd, answer + n, sizeof answer - 1 - n, 0);
-    if (got <= 0) {
-      perror("recv");
-      exit(1);
-    }
+    if (got <= 0) die("recv");
     n += (size_t)got;
     answer[n] = '\0';
-    char *head = strstr(answer, "\r\n\r\n");
-    if (!head) continue;
+    head = strstr(answer, "\r\n\r\n");
     char *length = strcasestr(answer, "content-length:");
-    size_t body = length ? strtoul(length + 15, NULL, 10) : 0;
-    if (n >= (size_t)(head + 4 - answer) + body) break;
+    body = length ? strtoul(length + 15, NULL, 10) : 0;
   }
-  if (strncmp(answer, "HTTP/1.1 200", 12) != 0) {
-    fprintf(stderr, "load: %.200s\n", answer);
-    exit(1);
+  *partial = body > (json ? 2 : 0);
+  return strncmp(answer, "HTTP/1.1 200", 12) == 0;
+}
+
+static void wait_until(uint64_t due_ns) {
+  struct timespec until = {(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+static void send_request(struct load *l, int fd, struct payload *body, size_t i) {
+  char head[200];
+  bool partial = false;
+  payload_stamp(body, i, now_ns(CLOCK_REALTIME));
+  int n = snprintf(head, sizeof head, "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/%s\r\nContent-Length: %zu\r\n\r\n",
+                   l->json ? "json" : "x-protobuf", body->n);
+  uint64_t due = now_ns(CLOCK_MONOTONIC);
+  if (l->rate > 0) {
+    due = l->began_ns + (uint64_t)((double)i * (double)l->spans / l->rate * 1e9);
+    wait_until(due);
   }
+  l->due_ns[i] = due;
+  send_all(fd, head, (size_t)n);
+  send_all(fd, body->bytes, body->n);
+  if (!answer_is_200(fd, l->json, &partial)) l->failed++;
+  l->partial += partial;
+  l->latency_ns[i] = now_ns(CLOCK_MONOTONIC) - due;
+  l->bytes += body->n;
+}
+
+static void *connection(void *ctx) {
+  struct load *l = ctx;
+  struct payload bodies[BODIES];
+  for (size_t i = 0; i < BODIES; i++) payload_init(&bodies[i], l->seed * BODIES + i, l->spans, l->json);
+  int fd = connect_to(l->port);
+  for (size_t i; (i = l->next++) < l->requests;) {
+    if (l->seconds && !(l->rate > 0) && now_ns(CLOCK_MONOTONIC) - l->began_ns > l->seconds * 1000000000u) break;
+    send_request(l, fd, &bodies[i % BODIES], i);
+  }
+  close(fd);
+  for (size_t i = 0; i < BODIES; i++) payload_deinit(&bodies[i]);
+  return NULL;
+}
+
+/* ---- violations ------------------------------------------------------------------------------------------- */
+
+static void detected(struct load *l, const char *line, uint64_t now) {
+  const char *id = strstr(line, "\"trace_id\":\"");
+  l->violations_seen++;
+  if (strstr(line, "\"bench-absence")) return;
+  if (!id || strlen(id) < 44 || l->detections == SAMPLES_MAX) return;
+  uint64_t request = strtoull(id + 28, NULL, 16);
+  if (request < l->requests && l->due_ns[request]) l->detection_ns[l->detections++] = now - l->due_ns[request];
+}
+
+static void *watch(void *ctx) {
+  struct load *l = ctx;
+  static char text[1 << 20];
+  size_t n = 0;
+  for (uint64_t quiet_ns = now_ns(CLOCK_MONOTONIC); !l->done || now_ns(CLOCK_MONOTONIC) - quiet_ns < AFTER_NS;) {
+    struct pollfd fd = {.fd = l->violations, .events = POLLIN};
+    if (poll(&fd, 1, 50) <= 0) continue;
+    ssize_t got = read(l->violations, text + n, sizeof text - 1 - n);
+    if (got <= 0) break;
+    quiet_ns = now_ns(CLOCK_MONOTONIC);
+    text[n += (size_t)got] = '\0';
+    char *line = text, *end;
+    for (; (end = strchr(line, '\n')); line = end + 1) {
+      *end = '\0';
+      detected(l, line, quiet_ns);
+    }
+    n = (size_t)(text + n - line);
+    memmove(text, line, n);
+  }
+  return NULL;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------- */
+
+static void options(struct load *l, int argc, char **argv) {
+  static const struct option known[] = {{"json", 0, 0, 'j'}, {"rate", 1, 0, 'r'}, {"seconds", 1, 0, 's'}, {"requests", 1, 0, 'n'},
+                                        {"spans", 1, 0, 'k'}, {"connections", 1, 0, 'c'}, {"seed", 1, 0, 'x'}, {"violations", 1, 0, 'v'},
+                                        {0, 0, 0, 0}};
+  for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+    if (c == 'j') l->json = true;
+    else if (c == 'r') l->rate = strtod(optarg, NULL);
+    else if (c == 's') l->seconds = strtoull(optarg, NULL, 10);
+    else if (c == 'n') l->requests = strtoul(optarg, NULL, 10);
+    else if (c == 'k') l->spans = strtoul(optarg, NULL, 10);
+    else if (c == 'c') l->connections = atoi(optarg);
+    else if (c == 'x') l->seed = strtoull(optarg, NULL, 10);
+    else if (c == 'v') l->violations = open(optarg, O_RDWR | O_CLOEXEC);
+    else exit(2);
+  }
+  if (optind + 1 != argc || l->connections < 1 || l->connections > CONNECTIONS_MAX) {
+    fprintf(stderr, "usage: load [--json] [--rate=N] [--seconds=N | --requests=N] [--spans=N] [--connections=N] [--seed=N] [--violations=FIFO] PORT\n");
+    exit(2);
+  }
+  l->port = atoi(argv[optind]);
+  if (l->rate > 0 && l->seconds) l->requests = (size_t)(l->rate * (double)l->seconds / (double)l->spans);
 }
 
 static int compare(const void *a, const void *b) {
@@ -215,43 +190,37 @@ static int compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+static double share(uint64_t *list, size_t n, double part) {
+  if (!n) return 0;
+  return (double)list[(size_t)((double)(n - 1) * part)] / 1e3;
+}
+
+static void report(struct load *l, size_t sent, double seconds) {
+  qsort(l->latency_ns, sent, sizeof *l->latency_ns, compare);
+  qsort(l->detection_ns, l->detections, sizeof *l->detection_ns, compare);
+  printf("{\"spans\":%zu,\"bytes\":%zu,\"seconds\":%.6f,\"failed\":%zu,\"partial\":%zu,\"ack_us_p50\":%.1f,\"ack_us_p99\":%.1f,\"ack_us_max\":%.1f,"
+         "\"violations\":%zu,\"detect_us_p50\":%.1f,\"detect_us_p99\":%.1f}\n",
+         sent * l->spans, l->bytes, seconds, l->failed, l->partial, share(l->latency_ns, sent, .5), share(l->latency_ns, sent, .99),
+         share(l->latency_ns, sent, 1), l->violations_seen, share(l->detection_ns, l->detections, .5), share(l->detection_ns, l->detections, .99));
+}
+
 int main(int argc, char **argv) {
-  if (argc < 3) return fprintf(stderr, "usage: load PORT REQUESTS [SPANS [SEED [RATE]]]\n"), 2;
-  size_t requests = strtoul(argv[2], NULL, 10), spans = argc > 3 ? strtoul(argv[3], NULL, 10) : 512;
-  if (argc > 4) state ^= strtoull(argv[4], NULL, 10) * 0x9e3779b97f4a7c15ull;
-  double rate = argc > 5 ? strtod(argv[5], NULL) : 0;
-  struct sockaddr_in to = {.sin_family = AF_INET,
-                           .sin_port = htons((uint16_t)atoi(argv[1])),
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-  if (connect(fd, (struct sockaddr *)&to, sizeof to)) return perror("connect"), 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  uint64_t *latency = calloc(requests + 1, sizeof *latency), began = now_ns(CLOCK_MONOTONIC);
-  size_t bytes = 0;
-  for (size_t i = 0; i < requests; i++) {
-    char head[160];
-    size_t n = build(spans);
-    int head_bytes = snprintf(head, sizeof head,
-                              "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
-                              "application/x-protobuf\r\nContent-Length: %zu\r\n\r\n",
-                              n);
-    if (rate > 0) {
-      uint64_t due = began + (uint64_t)((double)i / rate * 1e9);
-      struct timespec until = {(time_t)(due / 1000000000u), (long)(due % 1000000000u)};
-      clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-    }
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
-    send_all(fd, head, (size_t)head_bytes);
-    send_all(fd, at, n);
-    expect_200(fd);
-    latency[i] = now_ns(CLOCK_MONOTONIC) - start;
-    bytes += n;
-  }
-  double seconds = (double)(now_ns(CLOCK_MONOTONIC) - began) / 1e9;
-  qsort(latency, requests, sizeof *latency, compare);
-  printf("{\"spans\":%zu,\"bytes\":%zu,\"seconds\":%.6f,\"latency_us_p50\":%.1f,\"latency_us_p99\":"
-         "%.1f}\n",
-         requests * spans, bytes, seconds, requests ? (double)latency[requests / 2] / 1e3 : 0.0,
-         requests ? (double)latency[requests * 99 / 100] / 1e3 : 0.0);
-  return 0;
+  static struct load l = {.connections = 1, .requests = SAMPLES_MAX, .spans = 512, .violations = -1};
+  pthread_t threads[CONNECTIONS_MAX], watcher;
+  options(&l, argc, argv);
+  l.due_ns = calloc(l.requests, sizeof *l.due_ns);
+  l.latency_ns = calloc(l.requests, sizeof *l.latency_ns);
+  l.detection_ns = calloc(SAMPLES_MAX, sizeof *l.detection_ns);
+  if (!l.due_ns || !l.latency_ns || !l.detection_ns) die("calloc");
+  if (l.violations >= 0) pthread_create(&watcher, NULL, watch, &l);
+  l.began_ns = now_ns(CLOCK_MONOTONIC);
+  for (int i = 0; i < l.connections; i++) pthread_create(&threads[i], NULL, connection, &l);
+  for (int i = 0; i < l.connections; i++) pthread_join(threads[i], NULL);
+  double seconds = (double)(now_ns(CLOCK_MONOTONIC) - l.began_ns) / 1e9;
+  l.done = true;
+  if (l.violations >= 0) pthread_join(watcher, NULL);
+  size_t sent = 0;
+  while (sent < l.requests && l.latency_ns[sent]) sent++;
+  report(&l, sent, seconds);
+  return l.failed > 0;
 }

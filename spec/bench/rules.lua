@@ -31,7 +31,8 @@ end
 function M.text(n)
   local list = { 'rule "control" { when = { name = "never there" } }' }
   for i = 1, n do
-    list[#list + 1] = ('rule "bench-%d" { when = %s, mode = "shadow" }'):format(i, matching[i] or other(i))
+    local name = i == #matching and "bench-absence" or "bench-" .. i
+    list[#list + 1] = ('rule "%s" { when = %s, mode = "shadow" }'):format(name, matching[i] or other(i))
   end
   return table.concat(list, "\n") .. "\n"
 end
