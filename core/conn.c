@@ -14,11 +14,15 @@
  * error or the end of the stream, or a step that took too long, closes it; a peer amid a request is
  * told 408 first.
  *
+ * Where bodies in flight find no room, the connection that has been at one for longest makes it
+ * (conn_make_room); that may happen while another one is being read, but never to that one.
+ *
  * Who frees what: everything belongs to struct conn and is freed with it in on_handle_closed, when
  * libuv has closed both handles. `rest` is charged to the budget as bodies are. */
 #include "conn.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -48,6 +52,7 @@ struct conn {
   bool answered;        /* the request was refused by its head; its body is read past */
   uint64_t deadline_ms; /* of the phase; the timer may come earlier, and then looks again */
   uint64_t end_ms;      /* of body and linger: not past this, whatever progress there is */
+  uint64_t since_ms;    /* when the phase began */
   char *out;            /* what the peer did not take yet */
   size_t out_left;      /* of it at the last look */
   char *rest;           /* bytes to parse after that */
@@ -125,6 +130,7 @@ static void conn_extend(struct conn *c) {
 
 static void conn_enter(struct conn *c, enum phase phase) {
   c->phase = phase;
+  c->since_ms = now_ms(c);
   if (phase == PHASE_BODY) c->end_ms = now_ms(c) + phase_ms(c) * CONN_BODY_FACTOR;
   if (phase == PHASE_LINGER) c->end_ms = now_ms(c) + (uint64_t)CONN_LINGER_MS * 5;
   conn_extend(c);
@@ -335,8 +341,7 @@ static void conn_wait(struct conn *c, bool fresh) {
 
 static void keep_rest(struct conn *c, const char *bytes, size_t n) {
   struct http_budget *budget = &c->porch->budget;
-  bool fits = budget->bytes <= budget->bytes_max && n <= budget->bytes_max - budget->bytes;
-  c->rest = fits ? heap_alloc(n) : NULL;
+  c->rest = http_budget_affords(budget, n) ? heap_alloc(n) : NULL;
   if (!c->rest) {
     conn_close(c);
     return;
@@ -352,6 +357,7 @@ static void conn_take(struct conn *c, const char *bytes, size_t n) {
   bool fresh = false;
   while (c->phase < PHASE_WRITE) {
     size_t taken;
+    c->porch->current = c;
     enum http1_event event = http1_feed(c->http, bytes, n, &taken);
     if (taken) bytes += taken, n -= taken;
     if (event == HTTP1_MORE) {
@@ -374,6 +380,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   (void)suggested;
   struct conn *c = conn_of(handle->data);
   size_t n;
+  c->porch->current = c;
   char *place = c->phase == PHASE_BODY ? http1_lend(c->http, &n) : NULL;
   *buf = place ? uv_buf_init(place, (unsigned)(n < INT32_MAX ? n : INT32_MAX))
                : uv_buf_init(c->porch->block, CONN_BLOCK_BYTES);
@@ -391,6 +398,27 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     conn_extend(c);
   else
     conn_take(c, buf->base, (size_t)n);
+}
+
+/* ---- making room ----------------------------------------------------------------------------- */
+
+static size_t held(const struct conn *c) {
+  return c->phase == PHASE_BODY || c->phase == PHASE_WRITE ? http1_held(c->http) + c->rest_bytes : 0;
+}
+
+bool conn_make_room(struct http_budget *budget) {
+  struct porch *porch = (struct porch *)(void *)((char *)budget - offsetof(struct porch, budget));
+  struct conn *oldest = NULL;
+  for (struct conn *c = porch->conns; c; c = c->next)
+    if (c != porch->current && held(c) && (!oldest || c->since_ms < oldest->since_ms)) oldest = c;
+  if (!oldest || now_ms(oldest) - oldest->since_ms < CONN_PATIENCE_MS) return false;
+  http1_abandon(oldest->http);
+  drop_rest(oldest);
+  if (oldest->phase == PHASE_BODY && !oldest->answered)
+    conn_refuse(oldest, 503, "too many bodies are being received, and this one is slow", true);
+  else
+    conn_close(oldest);
+  return true;
 }
 
 /* ---- too late -------------------------------------------------------------------------------- */

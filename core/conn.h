@@ -12,7 +12,8 @@ enum conn_bounds {
   CONN_ANSWER_BYTES_MAX = 16 << 20,   /* of one answer's body: a page of metrics stays far below it */
   CONN_ANSWER_KEPT_BYTES = 1 << 20,   /* memory kept from one answer to the next */
   CONN_LINGER_MS = 2000,              /* without a byte, and five times that in all, after a last answer */
-  CONN_BODY_FACTOR = 10               /* a whole body may take this many times body_ns */
+  CONN_BODY_FACTOR = 10,              /* a whole body may take this many times body_ns */
+  CONN_PATIENCE_MS = 250              /* a body that has been coming for so long makes room for others */
 };
 
 /* What the connections of a server share. */
@@ -23,6 +24,7 @@ struct porch {
   struct http_budget budget;
   struct server_stats stats;
   struct conn *conns;                 /* all that are open */
+  struct conn *current;               /* whose bytes are being read: makes no room for itself */
   char *block;                        /* CONN_BLOCK_BYTES: bytes lie here within one read only */
   struct buffer head, body;           /* the answer being made */
   int64_t date_s;                     /* second of `date` */
@@ -31,6 +33,9 @@ struct porch {
   void (*on_gone)(struct porch *p);   /* a connection was closed and freed */
 };
 
+/* The budget's make_room: of those that hold bytes, the connection that has been at it for longest is ended, a body
+ * with 503. So a crowd of slow senders takes room from itself and not from who comes after it. */
+bool conn_make_room(struct http_budget *budget);
 /* Takes the connected socket in every case. 0 or a negative fluo_err, and then it is closed. */
 int conn_open(struct porch *porch, int fd);
 /* Closes those that are between requests; with cut, all of them. */

@@ -72,7 +72,13 @@ void http_say(struct http_response *response, int status, const char *format, ..
 int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
               bool keep_alive, const char *date);
 
-/* Body bytes in memory, over all connections that share it. */
-struct http_budget { size_t bytes, bytes_max; };
+/* Body bytes in memory, over all connections that share it. make_room (may be NULL) is asked where they do not
+ * suffice, and asked again as long as it says that it has given some back. */
+struct http_budget {
+  size_t bytes, bytes_max;
+  bool (*make_room)(struct http_budget *b);
+};
+/* Whether n more bytes fit now, room having been made if need be. Charges nothing. */
+bool http_budget_affords(struct http_budget *b, size_t n);
 
 #endif

@@ -470,6 +470,15 @@ void http1_next(struct http1 *p) {
   reset(p);
 }
 
+size_t http1_held(const struct http1 *p) {
+  return p->body.capacity;
+}
+
+void http1_abandon(struct http1 *p) {
+  fail(p, 503, "the request was abandoned");
+  http_body_release(&p->body);
+}
+
 const struct http_request *http1_request(const struct http1 *p) {
   return &p->request;
 }

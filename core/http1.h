@@ -42,6 +42,9 @@ uint64_t http1_left(const struct http1 *p);
 void http1_discard(struct http1 *p);
 /* After HTTP1_REQUEST: forgets the request, gives its body's memory back, is ready for the next. */
 void http1_next(struct http1 *p);
+/* The body's bytes that are held now; and gives them back: the request goes no further, nothing is fed again. */
+size_t http1_held(const struct http1 *p);
+void http1_abandon(struct http1 *p);
 /* Bytes of a request were read since http1_next; empty lines before it do not count. */
 bool http1_begun(const struct http1 *p);
 

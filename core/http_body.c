@@ -15,9 +15,10 @@ static uint64_t grown_bytes(const struct http_body *body, uint64_t needed, uint6
   return bytes < needed ? needed : bytes;
 }
 
-static bool affords(const struct http_budget *budget, size_t more) {
-  return !budget ||
-         (budget->bytes <= budget->bytes_max && more <= budget->bytes_max - budget->bytes);
+bool http_budget_affords(struct http_budget *b, size_t n) {
+  while (b->bytes > b->bytes_max || n > b->bytes_max - b->bytes)
+    if (!b->make_room || !b->make_room(b)) return false;
+  return true;
 }
 
 int http_body_room(struct http_body *body, size_t n, uint64_t bound) {
@@ -25,7 +26,7 @@ int http_body_room(struct http_body *body, size_t n, uint64_t bound) {
   if (n <= body->capacity - body->len) return 0;
   if (n > body->bytes_max - body->len) return FLUO_ETOOLARGE;
   size_t bytes = (size_t)grown_bytes(body, body->len + n, bound), more = bytes - body->capacity;
-  if (!affords(body->budget, more)) return FLUO_EFULL;
+  if (body->budget && !http_budget_affords(body->budget, more)) return FLUO_EFULL;
   uint8_t *grown = heap_realloc(body->data, bytes);
   if (!grown) return FLUO_ENOMEM;
   if (body->budget) body->budget->bytes += more;

@@ -247,6 +247,7 @@ static struct server *server_alloc(struct uv_loop_s *loop, const struct http_cal
   s->porch.calls = *calls;
   s->porch.limits = limits_of(limits);
   s->porch.budget.bytes_max = (size_t)s->porch.limits.bytes_in_flight_max;
+  s->porch.budget.make_room = conn_make_room;
   s->porch.on_gone = on_gone;
   buffer_init(&s->porch.head, HEAD_BYTES_MAX);
   buffer_init(&s->porch.body, CONN_ANSWER_BYTES_MAX);

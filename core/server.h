@@ -11,7 +11,8 @@ struct uv_loop_s;
 struct server_limits {
   uint32_t connections_max;      /* 1024: over it the listener waits until one closes */
   uint64_t body_bytes_max;       /* 8 MiB: as sent; 413 */
-  uint64_t bytes_in_flight_max;  /* 64 MiB: body bytes of all connections; 503 with Retry-After: 1 */
+  uint64_t bytes_in_flight_max;  /* 64 MiB: body bytes of all connections; past it the slowest
+                                  gets a 503 with Retry-After: 1, or who comes if none is slow */
   uint64_t idle_ns;              /* 75 s: between requests */
   uint64_t header_ns;            /* 10 s: from a head's first byte to its last; 408 */
   uint64_t body_ns;              /* 30 s: without a byte of the body, and ten times that in all; 408 */
