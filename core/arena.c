@@ -95,6 +95,13 @@ static uint32_t bits_first(const struct bits *b) {
   return i;
 }
 
+static uint32_t bits_last(const struct bits *b) {
+  uint32_t i = 0;
+  for (unsigned level = b->levels; level-- > 0;)
+    i = i * 64 + 63 - (uint32_t)__builtin_clzll(b->words[level][i]);
+  return i;
+}
+
 /* ---- blocks --------------------------------------------------------------------------------- */
 
 static void block_release(struct arena *a, unsigned order, uint32_t i) {
@@ -120,17 +127,17 @@ static void dirty_mark(struct arena *a, uint32_t off, size_t bytes) {
   }
 }
 
-uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual) {
+static uint32_t get(struct arena *a, size_t bytes, size_t *actual, bool high) {
   if (bytes > a->map.bytes) return 0;
   unsigned order = order_of(bytes);
   if (order >= ORDERS || !(a->free_orders >> order)) return 0;
   unsigned from = order + (unsigned)__builtin_ctz(a->free_orders >> order);
-  uint32_t i = bits_first(&a->free[from]);
+  uint32_t i = high ? bits_last(&a->free[from]) : bits_first(&a->free[from]);
   block_claim(a, from, i);
   while (from > order) {
     from--;
-    i *= 2;
-    block_release(a, from, i + 1);
+    i = i * 2 + high;
+    block_release(a, from, i ^ 1);
   }
   uint32_t first = i << order, off = first * ARENA_BLOCK_MIN;
   size_t size = (size_t)ARENA_BLOCK_MIN << order;
@@ -140,6 +147,14 @@ uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual) {
   dirty_mark(a, off, size);
   if (actual) *actual = size;
   return off;
+}
+
+uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual) {
+  return get(a, bytes, actual, false);
+}
+
+uint32_t arena_get_high(struct arena *a, size_t bytes, size_t *actual) {
+  return get(a, bytes, actual, true);
 }
 
 void arena_put(struct arena *a, uint32_t off) {

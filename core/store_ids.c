@@ -61,7 +61,7 @@ bool ids_reserve(struct store *s, struct trace *t) {
   if (t->spans.count + 1 <= IDS_LINEAR_MAX || t->spans.count + 1 <= m->ids_capacity / 4 * 3) return true;
   uint32_t capacity = m->ids_capacity ? m->ids_capacity * 2 : SLOTS_FIRST;
   size_t bytes = capacity * sizeof *m->ids;
-  if (!room_make(s, bytes)) return false;
+  if (!room_heap_make(s, bytes)) return false;
   uint32_t *slots = heap_zalloc(bytes);
   if (!slots) return false;
   heap_charge(s, t, bytes);

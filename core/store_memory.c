@@ -6,7 +6,11 @@
  * can need, an eviction, nothing. The trace that is being written is never evicted; it may be shed, so its
  * payload's place is taken last (store_write.c). Each step is constant: the traces that can be shed stand in a
  * list of their own, and pinned ones that stood in the way are remembered until one is unpinned. A trace's
- * memory is freed in record_free and nowhere else. */
+ * memory is freed in record_free and nowhere else.
+ *
+ * The kernel goes on holding a page of the arena whose blocks were given back, and heap has no use for it. So heap
+ * is taken only while it fits beside what the arena has touched, give or take a sixteenth; else pieces that are free go back to the
+ * kernel, and pressure goes on until some are. Payloads lie at the arena's upper end, for they go first. */
 #include <assert.h>
 #include <math.h>
 
@@ -156,18 +160,42 @@ bool room_make(struct store *s, size_t bytes) {
   return true;
 }
 
-static uint32_t block_try(struct store *s, size_t bytes, size_t *actual) {
-  return room_is(s, bytes) ? arena_get(s->arena, bytes, actual) : 0;
+/* Returns a piece of the arena to the kernel: false: there was none. To look for one is not free, so after a search
+ * in vain the next one waits until there are more holes. */
+static bool hole_return(struct store *s) {
+  size_t holes = arena_bytes_touched(s->arena) - arena_bytes_used(s->arena);
+  if (holes < s->holes_kept) s->holes_kept = holes;
+  if (holes < s->holes_kept + HOLE_BYTES) return false;
+  if (arena_trim(s->arena, HOLE_BYTES)) return true;
+  s->holes_kept = holes;
+  return false;
 }
 
-uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, size_t *actual) {
+/* Some holes there always are, at both edges and between: a sixteenth. */
+static bool fits_touched(const struct store *s, size_t bytes) {
+  size_t holes = arena_bytes(s->arena) / HOLES_SHARE + 2 * HOLE_BYTES;
+  return arena_bytes_touched(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena) + holes;
+}
+
+bool room_heap_make(struct store *s, size_t bytes) {
+  while (!room_is(s, bytes) || !fits_touched(s, bytes))
+    if (!(room_is(s, bytes) && hole_return(s)) && !pressure(s)) return false;
+  return true;
+}
+
+static uint32_t block_try(struct store *s, size_t bytes, size_t *actual, bool payload) {
+  if (!room_is(s, bytes)) return 0;
+  return payload ? arena_get_high(s->arena, bytes, actual) : arena_get(s->arena, bytes, actual);
+}
+
+uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, bool payload, size_t *actual) {
   needed = power_of_two(needed);
   if (needed > arena_bytes(s->arena) / ONE_SHARE) return 0;
   if (wanted < needed) wanted = needed;
   for (int i = 0; i < WANTED_STEPS && !room_is(s, wanted) && pressure(s);) i++;
   uint32_t off = 0;
-  for (; !off && wanted > needed; wanted /= 2) off = block_try(s, wanted, actual);
-  while (!off && !(off = block_try(s, needed, actual)))
+  for (; !off && wanted > needed; wanted /= 2) off = block_try(s, wanted, actual, payload);
+  while (!off && !(off = block_try(s, needed, actual, payload)))
     if (!pressure(s)) return 0;
   t->memory->arena_bytes += (uint32_t)*actual;
   store_taken(s, *actual);
@@ -177,7 +205,7 @@ uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t neede
 /* ---- records --------------------------------------------------------------------------------- */
 
 struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash) {
-  if (!room_make(s, sizeof(struct record))) return NULL;
+  if (!room_heap_make(s, sizeof(struct record))) return NULL;
   struct record *r = heap_zalloc(sizeof *r);
   if (!r) return NULL;
   memcpy(r->trace.id, id, 16);

@@ -19,6 +19,8 @@ enum {
   DIRECTORY_FROM = 24,            /* extents from which span indices are looked up in a directory */
   ONE_SHARE = 4,                  /* of the arena: the largest piece of one span, so that it cannot close all */
   EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
+  HOLES_SHARE = 16,               /* of the arena: holes in it that are let be */
+  HOLE_BYTES = 64 << 10,          /* the least that the arena returns to the kernel */
   EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
 };
 
@@ -196,6 +198,7 @@ struct store {
   bool keep_payloads;
   uint64_t now_ns;
   size_t heap_bytes, evicted_bytes;
+  size_t holes_kept;              /* of the arena, when it was last searched for a piece to return in vain */
   uint32_t evictions;             /* within this call */
   double taken_bytes;             /* of the last ten seconds, decaying */
   uint64_t taken_ns, taken_from_ns;
@@ -211,6 +214,7 @@ void store_close(struct store *s, struct trace *t, enum close_reason reason, uin
 bool room_is(const struct store *s, size_t bytes);        /* of heap or arena */
 bool pressure(struct store *s);                           /* one step down its order; false: nothing left */
 bool room_make(struct store *s, size_t bytes);            /* as many steps as it takes */
+bool room_heap_make(struct store *s, size_t bytes);       /* for heap, which has no use for holes in the arena */
 void heap_charge(struct store *s, struct trace *t, size_t bytes);
 void heap_discharge(struct store *s, struct trace *t, size_t bytes);
 void notes_charge(struct store *s, struct trace *t);      /* the engine's arrays may have grown */
@@ -222,7 +226,7 @@ struct fluo_span *span_at_index(const struct store *s, const struct trace *t, ui
 void store_taken(struct store *s, size_t bytes);          /* for the horizon */
 /* A block for the trace: of `wanted` bytes if a little pressure gives it, else as near to that as there is, but
  * of what is needed at any price. */
-uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, size_t *actual);
+uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, bool payload, size_t *actual);
 void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until);    /* those newer */
 struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash);
 void record_free(struct store *s, struct trace *t);       /* in no list any more, but `closed` */

@@ -23,7 +23,7 @@ static bool directory_grow(struct store *s, struct trace *t) {
   uint32_t capacity = DIRECTORY_FROM * 2, i = 0, first = 0;
   while (capacity < m->extents) capacity *= 2;
   directory_free(s, t);
-  if (!room_make(s, capacity * sizeof *m->directory)) return false;
+  if (!room_heap_make(s, capacity * sizeof *m->directory)) return false;
   m->directory = heap_alloc(capacity * sizeof *m->directory);
   if (!m->directory) return false;
   m->directory_capacity = capacity;
@@ -49,7 +49,7 @@ static void *record_place(struct store *s, struct trace *t, struct chain *c, siz
   void *place = chain_room(s->arena, c, size);
   if (place) return place;
   size_t actual, wanted = grow_bytes(c->count * size, ARENA_BLOCK_MIN);
-  uint32_t off = block_get(s, t, wanted, sizeof(struct fluo_extent) + size, &actual);
+  uint32_t off = block_get(s, t, wanted, sizeof(struct fluo_extent) + size, false, &actual);
   if (!off) return NULL;
   chain_extend(s->arena, c, off, actual, size);
   if (c == &t->spans) directory_add(s, t);
@@ -104,7 +104,7 @@ static uint8_t *bytes_place(struct store *s, struct trace *t, struct blocks *b, 
   size_t head = sizeof(struct block), actual;
   if (n > UINT32_MAX / 2) return NULL;
   if (b->capacity - b->used < n) {
-    uint32_t off = block_get(s, t, block_wanted(b, n), head + n, &actual);
+    uint32_t off = block_get(s, t, block_wanted(b, n), head + n, b == &t->memory->payload, &actual);
     if (!off) return NULL;
     /* From here on *b is read anew: making room may have shed this very trace. */
     *(struct block *)arena_at(s->arena, off) = (struct block){b->head, (uint32_t)actual};

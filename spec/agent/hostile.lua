@@ -13,7 +13,7 @@ local M = {}
 
 M.MIB = 1048576
 M.BODY_BYTES = 8 * M.MIB                     -- http.body_bytes_max
-local SLACK_KIB = 32 * 1024                  -- what all processes may take beyond the arena's cap
+local SLACK_MIB = 32                         -- what all processes may take beyond the buffer's cap
 local PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 -- The canary is all there is to find; the others look into whatever arrives, in the core and in the worker.
@@ -205,11 +205,12 @@ function M.weigh(agent)
   return agent.peak_kib
 end
 
+--- options: those of harness.start; slack_mib.
 function M.start(options)
   options = options or {}
   options.rules = options.rules or M.RULES
   local agent = assert(harness.start(options))
-  agent.cap_kib = (options.buffer_mib or 64) * 1024
+  agent.pss_kib_max = (64 + (options.slack_mib or SLACK_MIB)) * 1024
   agent.canaries = 0
   agent.from_s = socket.now()
   return agent
@@ -272,7 +273,7 @@ function M.stop(agent)
   assert(status == 0 and totals, table.concat(log, "\n"))
   assert((counts.canary or 0) == agent.canaries, "canaries found: " .. (counts.canary or 0))
   assert((counts.asked or 0) == agent.canaries, "canaries asked: " .. (counts.asked or 0))
-  assert(peak <= agent.cap_kib + SLACK_KIB, ("%.1f MiB"):format(peak / 1024))
+  assert(peak <= agent.pss_kib_max, ("%.1f MiB"):format(peak / 1024))
   return totals, log
 end
 
