@@ -130,6 +130,6 @@ bench: all lib
 clean:
 	rm -rf $(BUILD)
 
--include $(OBJ:.o=.d) $(BUILD)/obj/main.d
+-include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
 .PHONY: all lib run test deps deps-test install sanitized asan fuzz fuzz-objects corpus lint bench clean
 .DELETE_ON_ERROR:
