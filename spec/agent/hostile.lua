@@ -14,6 +14,8 @@ local M = {}
 M.MIB = 1048576
 M.BODY_BYTES = 8 * M.MIB                     -- http.body_bytes_max
 local SLACK_MIB = 32                         -- what all processes may take beyond the buffer's cap
+-- A sanitizer's shadow memory is nobody's promise.
+M.weighed = not (os.getenv("LD_PRELOAD") or ""):find("asan")
 local PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 -- The canary is all there is to find; the others look into whatever arrives, in the core and in the worker.
@@ -273,8 +275,8 @@ function M.stop(agent)
   assert(status == 0 and totals, table.concat(log, "\n"))
   assert((counts.canary or 0) == agent.canaries, "canaries found: " .. (counts.canary or 0))
   assert((counts.asked or 0) == agent.canaries, "canaries asked: " .. (counts.asked or 0))
-  assert(peak <= agent.pss_kib_max, ("%.1f MiB"):format(peak / 1024))
-  return totals, log
+  assert(peak <= agent.pss_kib_max or not M.weighed, ("%.1f MiB"):format(peak / 1024))
+  return totals, log, found
 end
 
 M.PROTOBUF, M.JSON = PROTOBUF, JSON

@@ -58,7 +58,7 @@ describe("three hundred peers", function()
     survives(function(agent)
       local list = crowd(agent, HEAD .. "Content-Length: 8000000\r\n\r\n" .. ("x"):rep(300000))
       local body = '{"x":"' .. ("y"):rep(200000) .. '"}'
-      local deadline, answer = socket.now() + 5, nil
+      local deadline, answer = socket.now() + 5
       repeat answer = hostile.post(agent, body, hostile.JSON) until answer.status == 200 or socket.now() > deadline
       for _ = 1, 20 do
         assert.equal(200, answer.status)

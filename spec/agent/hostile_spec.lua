@@ -62,21 +62,24 @@ describe("a span that a rule's function looks into", function()
 rule "events"     { when = { name = "deep", where = function(s) return #s.events > 3 end } }
 rule "links"      { when = { name = "deep", where = function(s) return #s.links > 3 end } }
 rule "attributes" { when = { name = "deep", where = function(s) for k in pairs(s.attributes) do end return true end } }
-rule "searches"   { when = { name = "deep", where = function(s) for i = 1, 300 do local _ = s.attributes.x end return true end } }
+rule "searches"   { when = { name = "deep", kind = "SERVER", where = function(s) for i = 1, 300 do local _ = s.attributes.x end return true end } }
 rule "array"      { when = { name = "deep", k = function(v) return #v > 3 end } }
 ]]
-  local function deep(number, element, n, kv)
-    local head = wire.text(1, ("\1"):rep(16)) .. wire.text(2, ("\2"):rep(8)) .. wire.text(5, "deep")
+  local function deep(number, element, n, kv, kind)
+    local head = (kind or "") .. wire.text(1, ("\1"):rep(16)) .. wire.text(2, ("\2"):rep(8)) .. wire.text(5, "deep")
     return wire.text(1, wire.text(2, wire.text(2, head .. (kv or wire.text(number, element):rep(n)))))
   end
   local empty = wire.text(5, wire.text(1, ""):rep(2000000))
-  for what, row in pairs({
+  local rows = {
     events = { "events", deep(11, "", 2000000) },
     links = { "links", deep(13, "", 2000000) },
     attributes = { "attributes", deep(9, "", 2000000) },
-    ["attributes, searched 300 times"] = { "searches", deep(9, "", 2000000) },
+    ["attributes, searched 300 times"] = { "searches", deep(9, "", 2000000, nil, wire.varint_field(6, 2)) },
     ["values in an array"] = { "array", deep(nil, nil, nil, wire.text(9, wire.text(1, "k") .. wire.text(2, empty))) },
-  }) do
+  }
+  -- Time is bounded by what a search costs, and that is another number under a sanitizer.
+  if not hostile.weighed then rows["attributes, searched 300 times"] = nil end
+  for what, row in pairs(rows) do
     it("may have two million " .. what .. ": the rule has an error, it is not to blame", function()
       local _, log = survives(function(agent)
         assert.equal(200, hostile.post(agent, row[2]).status)
@@ -201,5 +204,52 @@ describe("a million", function()
         assert.equal(200, hostile.post(agent, text).status)
       end
     end)
+  end)
+end)
+
+describe("text that is no UTF-8", function()
+  local BAD = { "\128", "\191", "\192\128", "\193\191", "\194", "\224\128\128", "\237\160\128", "\239\191", "\240\128\128\128",
+    "\244\144\128\128", "\245", "\248\136\128\128\128", "\254", "\255", "a\255b", "\0", ("\255"):rep(100000) }
+  local RULE = [[
+rule "bad" {
+  when = { status = "ERROR", where = function(s) return s.attributes[s.name] == s.name end },
+  summary = "{service}: {span.name} and {span.attributes.k}",
+}
+]]
+
+  it("is kept, and printed as text: in every place, whatever it looks like", function()
+    local agent = hostile.start { rules = hostile.RULES .. RULE }
+    for i, bad in ipairs(BAD) do
+      local id = ("%08d"):format(i)
+      local text = wire.body({ wire.span { trace_id = id .. id, span_id = id, name = bad, status = 2,
+        attributes = { [bad] = bad, k = bad }, extra = wire.text(3, bad) .. wire.text(11, wire.text(2, bad)) } },
+        wire.attribute(1, "service.name", bad) .. wire.attribute(1, bad, bad), wire.text(1, bad) .. wire.text(2, bad))
+      assert.equal(200, hostile.post(agent, text).status)
+    end
+    hostile.alive(agent)
+    local _, _, found = hostile.stop(agent)           -- each line was JSON
+    assert.equal(#BAD + 2, #found)
+    for _, v in ipairs(found) do
+      local printed = v.summary and v.spans[1].name .. v.summary or ""
+      printed = printed:gsub("\239\191\189", ""):gsub("…", "")
+      assert.is_nil(printed:find("[\128-\255]"))
+    end
+  end)
+end)
+
+describe("ids", function()
+  it("of a wrong length or of zeros cost their span, never the request", function()
+    local n, bad = 0, 0
+    local totals = survives(function(agent)
+      for length = 0, 40 do
+        local id = ("\7"):rep(length)
+        for place, good in pairs({ trace_id = 16, span_id = 8, parent_id = 8 }) do
+          local span = wire.span { span_id = ("%04d%04d"):format(n % 10000, length), [place] = id }
+          assert.equal(200, hostile.post(agent, wire.body({ span, wire.span { trace_id = ("\0"):rep(16) } })).status)
+          n, bad = n + 2, bad + 1 + ((length == good or length == 0 and place == "parent_id") and 0 or 1)
+        end
+      end
+    end)
+    assert.same({ n + 1, bad }, { totals.received, totals.rejected })
   end)
 end)

@@ -81,7 +81,7 @@ end
 
 describe("an output that fails", function()
   local function wait_for(agent, name, wanted)
-    local deadline, found = socket.now() + 10, nil
+    local deadline, found = socket.now() + 10
     repeat found = agent:metrics()[name] or 0 until found >= wanted or socket.now() > deadline
     assert.equal(wanted, found)
   end
@@ -111,7 +111,7 @@ describe("an output that fails", function()
     assert.equal(200, (agent:post("{}")))
     local found, totals, status, log = agent:stop()
     assert.same({ 0, 3, 0 }, { #found, totals.evaluated, status })
-    for _, line in ipairs(log) do assert.is_truthy(pcall(cjson.decode, line), line) end
+    for _, line in ipairs(log) do assert.is_truthy(line:find("^fluo: warning") or pcall(cjson.decode, line), line) end
   end)
 
   it("that nobody reads is waited for at the end, for five seconds at most, and said", function()
@@ -200,8 +200,8 @@ describe("processes of the study", function()
 rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "never" }:not_() }
 ]] })
     local load = io.popen(("%s --requests=1200 --spans=64 --seed=7 --rate=19200 %s"):format(build, agent.otlp:match(":(%d+)$")))
-    local kills, last = 0, nil
-    while kills < 100 do
+    local kills, last, wanted = 0, nil, hostile.weighed and 100 or 20      -- a fork is slow under a sanitizer
+    while kills < wanted do
       local pid = child(agent, "fluo: worker")
       if pid ~= last then
         local replies = agent:metrics().fluo_study_replies_total
@@ -224,7 +224,7 @@ rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "ne
     assert.truthy(counts.failed > 500)
     assert.equal(counts.failed, counts.asked)
     assert.equal(0, page['fluo_rule_unknown_total{rule="asked"}'])
-    assert.truthy(page.fluo_study_restarts_total >= 100)
+    assert.truthy(page.fluo_study_restarts_total >= wanted)
   end)
 
   it("that cannot be forked are tried again", function()
