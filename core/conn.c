@@ -14,8 +14,8 @@
  * error or the end of the stream, or a step that took too long, closes it; a peer amid a request is
  * told 408 first.
  *
- * Where bodies in flight find no room, the connection that has been at one for longest makes it
- * (conn_make_room); that may happen while another one is being read, but never to that one.
+ * Where bodies find no room, the connection that has been at one for longest makes it, while another
+ * is being read (conn_make_room).
  *
  * Who frees what: everything belongs to struct conn and is freed with it in on_handle_closed, when
  * libuv has closed both handles. `rest` is charged to the budget as bodies are. */
@@ -25,7 +25,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -158,8 +157,7 @@ static void conn_linger(struct conn *c) {
   read_on(c);
 }
 
-/* The kernel has the answer. Reading goes on where on_written calls this, and was never stopped
- * else. */
+/* The kernel has the answer. Reading goes on in on_written, and was never stopped elsewhere. */
 static void conn_sent(struct conn *c) {
   if (c->last)
     conn_linger(c);
@@ -226,25 +224,12 @@ static void conn_send(struct conn *c, const char *head, size_t head_bytes, const
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
-static const char *date_of(struct porch *porch) {
-  int64_t now_s = (int64_t)time(NULL);
-  if (now_s != porch->date_s) {
-    struct tm tm;
-    time_t t = (time_t)now_s;
-    gmtime_r(&t, &tm);
-    strftime(porch->date, sizeof porch->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    porch->date_s = now_s;
-  }
-  return porch->date;
-}
-
 static struct http_response answer_begin(struct conn *c) {
   buffer_clear(&c->porch->body);
   return (struct http_response){.body = &c->porch->body};
 }
 
-/* Sends the answer. `keep`: the connection may serve another request. bare: without its body
- * (HEAD). */
+/* Sends the answer. keep: the connection may serve another request. bare: no body (HEAD). */
 static void conn_answer(struct conn *c, struct http_response *response, bool keep, bool bare) {
   struct porch *porch = c->porch;
   if (c->phase == PHASE_CLOSED) return; /* cut by the room behind */
@@ -260,7 +245,7 @@ static void conn_answer(struct conn *c, struct http_response *response, bool kee
   porch->stats.responses[response->status]++;
   if (response->status == 503) porch->stats.overloads++;
   buffer_clear(&porch->head);
-  if (http_head(&porch->head, response, porch->body.len, !c->last, date_of(porch)) != 0) {
+  if (http_head(&porch->head, response, porch->body.len, !c->last, http_date(&porch->date)) != 0) {
     conn_close(c);
     return;
   }
@@ -325,8 +310,7 @@ static void take_error(struct conn *c) {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* All bytes are parsed and the request is not whole. fresh: nothing of its body came with its head.
- */
+/* All bytes are parsed, the request is not whole. fresh: nothing of its body came with its head. */
 static void conn_wait(struct conn *c, bool fresh) {
   static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
   if (c->phase == PHASE_IDLE && http1_begun(c->http))
@@ -423,10 +407,6 @@ bool conn_make_room(struct http_budget *budget) {
 
 /* ---- too late -------------------------------------------------------------------------------- */
 
-static void count_timeout(struct conn *c, enum server_timeout which) {
-  c->porch->stats.timeouts[which]++;
-}
-
 /* A peer that takes bytes, however slowly, is given more time. */
 static void write_late(struct conn *c) {
   size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
@@ -436,22 +416,22 @@ static void write_late(struct conn *c) {
     conn_extend(c);
     return;
   }
-  count_timeout(c, SERVER_TIMEOUT_WRITE);
+  c->porch->stats.timeouts[SERVER_TIMEOUT_WRITE]++;
   conn_close(c);
 }
 
 static void conn_late(struct conn *c) {
   switch (c->phase) {
   case PHASE_IDLE:
-    count_timeout(c, SERVER_TIMEOUT_IDLE);
+    c->porch->stats.timeouts[SERVER_TIMEOUT_IDLE]++;
     conn_close(c);
     break;
   case PHASE_HEAD:
-    count_timeout(c, SERVER_TIMEOUT_HEADER);
+    c->porch->stats.timeouts[SERVER_TIMEOUT_HEADER]++;
     conn_refuse(c, 408, "the head of the request took too long", false);
     break;
   case PHASE_BODY:
-    count_timeout(c, SERVER_TIMEOUT_BODY);
+    c->porch->stats.timeouts[SERVER_TIMEOUT_BODY]++;
     if (c->answered)
       conn_close(c);
     else

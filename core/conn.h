@@ -27,8 +27,7 @@ struct porch {
   struct conn *current;               /* whose bytes are being read: makes no room for itself */
   char *block;                        /* CONN_BLOCK_BYTES: bytes lie here within one read only */
   struct buffer head, body;           /* the answer being made */
-  int64_t date_s;                     /* second of `date` */
-  char date[32];
+  struct http_date date;
   bool draining;                      /* every answer closes its connection */
   void (*on_gone)(struct porch *p);   /* a connection was closed and freed */
 };

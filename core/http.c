@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 struct http_text http_header(const struct http_request *request, const char *name) {
   size_t n = strlen(name);
@@ -94,6 +95,18 @@ void http_say(struct http_response *response, int status, const char *format, ..
   response->content_type = "text/plain; charset=utf-8";
   /* Where there is no memory for the words, the status alone is the answer. */
   if (n >= 0 && buffer_printf(response->body, "%s\n", line) != 0) response->body->err = 0;
+}
+
+const char *http_date(struct http_date *d) {
+  int64_t now_s = (int64_t)time(NULL);
+  if (now_s != d->s) {
+    struct tm tm;
+    time_t t = (time_t)now_s;
+    gmtime_r(&t, &tm);
+    strftime(d->text, sizeof d->text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    d->s = now_s;
+  }
+  return d->text;
 }
 
 int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,

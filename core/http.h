@@ -67,8 +67,12 @@ const char *http_status_text(int status);
 void http_say(struct http_response *response, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The time of day as in RFC 9110 5.6.7, made anew when the second has changed. Starts zeroed. */
+struct http_date { int64_t s; char text[32]; };
+const char *http_date(struct http_date *d);
+
 /* Appends the HTTP/1.1 status line and headers of an answer, up to and with the empty line; body_bytes
- * is its length. date: as in RFC 9110 5.6.7, NULL: none. 0 or b->err. */
+ * is its length. date: NULL: none. 0 or b->err. */
 int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
               bool keep_alive, const char *date);
 

@@ -8,7 +8,7 @@
  * http1_next forgets it all, so that every request meets a fresh parser.
  *
  * Ways it fails: anything malformed or past its bound becomes p->error once, and the parser stays
- * there. No memory, or no budget left for the body, is 503 in the same way.
+ * there. No memory or no budget for the body, or the request abandoned, is 503 in the same way.
  *
  * Who frees what: the head block and the body are the parser's; both go back in http1_next and in
  * http1_free, and the budget gets back exactly what the body had taken from it. */
@@ -452,21 +452,18 @@ int http1_new(uint64_t body_bytes_max, struct http_budget *budget, struct http1 
   return 0;
 }
 
-static void release(struct http1 *p) {
-  http_body_release(&p->body);
-  heap_free(p->head);
-  p->head = NULL;
-}
-
 void http1_free(struct http1 *p) {
   if (!p) return;
-  release(p);
+  http_body_release(&p->body);
+  heap_free(p->head);
   heap_free(p);
 }
 
 void http1_next(struct http1 *p) {
   assert(p->state == STATE_DONE);
-  release(p);
+  http_body_release(&p->body);
+  heap_free(p->head);
+  p->head = NULL;
   reset(p);
 }
 
