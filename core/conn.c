@@ -256,8 +256,7 @@ static void conn_answer(struct conn *c, struct http_response *response, bool kee
   }
 }
 
-/* The hall's own refusals: they end the connection, for where the next request would begin is
- * unknown. */
+/* The hall's own refusals end the connection: where a next request would begin is unknown. */
 static void conn_refuse(struct conn *c, int status, const char *why, bool has_head) {
   const struct http_calls *calls = &c->porch->calls;
   struct http_response response = answer_begin(c);
