@@ -63,8 +63,22 @@ static bool read_decimal(const char *p, size_t n, struct decimal *d) {
   return p == end;
 }
 
+/* Digits and nothing else, so few that they fit: nearly all whole numbers. */
+static bool read_short(const char *p, size_t n, uint64_t *out) {
+  uint64_t value = 0;
+  if (n == 0 || n > 19) return false;
+  for (size_t i = 0; i < n; i++) {
+    if (p[i] < '0' || p[i] > '9') return false;
+    value = value * 10 + (uint64_t)(p[i] - '0');
+  }
+  *out = value;
+  return true;
+}
+
 bool json_number_whole(const char *p, size_t n, bool *negative, uint64_t *magnitude) {
   struct decimal d;
+  *negative = false;
+  if (read_short(p, n, magnitude)) return true;
   if (!read_decimal(p, n, &d)) return false;
   if (d.overflow) return false;
   *negative = d.negative && d.digits;

@@ -26,15 +26,32 @@ void json_deinit(struct json *j);
 /* Notes a failure, if it is the first: false. */
 bool json_fail(struct json *j, const uint8_t *at, int err, const char *what);
 
-void json_space(struct json *j);
+/* Fails: c does not come next. */
+bool json_unexpected(struct json *j, const char *what);
+/* Past white space, of which most senders put none. */
+static inline void json_space(struct json *j) {
+  while (j->p < j->end && *j->p <= ' ' && (*j->p == ' ' || *j->p == '\n' || *j->p == '\r' || *j->p == '\t')) j->p++;
+}
 /* The next byte that is no white space: -1 at the end. */
-int json_peek(struct json *j);
+static inline int json_peek(struct json *j) {
+  json_space(j);
+  return j->p < j->end ? *j->p : -1;
+}
 /* Takes c if it comes next. */
-bool json_take(struct json *j, char c);
+static inline bool json_take(struct json *j, char c) {
+  if (json_peek(j) != (uint8_t)c) return false;
+  j->p++;
+  return true;
+}
 /* Fails if c does not come next. */
-bool json_expect(struct json *j, char c, const char *what);
+static inline bool json_expect(struct json *j, char c, const char *what) {
+  return json_take(j, c) || json_unexpected(j, what);
+}
 /* Takes a word (true, false, null) if it comes next. */
 bool json_word(struct json *j, const char *word);
+/* The end of the bytes from p that stand for themselves in a string: printable ASCII but quote and
+ * backslash. */
+const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end);
 /* A string, decoded, at the end of out (NULL: just read past it). */
 bool json_string(struct json *j, struct buffer *out);
 /* A string without escapes in it: a slice of the text, else p stays. The bytes are as they came. */

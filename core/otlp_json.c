@@ -2,9 +2,10 @@
  *
  * Good path: message() reads an object key by key and writes each field as it comes (protobuf
  * takes any order, and the last of a doubled key), straight to the end of the caller's buffer. A
- * message's length is not known before its end: four bytes are left for it, and closed up where
- * one is enough, so that what stays in the arena is no larger than what a protobuf client sends,
- * and no byte moves by more than three. It fails with the text's line and column (grammar, a
+ * message's length is not known before its end: one byte is left for that of an attribute or
+ * status, four for others, and the place is closed up or widened where that was wrong, so that what
+ * stays in the arena is no larger than what a protobuf client sends, and no byte moves by more than
+ * three. It fails with the text's line and column (grammar, a
  * value of a wrong type, a number out of range), with FLUO_EDEPTH, FLUO_ETOOLARGE (the buffer's
  * bound) or FLUO_ENOMEM; then out is as it was before. The only memory of its own is the
  * reader's scratch, freed before the return. */
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "json_number.h"
 #include "json_text.h"
@@ -28,13 +30,15 @@ struct transcode {
   uint32_t depth_max;
 };
 
-enum { LENGTH_BYTES = 4, LENGTH_MAX = (1 << 28) - 1 };
+/* 127 bytes less four tags and lengths; with a number of eleven bytes instead of a text. */
+enum { PLAIN_BYTES_MAX = 121, PLAIN_KEY_BYTES_MAX = 100 };
+enum { SHALLOW = 6, LENGTH_BYTES = 4, LENGTH_MAX = (1 << 28) - 1 };
 
 static bool fail_value(struct transcode *t, const uint8_t *at, const char *what) {
   return json_fail(&t->json, at, FLUO_EMALFORMED, what);
 }
 
-static bool add(struct transcode *t, const void *p, size_t n) {
+static bool add_slowly(struct transcode *t, const void *p, size_t n) {
   int err = buffer_add(t->out, p, n);
   if (!err) return true;
   bool large = err == FLUO_ETOOLARGE;
@@ -42,7 +46,18 @@ static bool add(struct transcode *t, const void *p, size_t n) {
                    large ? "more decoded bytes than the bound" : "out of memory");
 }
 
-static bool add_varint(struct transcode *t, uint64_t value) {
+/* What fits is added here: most of it is a byte or two. */
+static inline bool add(struct transcode *t, const void *p, size_t n) {
+  struct buffer *out = t->out;
+  if (out->err || n >= out->capacity - out->len) return add_slowly(t, p, n);
+  memcpy(out->data + out->len, p, n);
+  out->len += n;
+  return true;
+}
+
+static inline bool add_varint(struct transcode *t, uint64_t value) {
+  uint8_t byte = (uint8_t)value;
+  if (value < 0x80) return add(t, &byte, 1);
   uint8_t bytes[10];
   size_t n = 0;
   for (; value >= 0x80; value >>= 7) bytes[n++] = (uint8_t)(value | 0x80);
@@ -54,23 +69,29 @@ static bool add_tag(struct transcode *t, uint32_t number, uint32_t wire) {
   return add_varint(t, number << 3 | wire);
 }
 
-/* Where the bytes begin whose length is to come, or 0. */
-static bool open_length(struct transcode *t, size_t *start) {
-  if (!add(t, "\x80\x80\x80", LENGTH_BYTES)) return false;
+/* Where the bytes begin whose length is to come. The place for it is one byte where they will be
+ * few. */
+static bool open_length(struct transcode *t, uint32_t length_bytes, size_t *start) {
+  if (!add(t, "\x80\x80\x80", length_bytes)) return false;
   *start = t->out->len;
   return true;
 }
 
-static bool close_length(struct transcode *t, size_t start) {
-  size_t n = t->out->len - start;
-  uint8_t *at = (uint8_t *)t->out->data + start - LENGTH_BYTES;
+static bool close_length(struct transcode *t, uint32_t length_bytes, size_t start) {
+  size_t n = t->out->len - start, more = LENGTH_BYTES - length_bytes;
+  uint8_t *at = (uint8_t *)t->out->data + start - length_bytes;
   if (n > LENGTH_MAX)
     return json_fail(&t->json, t->json.p, FLUO_ETOOLARGE, "a message over 256 MiB");
   if (n < 0x80) {
     at[0] = (uint8_t)n;
-    memmove(at + 1, at + LENGTH_BYTES, n);
-    t->out->len -= LENGTH_BYTES - 1;
+    if (length_bytes > 1) memmove(at + 1, at + length_bytes, n);
+    t->out->len -= length_bytes - 1;
     return true;
+  }
+  if (more) {
+    if (!add(t, "\0\0\0", more)) return false;
+    at = (uint8_t *)t->out->data + start - length_bytes;      /* it may have moved */
+    memmove(at + LENGTH_BYTES, at + length_bytes, n);
   }
   for (int i = 0; i < LENGTH_BYTES; i++)
     at[i] = (uint8_t)((n >> (7 * i) & 0x7f) | (i < LENGTH_BYTES - 1 ? 0x80 : 0));
@@ -83,8 +104,11 @@ static bool add_string(struct transcode *t) {
   struct json_slice plain;
   if (json_plain(&t->json, &plain)) return add_varint(t, plain.n) && add(t, plain.p, plain.n);
   size_t start;
-  return open_length(t, &start) && json_string(&t->json, t->out) && close_length(t, start);
+  return open_length(t, LENGTH_BYTES, &start) && json_string(&t->json, t->out) &&
+         close_length(t, LENGTH_BYTES, start);
 }
+
+enum { ID_BYTES_MAX = 32 };
 
 static int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -92,20 +116,26 @@ static int hex_digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* An id that is no hex becomes one byte: of a wrong length, so that it costs its span and no
- * other. */
+/* n bytes from 2 n digits. false: they are none. */
+static bool hex_decode(const char *p, size_t n, uint8_t *out) {
+  int any = 0;
+  for (size_t i = 0; i < n; i++) {
+    int high = hex_digit(p[2 * i]), low = hex_digit(p[2 * i + 1]);
+    any |= high | low;
+    out[i] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
+  }
+  return any >= 0;
+}
+
+/* An id that is no hex, or longer than any id, becomes one byte: of a wrong length, so that it costs
+ * its span and no other. */
 static bool add_hex(struct transcode *t) {
   struct json_slice text;
+  uint8_t bytes[ID_BYTES_MAX];
   if (!json_short(&t->json, &text)) return false;
-  bool good = text.n % 2 == 0;
-  for (size_t i = 0; i < text.n; i++) good = good && hex_digit(text.p[i]) >= 0;
-  if (!good) return add(t, "\1", 2);
-  if (!add_varint(t, text.n / 2)) return false;
-  for (size_t i = 0; i < text.n; i += 2) {
-    uint8_t byte = (uint8_t)(hex_digit(text.p[i]) << 4 | hex_digit(text.p[i + 1]));
-    if (!add(t, &byte, 1)) return false;
-  }
-  return true;
+  size_t n = text.n / 2;
+  if (text.n % 2 || n > sizeof bytes || !hex_decode(text.p, n, bytes)) return add(t, "\1", 2);
+  return add_varint(t, n) && add(t, bytes, n);
 }
 
 static int base64_digit(char c) {
@@ -138,11 +168,11 @@ static bool add_base64(struct transcode *t) {
   size_t start;
   json_space(&t->json);
   const uint8_t *at = t->json.p;
-  if (!open_length(t, &start) || !json_string(&t->json, t->out)) return false;
+  if (!open_length(t, LENGTH_BYTES, &start) || !json_string(&t->json, t->out)) return false;
   size_t n = base64_decode((uint8_t *)t->out->data + start, t->out->len - start);
   if (n == SIZE_MAX) return fail_value(t, at, "expected base64");
   t->out->len = start + n;
-  return close_length(t, start);
+  return close_length(t, LENGTH_BYTES, start);
 }
 
 /* The characters of a number, which may stand in quotes. */
@@ -219,14 +249,85 @@ static bool add_enum(struct transcode *t, enum otlp_kind kind) {
   return add_varint(t, value);
 }
 
+/* ---- plain attributes ------------------------------------------------------------------------ */
+
+/* Behind these bytes, if they come next; else NULL. */
+static inline const uint8_t *past(const struct transcode *t, const uint8_t *p, const char *text,
+                                  size_t n) {
+  if (!p || (size_t)(t->json.end - p) < n) return NULL;
+  return bytes_same(p, (const uint8_t *)text, n) ? p + n : NULL;
+}
+
+#define PAST(t, p, text) past(t, p, text, sizeof(text) - 1)
+
+/* An AnyValue's content at p, without the brace before it: written to *out, which is moved on. The
+ * braces of value and attribute come behind it. NULL: no such thing. */
+static const uint8_t *plain_text(const struct transcode *t, const uint8_t *p, size_t n_max, uint8_t **out) {
+  const uint8_t *text = PAST(t, p, "stringValue\":\"");
+  if (!text) return NULL;
+  const uint8_t *end = json_plain_run(text, t->json.end);
+  size_t n = (size_t)(end - text);
+  if (n > n_max || !(p = PAST(t, end, "\"}}"))) return NULL;
+  *(*out)++ = 1 << 3 | WIRE_LEN;
+  *(*out)++ = (uint8_t)n;
+  memcpy(*out, text, n);
+  *out += n;
+  return p;
+}
+
+static const uint8_t *plain_integer(const struct transcode *t, const uint8_t *p, uint8_t **out) {
+  const uint8_t *digits = PAST(t, p, "intValue\":");
+  if (!digits || digits == t->json.end) return NULL;
+  bool quoted = *digits == '"';
+  uint64_t value = 0;
+  p = digits += quoted;
+  for (; p < t->json.end && p - digits < 18 && *p >= '0' && *p <= '9'; p++) value = value * 10 + (uint64_t)(*p - '0');
+  if (p == digits || (*digits == '0' && p > digits + 1)) return NULL;
+  p = quoted ? PAST(t, p, "\"}}") : PAST(t, p, "}}");
+  *(*out)++ = 3 << 3 | WIRE_VARINT;
+  for (; value >= 0x80; value >>= 7) *(*out)++ = (uint8_t)(value | 0x80);
+  *(*out)++ = (uint8_t)value;
+  return p;
+}
+
+/* The form that nearly every attribute has, without a byte of white space: a key, and a string or a
+ * whole number, all of it shorter than 128 bytes as protobuf. false: any other form, nothing read. */
+static bool plain_attribute(struct transcode *t) {
+  uint8_t block[2 * 128], *out = block + 3;
+  const uint8_t *key = PAST(t, t->json.p, "{\"key\":\"");
+  if (!key) return false;
+  const uint8_t *end = json_plain_run(key, t->json.end), *value = PAST(t, end, "\",\"value\":{\"");
+  size_t key_bytes = (size_t)(end - key);
+  if (!value || key_bytes > PLAIN_KEY_BYTES_MAX) return false;
+  memcpy(out, key, key_bytes);
+  out += key_bytes + 2;
+  uint8_t *any = out;
+  const uint8_t *p = plain_text(t, value, PLAIN_BYTES_MAX - key_bytes, &out);
+  if (!p) p = plain_integer(t, value, &out);
+  if (!p) return false;
+  any[-2] = 2 << 3 | WIRE_LEN;
+  any[-1] = (uint8_t)(out - any);
+  block[0] = (uint8_t)(out - block - 1);
+  block[1] = 1 << 3 | WIRE_LEN;
+  block[2] = (uint8_t)key_bytes;
+  if (!add(t, block, (size_t)(out - block))) return false;
+  t->json.p = p;
+  return true;
+}
+
 /* ---- messages -------------------------------------------------------------------------------- */
 
 static bool message(struct transcode *t, uint32_t shape, uint32_t depth);
 
 static bool child(struct transcode *t, uint32_t shape, uint32_t depth) {
   size_t start;
+  if (shape == OTLP_KEY_VALUE && depth + 2 <= t->depth_max && plain_attribute(t)) return true;
   if (depth >= t->depth_max) return json_fail(&t->json, t->json.p, FLUO_EDEPTH, "nested too deep");
-  return open_length(t, &start) && message(t, shape, depth + 1) && close_length(t, start);
+  /* Not deep down: a long text in there would be moved once a level. */
+  bool few = (shape >= OTLP_KEY_VALUE || shape == OTLP_STATUS) && depth < SHALLOW;
+  uint32_t length_bytes = few ? 1 : LENGTH_BYTES;
+  return open_length(t, length_bytes, &start) && message(t, shape, depth + 1) &&
+         close_length(t, length_bytes, start);
 }
 
 /* One value of a field, its tag before it. */
@@ -271,43 +372,49 @@ static bool list(struct transcode *t, uint32_t number, const struct otlp_field *
   return json_expect(&t->json, ']', "expected , or ]");
 }
 
-static bool same(struct json_slice key, const char *name) {
-  return name && name[0] == key.p[0] && strlen(name) == key.n && memcmp(name, key.p, key.n) == 0;
+static inline bool same(struct json_slice key, const char *name, size_t n) {
+  return key.n == n && name && bytes_same((const uint8_t *)key.p, (const uint8_t *)name, n);
 }
 
-/* A field by its JSON name: its number, or 0. Exporters before 1.0 had other names for two of
- * them. */
-static uint32_t number_of(uint32_t shape, struct json_slice key) {
-  if (key.n == 0) return 0;
-  for (uint32_t i = 1; i < OTLP_FIELDS; i++)
-    if (same(key, otlp_shapes[shape].fields[i].name)) return i;
-  if (shape == OTLP_RESOURCE_SPANS && same(key, "instrumentationLibrarySpans")) return 2;
-  if (shape == OTLP_SCOPE_SPANS && same(key, "instrumentationLibrary")) return 1;
+#define SAME(key, name) same(key, name, sizeof(name) - 1)
+
+/* A field by its JSON name: its number, or 0. Members come in the order of the schema, more or less,
+ * so the look for one starts behind the one before. Exporters before 1.0 had other names for two. */
+static uint32_t number_of(uint32_t shape, struct json_slice key, uint32_t before) {
+  const struct otlp_field *fields = otlp_shapes[shape].fields;
+  for (uint32_t i = before + 1; i < OTLP_FIELDS; i++)
+    if (same(key, fields[i].name, fields[i].name_bytes)) return i;
+  for (uint32_t i = 1; i <= before; i++)
+    if (same(key, fields[i].name, fields[i].name_bytes)) return i;
+  if (shape == OTLP_RESOURCE_SPANS && SAME(key, "instrumentationLibrarySpans")) return 2;
+  if (shape == OTLP_SCOPE_SPANS && SAME(key, "instrumentationLibrary")) return 1;
   return 0;
 }
 
-static bool member(struct transcode *t, uint32_t shape, uint32_t depth) {
+/* *number: of the member before, and then of this one. */
+static bool member(struct transcode *t, uint32_t shape, uint32_t depth, uint32_t *number) {
   struct json_slice key;
   if (json_peek(&t->json) != '"') return json_expect(&t->json, '"', "expected a key");
   if (!json_short(&t->json, &key)) return false;
-  uint32_t number = number_of(shape, key);
-  bool received = shape == OTLP_REQUEST && key.n && same(key, "receivedAtUnixNano");
-  const struct otlp_field *field = &otlp_shapes[shape].fields[number];
+  *number = number_of(shape, key, *number);
+  bool received = shape == OTLP_REQUEST && SAME(key, "receivedAtUnixNano");
+  const struct otlp_field *field = &otlp_shapes[shape].fields[*number];
   if (!json_expect(&t->json, ':', "expected a colon")) return false;
   if (json_word(&t->json, "null")) return true;
   if (received) {
     t->result->has_received_at = true;
     return read_whole(t, 0, UINT64_MAX, &t->result->received_at_ns);
   }
-  if (number == 0 || field->kind == OTLP_INDEX) return json_skip(&t->json, t->depth_max - depth);
-  return field->repeated ? list(t, number, field, depth) : value(t, number, field, depth);
+  if (*number == 0 || field->kind == OTLP_INDEX) return json_skip(&t->json, t->depth_max - depth);
+  return field->repeated ? list(t, *number, field, depth) : value(t, *number, field, depth);
 }
 
 static bool message(struct transcode *t, uint32_t shape, uint32_t depth) {
   if (!json_expect(&t->json, '{', "expected {")) return false;
   if (json_take(&t->json, '}')) return true;
+  uint32_t number = 0;
   do {
-    if (!member(t, shape, depth)) return false;
+    if (!member(t, shape, depth, &number)) return false;
   } while (json_take(&t->json, ','));
   return json_expect(&t->json, '}', "expected , or }");
 }

@@ -4,14 +4,14 @@
 
 #include "wire.h"
 
-#define TEXT(name)        {OTLP_STRING, WIRE_LEN, 0, 0, name}
-#define TEXTS(name)       {OTLP_STRING, WIRE_LEN, 0, 1, name}
-#define ID(name)          {OTLP_ID, WIRE_LEN, 0, 0, name}
-#define VARINT(kind, name) {kind, WIRE_VARINT, 0, 0, name}
-#define FIXED64(kind, name) {kind, WIRE_FIXED64, 0, 0, name}
-#define FIXED32(name)     {OTLP_FIXED32, WIRE_FIXED32, 0, 0, name}
-#define ONE(child, name)  {OTLP_MESSAGE, WIRE_LEN, child, 0, name}
-#define MANY(child, name) {OTLP_MESSAGE, WIRE_LEN, child, 1, name}
+#define TEXT(name)        {OTLP_STRING, WIRE_LEN, 0, 0, sizeof name - 1, name}
+#define TEXTS(name)       {OTLP_STRING, WIRE_LEN, 0, 1, sizeof name - 1, name}
+#define ID(name)          {OTLP_ID, WIRE_LEN, 0, 0, sizeof name - 1, name}
+#define VARINT(kind, name) {kind, WIRE_VARINT, 0, 0, sizeof name - 1, name}
+#define FIXED64(kind, name) {kind, WIRE_FIXED64, 0, 0, sizeof name - 1, name}
+#define FIXED32(name)     {OTLP_FIXED32, WIRE_FIXED32, 0, 0, sizeof name - 1, name}
+#define ONE(child, name)  {OTLP_MESSAGE, WIRE_LEN, child, 0, sizeof name - 1, name}
+#define MANY(child, name) {OTLP_MESSAGE, WIRE_LEN, child, 1, sizeof name - 1, name}
 
 const struct otlp_shape otlp_shapes[OTLP_MESSAGES] = {
   [OTLP_REQUEST] = {"Request", {[1] = MANY(OTLP_RESOURCE_SPANS, "resourceSpans")}},
@@ -80,7 +80,7 @@ const struct otlp_shape otlp_shapes[OTLP_MESSAGES] = {
     [4] = FIXED64(OTLP_DOUBLE, "doubleValue"),
     [5] = ONE(OTLP_ARRAY, "arrayValue"),
     [6] = ONE(OTLP_MAP, "kvlistValue"),
-    [7] = {OTLP_BYTES, WIRE_LEN, 0, 0, "bytesValue"},
+    [7] = {OTLP_BYTES, WIRE_LEN, 0, 0, sizeof "bytesValue" - 1, "bytesValue"},
     [8] = VARINT(OTLP_INDEX, "stringValueStrindex")}},
   [OTLP_ARRAY] = {"ArrayValue", {[1] = MANY(OTLP_ANY_VALUE, "values")}},
   [OTLP_MAP] = {"KeyValueList", {[1] = MANY(OTLP_KEY_VALUE, "values")}},

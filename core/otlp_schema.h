@@ -35,6 +35,7 @@ struct otlp_field {
   uint8_t wire;             /* enum wire_type that goes with it */
   uint8_t child;            /* enum otlp_message, of OTLP_MESSAGE */
   uint8_t repeated;
+  uint8_t name_bytes;
   const char *name;         /* as JSON spells it */
 };
 

@@ -64,6 +64,42 @@ local function words(body)
   return found
 end
 
+describe("an attribute without white space", function()
+  local ATTRIBUTES = {
+    { "", [["stringValue":""]] }, { "k", [["stringValue":"v"]] }, { ("k"):rep(100), [["stringValue":"v"]] },
+    { ("k"):rep(101), [["stringValue":"v"]] }, { "k", [["stringValue":"]] .. ("v"):rep(120) .. '"' },
+    { "k", [["stringValue":"]] .. ("v"):rep(121) .. '"' }, { "k", [["stringValue":"]] .. ("v"):rep(300) .. '"' },
+    { ("k"):rep(60), [["stringValue":"]] .. ("v"):rep(61) .. '"' }, { ("k"):rep(60), [["stringValue":"]] .. ("v"):rep(62) .. '"' },
+    { "k", [["stringValue":"a\\nb"]] }, { "k\\t", [["stringValue":"v"]] }, { "k", '"stringValue":"é"' }, { "é", [["stringValue":"v"]] },
+    { "k", [["intValue":0]] }, { "k", [["intValue":"0"]] }, { "k", [["intValue":200]] }, { "k", [["intValue":"127"]] },
+    { "k", [["intValue":128]] }, { "k", [["intValue":-1]] }, { "k", [["intValue":"-1"]] }, { "k", [["intValue":"007"]] },
+    { "k", [["intValue":999999999999999999]] }, { "k", [["intValue":"9223372036854775807"]] }, { "k", [["intValue":1e3]] },
+    { ("k"):rep(100), [["intValue":"999999999999999999"]] }, { "k", [["boolValue":true]] }, { "k", [["doubleValue":1.5]] },
+    { "k", [["intValue":5,"stringValue":"v"]] }, { "k", [["stringValue":null]] },
+  }
+
+  it("is what it is with white space", function()
+    for _, case in ipairs(ATTRIBUTES) do
+      local key, value = case[1], case[2]
+      local plain = wire_of(('"attributes":[{"key":"%s","value":{%s}}]'):format(key, value))
+      local spaced = wire_of(('"attributes":[ { "key":"%s","value":{%s} } ]'):format(key, value))
+      assert.equal(spaced, plain, key .. " " .. value)
+    end
+  end)
+
+  it("is refused for what it would be refused with white space, at the same byte", function()
+    for _, value in ipairs { [["stringValue":"v]], [["stringValue":v]], [["intValue":]], [["intValue":007]], [["intValue":"x"]], [["intValue":""]],
+      [["intValue":"5]], [["stringValue":"v"}]], [["intValue":5"]], '"stringValue":"\1"' } do
+      local text = span(('"attributes":[{"key":"k","value":{%s}}]'):format(value))
+      local spaced = span(('"attributes":[{ "key":"k","value":{%s}}]'):format(value))
+      local err, fault = transcode(text)
+      local same, other = transcode(spaced)
+      assert.same({ same, ffi.string(other.what), tonumber(other.offset) - 1 }, { err, ffi.string(fault.what), tonumber(fault.offset) }, value)
+      assert.truthy(err < 0)
+    end
+  end)
+end)
+
 describe("JSON that a real client sent", function()
   for name, spans in pairs({ ["deno-2.9.6-http-json.1"] = 6, ["js-auto-http-json.1"] = 19, ["js-sdk-http.1"] = 3,
     ["js-sdk-http-gzip.1"] = 3 }) do
