@@ -72,7 +72,7 @@ run: deps all
 	$(BUILD)/fluo run --rules=rules --data=$(BUILD)/data
 
 # Every spec, and every one again under the address and undefined-behaviour sanitizers.
-test: deps deps-test all lib sanitized $(BUILD)/clients corpus
+test: deps deps-test all lib lint sanitized $(BUILD)/clients corpus
 	$(LUAJIT) spec/run.lua $(BUILD) $(BUILD)/asan
 
 # Installs what is missing of a list of packages, as root or with sudo.

@@ -212,6 +212,73 @@ local function sift(self)
   self.conditions, self.conditions_sift = kept, 2 * #kept + 64
 end
 
+-- Once the rules are loaded nothing is built any more, and the texts are let go.
+local function seal(self)
+  self.sealed = true
+  for _, unit in pairs(self.units) do unit.source, unit.scanned, unit.ranges, unit.named = nil, nil, nil, nil end
+  self.errors, self.warnings, self.seen, self.conditions, self.declared = nil, nil, nil, nil, nil
+  self.texts, self.rule = nil, nil
+end
+
+local function refuse_sealed(self)
+  if self.sealed then error("conditions are built while rules load, not in their functions", 0) end
+end
+
+-- What an author wrote for a table: found by the operand's name, or by its constructor near the line.
+local function table_text(self, x)
+  local unit, range, data = self.main, self.rule and self.rule.range, operand.of(x)
+  local lex = unit:lex()
+  if data then
+    return range and operand.JOINS[data.op] and join_text(lex, range.from, range.to, data.op) or nil
+  end
+  if range then return constructor_text(lex, range.from, range.to, x) end
+  local _, line = running(self)
+  return line and constructor_text(lex, lex:token_of_line(line - M.NEAR_LINES),
+    lex:token_of_line(line + M.NEAR_LINES), x)
+end
+
+-- What patterns and conditions ask of the file they stand in.
+local function add_sources(self)
+  function self.running() return running(self) end
+
+  function self.authored(fn)
+    local info = debug.getinfo(fn, "S")
+    return info.what ~= "C" and self.units[info.source] ~= nil
+  end
+
+  function self.source_of(x)
+    if type(x) == "table" then return table_text(self, x) end
+    local unit = type(x) == "function" and self.units[debug.getinfo(x, "S").source]
+    return unit and function_text(unit, x) or nil
+  end
+end
+
+-- What conditions are built with.
+local function add_builders(self)
+  self.canonical = pattern.canonical
+
+  function self.pattern(x, what)
+    refuse_sealed(self)
+    return pattern.of(self, x, what)
+  end
+
+  function self.operand(x, unit, what)
+    local data = operand.of(x)
+    local result = field.metric(x, data, unit, what, function(message, hint, word)
+      self.report(message, hint, word or what)
+    end)
+    return result or { op = "GE", n = unit == "duration" and 0LL or 0 }
+  end
+
+  function self.built(condition)
+    refuse_sealed(self)
+    local unit, line = running(self)
+    self.conditions[#self.conditions + 1] = { condition = condition, unit = unit, line = line,
+                                              rule = self.rule }
+    if #self.conditions >= self.conditions_sift then sift(self) end
+  end
+end
+
 --- A context for one file. report and warn note; fail raises past all of the author's code.
 function M.new(main)
   local self = { main = main, units = { [main.chunk] = main }, errors = {}, warnings = {}, seen = {},
@@ -224,60 +291,9 @@ function M.new(main)
     error({ load_error = true, message = message, hint = hint, unit = unit, line = line, column = column }, 0)
   end
 
-  function self.running() return running(self) end
-
-  -- Once the rules are loaded nothing is built any more, and the texts are let go.
-  function self.seal()
-    self.sealed = true
-    for _, unit in pairs(self.units) do unit.source, unit.scanned, unit.ranges, unit.named = nil, nil, nil, nil end
-    self.errors, self.warnings, self.seen, self.conditions, self.declared = nil, nil, nil, nil, nil
-    self.texts, self.rule = nil, nil
-  end
-
-  function self.authored(fn)
-    local info = debug.getinfo(fn, "S")
-    return info.what ~= "C" and self.units[info.source] ~= nil
-  end
-
-  function self.source_of(x)
-    if type(x) == "function" then
-      local unit = self.units[debug.getinfo(x, "S").source]
-      return unit and function_text(unit, x)
-    elseif type(x) == "table" then
-      local unit, range, data = self.main, self.rule and self.rule.range, operand.of(x)
-      local lex = unit:lex()
-      if data then
-        return range and operand.JOINS[data.op] and join_text(lex, range.from, range.to, data.op) or nil
-      end
-      if range then return constructor_text(lex, range.from, range.to, x) end
-      local _, line = running(self)
-      return line and constructor_text(lex, lex:token_of_line(line - M.NEAR_LINES),
-        lex:token_of_line(line + M.NEAR_LINES), x)
-    end
-    return nil
-  end
-
-  function self.pattern(x, what)
-    if self.sealed then error("conditions are built while rules load, not in their functions", 0) end
-    return pattern.of(self, x, what)
-  end
-  self.canonical = pattern.canonical
-
-  function self.operand(x, unit, what)
-    local data = operand.of(x)
-    local result = field.metric(x, data, unit, what, function(message, hint, word)
-      self.report(message, hint, word or what)
-    end)
-    return result or { op = "GE", n = unit == "duration" and 0LL or 0 }
-  end
-
-  function self.built(condition)
-    if self.sealed then error("conditions are built while rules load, not in their functions", 0) end
-    local unit, line = running(self)
-    self.conditions[#self.conditions + 1] = { condition = condition, unit = unit, line = line,
-                                              rule = self.rule }
-    if #self.conditions >= self.conditions_sift then sift(self) end
-  end
+  function self.seal() seal(self) end
+  add_sources(self)
+  add_builders(self)
   return setmetatable(self, Context)
 end
 

@@ -108,9 +108,8 @@ describe("fluo replay", function()
   end)
 
   it("judges the shared examples", function()
-    local status, out = replay.shell("test -e ../shared/cases/run.py")
-    if status ~= 0 then return pending("../shared/cases is not there: its examples are no part of the project") end
-    status, out = replay.shell(("FLUO=%s python3 ../shared/cases/run.py --issue main"):format(replay.fluo))
+    if replay.shell("test -e ../shared/cases/run.py") ~= 0 then return pending("../shared/cases is not there: its examples are no part of the project") end
+    local status, out = replay.shell(("FLUO=%s python3 ../shared/cases/run.py --issue main"):format(replay.fluo))
     assert.equal(0, status, out)
   end)
 end)

@@ -18,7 +18,7 @@ local function read(path)
   local out, why, request = ffi.new("struct source *[1]"), ffi.new("char[512]"), ffi.new("struct source_request")
   local err = core.source_open(path, LIMITS, out, why)
   if err ~= 0 then return {}, ffi.string(why), err end
-  local spans, got = {}, nil
+  local spans, got = {}
   repeat
     got = core.source_next(out[0], request, why)
     if got > 0 then spans[#spans + 1] = request.summary.spans end
@@ -74,7 +74,7 @@ describe("a file", function()
 
   it("is read or refused cleanly at every allocation", function()
     for _, path in ipairs { FIXTURES .. "js-sdk-http-gzip.1.json.gz", FIXTURES .. "js-sdk-proto.1.pb" } do
-      local live, n, err = core.heap_live(), 0, nil
+      local live, n, err = core.heap_live(), 0
       repeat
         n = n + 1
         core.heap_fail_from(n)
