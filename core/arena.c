@@ -1,6 +1,7 @@
-/* The arena's story. One memfd is mapped shared and never moves. arena_get takes the smallest free block
- * that is large enough, the lowest address among equals (so what lives long gathers at the bottom and
- * the top can go back to the kernel), and splits it; arena_put merges it with free buddies. All books lie
+/* The arena's story. One memfd is mapped shared and never moves. arena_get takes the free block
+ * that lies lowest of those that are large enough, arena_get_high the highest, and splits it (so what
+ * lives long gathers at the bottom, what goes first at the top, and what is between can go back to the
+ * kernel); arena_put merges it with free buddies. All books lie
  * in the heap: per order a bitmap of free blocks with summaries above it (the lowest set bit is found in
  * as many steps as there are summaries, four at 4 GiB), and one byte a block for the order of those given
  * out. Only arena_new allocates; if it fails, arena_free takes down what stood. arena_trim knows from one
@@ -127,12 +128,29 @@ static void dirty_mark(struct arena *a, uint32_t off, size_t bytes) {
   }
 }
 
+/* The order of the free block that lies lowest (or highest) of all that are large enough. Not the smallest: what
+ * is asked for at one end must never lie among what lives at the other. */
+static unsigned order_nearest(const struct arena *a, unsigned order, bool high, uint32_t *at) {
+  unsigned best = 0;
+  uint64_t best_at = 0;
+  for (uint32_t left = a->free_orders >> order << order; left; left &= left - 1) {
+    unsigned o = (unsigned)__builtin_ctz(left);
+    uint32_t i = high ? bits_last(&a->free[o]) : bits_first(&a->free[o]);
+    uint64_t place = ((uint64_t)i + high) << o;
+    if (best_at && (high ? place <= best_at : place >= best_at)) continue;
+    best = o;
+    best_at = place;
+    *at = i;
+  }
+  return best;
+}
+
 static uint32_t get(struct arena *a, size_t bytes, size_t *actual, bool high) {
   if (bytes > a->map.bytes) return 0;
   unsigned order = order_of(bytes);
   if (order >= ORDERS || !(a->free_orders >> order)) return 0;
-  unsigned from = order + (unsigned)__builtin_ctz(a->free_orders >> order);
-  uint32_t i = high ? bits_last(&a->free[from]) : bits_first(&a->free[from]);
+  uint32_t i = 0;
+  unsigned from = order_nearest(a, order, high, &i);
   block_claim(a, from, i);
   while (from > order) {
     from--;

@@ -10,7 +10,7 @@
  *
  * The kernel goes on holding a page of the arena whose blocks were given back, and heap has no use for it. So heap
  * is taken only while it fits beside what the arena has touched, give or take a sixteenth; else pieces that are free go back to the
- * kernel, and pressure goes on until some are. Payloads lie at the arena's upper end, for they go first. */
+ * kernel, and what has to goes until some are. Payloads lie at the arena's upper end, for they go first. */
 #include <assert.h>
 #include <math.h>
 
@@ -171,15 +171,20 @@ static bool hole_return(struct store *s) {
   return false;
 }
 
-/* Some holes there always are, at both edges and between: a sixteenth. */
-static bool fits_touched(const struct store *s, size_t bytes) {
-  size_t holes = arena_bytes(s->arena) / HOLES_SHARE + 2 * HOLE_BYTES;
+/* Some holes there always are, at both edges and between. */
+static bool fits_touched(const struct store *s, size_t bytes, size_t share) {
+  size_t holes = arena_bytes(s->arena) / share + 2 * HOLE_BYTES;
   return arena_bytes_touched(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena) + holes;
 }
 
+/* Where only holes are in the way, payloads go, but no trace does until they are four times as many: a trace that
+ * is cut for the sake of holes is worse than holes, which close again as the traces between them do. */
 bool room_heap_make(struct store *s, size_t bytes) {
-  while (!room_is(s, bytes) || !fits_touched(s, bytes))
-    if (!(room_is(s, bytes) && hole_return(s)) && !pressure(s)) return false;
+  if (!room_make(s, bytes)) return false;
+  while (!fits_touched(s, bytes, HOLES_SHARE))
+    if (!hole_return(s) && !shed_oldest(s)) break;
+  while (!fits_touched(s, bytes, HOLES_SHARE / 4))
+    if (!hole_return(s) && !evict_oldest(s)) return false;
   return true;
 }
 
