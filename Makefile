@@ -124,12 +124,19 @@ lint: all
 	luacheck -q lua rules spec
 	$(LUAJIT) spec/lint.lua $(BUILD)
 
-bench: all lib
-	$(LUAJIT) spec/bench/bench.lua
+bench: deps deps-test all lib
+	BUILD=$(BUILD) FLUO=$(BUILD)/fluo $(LUAJIT) spec/bench/bench.lua
+
+# Instructions a span, which no other load on the machine can change; needs valgrind. See spec/bench/README.md.
+$(BUILD)/inside: spec/bench/inside.c spec/bench/payload.c spec/bench/payload.h $(BUILD)/libfluo.so
+	$(CC) $(CFLAGS_ALL) -iquote spec/bench -o $@ spec/bench/inside.c spec/bench/payload.c $(BUILD)/libfluo.so -Wl,-rpath,'$$ORIGIN'
+bench-instructions: $(BUILD)/inside
+	$(call install-missing,valgrind)
+	FLUO_LIB=$(BUILD)/libfluo.so $(LUAJIT) spec/bench/instructions.lua $(BUILD)
 
 clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
-.PHONY: all lib run test deps deps-test install sanitized asan fuzz fuzz-objects corpus lint bench clean
+.PHONY: all lib run test deps deps-test install sanitized asan fuzz fuzz-objects corpus lint bench bench-instructions clean
 .DELETE_ON_ERROR:
