@@ -101,12 +101,12 @@ describe("the arena", function()
 
   it("keeps what is asked for at either end apart, also where a smaller hole lies at the other", function()
     open(MIB)
-    local high, hole = {}, nil
+    local high = {}
     for i = 1, 8 do high[i] = core.arena_get_high(arena, 512, nil) end
     core.arena_put(arena, high[3])                       -- a hole of 512, the best fit of all
     local low = get(256)
     assert.truthy(low < MIB / 2)
-    hole = core.arena_get_high(arena, 256, nil)
+    local hole = core.arena_get_high(arena, 256, nil)
     assert.equal(high[3] + 256, hole)
     assert.truthy((get(512)) < MIB / 2)
     for i = 2, 8 do assert.truthy(high[i] < high[i - 1]) end
