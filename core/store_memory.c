@@ -177,13 +177,13 @@ static bool fits_touched(const struct store *s, size_t bytes, size_t share) {
   return arena_bytes_touched(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena) + holes;
 }
 
-/* Where only holes are in the way, payloads go, but no trace does until they are twice as many: a trace that
+/* Where only holes are in the way, payloads go, but no trace does until they are a quarter: a trace that
  * is cut for the sake of holes is worse than holes, which close again as the traces between them do. */
 bool room_heap_make(struct store *s, size_t bytes) {
   if (!room_make(s, bytes)) return false;
   while (!fits_touched(s, bytes, HOLES_SHARE))
     if (!hole_return(s) && !shed_oldest(s)) break;
-  while (!fits_touched(s, bytes, HOLES_SHARE / 2))
+  while (!fits_touched(s, bytes, HOLES_MAX_SHARE))
     if (!hole_return(s) && !evict_oldest(s)) return false;
   return true;
 }
