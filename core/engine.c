@@ -147,7 +147,6 @@ static int on_span(void *ctx, const struct otlp_span *span) {
   }
   touch(e, t);
   e->receipt.accepted++;
-  t->ruleset = &e->rules;
   match_span(e, t, index, written, span->payload);
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
   return 0;

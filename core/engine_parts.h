@@ -16,7 +16,7 @@ struct question_sheet {
   struct question_note notes[];
 };
 
-/* The rules in force, and what belongs to them. A trace keeps those of its first span. */
+/* The rules in force, and what belongs to them. */
 struct engine_rules {
   const struct ruleset *set;
   struct study *study;

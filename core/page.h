@@ -12,7 +12,7 @@
 struct page {
   const struct host *host;
   const struct intake *intake;
-  const struct server *otlp_http, *admin;
+  const struct server *otlp_http;
   const struct out *violations;
   const struct log *log;
   uint64_t now_ns, started_ns;        /* Unix time */

@@ -48,7 +48,6 @@ struct trace {
   uint32_t rules_count, rules_capacity;
   uint32_t questions;            /* unanswered */
   uint32_t close_from;           /* rules below it were judged at the close */
-  void    *ruleset;              /* the rule set of its first span */
   struct trace *next_touched;    /* the engine's list of traces that a request touched */
   struct trace_memory *memory;   /* the store's own: lists, payload blocks, ids */
 };

@@ -12,8 +12,7 @@ for _, path in ipairs { "README.md", "rules/README.md" } do
   describe(path, function()
     for i, code in ipairs(blocks(path)) do
       it("has an example that loads: number " .. i, function()
-        local file = os.tmpname() .. ".lua"
-        replay.write(file, code)
+        local file = replay.rule_file(code)
         local status, out, err = replay.shell(("%s check --rules %s"):format(replay.fluo, file))
         os.remove(file)
         assert.equal(0, status, out .. err)

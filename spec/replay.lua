@@ -120,6 +120,14 @@ function M.write(path, text)
   file:close()
 end
 
+--- Writes a text to a new file that the loader takes for a rule file: its path, for the caller to remove.
+function M.rule_file(text)
+  local path = os.tmpname()
+  os.remove(path)
+  M.write(path .. ".lua", text)
+  return path .. ".lua"
+end
+
 M.fluo = os.getenv("FLUO") or "build/fluo"
 
 --- Runs a shell command: its exit status, stdout, stderr.
@@ -139,10 +147,7 @@ end
 function M.run(rules, requests, flags)
   local made, input = nil, os.tmpname()
   if rules:find("[\n{]") then
-    made = os.tmpname()
-    os.remove(made)
-    made = made .. ".lua"
-    M.write(made, rules)
+    made = M.rule_file(rules)
   end
   local lines = {}
   for i, spans in ipairs(requests) do lines[i] = cjson.encode(M.request(spans)) end

@@ -80,8 +80,7 @@ function M.start(options)
   os.remove(data)
   local rules, made = options.rules or "rules", nil
   if rules:find("[\n{]") then
-    made = os.tmpname() .. ".lua"
-    replay.write(made, rules)
+    made = replay.rule_file(rules)
     rules = made
   end
   local argv = { options.fluo or replay.fluo, "run", "--rules", rules, "--data=" .. data,
@@ -128,9 +127,9 @@ end
 
 --- The metrics page as a table: 'name{labels}' to number.
 function Agent:metrics()
-  local page = {}
-  for name, value in self:get("/metrics"):gmatch("\n([%w_]+%b{}) ([^\n]+)") do page[name] = tonumber(value) end
-  for name, value in self:get("/metrics"):gmatch("\n([%w_]+) ([^\n]+)") do page[name] = tonumber(value) end
+  local page, text = {}, self:get("/metrics")
+  for name, value in text:gmatch("\n([%w_]+%b{}) ([^\n]+)") do page[name] = tonumber(value) end
+  for name, value in text:gmatch("\n([%w_]+) ([^\n]+)") do page[name] = tonumber(value) end
   return page
 end
 
@@ -140,7 +139,7 @@ function Agent:finish()
   local status = ffi.new("int[1]")
   ffi.C.waitpid(self.pid, status, 0)
   ffi.C.close(self.log_fd)
-  os.remove(self.stdout_path .. "")
+  os.remove(self.stdout_path)
   if self.made then os.remove(self.made) end
   os.execute("rm -rf " .. self.data)
   local raw = status[0]

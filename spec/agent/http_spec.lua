@@ -22,14 +22,7 @@ local function post(headers, body, path)
     body and not headers:find("ransfer") and ("Content-Length: %d\r\n"):format(#body) or "", body or "")
 end
 
-local function chunked(text, size)
-  local out = {}
-  for at = 1, #text, size do
-    local piece = text:sub(at, at + size - 1)
-    out[#out + 1] = ("%x\r\n%s\r\n"):format(#piece, piece)
-  end
-  return table.concat(out) .. "0\r\n\r\n"
-end
+local chunked = require("spec.agent.client").chunked
 
 --- Callbacks into Lua, freed after the spec.
 local callbacks = {}

@@ -13,8 +13,7 @@ end
 
 -- Replays files of the given bytes with a rule text: status, stdout, stderr.
 local function files(rules, ...)
-  local path = os.tmpname() .. ".lua"
-  replay.write(path, rules)
+  local path = replay.rule_file(rules)
   local names = {}
   for i, bytes in ipairs({ ... }) do
     names[i] = os.tmpname()
@@ -57,8 +56,7 @@ describe("fluo replay", function()
   it("takes protobuf and gzip as recorded from real SDKs", function()
     local plain, zipped = "spec/fixtures/otlp/js-sdk-proto-gzip.1.pb", "spec/fixtures/otlp/js-sdk-proto-gzip.1.pb.gz"
     local json = "spec/fixtures/otlp/js-sdk-http-gzip.1.json.gz"
-    local rule = os.tmpname() .. ".lua"
-    replay.write(rule, ANY)
+    local rule = replay.rule_file(ANY)
     local counts = {}
     for i, path in ipairs { plain, zipped, json } do
       local status, out = replay.shell(("%s replay --rules %s %s"):format(replay.fluo, rule, path))
