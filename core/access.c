@@ -83,6 +83,7 @@ static double equal_cost(const struct atom *a) {
   case FLUO_FIELD_STATUS:
   case FLUO_FIELD_KIND:
   case FLUO_FIELD_ROOT: return 0.2;
+  case FLUO_FIELD_SERVICE: return 0.05 * a->count;
   default: break;
   }
   double cost = 0;
@@ -91,21 +92,30 @@ static double equal_cost(const struct atom *a) {
   return cost;
 }
 
-/* What many patterns ask is likely to hold often: a service, a kind. */
-double access_cost(const struct atom *a, const struct access *access, uint32_t users) {
+static double affix_cost(uint32_t len) {
+  return len < 4 ? 0.1 : len < 8 ? 0.05 : 0.02;
+}
+
+/* How often it holds, what many patterns ask being likely to hold often (a service, a kind); for an
+ * inner text also its share in walking the value, which costs as much as testing some patterns and
+ * is done once for all of them. */
+double access_cost(const struct atom *a, const struct access *access,
+                   const struct access_users *users) {
+  enum { WALK = 5 };
   double cost = 1;
   switch (access->kind) {
   case ACCESS_EQUAL: cost = equal_cost(a); break;
   case ACCESS_PREFIX:
-  case ACCESS_SUFFIX: cost = access->len < 4 ? 0.1 : 0.03; break;
-  case ACCESS_INNER: cost = access->len < 4 ? 0.3 : 0.05; break;
+  case ACCESS_SUFFIX: cost = affix_cost(access->len); break;
+  case ACCESS_INNER: cost = access->len < 4 ? 0.6 : affix_cost(access->len) / 2; break;
   case ACCESS_RANGE: cost = isinf(access->lo) || isinf(access->hi) ? 0.3 : 0.1; break;
   case ACCESS_PRESENT:
     /* A key that every span has tells nothing; one of events and links still does. */
     cost = a->field == FLUO_FIELD_ATTRIBUTE || a->field == FLUO_FIELD_RESOURCE ? 0.6 : 1;
     break;
   }
-  return cost * (1 + log2(users ? users : 1));
+  cost *= 1 + log2(users->atom ? users->atom : 1) / 4;
+  return access->kind == ACCESS_INNER ? cost + (double)WALK / (users->inner ? users->inner : 1) : cost;
 }
 
 /* ---- a pattern ----------------------------------------------------------------------------- */

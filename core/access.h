@@ -36,7 +36,12 @@ void access_scratch_free(struct access_scratch *s);
 uint32_t access_choose(struct access_scratch *s, const struct ir *ir, const struct atoms *atoms,
                        const double *costs, struct fluo_range nodes, uint32_t *set);
 
-/* A first estimate of how often an atom holds (0 … 1), `users` patterns asking it. */
-double access_cost(const struct atom *a, const struct access *access, uint32_t users);
+/* How many nodes ask an atom, and how many atoms of its key are inner texts. */
+struct access_users {
+  uint32_t atom, inner;
+};
+/* A first estimate of what reaching a pattern by this atom costs a span, in tests of the pattern. */
+double access_cost(const struct atom *a, const struct access *access,
+                   const struct access_users *users);
 
 #endif

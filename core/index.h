@@ -46,6 +46,7 @@ struct index_key {
   uint32_t len, field;
   struct fluo_range present, prefixes, suffixes, intervals, served;
   uint32_t text_len_max;             /* no operand that is looked up by hash is longer */
+  bool probed;                       /* some atom is reached by it; else it is only tested */
   bool texts, numbers, bools, grams; /* which kinds of operands are looked up by hash */
 };
 
@@ -62,7 +63,7 @@ struct index {
   uint32_t *key_table;                       /* key + 1; 0: empty */
   uint32_t key_mask;
   uint32_t *atom_keys;                       /* the key of each atom, or NONE */
-  uint32_t fields;                           /* bit set: fields that are asked for */
+  uint32_t fields;                           /* bit set: fields that are probed */
   bool attributes, resources, events, links; /* whether these are */
   struct index_bucket *buckets;
   uint32_t bucket_mask;

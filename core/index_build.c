@@ -60,17 +60,26 @@ static uint32_t operand_len_max(const struct atoms *atoms) {
   return most;
 }
 
+/* Twice over the atoms: an inner text's cost depends on how many others its key has. */
 static int add_costs(struct building *b) {
-  const struct atoms *atoms = b->x->atoms;
-  uint8_t *scratch = heap_alloc(operand_len_max(atoms));
-  if (!scratch) return FLUO_ENOMEM;
-  for (uint32_t i = 0; i < atoms->count; i++) {
-    struct access access;
-    access_of(&atoms->items[i], scratch, &access);
-    b->costs[i] = access_cost(&atoms->items[i], &access, b->users[i]);
+  const struct index *x = b->x;
+  uint8_t *scratch = heap_alloc(operand_len_max(x->atoms));
+  uint32_t *inner = heap_zalloc(x->keys_count * sizeof *inner);
+  int err = scratch && inner ? 0 : FLUO_ENOMEM;
+  for (int pass = 0; !err && pass < 2; pass++) {
+    for (uint32_t i = 0; i < x->atoms->count; i++) {
+      struct access access;
+      uint32_t key = x->atom_keys[i];
+      if (key == INDEX_KEY_NONE) continue; /* only events, links or rules that are off ask it */
+      access_of(&x->atoms->items[i], scratch, &access);
+      if (!pass) inner[key] += access.kind == ACCESS_INNER;
+      struct access_users users = {b->users[i], inner[key]};
+      b->costs[i] = access_cost(&x->atoms->items[i], &access, &users);
+    }
   }
   heap_free(scratch);
-  return 0;
+  heap_free(inner);
+  return err;
 }
 
 static int add_posting(struct building *b, uint32_t atom, uint32_t pattern) {
@@ -322,6 +331,8 @@ static double write_tops(struct index_interval *intervals, uint32_t low, uint32_
 
 static void write_entry(struct index *x, const struct entry *e, uint32_t *intervals) {
   struct index_key *key = &x->keys[e->key];
+  key->probed = true;
+  if (e->key > INDEX_KEY_LINK && e->key < FLUO_FIELD_EVENT_NAME) x->fields |= UINT32_C(1) << e->key;
   switch (e->place) {
   case PLACE_PRESENT: range_add(&key->present, add_ref(x, e).first); break;
   case PLACE_PREFIX: write_affix(x, &key->prefixes, e); break;

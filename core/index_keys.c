@@ -61,10 +61,7 @@ static int atom_key_put(struct index *x, uint32_t index) {
   switch (atom->field) {
   case FLUO_FIELD_ATTRIBUTE: x->attributes = true; break;
   case FLUO_FIELD_RESOURCE: x->resources = true; break;
-  default:
-    x->fields |= UINT32_C(1) << atom->field;
-    x->atom_keys[index] = atom->field;
-    return 0;
+  default: x->atom_keys[index] = atom->field; return 0;
   }
   return key_put(x, atom->field, atom->key, atom->key_len, &x->atom_keys[index]);
 }

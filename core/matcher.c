@@ -1,6 +1,6 @@
 /* Matching one span: its fields are put into slots, each slot's value is looked up in the index,
  * and the patterns so reached are tested, each once; atoms are tested at most once a span, whoever
- * asks.
+ * asks. Which atoms a value leads to is remembered for values that came lately.
  *
  * A matcher owns its scratch and nothing else. Everything it will need is taken in matcher_new, so
  * that matcher_span cannot run out of memory. Marks of atoms and patterns carry the stamp of the
@@ -10,14 +10,21 @@
 #include <string.h>
 
 #include "answers.h"
-#include "barren.h"
 #include "err.h"
 #include "heap.h"
 #include "index.h"
 #include "limits.h"
+#include "memo.h"
 #include "nested.h"
 #include "ruleset.h"
 #include "slots.h"
+
+/* Of an atom. Stamps are those of the span that it was made for. */
+struct mark {
+  uint32_t tested;  /* truth is known */
+  uint32_t reached; /* its patterns were tested */
+  uint32_t truth;   /* enum fluo_truth */
+};
 
 struct matcher {
   const struct ruleset *rules;
@@ -26,13 +33,13 @@ struct matcher {
   struct nested *nested;
   struct regex_scratch *regex;
   struct slots *slots;
-  struct barren *barren;
+  struct memo *memo;
   const struct span_view *view;
   uint32_t stamp;             /* of the present span */
-  uint8_t *truths;            /* of each atom, enum fluo_truth */
-  uint32_t *tested, *reached; /* stamps of atoms: truth is known; its patterns were tested */
+  struct mark *marks;         /* of each atom */
   uint32_t *seen;             /* stamps of patterns */
-  uint64_t refs;              /* atoms that values led to, so far */
+  uint32_t holding[MEMO_ATOMS], holding_count; /* atoms that hold for the value being looked up */
+  bool uncertain;             /* one of its atoms is unknown */
   uint8_t *nodes;             /* truths of the pattern under test */
   uint32_t *hits, hits_count, *unknowns, unknowns_count;
   struct match_ask *asks;
@@ -49,19 +56,19 @@ static void load(struct matcher *m, const struct span_view *view) {
   slots_load(m->slots, view);
   if (++m->stamp) return;
   /* After 2^32 spans the oldest marks would come back to life. */
-  memset(m->tested, 0, m->atoms->count * sizeof *m->tested);
-  memset(m->reached, 0, m->atoms->count * sizeof *m->reached);
+  memset(m->marks, 0, m->atoms->count * sizeof *m->marks);
   memset(m->seen, 0, ruleset_ir(m->rules)->patterns * sizeof *m->seen);
   m->stamp = 1;
 }
 
 static enum fluo_truth atom_truth(struct matcher *m, uint32_t atom) {
-  if (m->tested[atom] == m->stamp) return m->truths[atom];
+  struct mark *mark = &m->marks[atom];
+  if (mark->tested == m->stamp) return mark->truth;
   const struct datum *value = slots_get(m->slots, m->x->atom_keys[atom]);
   enum fluo_truth truth = FLUO_FALSE;
   if (value) truth = atom_test(&m->atoms->items[atom], value, m->regex);
-  m->tested[atom] = m->stamp;
-  m->truths[atom] = (uint8_t)truth;
+  mark->tested = m->stamp;
+  mark->truth = truth;
   return truth;
 }
 
@@ -129,19 +136,50 @@ static void test_pattern(struct matcher *m, uint32_t pattern) {
   if (!collect_asks(m, pattern)) m->unknowns[m->unknowns_count++] = pattern;
 }
 
-static void on_ref(void *ctx, uint32_t atom, bool equal) {
-  struct matcher *m = ctx;
-  m->refs++;
-  if (m->reached[atom] == m->stamp) return;
-  if (equal) {
-    m->tested[atom] = m->stamp;
-    m->truths[atom] = FLUO_TRUE;
-  }
-  if (atom_truth(m, atom) == FLUO_FALSE) return;
-  m->reached[atom] = m->stamp;
+/* The atom does not fail: its patterns are worth testing. */
+static void reach(struct matcher *m, uint32_t atom) {
+  struct mark *mark = &m->marks[atom];
+  if (mark->reached == m->stamp) return;
+  mark->reached = m->stamp;
   const uint32_t *postings = m->x->postings;
   for (uint32_t i = m->x->posting_first[atom]; i < m->x->posting_first[atom + 1]; i++)
     test_pattern(m, postings[i]);
+}
+
+static void on_ref(void *ctx, uint32_t atom, bool equal) {
+  struct matcher *m = ctx;
+  struct mark *mark = &m->marks[atom];
+  if (mark->reached == m->stamp) return; /* through another element of the same array */
+  if (equal) *mark = (struct mark){m->stamp, mark->reached, FLUO_TRUE};
+  enum fluo_truth truth = atom_truth(m, atom);
+  if (truth == FLUO_FALSE) return;
+  m->uncertain |= truth == FLUO_UNKNOWN;
+  if (m->holding_count < MEMO_ATOMS) m->holding[m->holding_count] = atom;
+  m->holding_count++;
+  reach(m, atom);
+}
+
+static void look_up(struct matcher *m, uint32_t key, const struct fluo_value *value) {
+  m->holding_count = 0;
+  m->uncertain = false;
+  index_probe(m->x, key, slots_get(m->slots, key), on_ref, m);
+  if (!m->uncertain) memo_put(m->memo, key, value, m->holding, m->holding_count);
+}
+
+static void probe(struct matcher *m, uint32_t key) {
+  const struct fluo_value *value = slots_value(m->slots, key);
+  uint32_t count;
+  const uint32_t *atoms = memo_get(m->memo, key, value, &count);
+  if (!atoms) {
+    look_up(m, key, value);
+    return;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    struct mark *mark = &m->marks[atoms[i]];
+    mark->tested = m->stamp;
+    mark->truth = FLUO_TRUE;
+    reach(m, atoms[i]);
+  }
 }
 
 /* ---- results ------------------------------------------------------------------------------- */
@@ -180,14 +218,6 @@ static void sort_asks(struct matcher *m) {
   m->asks_count = kept;
 }
 
-static void probe(struct matcher *m, uint32_t key) {
-  const struct fluo_value *value = slots_value(m->slots, key);
-  if (barren_has(m->barren, key, value)) return;
-  uint64_t before = m->refs;
-  index_probe(m->x, key, slots_get(m->slots, key), on_ref, m);
-  if (m->refs == before) barren_put(m->barren, key, value);
-}
-
 int matcher_span(struct matcher *m, const struct span_view *view, struct match *out) {
   m->hits_count = m->unknowns_count = m->asks_count = 0;
   m->answers = (struct answers){NULL, 0};
@@ -195,7 +225,7 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   uint32_t present_count;
   const uint32_t *present = slots_present(m->slots, &present_count);
   for (uint32_t i = 0; i < present_count; i++)
-    probe(m, present[i]);
+    if (m->x->keys[present[i]].probed) probe(m, present[i]);
   for (uint32_t i = 0; i < m->x->always_count; i++) test_pattern(m, m->x->always[i]);
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
@@ -238,18 +268,15 @@ static int take_scratch(struct matcher *m) {
   const struct ir *ir = m->x->ir;
   size_t atoms = m->atoms->count, patterns = ir->header->patterns;
   uint32_t nodes = longest_pattern(ir);
-  m->truths = heap_alloc(atoms);
-  m->tested = heap_zalloc(atoms * sizeof *m->tested);
-  m->reached = heap_zalloc(atoms * sizeof *m->reached);
+  m->marks = heap_zalloc(atoms * sizeof *m->marks);
   m->seen = heap_zalloc(patterns * sizeof *m->seen);
   m->nodes = heap_alloc(nodes);
   m->hits = heap_alloc(patterns * sizeof *m->hits);
   m->unknowns = heap_alloc(patterns * sizeof *m->unknowns);
   m->asks_max = most_asks(ir);
   m->asks = heap_alloc(m->asks_max * sizeof *m->asks);
-  m->barren = barren_new(m->x->keys_count);
-  bool all = m->truths && m->tested && m->reached && m->seen && m->nodes && m->hits &&
-             m->unknowns && m->asks && m->barren;
+  m->memo = memo_new(m->x->keys_count);
+  bool all = m->marks && m->seen && m->nodes && m->hits && m->unknowns && m->asks && m->memo;
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
   if (!err) err = slots_new(m->x, &m->slots);
@@ -272,9 +299,7 @@ int matcher_new(const struct ruleset *r, struct matcher **out) {
 
 void matcher_free(struct matcher *m) {
   if (!m) return;
-  heap_free(m->truths);
-  heap_free(m->tested);
-  heap_free(m->reached);
+  heap_free(m->marks);
   heap_free(m->seen);
   heap_free(m->nodes);
   heap_free(m->hits);
@@ -282,7 +307,7 @@ void matcher_free(struct matcher *m) {
   heap_free(m->asks);
   nested_free(m->nested);
   slots_free(m->slots);
-  barren_free(m->barren);
+  memo_free(m->memo);
   regex_scratch_free(m->regex);
   heap_free(m);
 }

@@ -1,6 +1,7 @@
 /* Reading a span once. A slot carries the stamp of the span that filled it, so none is ever
  * cleared. Values lend from the arena, from the copy of the last resource, or from `hex`. What a
- * text is as a number is found out when somebody asks: most values are asked for by nobody.
+ * text is as a number, and a field of the span that no value leads on from, is found out when
+ * somebody asks: most are asked for by nobody.
  *
  * Spans of one library have their attributes in one order, so the name that stood at the same place
  * of the span before is tried first: comparing is cheaper than hashing. */
@@ -14,19 +15,21 @@
 #include "wire.h"
 
 /* A larger resource is read anew for each span. */
-enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3, PLACES = 32, PLACE_BYTES_MAX = 40 };
+enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3, PLACES = 32, PLACE_BYTES_MAX = 59 };
 
 /* rank 0: under its own name; else which of its other names it is from. */
 struct slot {
-  uint32_t stamp, rank;
+  uint32_t stamp, absent; /* of the span that has it; of one that was found to lack this field */
+  uint32_t rank;
   bool whole; /* the datum's number is known, not only its value */
   struct datum datum;
 };
 
-/* The attribute that stood at a place of the span before. */
+/* The attribute that stood at a place of the span before, as its KeyValue began: the name with its
+ * tag and length, and the value's tag. */
 struct place {
   uint32_t key;
-  uint8_t len, name[PLACE_BYTES_MAX]; /* len 0: none; an empty name is not kept */
+  uint8_t len, start[PLACE_BYTES_MAX]; /* len 0: none */
 };
 
 struct slots {
@@ -44,7 +47,8 @@ struct slots {
   uint8_t resource[RESOURCE_BYTES_MAX];
 };
 
-static void put(struct slots *s, uint32_t key, uint32_t rank, const struct fluo_value *value) {
+static inline void put(struct slots *s, uint32_t key, uint32_t rank,
+                       const struct fluo_value *value) {
   struct slot *slot = &s->slots[key];
   if (slot->stamp != s->stamp) s->present[s->present_count++] = key;
   slot->stamp = s->stamp;
@@ -56,50 +60,69 @@ static void put(struct slots *s, uint32_t key, uint32_t rank, const struct fluo_
 /* ---- one attribute ------------------------------------------------------------------------- */
 
 /* Nearly all are a KeyValue of a key and a value, in this order, once each, lengths below 128: then
- * key and value are where they are seen to be. Anything else is left to the reader that takes all
- * forms. */
-static bool pair_split(const uint8_t *p, uint32_t n, struct fluo_item *name,
-                       struct fluo_item *value) {
-  if (n < 4 || p[0] != 0x0a || p[1] >= 0x80 || p[1] + 4u > n) return false;
-  const uint8_t *at = p + 2 + p[1];
-  if (at[0] != 0x12 || at[1] >= 0x80 || at + 2 + at[1] != p + n) return false;
-  *name = (struct fluo_item){.text = p + 2, .len = p[1]};
-  *value = (struct fluo_item){.text = at + 2, .len = at[1]};
-  return true;
+ * the value is what is left behind the key and two bytes. Anything else is left to the reader that
+ * takes all forms. The bytes up to where the value's length stands, or 0. */
+static inline uint32_t start_bytes(const uint8_t *p, uint32_t n) {
+  if (n < 4 || p[0] != 0x0a || p[1] >= 0x80 || p[1] + 4u > n) return 0;
+  uint32_t start = p[1] + 3u;
+  return p[start - 1] == 0x12 && p[start] < 0x80 && start + 1 + p[start] == n ? start : 0;
 }
 
-/* An AnyValue; the most common one, a short string and nothing else, without a call. */
-static void value_read(const struct fluo_item *in, struct fluo_value *out) {
-  const uint8_t *p = in->text;
-  if (in->len >= 2 && p[0] == 0x0a && p[1] < 0x80 && p[1] + 2u == in->len)
+/* An AnyValue; short strings and ints, and nothing else, without a call. */
+static inline void value_read(const uint8_t *p, uint32_t n, struct fluo_value *out) {
+  if (n >= 2 && p[0] == 0x0a && p[1] < 0x80 && p[1] + 2u == n)
     *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = p + 2, .len = p[1]};
+  else if (n == 2 && p[0] == 0x18 && p[1] < 0x80)
+    *out = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = p[1]};
+  else if (n == 3 && p[0] == 0x18 && p[1] >= 0x80 && p[2] < 0x80)
+    *out = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = (p[1] & 0x7f) | p[2] << 7};
   else
-    fluo_any_value(p, in->len, out);
+    fluo_any_value(p, n, out);
 }
 
-static uint32_t attribute_key(struct slots *s, const struct fluo_item *name) {
-  struct place *place = &s->places[s->place++ % PLACES];
-  if (place->len == name->len && name->len && bytes_same(place->name, name->text, name->len))
-    return place->key;
-  uint32_t key = index_key_find(s->x, FLUO_FIELD_ATTRIBUTE, name->text, name->len);
-  if (name->len > PLACE_BYTES_MAX) return key;
-  place->key = key;
-  place->len = (uint8_t)name->len;
-  if (name->len) memcpy(place->name, name->text, name->len);
-  return key;
+static void place_fill(struct slots *s, struct place *place, const uint8_t *p, uint32_t start) {
+  place->key = index_key_find(s->x, FLUO_FIELD_ATTRIBUTE, p + 2, start - 3);
+  place->len = (uint8_t)start;
+  memcpy(place->start, p, start);
+}
+
+/* Of any form. */
+static void load_odd(struct slots *s, uint32_t field, const uint8_t *p, uint32_t n) {
+  struct fluo_item name;
+  struct fluo_value value;
+  fluo_key_value(p, n, &name, &value);
+  uint32_t key = index_key_find(s->x, field, name.text, name.len);
+  if (key != INDEX_KEY_NONE) put(s, key, 0, &value);
+}
+
+/* Out of line, as load_unknown is: the walk past attributes that nobody asks for stays short. */
+__attribute__((noinline))
+static void load_value(struct slots *s, uint32_t key, const uint8_t *p, uint32_t n) {
+  struct fluo_value value;
+  value_read(p, n, &value);
+  put(s, key, 0, &value);
+}
+
+__attribute__((noinline))
+static void load_unknown(struct slots *s, struct place *place, const uint8_t *p, uint32_t n) {
+  uint32_t start = start_bytes(p, n);
+  if (!start || start > PLACE_BYTES_MAX) {
+    load_odd(s, FLUO_FIELD_ATTRIBUTE, p, n);
+    return;
+  }
+  place_fill(s, place, p, start);
+  if (place->key != INDEX_KEY_NONE) load_value(s, place->key, p + start + 1, p[start]);
 }
 
 /* The last of the same key wins, since it is put last. */
-static inline void load_pair(struct slots *s, uint32_t field, const uint8_t *p, uint32_t n) {
-  struct fluo_item name, content;
-  struct fluo_value value;
-  bool split = pair_split(p, n, &name, &content);
-  if (!split) fluo_key_value(p, n, &name, &value);
-  uint32_t key = field == FLUO_FIELD_ATTRIBUTE ? attribute_key(s, &name)
-                                               : index_key_find(s->x, field, name.text, name.len);
-  if (key == INDEX_KEY_NONE) return;
-  if (split) value_read(&content, &value);
-  put(s, key, 0, &value);
+static inline void load_attribute(struct slots *s, const uint8_t *p, uint32_t n) {
+  struct place *place = &s->places[s->place++ % PLACES];
+  uint32_t start = place->len;
+  if (n <= start || p[start] >= 0x80 || start + 1 + p[start] != n || !start ||
+      !bytes_same(place->start, p, start))
+    load_unknown(s, place, p, n);
+  else if (place->key != INDEX_KEY_NONE)
+    load_value(s, place->key, p + start + 1, p[start]);
 }
 
 /* ---- a span -------------------------------------------------------------------------------- */
@@ -120,7 +143,7 @@ static void load_field(struct slots *s, const struct wire_field *field) {
   const struct fluo_value none = {.type = FLUO_TYPE_NONE};
   if (field->type != WIRE_LEN) return;
   if (field->number == 9 && s->x->attributes)
-    load_pair(s, FLUO_FIELD_ATTRIBUTE, field->text, (uint32_t)field->len);
+    load_attribute(s, field->text, (uint32_t)field->len);
   else if (field->number == 11 && s->x->events)
     put(s, INDEX_KEY_EVENT, 0, &none);
   else if (field->number == 13 && s->x->links)
@@ -135,8 +158,8 @@ static void load_payload(struct slots *s) {
   struct wire_field field;
   while (p && p < end) {
     /* An attribute of less than 128 bytes, as most are. */
-    if (end - p >= 2 && p[0] == 0x4a && p[1] < 0x80 && end - p >= p[1] + 2) {
-      if (s->x->attributes) load_pair(s, FLUO_FIELD_ATTRIBUTE, p + 2, p[1]);
+    if (end - p > 1 && p[0] == 0x4a && p[1] < 0x80 && end - p > p[1] + 1) {
+      if (s->x->attributes) load_attribute(s, p + 2, p[1]);
       p += p[1] + 2;
     } else {
       p = wire_next(p, end, &field);
@@ -162,7 +185,7 @@ static void load_renamed(struct slots *s) {
 static void read_resource(struct slots *s, const uint8_t *p, uint32_t n) {
   struct fluo_item item = {.next = 0};
   uint32_t before = s->present_count;
-  while (fluo_item_next(p, n, 1, &item)) load_pair(s, FLUO_FIELD_RESOURCE, item.text, item.len);
+  while (fluo_item_next(p, n, 1, &item)) load_odd(s, FLUO_FIELD_RESOURCE, item.text, item.len);
   s->resource_keys_count = s->present_count - before;
   memcpy(s->resource_keys, s->present + before, s->resource_keys_count * sizeof *s->resource_keys);
 }
@@ -191,7 +214,7 @@ static void load_resource(struct slots *s) {
 void slots_load(struct slots *s, const struct span_view *view) {
   if (++s->stamp == 0) {
     /* After 2^32 spans the oldest values would come back to life. */
-    for (uint32_t i = 0; i < s->x->keys_count; i++) s->slots[i].stamp = 0;
+    for (uint32_t i = 0; i < s->x->keys_count; i++) s->slots[i].stamp = s->slots[i].absent = 0;
     s->stamp = 1;
   }
   s->view = view;
@@ -213,9 +236,23 @@ const struct fluo_value *slots_value(const struct slots *s, uint32_t key) {
   return slot->stamp == s->stamp ? &slot->datum.value : NULL;
 }
 
+/* A field that was not loaded since no atom is reached by it. */
+static bool load_late(struct slots *s, uint32_t field) {
+  struct slot *slot = &s->slots[field];
+  struct fluo_value value;
+  if (field <= INDEX_KEY_LINK || field >= FLUO_FIELD_EVENT_NAME || slot->absent == s->stamp)
+    return false;
+  slot->absent = s->stamp;
+  if (!field_get(s->view, field, NULL, 0, hex_of(s, field), &value)) return false;
+  slot->stamp = s->stamp;
+  slot->whole = false;
+  slot->datum.value = value;
+  return true;
+}
+
 const struct datum *slots_get(struct slots *s, uint32_t key) {
   struct slot *slot = &s->slots[key];
-  if (slot->stamp != s->stamp) return NULL;
+  if (slot->stamp != s->stamp && !load_late(s, key)) return NULL;
   if (!slot->whole) {
     struct fluo_value value = slot->datum.value;
     datum_init(&slot->datum, &value);

@@ -14,8 +14,8 @@ void slots_free(struct slots *s);
 /* Fills the slots from a span; cannot fail. Values are good until the next one, as long as the
  * arena is, and the payload if it is elsewhere. */
 void slots_load(struct slots *s, const struct span_view *view);
-/* The keys that are there, in no particular order; and the value of one, or NULL: as it came, and
- * with what it is as a number. */
+/* The keys that are there, in no particular order, but for fields of the span that are not probed;
+ * the value of one of these as it came; and of any key with what it is as a number, or NULL. */
 const uint32_t *slots_present(const struct slots *s, uint32_t *count);
 const struct fluo_value *slots_value(const struct slots *s, uint32_t key);
 const struct datum *slots_get(struct slots *s, uint32_t key);

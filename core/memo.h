@@ -1,0 +1,28 @@
+/* What values led to. What spans say of a key repeats (names, statuses, hosts), and an index never
+ * changes, so of a value that came lately it is known which atoms hold. A small cache of such
+ * (key, value) pairs, compared in full, so a collision costs a look-up and nothing else. A key whose
+ * values do not repeat (a duration, a URL) is asked about only now and then. */
+#ifndef FLUO_MEMO_H
+#define FLUO_MEMO_H
+#include <stdbool.h>
+
+#include "fluo.h"
+
+struct memo;
+
+/* A value that more atoms hold for, or that is longer, is looked up each time. */
+enum { MEMO_ATOMS = 4, MEMO_BYTES = 40 };
+
+/* Of one index, which has so many keys. NULL: no memory. */
+struct memo *memo_new(uint32_t keys);
+void memo_free(struct memo *m);
+
+/* The atoms that hold for this value of the key, *count of them; NULL: not known. Valid until the
+ * next memo_put. */
+const uint32_t *memo_get(struct memo *m, uint32_t key, const struct fluo_value *value,
+                         uint32_t *count);
+/* These hold, and no other that the index reaches. More than MEMO_ATOMS are not kept. */
+void memo_put(struct memo *m, uint32_t key, const struct fluo_value *value, const uint32_t *atoms,
+              uint32_t count);
+
+#endif
