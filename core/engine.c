@@ -32,11 +32,12 @@ const char *const drop_reason_names[DROP_REASONS] = {"duplicate", "memory"};
 
 static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_t pattern,
                        bool unknown) {
-  uint32_t rule = ruleset_pattern(e->rules.set, pattern)->rule;
-  bool span_rule = ruleset_rule(e->rules.set, rule)->scope == FLUO_SCOPE_SPAN;
+  const struct ruleset *rules = t->judged_by->set;
+  uint32_t rule = ruleset_pattern(rules, pattern)->rule;
+  bool span_rule = ruleset_rule(rules, rule)->scope == FLUO_SCOPE_SPAN;
   if (span_rule) {
     if (unknown)
-      e->rules.stats[rule].unknown++;
+      engine_counts(t, rule)->unknown++;
     else
       engine_report_span(e, t, rule, span);
     return;
@@ -102,7 +103,7 @@ static void match_span(struct engine *e, struct trace *t, uint32_t index,
                            .trace_id = t->id,
                            .renamed = e->renamed};
   struct match m;
-  if (matcher_span(e->rules.matcher, &view, &m)) {
+  if (matcher_span(t->judged_by->matcher, &view, &m)) {
     engine_note_lost(e, t);
     return;
   }
@@ -145,6 +146,7 @@ static int on_span(void *ctx, const struct otlp_span *span) {
     e->receipt.dropped_memory++;
     return 0;
   }
+  if (!t->judged_by) engine_hold_rules(e, t);
   touch(e, t);
   e->receipt.accepted++;
   match_span(e, t, index, written, span->payload);
@@ -158,9 +160,12 @@ _Static_assert(LIMIT_PATTERN_QUESTIONS <= FLUO_JOB_ITEMS_MAX, "a group of questi
 _Static_assert(sizeof(struct fluo_job) + FLUO_JOB_ITEMS_MAX * sizeof(struct fluo_question) <= FLUO_MESSAGE_BYTES_MAX,
                "a full job of questions fits a message");
 
-/* How many of the notes from `first` fill a job without cutting a (span, pattern) group in two. */
+/* How many of the notes from `first` fill a job: of one rule set, and without cutting a (span, pattern) group in
+ * two. */
 static uint32_t sheet_size(const struct engine *e, uint32_t first) {
-  uint32_t left = e->asked_count - first, n = left;
+  const struct engine_rules *rules = e->asked[first].trace->judged_by;
+  uint32_t n = 1;
+  while (first + n < e->asked_count && e->asked[first + n].trace->judged_by == rules) n++;
   if (n <= FLUO_JOB_ITEMS_MAX) return n;
   for (n = FLUO_JOB_ITEMS_MAX; n; n--) {
     const struct question_note *a = &e->asked[first + n - 1], *b = a + 1;
@@ -212,7 +217,7 @@ static bool send_questions(struct engine *e, uint32_t first, uint32_t n) {
   job->questions = questions;
   job->owner = sheet;
   e->stats.questions += n;
-  study_send(e->rules.study, job);
+  study_send(sheet->notes[0].trace->judged_by->study, job);
   return true;
 }
 
@@ -227,7 +232,7 @@ static void take_group(struct engine *e, const struct question_note *notes, cons
     for (uint32_t i = 0; i < n; i++)
       e->group[i] = (struct match_answer){notes[i].function, notes[i].object, answers[i]};
     struct span_view view = engine_view(e, notes->trace, notes->span);
-    truth = matcher_resolve(e->rules.matcher, &view, notes->pattern, e->group, n);
+    truth = matcher_resolve(notes->trace->judged_by->matcher, &view, notes->pattern, e->group, n);
   }
   if (truth != FLUO_FALSE)
     on_pattern(e, notes->trace, notes->span, notes->pattern, truth == FLUO_UNKNOWN);
@@ -304,8 +309,7 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
 void engine_free(struct engine *e) {
   if (!e) return;
   while (e->sheets) sheet_free(e->sheets);
-  matcher_free(e->rules.matcher);
-  heap_free(e->rules.stats);
+  engine_free_rules(e);
   heap_free(e->asked);
   heap_free(e->group);
   store_free(e->store);
@@ -314,25 +318,6 @@ void engine_free(struct engine *e) {
 
 struct store *engine_store(const struct engine *e) {
   return e->store;
-}
-
-int engine_use(struct engine *e, const struct ruleset *rules, struct study *study) {
-  uint32_t count = ruleset_ir(rules)->rules;
-  bool payloads = false;
-  struct engine_rule_stats *stats = heap_zalloc((count ? count : 1) * sizeof *stats);
-  if (!stats) return FLUO_ENOMEM;
-  int err = matcher_new(rules, &e->rules.matcher);
-  if (err) {
-    heap_free(stats);
-    return err;
-  }
-  for (uint32_t i = 0; i < count; i++)
-    payloads |= ruleset_rule(rules, i)->flags & FLUO_RULE_PAYLOADS;
-  store_keep_payloads(e->store, payloads);
-  e->rules.set = rules;
-  e->rules.study = study;
-  e->rules.stats = stats;
-  return 0;
 }
 
 int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
@@ -372,12 +357,4 @@ void engine_stats_get(const struct engine *e, struct engine_stats *out) {
   *out = e->stats;
   store_stats_get(e->store, e->now_ns, &held);
   out->in_flight = held.spans_held;
-}
-
-const struct engine_rule_stats *engine_rule_stats(const struct engine *e, uint32_t rule) {
-  return &e->rules.stats[rule];
-}
-
-void engine_count_error(struct engine *e, uint32_t rule, uint32_t errors) {
-  e->rules.stats[rule].errors += errors;
 }

@@ -33,8 +33,12 @@ struct store *engine_store(const struct engine *e);
 /* What the study's on_answers and on_verdicts have to be given to. */
 void engine_answers(struct engine *e, const struct study_job *job, const uint8_t *answers);
 void engine_verdicts(struct engine *e, const struct study_job *job, const struct study_verdict *verdicts);
-/* The rules in force from now on. Neither is owned; both outlive the engine. 0 or FLUO_ENOMEM. */
+/* The rules in force for traces that begin from now on; a trace that has begun keeps those of its first span until
+ * it is dropped. Neither is owned: both stay until engine_release says so, or outlive the engine. Counts of a rule
+ * go on under its name. 0, or FLUO_ENOMEM and what was in force still is. */
 int engine_use(struct engine *e, const struct ruleset *rules, struct study *study);
+/* Whether these rules are out of force and no trace needs them: then the engine has let go of them and their study. */
+bool engine_release(struct engine *e, const struct ruleset *rules);
 
 struct engine_receipt { uint32_t accepted, rejected, dropped_memory; };
 /* Takes the spans of a body that otlp_check accepted, arriving now. Time never runs backwards: an
@@ -62,7 +66,9 @@ struct engine_stats {
 };
 struct engine_rule_stats { uint64_t violations, unknown, errors; };
 void engine_stats_get(const struct engine *e, struct engine_stats *out);
+/* Of a rule in force. */
 const struct engine_rule_stats *engine_rule_stats(const struct engine *e, uint32_t rule);
-void engine_count_error(struct engine *e, uint32_t rule, uint32_t errors);
+/* Of a rule of a set that was not released. */
+void engine_count_error(struct engine *e, const struct ruleset *rules, uint32_t rule, uint32_t errors);
 
 #endif

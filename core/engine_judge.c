@@ -23,12 +23,12 @@ struct span_view engine_view(const struct engine *e, const struct trace *t, uint
 }
 
 static void report(struct engine *e, struct violation *v, const struct trace *t, uint32_t rule) {
-  v->rules = e->rules.set;
+  v->rules = t->judged_by->set;
   v->rule_index = rule;
-  v->rule = ruleset_rule(e->rules.set, rule);
+  v->rule = ruleset_rule(t->judged_by->set, rule);
   memcpy(v->trace_id, t->id, 16);
   violation_identify(v);
-  e->rules.stats[rule].violations++;
+  engine_counts(t, rule)->violations++;
   e->calls.on_violation(e->calls.ctx, v);
 }
 
@@ -49,7 +49,7 @@ static void report_trace(struct engine *e, struct trace *t, const struct study_v
                         .has_value = verdict->has_value,
                         .value = verdict->value,
                         .threshold = verdict->threshold};
-  bool early = ruleset_rule(e->rules.set, verdict->rule)->flags & FLUO_RULE_EARLY;
+  bool early = ruleset_rule(t->judged_by->set, verdict->rule)->flags & FLUO_RULE_EARLY;
   if (!early && t->state == TRACE_CLOSED) v.time_ns = t->closed_ns; /* decided at the close */
   for (uint32_t i = 0; i < verdict->witnesses_count; i++)
     v.witnesses[i] = engine_view(e, t, verdict->witnesses[i]);
@@ -58,28 +58,27 @@ static void report_trace(struct engine *e, struct trace *t, const struct study_v
 
 /* ---- judging a trace ----------------------------------------------------------------------- */
 
-static bool gate_open(const struct engine *e, const struct trace *t, uint32_t rule) {
+static bool gate_open(const struct trace *t, uint32_t rule) {
   struct gate_counts counts = {
       .tallies = t->tallies,
       .tallies_count = t->tallies_count,
       .spans = t->spans.count,
       .duration_ns = t->end_max_ns > t->start_min_ns ? t->end_max_ns - t->start_min_ns : 0};
-  return ruleset_gate(e->rules.set, rule, &counts);
+  return ruleset_gate(t->judged_by->set, rule, &counts);
 }
 
 /* Whether an early rule could have become true since it was last judged. */
-static bool due_early(const struct engine *e, const struct trace *t,
-                      const struct trace_rule *note) {
-  const struct fluo_ir_rule *rule = ruleset_rule(e->rules.set, note->rule);
+static bool due_early(const struct trace *t, const struct trace_rule *note) {
+  const struct fluo_ir_rule *rule = ruleset_rule(t->judged_by->set, note->rule);
   if (note->fired || !(rule->flags & FLUO_RULE_EARLY)) return false;
   bool grew = rule->flags & FLUO_RULE_STRUCTURE && note->spans_judged != t->spans.count;
-  return (note->dirty || grew) && gate_open(e, t, note->rule);
+  return (note->dirty || grew) && gate_open(t, note->rule);
 }
 
 /* Early rules that look at any span stand in every trace's notes from its first settling on. */
 static void note_any_span(struct engine *e, struct trace *t) {
   uint32_t count;
-  const uint32_t *rules = ruleset_any_span(e->rules.set, &count);
+  const uint32_t *rules = ruleset_any_span(t->judged_by->set, &count);
   for (uint32_t i = 0; i < count; i++) {
     struct trace_rule *note = trace_rule_put(t, rules[i]);
     if (!note)
@@ -94,7 +93,7 @@ static uint32_t collect_early(struct engine *e, struct trace *t, uint32_t *rules
   note_any_span(e, t);
   for (uint32_t i = 0; i < t->rules_count && n < FLUO_JOB_RULES_MAX; i++) {
     struct trace_rule *note = &t->rules[i];
-    if (!due_early(e, t, note)) continue;
+    if (!due_early(t, note)) continue;
     note->dirty = 0;
     note->spans_judged = t->spans.count;
     rules[n++] = note->rule;
@@ -104,19 +103,18 @@ static uint32_t collect_early(struct engine *e, struct trace *t, uint32_t *rules
 
 /* Whether a rule has to be judged at the close: it has not fired, and is not an early one that was
  * judged on all that is there. */
-static bool due_closing(const struct engine *e, const struct trace *t, uint32_t rule,
-                        const struct trace_rule *note) {
+static bool due_closing(const struct trace *t, uint32_t rule, const struct trace_rule *note) {
   if (note && note->fired) return false;
-  if (ruleset_rule(e->rules.set, rule)->flags & FLUO_RULE_EARLY)
-    return note && due_early(e, t, note);
-  return gate_open(e, t, rule);
+  if (ruleset_rule(t->judged_by->set, rule)->flags & FLUO_RULE_EARLY)
+    return note && due_early(t, note);
+  return gate_open(t, rule);
 }
 
 /* The rules to judge at the close, in ascending order from t->close_from on: those noted in the
  * trace, and those whose gate is open without any hit. */
-static uint32_t collect_closing(struct engine *e, struct trace *t, uint32_t *rules) {
+static uint32_t collect_closing(struct trace *t, uint32_t *rules) {
   uint32_t always_count, n = 0, a = 0, r;
-  const uint32_t *always = ruleset_always(e->rules.set, &always_count);
+  const uint32_t *always = ruleset_always(t->judged_by->set, &always_count);
   trace_rule_find(t, t->close_from, &r);
   while (a < always_count && always[a] < t->close_from) a++;
   while (n < FLUO_JOB_RULES_MAX && (r < t->rules_count || a < always_count)) {
@@ -130,7 +128,7 @@ static uint32_t collect_closing(struct engine *e, struct trace *t, uint32_t *rul
       rule = always[a++];
     }
     t->close_from = rule + 1;
-    if (due_closing(e, t, rule, note)) rules[n++] = rule;
+    if (due_closing(t, rule, note)) rules[n++] = rule;
   }
   return n;
 }
@@ -160,19 +158,20 @@ static bool send_judgment(struct engine *e, struct trace *t, uint32_t *rules, ui
   t->judging = true;
   store_pin(t);
   e->stats.judgments++;
-  study_send(e->rules.study, job);
+  study_send(t->judged_by->study, job);
   return true;
 }
 
 static void finish(struct engine *e, struct trace *t) {
   e->stats.evaluated += t->spans.count;
+  engine_drop_rules(t);
   store_drop(e->store, t);
 }
 
 /* Without memory for a job the rules that were due stay unjudged: said as unknown, never silently.
  */
 static void unjudged(struct engine *e, struct trace *t, const uint32_t *rules, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++) e->rules.stats[rules[i]].unknown++;
+  for (uint32_t i = 0; i < n; i++) engine_counts(t, rules[i])->unknown++;
   engine_note_lost(e, t);
 }
 
@@ -184,7 +183,7 @@ void engine_settle(struct engine *e, struct trace *t) {
     return;
   }
   do {
-    n = t->state == TRACE_CLOSED ? collect_closing(e, t, due) : collect_early(e, t, due);
+    n = t->state == TRACE_CLOSED ? collect_closing(t, due) : collect_early(e, t, due);
     if (!n) break;
     uint32_t *rules = heap_alloc(n * sizeof *rules);
     if (rules) memcpy(rules, due, n * sizeof *rules);
@@ -201,7 +200,7 @@ void engine_verdicts(struct engine *e, const struct study_job *job,
   for (uint32_t i = 0; i < job->head.count; i++) {
     const struct study_verdict *verdict = &verdicts[i];
     uint32_t at;
-    if (verdict->truth == FLUO_UNKNOWN) e->rules.stats[verdict->rule].unknown++;
+    if (verdict->truth == FLUO_UNKNOWN) engine_counts(t, verdict->rule)->unknown++;
     if (verdict->truth != FLUO_TRUE) continue;
     struct trace_rule *note = trace_rule_find(t, verdict->rule, &at);
     if (note) note->fired = 1;

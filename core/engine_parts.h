@@ -16,18 +16,23 @@ struct question_sheet {
   struct question_note notes[];
 };
 
-/* The rules in force, and what belongs to them. */
+/* Of all rule sets that know a rule of one name. */
+struct rule_count { struct engine_rule_stats stats; uint32_t sets; };
+
+/* A rule set, and what belongs to it: the one in force, or one that some trace is still judged by. */
 struct engine_rules {
   const struct ruleset *set;
   struct study *study;
   struct matcher *matcher;
-  struct engine_rule_stats *stats;
+  struct rule_count **counts;               /* one a rule */
+  uint32_t traces;                          /* that are judged by it */
+  struct engine_rules *older;
 };
 
 struct engine {
   struct store *store;
   struct engine_calls calls;
-  struct engine_rules rules;
+  struct engine_rules *rules;               /* in force; behind it those that are not any more */
   struct trace *touched;
   struct question_note *asked;              /* of the request being taken, and not sent yet */
   uint32_t asked_count, asked_capacity;
@@ -48,6 +53,15 @@ struct trace_rule *trace_rule_find(const struct trace *t, uint32_t rule, uint32_
 struct trace_rule *trace_rule_put(struct trace *t, uint32_t rule);
 /* A trace that lost a note cannot prove an absence any more. */
 void engine_note_lost(struct engine *e, struct trace *t);
+
+/* engine_rules.c */
+/* From its first span on a trace is judged by what is in force now, until it is dropped. */
+void engine_hold_rules(struct engine *e, struct trace *t);
+void engine_drop_rules(struct trace *t);
+static inline struct engine_rule_stats *engine_counts(const struct trace *t, uint32_t rule) {
+  return &t->judged_by->counts[rule]->stats;
+}
+void engine_free_rules(struct engine *e);
 
 /* engine_judge.c */
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span);

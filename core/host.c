@@ -45,7 +45,7 @@ static void on_violation(void *ctx, const struct violation *v) {
 
 static void on_error(void *ctx, uint32_t rule, uint32_t errors, const char *text, uint32_t bytes) {
   struct host *h = ctx;
-  engine_count_error(h->engine, rule, errors);
+  engine_count_error(h->engine, h->rules, rule, errors);
   h->calls.on_error(h->calls.ctx, h->names[rule], errors, text, bytes);
 }
 

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
@@ -19,12 +20,35 @@
 struct ruleset {
   struct ruleset_options options;
   void *bytes;
+  size_t bytes_count;
   struct ir ir;
   struct atoms atoms;
   struct index *index;
   uint32_t *always, always_count;
   uint32_t *any_span, any_span_count;
+  uint32_t *by_name;
 };
+
+static int compare_names(const struct ruleset *r, uint32_t rule, const char *name, size_t n) {
+  struct fluo_text own = r->ir.rules[rule].name;
+  int order = memcmp(r->ir.text + own.off, name, own.len < n ? own.len : n);
+  return order ? order : own.len < n ? -1 : own.len > n;
+}
+
+static int by_name(const void *a, const void *b, void *ctx) {
+  const struct ruleset *r = ctx;
+  struct fluo_text name = r->ir.rules[*(const uint32_t *)b].name;
+  return compare_names(r, *(const uint32_t *)a, r->ir.text + name.off, name.len);
+}
+
+static int sort_names(struct ruleset *r) {
+  uint32_t rules = r->ir.header->rules;
+  r->by_name = heap_alloc(rules * sizeof *r->by_name);
+  if (!r->by_name) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < rules; i++) r->by_name[i] = i;
+  qsort_r(r->by_name, rules, sizeof *r->by_name, by_name, r);
+  return 0;
+}
 
 static int list_rules(struct ruleset *r) {
   uint32_t rules = r->ir.header->rules;
@@ -48,6 +72,7 @@ int ruleset_new(const void *ir, size_t n, const struct ruleset_options *options,
   if (!r) return FLUO_ENOMEM;
   r->options = *options;
   r->bytes = heap_alloc(n);
+  r->bytes_count = n;
   int err = r->bytes ? 0 : FLUO_ENOMEM;
   if (!err) {
     if (n) memcpy(r->bytes, ir, n);
@@ -56,6 +81,7 @@ int ruleset_new(const void *ir, size_t n, const struct ruleset_options *options,
   if (!err) err = atoms_init(&r->atoms, &r->ir, options, why);
   if (!err) err = index_new(&r->ir, &r->atoms, options->renamed, &r->index);
   if (!err) err = list_rules(r);
+  if (!err) err = sort_names(r);
   if (err == FLUO_ENOMEM) snprintf(why, IR_WHY_BYTES, "%s", err_text(err));
   if (err)
     ruleset_free(r);
@@ -70,6 +96,7 @@ void ruleset_free(struct ruleset *r) {
   atoms_deinit(&r->atoms);
   heap_free(r->always);
   heap_free(r->any_span);
+  heap_free(r->by_name);
   heap_free(r->bytes);
   heap_free(r);
 }
@@ -101,6 +128,31 @@ const struct fluo_ir_part *ruleset_part(const struct ruleset *r, uint32_t part) 
 const struct fluo_ir_pair *ruleset_pair(const struct ruleset *r, uint32_t pair) {
   assert(pair < r->ir.header->pairs);
   return &r->ir.pairs[pair];
+}
+
+uint32_t ruleset_find(const struct ruleset *r, const char *name, size_t n) {
+  uint32_t low = 0, high = r->ir.header->rules;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    int order = compare_names(r, r->by_name[middle], name, n);
+    if (order == 0) return r->by_name[middle];
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return UINT32_MAX;
+}
+
+uint32_t ruleset_unchanged(const struct ruleset *r, const struct ruleset *other, uint32_t of) {
+  const struct fluo_ir_rule *rule = ruleset_rule(other, of);
+  uint32_t found = ruleset_find(r, ruleset_text(other, rule->name), rule->name.len);
+  if (found == UINT32_MAX) return found;
+  return memcmp(r->ir.rules[found].version, rule->version, sizeof rule->version) ? UINT32_MAX : found;
+}
+
+bool ruleset_is(const struct ruleset *r, const void *ir, size_t n) {
+  return n == r->bytes_count && memcmp(r->bytes, ir, n) == 0;
 }
 
 const char *ruleset_text(const struct ruleset *r, struct fluo_text t) {

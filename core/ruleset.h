@@ -28,6 +28,12 @@ const struct fluo_ir_pattern *ruleset_pattern(const struct ruleset *r, uint32_t 
 uint32_t ruleset_function_rule(const struct ruleset *r, uint32_t function);
 const struct fluo_ir_part *ruleset_part(const struct ruleset *r, uint32_t part);
 const struct fluo_ir_pair *ruleset_pair(const struct ruleset *r, uint32_t pair);
+/* The rule of this name; UINT32_MAX: there is none. */
+uint32_t ruleset_find(const struct ruleset *r, const char *name, size_t n);
+/* The rule of r that is rule `of` of `other` unchanged: of that name and that version. UINT32_MAX: none. */
+uint32_t ruleset_unchanged(const struct ruleset *r, const struct ruleset *other, uint32_t of);
+/* Whether these bytes are the intermediate form that it was made from. */
+bool ruleset_is(const struct ruleset *r, const void *ir, size_t n);
 /* Text of the IR; not NUL-terminated. Valid as long as the rule set. */
 const char *ruleset_text(const struct ruleset *r, struct fluo_text t);
 

@@ -48,6 +48,7 @@ struct trace {
   uint32_t rules_count, rules_capacity;
   uint32_t questions;            /* unanswered */
   uint32_t close_from;           /* rules below it were judged at the close */
+  struct engine_rules *judged_by; /* the engine's: the rules in force at its first span */
   struct trace *next_touched;    /* the engine's list of traces that a request touched */
   struct trace_memory *memory;   /* the store's own: lists, payload blocks, ids */
 };

@@ -19,8 +19,8 @@ local on_violation = ffi.cast("void (*)(void *, const struct violation *)", func
   found[#found + 1] = ffi.string(v.id)
 end)
 
-local function ruleset()
-  local bytes = rulefiles.good(RULES).ir
+local function ruleset(text)
+  local bytes = rulefiles.good(text or RULES).ir
   local out, why = ffi.new("struct ruleset *[1]"), ffi.new("char[128]")
   local options = ffi.new("struct ruleset_options", { renamed = true, matches_limit = 10000 })
   assert(core.ruleset_new(bytes, #bytes, options, out, why) == 0, ffi.string(why))
@@ -121,5 +121,55 @@ describe("the engine", function()
     until whole
     assert.truthy(n > 10)
     core.ruleset_free(rules)
+  end)
+
+  it("judges a trace by the rules of its first span until it is dropped, and then lets go of them", function()
+    local old, new = ruleset(), ruleset('rule "all of them" { when = trace.has { name = "no such" } + trace.span_count(gt(1e6)) }')
+    local e = assert(engine(old))
+    receive(e, BODY, T0)
+    assert.equal(0, core.engine_use(e, new, nil))
+    assert.is_false(core.engine_release(e, old))
+    assert.is_false(core.engine_release(e, new))
+    while core.engine_step(e, T0 + 100 * SECOND) do stats(e) end
+    assert.is_true(core.engine_release(e, old))
+    core.ruleset_free(old)
+    receive(e, BODY, T0 + 200 * SECOND)
+    while core.engine_step(e, T0 + 300 * SECOND) do stats(e) end
+    core.engine_free(e)
+    core.ruleset_free(new)
+  end)
+
+  it("counts on under a rule's name, whichever set it is of", function()
+    local old, new = ruleset(), ruleset('rule "new" { when = { status = "OK" } }\n' .. RULES)
+    local e = assert(engine(old))
+    receive(e, BODY, T0)
+    local before = core.engine_rule_stats(e, 0).violations
+    assert.truthy(before > 0)
+    assert.equal(0, core.engine_use(e, new, nil))
+    assert.equal(0, tonumber(core.engine_rule_stats(e, 0).violations))
+    assert.equal(before, core.engine_rule_stats(e, 1).violations)
+    core.engine_count_error(e, old, 0, 2)
+    assert.equal(2, tonumber(core.engine_rule_stats(e, 1).errors))
+    core.engine_free(e)
+    core.ruleset_free(old)
+    core.ruleset_free(new)
+  end)
+
+  it("stays with the rules that it has where there is no memory for others", function()
+    local old, new = ruleset(), ruleset('rule "error" { when = { status = "OK" } }')
+    local e = assert(engine(old))
+    receive(e, BODY, T0)
+    local live, n = core.heap_live(), 0
+    repeat
+      n = n + 1
+      core.heap_fail_from(n)
+      local err = core.engine_use(e, new, nil)
+      core.heap_fail_from(0)
+      if err ~= 0 then assert.equal(live, core.heap_live()) end
+    until err == 0
+    assert.truthy(n > 3)
+    core.engine_free(e)
+    core.ruleset_free(old)
+    core.ruleset_free(new)
   end)
 end)

@@ -41,6 +41,22 @@ describe("a rule set", function()
     core.ruleset_free(out[0])
   end)
 
+  it("finds a rule by its name, and knows one that another set has unchanged", function()
+    local set, other = matching.ruleset(ir.build(everything())), everything()
+    other.rules = { other.rules[3], other.rules[1] }
+    local bytes = ir.build(other, function(b) b.rules[2].version[3] = 7 end)
+    other = matching.ruleset(bytes)
+    assert.same({ 0, 1, 2 }, { core.ruleset_find(set, "one", 3), core.ruleset_find(set, "two", 3),
+                               core.ruleset_find(set, "three", 5) })
+    assert.equal(0xffffffff, core.ruleset_find(set, "on", 2))
+    assert.equal(0xffffffff, core.ruleset_find(set, "ones", 4))
+    assert.equal(0, core.ruleset_unchanged(other, set, 2))
+    assert.equal(0xffffffff, core.ruleset_unchanged(other, set, 0))
+    assert.equal(0xffffffff, core.ruleset_unchanged(other, set, 1))
+    assert.is_true(core.ruleset_is(other, bytes, #bytes))
+    assert.is_false(core.ruleset_is(set, bytes, #bytes))
+  end)
+
   it("of no rules is one", function()
     assert.is_truthy(matching.ruleset(ir.build({ rules = {} })))
   end)

@@ -1,0 +1,105 @@
+/* The rule sets that the engine judges by: one in force, and those that traces from before it still have.
+ *
+ * A trace holds a set by a count, from its first span until it is dropped, so no trace is judged by two.
+ * What a rule counts belongs to its name: a new set takes over the counts of the one before it, and
+ * rules that left are forgotten with the last set that knew them. Jobs name traces, so a set that no
+ * trace holds has no job out, and its study may end.
+ *
+ * Ways it fails: no memory for a new set. Then what was made of it is freed and nothing has changed. */
+#include <assert.h>
+
+#include "engine_parts.h"
+#include "err.h"
+#include "heap.h"
+
+void engine_hold_rules(struct engine *e, struct trace *t) {
+  t->judged_by = e->rules;
+  t->judged_by->traces++;
+}
+
+void engine_drop_rules(struct trace *t) {
+  assert(t->judged_by->traces);
+  t->judged_by->traces--;
+  t->judged_by = NULL;
+}
+
+/* Whatever of it was made. */
+static void rules_free(struct engine_rules *r) {
+  for (uint32_t i = 0; r->counts && i < ruleset_ir(r->set)->rules && r->counts[i]; i++)
+    if (!--r->counts[i]->sets) heap_free(r->counts[i]);
+  heap_free(r->counts);
+  matcher_free(r->matcher);
+  heap_free(r);
+}
+
+void engine_free_rules(struct engine *e) {
+  for (struct engine_rules *r = e->rules, *older; r; r = older) {
+    older = r->older;
+    rules_free(r);
+  }
+}
+
+static struct rule_count *count_of(const struct engine_rules *before, const struct ruleset *set, uint32_t rule) {
+  struct fluo_text name = ruleset_rule(set, rule)->name;
+  uint32_t known = before ? ruleset_find(before->set, ruleset_text(set, name), name.len) : UINT32_MAX;
+  return known == UINT32_MAX ? heap_zalloc(sizeof(struct rule_count)) : before->counts[known];
+}
+
+static int take_counts(struct engine_rules *r, const struct engine_rules *before) {
+  uint32_t count = ruleset_ir(r->set)->rules;
+  r->counts = heap_zalloc(count * sizeof *r->counts);
+  if (!r->counts) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < count; i++) {
+    r->counts[i] = count_of(before, r->set, i);
+    if (!r->counts[i]) return FLUO_ENOMEM;
+    r->counts[i]->sets++;
+  }
+  return 0;
+}
+
+/* Payloads stay while some rule of some set in use may read any span. */
+static void keep_payloads(struct engine *e) {
+  bool keep = false;
+  for (const struct engine_rules *r = e->rules; r; r = r->older)
+    for (uint32_t i = 0; i < ruleset_ir(r->set)->rules && !keep; i++)
+      keep = ruleset_rule(r->set, i)->flags & FLUO_RULE_PAYLOADS;
+  store_keep_payloads(e->store, keep);
+}
+
+int engine_use(struct engine *e, const struct ruleset *set, struct study *study) {
+  struct engine_rules *r = heap_zalloc(sizeof *r);
+  if (!r) return FLUO_ENOMEM;
+  r->set = set;
+  r->study = study;
+  int err = take_counts(r, e->rules);
+  if (!err) err = matcher_new(set, &r->matcher);
+  if (err) {
+    rules_free(r);
+    return err;
+  }
+  r->older = e->rules;
+  e->rules = r;
+  keep_payloads(e);
+  return 0;
+}
+
+bool engine_release(struct engine *e, const struct ruleset *set) {
+  for (struct engine_rules **at = &e->rules->older; *at; at = &(*at)->older) {
+    struct engine_rules *r = *at;
+    if (r->set != set || r->traces) continue;
+    *at = r->older;
+    rules_free(r);
+    keep_payloads(e);
+    return true;
+  }
+  return false;
+}
+
+const struct engine_rule_stats *engine_rule_stats(const struct engine *e, uint32_t rule) {
+  return &e->rules->counts[rule]->stats;
+}
+
+void engine_count_error(struct engine *e, const struct ruleset *set, uint32_t rule, uint32_t errors) {
+  for (struct engine_rules *r = e->rules; r; r = r->older)
+    if (r->set == set) r->counts[rule]->stats.errors += errors;
+}
