@@ -2,7 +2,7 @@
  *
  * Data flow: the OTLP server hands bodies to the intake, the intake hands what parsed to
  * on_receive, and that to the engine. The engine's jobs go to the study, whose socket the loop
- * polls; violations come back through on_violation, as a line on the output and through the rule's
+ * polls; violations come back through the report, as a line on the output and through the rule's
  * actions. After whatever happened, rearm() looks once at what may have changed: the next timer,
  * the study's socket, whether the study must be watched.
  *
@@ -26,7 +26,6 @@
 
 #include "admin.h"
 #include "arena.h"
-#include "deliver.h"
 #include "err.h"
 #include "host.h"
 #include "intake.h"
@@ -34,6 +33,7 @@
 #include "log.h"
 #include "out.h"
 #include "page.h"
+#include "report.h"
 #include "server.h"
 
 enum agent_state { AGENT_STARTING, AGENT_READY, AGENT_DRAINING };
@@ -42,8 +42,8 @@ struct agent {
   const struct config *config;
   enum agent_state state;
   struct log *log;
+  struct report report; /* its outputs are ours */
   struct host *host;
-  struct out *violations; /* NULL: output.violations is "none" */
   struct intake *intake;
   struct server *otlp_http, *admin;
   struct admin_calls admin_calls;
@@ -61,42 +61,6 @@ struct agent {
 
 static uint64_t now_ns(const struct agent *a) {
   return a->wall_ns + (uv_hrtime() - a->mono_ns);
-}
-
-/* ---- what the engine and the study say ----------------------------------------------------- */
-
-static void on_violation(void *ctx, const struct violation *v) {
-  struct agent *a = ctx;
-  deliver(v, a->violations, a->log);
-}
-
-static void on_error(void *ctx, const char *rule, uint32_t errors, const char *text,
-                     uint32_t bytes) {
-  struct agent *a = ctx;
-  log_to(a->log, LOG_WARN, "a function of a rule raised an error: its answer is unknown",
-         log_s("rule", rule), log_u("times", errors), log_b("error", text, bytes));
-}
-
-static void on_fault(void *ctx, const char *rule, enum study_fault fault) {
-  struct agent *a = ctx;
-  if (rule)
-    log_to(a->log, LOG_ERROR, "a rule was stopped; the others are judged again without it",
-           log_s("rule", rule), log_s("why", study_fault_text(fault)));
-  else
-    log_to(a->log, LOG_WARN, "the rule worker was replaced", log_s("why", study_fault_text(fault)));
-}
-
-static void on_quarantine(void *ctx, const char *rule) {
-  struct agent *a = ctx;
-  log_to(a->log, LOG_ERROR,
-         "a rule is quarantined: three faults in ten minutes; mend it and restart",
-         log_s("rule", rule));
-}
-
-static void on_lost(void *ctx, const char *why) {
-  struct agent *a = ctx;
-  log_to(a->log, LOG_ERROR, "rules no longer run: what needs them is unknown until a restart",
-         log_s("why", why));
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -203,6 +167,9 @@ static void on_housekeeping(uv_timer_t *timer) {
   arena_trim(store_arena(engine_store(host_engine(a->host))), 16u << 20);
   warn_of_pressure(a);
   if (a->intake) warn_of_strindex(a);
+  report_tick(&a->report, uv_hrtime());
+  study_ping(host_study(a->host), uv_hrtime());
+  rearm(a);
 }
 
 /* ---- the admin listener -------------------------------------------------------------------- */
@@ -217,7 +184,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
   struct page page = {.host = a->host,
                       .intake = a->intake,
                       .otlp_http = a->otlp_http,
-                      .violations = a->violations,
+                      .violations = a->report.violations,
                       .log = a->log,
                       .now_ns = now_ns(a),
                       .started_ns = a->wall_ns,
@@ -283,7 +250,7 @@ static int complain(const char *what, const char *why) {
 static int open_host(struct agent *a) {
   struct host_options options = {
       .config = a->config, .live = true, .started_ns = a->wall_ns, .diagnostics_fd = STDERR_FILENO};
-  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_lost, a};
+  struct host_calls calls = report_calls(&a->report);
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
   if (!err) return 0;
@@ -300,7 +267,7 @@ static int open_violations(struct agent *a) {
   int fd = STDOUT_FILENO;
   if (strcmp(path, "stdout") != 0) fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
   if (fd < 0) return complain(path, strerror(errno));
-  int err = out_new(fd, LIMIT_OUT_BYTES, &a->violations);
+  int err = out_new(fd, LIMIT_OUT_BYTES, &a->report.violations);
   return err ? complain("output.violations", err_text(err)) : 0;
 }
 
@@ -435,6 +402,8 @@ static void say_ready(struct agent *a) {
 static int open_all(struct agent *a) {
   int err = log_new(STDERR_FILENO, a->config->log.level, a->config->log.format, &a->log);
   if (err) return complain("log", err_text(err));
+  a->report.log = a->log;
+  a->report.now_ns = a->mono_ns;
   make_data(a);
   if (open_host(a) || open_violations(a) || open_intake(a)) return -1;
   open_loop(a);
@@ -469,7 +438,8 @@ static bool close_all(struct agent *a) {
   say_stopped(a);
   host_close(a->host);
   intake_free(a->intake);
-  if (a->violations) flushed = out_close(a->violations, LIMIT_DRAIN_NS);
+  report_deinit(&a->report);
+  if (a->report.violations) flushed = out_close(a->report.violations, LIMIT_DRAIN_NS);
   if (!flushed)
     log_to(a->log, LOG_ERROR, "violations were lost: the output did not take them in time");
   log_free(a->log);

@@ -59,6 +59,11 @@ static void on_quarantine(void *ctx, uint32_t rule) {
   h->calls.on_quarantine(h->calls.ctx, h->names[rule]);
 }
 
+static void on_trouble(void *ctx, const char *why) {
+  struct host *h = ctx;
+  h->calls.on_trouble(h->calls.ctx, why);
+}
+
 static void on_lost(void *ctx, const char *why) {
   struct host *h = ctx;
   h->calls.on_lost(h->calls.ctx, why);
@@ -96,7 +101,7 @@ static int open_study(struct host *h, const struct host_options *options, void *
                                 .arena_fd = arena_fd,
                                 .diagnostics_fd = options->diagnostics_fd};
   struct study_calls calls = {on_answers,    on_verdicts, on_error, on_fault,
-                              on_quarantine, on_lost,     h};
+                              on_quarantine, on_trouble,  on_lost,  h};
   return study_open(&study, &calls, &h->study, ir, ir_bytes, why);
 }
 

@@ -18,6 +18,7 @@ struct host_calls {
   /* The worker was stopped or died; rule is NULL where nobody is to blame. */
   void (*on_fault)(void *ctx, const char *rule, enum study_fault fault);
   void (*on_quarantine)(void *ctx, const char *rule);
+  void (*on_trouble)(void *ctx, const char *why);     /* as the study's */
   void (*on_lost)(void *ctx, const char *why);
   void *ctx;
 };

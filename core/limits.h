@@ -15,6 +15,9 @@
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */
 #define LIMIT_OUT_BYTES (8u << 20)
 #define LIMIT_LOG_BYTES (1u << 20)
+/* Between two lines of the log about errors that one rule's functions raise: a rule that throws does so as often as spans
+ * come. In between they are counted (fluo_rule_errors_total). */
+#define LIMIT_ERROR_LINE_NS 60000000000ull
 /* How long SIGTERM waits for judgments and output. */
 #define LIMIT_DRAIN_NS 5000000000ull
 /* Bytes of a name, a service or a summary in a violation; what is longer is cut and ends with "…". A span's name

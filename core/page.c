@@ -105,6 +105,7 @@ static void write_study(struct buffer *b, const struct page *p) {
   metrics_counter(b, "fluo_study_jobs_total", "Jobs sent to the rule worker.", s.jobs);
   metrics_counter(b, "fluo_study_replies_total", "Replies taken from it.", s.replies);
   metrics_counter(b, "fluo_study_restarts_total", "Workers replaced.", s.restarts);
+  metrics_counter(b, "fluo_study_pings_total", "Signs of life of processes that had nothing to do.", s.pings);
   metrics_family(b, "fluo_study_faults_total", METRICS_COUNTER, "Workers lost to a rule, by kind.");
   sample(b, "fluo_study_faults_total", "kind", "cpu", s.kills_cpu);
   sample(b, "fluo_study_faults_total", "kind", "memory", s.kills_memory);

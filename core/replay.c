@@ -84,6 +84,11 @@ static void on_quarantine(void *ctx, const char *rule) {
   fprintf(stderr, "fluo: rule %s is quarantined after three faults\n", rule);
 }
 
+static void on_trouble(void *ctx, const char *why) {
+  (void)ctx;
+  fprintf(stderr, "fluo: a process that runs rules failed and is tried again: %s\n", why);
+}
+
 static void on_lost(void *ctx, const char *why) {
   struct replay *r = ctx;
   r->failed = true;
@@ -197,7 +202,7 @@ static void print_lines(struct replay *r) {
 int replay_run(const struct config *config) {
   struct replay r = {0};
   struct host_options options = {.config = config, .diagnostics_fd = STDERR_FILENO};
-  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_lost, &r};
+  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, &r};
   char why[256];
   int err = host_open(&options, &calls, &r.host, why);
   if (err) {

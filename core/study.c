@@ -29,9 +29,6 @@
 #include "heap.h"
 #include "study_inside.h"
 
-/* A fork is 0.3 ms; a rule process that takes longer than this was stopped from outside. */
-#define FORK_NS 5000000000ull
-
 const char *study_fault_text(enum study_fault f) {
   switch (f) {
     case STUDY_FAULT_CPU: return "it ran for too long";
@@ -69,7 +66,20 @@ static void answer_shed(struct study *s) {
   }
 }
 
+/* What comes back of a ping belongs to no job. It came in order, so that jobs behind it are not answered yet. */
+static bool take_ping(struct study *s, size_t n) {
+  struct fluo_reply reply;
+  if (n != sizeof reply) return false;
+  memcpy(&reply, s->inbox, sizeof reply);
+  if (reply.message != FLUO_MESSAGE_REPLY || reply.sequence != s->ping || reply.count || reply.notes) return false;
+  s->ping = 0;
+  s->stats.pings++;
+  s->replies_of_worker++;
+  return true;
+}
+
 bool study_take(struct study *s, size_t n) {
+  if (s->ping) return take_ping(s, n);
   answer_idle(s);
   struct study_job *job = study_queue_running(&s->queue);
   if (!job || !study_reply_read(s->inbox, n, job, ruleset_ir(s->rules)->rules, s->reply)) return false;
@@ -174,53 +184,71 @@ void study_readable(struct study *s, uint64_t mono_ns) {
   wake(s);
 }
 
-/* ---- limits -------------------------------------------------------------------------------------- */
+/* ---- limits and signs of life -------------------------------------------------------------------- */
 
 static uint64_t since(const struct study *s, uint64_t then_ns) {
   return s->now_ns > then_ns ? s->now_ns - then_ns : 0;
 }
 
-static void watch_rules(struct study *s) {
-  uint64_t age = since(s, s->state_ns);
-  if (s->state == STUDY_FORKING && age > FORK_NS) {
+static void watch_rules(struct study *s, uint64_t gap_ns) {
+  s->waited_ns += gap_ns;
+  if ((s->state == STUDY_FORKING || s->state == STUDY_PINGED) && s->waited_ns > STUDY_SILENCE_NS) {
     study_drop_rules(s, FLUO_ETIMEOUT, "the rule process does not answer");
-  } else if (s->state == STUDY_LOADING && (study_cpu_ns(s->process.pid) > STUDY_LOAD_CPU_NS || age > STUDY_LOAD_NS)) {
+  } else if (s->state == STUDY_LOADING &&
+             (study_cpu_ns(s->process.pid) > STUDY_LOAD_CPU_NS || s->waited_ns > STUDY_LOAD_NS)) {
+    bool wall = s->waited_ns > STUDY_LOAD_NS;
     snprintf(s->why, sizeof s->why, "loading the rules took over %llu s%s",
-             (age > STUDY_LOAD_NS ? STUDY_LOAD_NS : STUDY_LOAD_CPU_NS) / 1000000000ull,
-             age > STUDY_LOAD_NS ? "" : " of CPU time: does a rule file loop?");
+             (wall ? STUDY_LOAD_NS : STUDY_LOAD_CPU_NS) / 1000000000ull,
+             wall ? "" : " of CPU time: does a rule file loop?");
     study_drop_rules(s, FLUO_ETIMEOUT, s->why);
   }
 }
 
-/* Time without any progress, by the worker's clock as by ours. A gap between two looks counts as two
- * ticks at most: it may be us who stood still. */
-static void watch_progress(struct study *s, uint64_t call, uint64_t cpu_ns) {
+/* Time without any progress, by the worker's clock as by ours. */
+static void watch_progress(struct study *s, uint64_t call, uint64_t cpu_ns, uint64_t gap_ns) {
   struct study_watch *w = &s->watch;
-  uint64_t gap = since(s, w->mono_ns);
-  bool same = call == w->call && s->stats.replies == w->replies;
+  bool same = call == w->call && s->replies_of_worker == w->replies;
   if (!same) w->cpu_from_ns = cpu_ns;
-  w->idle_ns = !same || cpu_ns != w->cpu_ns ? 0 : w->idle_ns + (gap < 2 * STUDY_TICK_NS ? gap : 2 * STUDY_TICK_NS);
+  w->idle_ns = !same || cpu_ns != w->cpu_ns ? 0 : w->idle_ns + gap_ns;
   w->call = call;
-  w->replies = s->stats.replies;
+  w->replies = s->replies_of_worker;
   w->cpu_ns = cpu_ns;
-  w->mono_ns = s->now_ns;
 }
 
-static void watch_worker(struct study *s) {
+static void watch_worker(struct study *s, uint64_t gap_ns) {
   struct study_watch *w = &s->watch;
-  watch_progress(s, __atomic_load_n(&s->pulse->call, __ATOMIC_RELAXED), study_cpu_ns(s->worker.pid));
-  if (!s->queue.sent) w->idle_ns = 0;
+  watch_progress(s, __atomic_load_n(&s->pulse->call, __ATOMIC_RELAXED), study_cpu_ns(s->worker.pid), gap_ns);
+  if (!s->queue.sent && !s->ping) w->idle_ns = 0;
   else if (w->cpu_ns - w->cpu_from_ns >= s->options.cpu_ns) study_drop_worker(s, STUDY_OVERRAN);
   else if (s->options.wall_clock && w->idle_ns >= s->options.wall_ns) study_drop_worker(s, STUDY_STALLED);
 }
 
 void study_tick(struct study *s, uint64_t mono_ns) {
   study_readable(s, mono_ns);
-  watch_rules(s);
-  if (s->worker.pid) watch_worker(s);
+  /* A gap between two looks counts as two ticks at most: it may be us who stood still, or had nothing to look at. */
+  uint64_t gap_ns = since(s, s->ticked_ns);
+  if (gap_ns > 2 * STUDY_TICK_NS) gap_ns = 2 * STUDY_TICK_NS;
+  s->ticked_ns = mono_ns;
+  watch_rules(s, gap_ns);
+  if (s->worker.pid) watch_worker(s, gap_ns);
   else study_want_worker(s);                                                /* the last try failed */
   pump(s);
   wake(s);
+}
+
+/* A ping that cannot be sent goes to a socket that has ended, which is read next. */
+static void ping_worker(struct study *s) {
+  struct fluo_job ping = {.message = FLUO_MESSAGE_PING, .sequence = ++s->sequence};
+  s->watch.idle_ns = 0;
+  if (send(s->worker.fd, &ping, sizeof ping, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) s->ping = ping.sequence;
+}
+
+void study_ping(struct study *s, uint64_t mono_ns) {
+  s->now_ns = mono_ns;
+  if (since(s, s->pinged_ns) < STUDY_PING_NS) return;
+  s->pinged_ns = mono_ns;
+  if (s->worker.pid && !s->queue.sent && !s->ping) ping_worker(s);
+  study_ping_rules(s);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------- */
@@ -260,7 +288,7 @@ static uint64_t monotonic_ns(void) {
 
 /* Until the rules are loaded and a worker stands, or until that has failed. */
 static int wait_open(struct study *s) {
-  s->now_ns = monotonic_ns();
+  s->now_ns = s->wanted_ns = monotonic_ns();
   int err = study_start_rules(s);
   if (err) {
     snprintf(s->why, sizeof s->why, "the rule process cannot be started: %s", strerror(errno));
@@ -342,7 +370,8 @@ int study_fd(const struct study *s) {
 }
 
 bool study_busy(const struct study *s) {
-  return s->queue.head || s->shed || s->state == STUDY_LOADING || s->state == STUDY_FORKING || (!s->worker.pid && !s->lost);
+  bool awaited = s->state == STUDY_LOADING || s->state == STUDY_PINGED || s->state == STUDY_FORKING;
+  return s->queue.head || s->shed || s->ping || awaited || (!s->worker.pid && !s->lost);
 }
 
 bool study_quarantined(const struct study *s, uint32_t rule) {

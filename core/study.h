@@ -26,6 +26,10 @@ enum study_limit {
 #define STUDY_LOAD_CPU_NS 10000000000ull    /* CPU for loading all rules */
 #define STUDY_LOAD_NS     60000000000ull    /* the same by the clock on the wall, for a disk that hangs */
 #define STUDY_WITHOUT_NS  60000000000ull    /* without a worker, because none can be had: then rules are lost */
+#define STUDY_PING_NS      5000000000ull    /* between two signs of life of processes that have nothing to do: a
+                                               hung one should cost no job its second, nor an idle machine its sleep */
+#define STUDY_SILENCE_NS   5000000000ull    /* of the rule process when it was asked for something: a fork is 0.3 ms,
+                                               so it was stopped from outside, and is replaced */
 #define STUDY_IR_BYTES_MAX  (64u << 20)     /* intermediate form of all rules */
 #define STUDY_HEAP_BYTES     (64u << 20)    /* Lua heap of the worker, and of the rule process */
 
@@ -64,6 +68,9 @@ struct study_calls {
    * from outside (SIGKILL that is not ours) or that stalled is nobody's fault. */
   void (*on_fault)(void *ctx, uint32_t rule, enum study_fault fault);
   void (*on_quarantine)(void *ctx, uint32_t rule);
+  /* The rule process died or hangs, or a process cannot be had: it is tried again, and jobs wait where there is no
+   * worker meanwhile. Of what fails at every try: once, until a worker stands again. */
+  void (*on_trouble)(void *ctx, const char *why);
   /* The rule process and the worker are gone and cannot be had again: rules no longer run, every job is
    * unknown from here on. */
   void (*on_lost)(void *ctx, const char *why);
@@ -102,10 +109,14 @@ void study_send(struct study *s, struct study_job *job);
 void study_readable(struct study *s, uint64_t mono_ns);
 /* Samples the worker; kills and replaces it where a limit is passed. mono_ns: CLOCK_MONOTONIC. */
 void study_tick(struct study *s, uint64_t mono_ns);
+/* Asks the processes that have nothing to do for a sign of life where the last one is STUDY_PING_NS ago; the study is
+ * busy until they gave it, so study_tick notices one that hangs. For an owner that wakes up now and then anyway. */
+void study_ping(struct study *s, uint64_t mono_ns);
 bool study_quarantined(const struct study *s, uint32_t rule);
 
 struct study_stats {
   uint64_t jobs, replies;                     /* sent (again, too), and taken */
+  uint64_t pings;                             /* signs of life that processes gave */
   uint64_t restarts;                          /* workers replaced, for whatever reason */
   uint64_t kills_cpu, kills_memory, crashes;  /* of these; crashes: nonsense too */
   uint64_t stalls;                            /* replaced for making no progress without CPU */

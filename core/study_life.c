@@ -30,7 +30,7 @@ enum { DEATHS_MAX = 50 };
 
 static void enter(struct study *s, enum study_state state) {
   s->state = state;
-  s->state_ns = s->now_ns;
+  s->waited_ns = 0;
 }
 
 /* ---- losing -------------------------------------------------------------------------------------- */
@@ -40,11 +40,18 @@ static void lose(struct study *s, const char *why);
 /* No descriptor, no process to be had: a crowd of connections may take them all, and leave again. study_tick asks
  * again and jobs wait meanwhile, for a while. */
 static void want_later(struct study *s, const char *why) {
+  if (!s->troubled && !s->opening) s->calls.on_trouble(s->calls.ctx, why);
+  s->troubled = true;
   if (s->now_ns - s->wanted_ns >= STUDY_WITHOUT_NS) lose(s, why);
 }
 
 static void lose(struct study *s, const char *why) {
   if (s->lost) return;
+  if (s->opening) {
+    s->failure = FLUO_EDIED;
+    snprintf(s->why, sizeof s->why, "%s", why);
+    return;
+  }
   s->lost = true;
   study_queue_rewind(&s->queue);
   for (struct study_job *job = s->queue.head; job; job = job->next) job->left = 0;
@@ -67,6 +74,7 @@ void study_drop_rules(struct study *s, int failure, const char *why) {
   /* One that was loaded gets a successor at once. If that one fails, the next try is when a worker is
    * wanted: until then nothing is lost. */
   if (before == STUDY_LOADING && !s->worker.pid) lose(s, why);
+  else s->calls.on_trouble(s->calls.ctx, why);
   if (before == STUDY_LOADING || study_start_rules(s) == 0 || s->worker.pid) return;
   want_later(s, why);
 }
@@ -150,7 +158,8 @@ static void on_forked(struct study *s, const struct fluo_forked *forked) {
     s->worker = (struct study_process){forked->pid, fd};
     s->replies_of_worker = 0;
     s->worker_ns = s->now_ns;
-    s->watch = (struct study_watch){.replies = s->stats.replies, .mono_ns = s->now_ns};
+    s->watch = (struct study_watch){0};
+    s->troubled = false;
     return;
   }
   close(fd);
@@ -160,13 +169,17 @@ static void on_forked(struct study *s, const struct fluo_forked *forked) {
 }
 
 void study_on_control(struct study *s) {
-  union { uint32_t message; struct fluo_loaded loaded; struct fluo_forked forked; } m;
+  union { uint32_t message; struct fluo_loaded loaded; struct fluo_forked forked; } m = {0};
   ssize_t n = recv(s->process.fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n == sizeof m.loaded && s->state == STUDY_LOADING && m.message == FLUO_MESSAGE_LOADED) {
     on_loaded(s, &m.loaded);
   } else if (n == sizeof m.forked && s->state == STUDY_FORKING && m.message == FLUO_MESSAGE_FORKED) {
     on_forked(s, &m.forked);
+  } else if (n == sizeof m.message && s->state == STUDY_PINGED && m.message == FLUO_MESSAGE_PING) {
+    s->stats.pings++;
+    enter(s, STUDY_READY);
+    if (!s->worker.pid) study_want_worker(s);
   } else {
     /* Its end, or nonsense, which is no better. */
     int status = n <= 0 ? study_reap(&s->process) : 0;
@@ -179,7 +192,7 @@ void study_on_control(struct study *s) {
 }
 
 void study_want_worker(struct study *s) {
-  if (s->lost || s->state == STUDY_LOADING || s->state == STUDY_FORKING) return;
+  if (s->lost || s->state == STUDY_LOADING || s->state == STUDY_PINGED || s->state == STUDY_FORKING) return;
   if (s->state == STUDY_GONE) {
     if (study_start_rules(s)) want_later(s, "the rule process cannot be started");
     return;
@@ -189,6 +202,12 @@ void study_want_worker(struct study *s) {
   if (err == FLUO_EDIED) study_drop_rules(s, FLUO_EDIED, "the rule process died");
   else if (err) want_later(s, "there is no descriptor for a worker's socket");
   else enter(s, STUDY_FORKING);
+}
+
+void study_ping_rules(struct study *s) {
+  uint32_t ping = FLUO_MESSAGE_PING;
+  if (s->state != STUDY_READY) return;
+  if (send(s->process.fd, &ping, sizeof ping, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) enter(s, STUDY_PINGED);
 }
 
 /* ---- the worker ---------------------------------------------------------------------------------- */
@@ -264,6 +283,7 @@ void study_drop_worker(struct study *s, enum study_cause cause) {
   if (cause != STUDY_BABBLED) drain(s);
   close(s->worker.fd);
   s->worker.fd = -1;
+  s->ping = 0;
   s->stats.restarts++;
   if (fault_of(cause, status, &fault, &blame)) {
     uint32_t rule = blame ? suspect(s, cause) : UINT32_MAX;

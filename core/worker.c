@@ -345,14 +345,18 @@ static _Noreturn void work(struct worker *w, int fd) {
   _exit(answer(w, fd));
 }
 
-/* Takes FLUO_MESSAGE_FORK: the new worker's socket; -1 at the end, or what is no such message. */
+/* Takes FLUO_MESSAGE_FORK: the new worker's socket; -1 at the end, or what is no such message. A ping goes back. */
 static int receive_fork(void) {
   uint32_t message = 0;
   union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control;
   struct iovec part = {&message, sizeof message};
   struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t n;
-  while ((n = recvmsg(WORKER_FD_CONTROL, &header, 0)) < 0 && errno == EINTR) {}
+  do {
+    header.msg_controllen = sizeof control;
+    n = recvmsg(WORKER_FD_CONTROL, &header, 0);
+    if (n == sizeof message && message == FLUO_MESSAGE_PING && !send_control(&message, sizeof message)) return -1;
+  } while (n < 0 ? errno == EINTR : n == sizeof message && message == FLUO_MESSAGE_PING);
   struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
   if (n != sizeof message || message != FLUO_MESSAGE_FORK) return -1;
   if (!rights || rights->cmsg_type != SCM_RIGHTS) return -1;

@@ -184,7 +184,8 @@ enum fluo_message {
   FLUO_MESSAGE_FORKED,          /* rule process to core: struct fluo_forked */
   FLUO_MESSAGE_ASK,             /* core to worker: struct fluo_job, then count questions */
   FLUO_MESSAGE_JUDGE,           /* core to worker: struct fluo_job, then count rules (uint32_t) */
-  FLUO_MESSAGE_PING,            /* core to worker: struct fluo_job; the reply has count 0 */
+  FLUO_MESSAGE_PING,            /* core to worker: struct fluo_job; the reply has count 0. Core to rule process: the
+                                   bare number, which comes back */
   FLUO_MESSAGE_REPLY            /* worker to core: struct fluo_reply */
 };
 

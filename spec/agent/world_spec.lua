@@ -234,6 +234,15 @@ rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "ne
     assert.truthy(page.fluo_study_restarts_total >= wanted)
   end)
 
+  it("that hang while there is nothing to do are noticed: a worker is replaced before its next job", function()
+    local agent = hostile.start()
+    ffi.C.kill(child(agent, "fluo: worker"), 19)
+    agent:read_log(function(line) return line:find("made no progress", 1, true) end)
+    hostile.alive(agent)
+    assert.equal(1, agent:metrics().fluo_study_restarts_total)
+    hostile.stop(agent)
+  end)
+
   it("that cannot be forked are tried again", function()
     local other = "setpriv --reuid=54321 --regid=54321 --clear-groups -- "
     if replay.shell(other .. "test -x " .. replay.fluo) ~= 0 then

@@ -316,7 +316,7 @@ describe("the study", function()
       w:kill(9)
       w:ask { { 0, w:span {} } }
       w:run()
-      assert.same({ "fault nobody: the worker died", "1: yes" }, w.seen)
+      assert.same({ "trouble: the rule process died", "fault nobody: the worker died", "1: yes" }, w.seen)
     end)
 
     it("is lost once the rules on disk are others and the worker has died: all is unknown then", function()
@@ -326,15 +326,109 @@ describe("the study", function()
       w:turn()
       w:run()
       w:ask { { 0, w:span {} } }
-      assert.same({ "1: yes" }, w:run())                     -- the worker still stands
+      local trouble = { "trouble: the rule process died", "trouble: the rules have changed on disk" }
+      assert.same({ trouble[1], trouble[2], "1: yes" }, w:run())                     -- the worker still stands
       w:kill(9)
       w:ask { { 0, w:span {} } }
       w:run()
       w:ask { { 0, w:span {} } }
       w:run()
-      assert.same({ "1: yes", "fault nobody: the worker died", "lost: the rules have changed on disk",
-        "2: unknown", "3: unknown" }, w.seen)
+      assert.same({ trouble[1], trouble[2], "1: yes", "fault nobody: the worker died",
+        "lost: the rules have changed on disk", "2: unknown", "3: unknown" }, w.seen)
       assert.is_false(core.study_busy(w.study))
+    end)
+  end)
+
+  describe("is heard from while it has nothing to do:", function()
+    local SECOND = 1000000000ULL
+    local function pings() return tonumber(w:stats().pings) end
+
+    it("both processes give a sign of life, no more often than every five seconds", function()
+      open(YES)
+      local now = world.mono()
+      core.study_ping(w.study, now)
+      assert.is_true(core.study_busy(w.study))
+      w:run()
+      core.study_ping(w.study, now + 5 * SECOND - 1)
+      assert.is_false(core.study_busy(w.study))
+      core.study_ping(w.study, now + 5 * SECOND)
+      w:run()
+      assert.same({ 4, {} }, { pings(), w.seen })
+      assert.is_true(w:stats().replies == 0)
+    end)
+
+    it("jobs that come while it is asked are answered after it", function()
+      open(YES)
+      w:kill(STOP)
+      core.study_ping(w.study, world.mono())
+      for _ = 1, 3 do w:ask { { 0, w:span {} } } end
+      w:kill(CONTINUE)
+      assert.same({ "1: yes", "2: yes", "3: yes" }, w:run())
+      assert.equal(2, pings())
+    end)
+
+    it("a worker that is busy is not asked", function()
+      open(YES)
+      w:kill(STOP)
+      w:ask { { 0, w:span {} } }
+      core.study_ping(w.study, world.mono())
+      w:kill(CONTINUE)
+      w:run()
+      assert.equal(1, pings())
+    end)
+
+    it("a worker that hangs is replaced before it gets a job", function()
+      open { rules = YES, wall_clock = true, wall_ns = 200000000ULL }
+      local pid = core.study_worker_pid(w.study)
+      w:kill(STOP)
+      core.study_ping(w.study, world.mono())
+      assert.same({ "fault nobody: the worker made no progress" }, w:run())
+      assert.is_true(pid ~= core.study_worker_pid(w.study))
+      w:ask { { 0, w:span {} } }
+      assert.equal("1: yes", w:run()[2])
+    end)
+
+    it("a worker that dies of it is replaced, and asked again in its turn", function()
+      open(YES)
+      w:kill(STOP)
+      local now = world.mono()
+      core.study_ping(w.study, now)
+      w:kill(9)
+      w:run()
+      core.study_ping(w.study, now + 5 * SECOND)
+      assert.same({ "fault nobody: the worker died" }, w:run())
+      assert.equal(3, pings())
+    end)
+
+    it("a rule process that hangs is replaced, and the worker works on", function()
+      open(YES)
+      local rules, worker = core.study_rules_pid(w.study), core.study_worker_pid(w.study)
+      ffi.C.kill(rules, STOP)
+      local now = world.mono()
+      core.study_ping(w.study, now)
+      w:ask { { 0, w:span {} } }
+      for i = 1, 51 do core.study_tick(w.study, now + i * SECOND / 10) end
+      w:run()
+      table.sort(w.seen)
+      assert.same({ "1: yes", "trouble: the rule process does not answer" }, w.seen)
+      assert.is_true(rules ~= core.study_rules_pid(w.study))
+      assert.equal(worker, core.study_worker_pid(w.study))
+      w:kill(9)
+      w:ask { { 0, w:span {} } }
+      assert.equal("2: yes", w:run()[4])
+    end)
+
+    it("time in which the owner stood still itself is held against nobody", function()
+      open { rules = YES, wall_clock = true }
+      local worker, rules, now = core.study_worker_pid(w.study), core.study_rules_pid(w.study), world.mono()
+      w:kill(STOP)
+      ffi.C.kill(rules, STOP)
+      core.study_ping(w.study, now)
+      core.study_tick(w.study, now + 3600 * SECOND)
+      w:kill(CONTINUE)
+      ffi.C.kill(rules, CONTINUE)
+      w:run()
+      assert.same({ worker, rules, 2, {} }, { core.study_worker_pid(w.study), core.study_rules_pid(w.study), pings(), w.seen })
     end)
   end)
 

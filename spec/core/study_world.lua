@@ -85,6 +85,7 @@ local function callbacks(w)
     w:note(("fault %s: %s"):format(who(rule), ffi.string(core.study_fault_text(fault))))
   end)
   set("on_quarantine", function(_, rule) w:note("quarantine " .. who(rule)) end)
+  set("on_trouble", function(_, why) w:note("trouble: " .. ffi.string(why)) end)
   set("on_lost", function(_, why) w:note("lost: " .. ffi.string(why)) end)
   return calls
 end

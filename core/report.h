@@ -1,0 +1,34 @@
+/* What the agent says about its rules: violations, by the output and the actions, and in the log what rules did wrong
+ * and what was done about it. An error that a function raises comes as often as spans do, so the log has the first one
+ * of a rule and then one line a minute with how many there were; the metrics count them all. */
+#ifndef FLUO_REPORT_H
+#define FLUO_REPORT_H
+#include "host.h"
+#include "log.h"
+#include "out.h"
+
+/* A rule whose functions raised an error within the last minute. */
+struct report_error {
+  char *rule;                    /* owned */
+  uint64_t said_ns, unsaid;      /* when a line was written; the errors since */
+  uint32_t bytes;
+  char text[FLUO_ERROR_BYTES_MAX];      /* the latest one's */
+};
+
+/* Zero, then log and violations are set, which are the owner's. */
+struct report {
+  struct log *log;
+  struct out *violations;        /* NULL: output.violations is "none" */
+  uint64_t now_ns;               /* as the last tick said */
+  struct report_error *errors;
+  uint32_t errors_count, errors_capacity;
+};
+
+/* Callbacks for a host; *r must outlive it. */
+struct host_calls report_calls(struct report *r);
+/* About once a second, by any clock that never runs backwards: writes the lines that are due. */
+void report_tick(struct report *r, uint64_t now_ns);
+/* Says what was not said yet, and gives back what it holds. */
+void report_deinit(struct report *r);
+
+#endif
