@@ -44,7 +44,7 @@ describe("a rule set", function()
   it("finds a rule by its name, and knows one that another set has unchanged", function()
     local set, other = matching.ruleset(ir.build(everything())), everything()
     other.rules = { other.rules[3], other.rules[1] }
-    local bytes = ir.build(other, function(b) b.rules[2].version[3] = 7 end)
+    local bytes = ir.build(other, function(b) b.rules[2].version = { 7 } end)
     other = matching.ruleset(bytes)
     assert.same({ 0, 1, 2 }, { core.ruleset_find(set, "one", 3), core.ruleset_find(set, "two", 3),
                                core.ruleset_find(set, "three", 5) })
