@@ -4,15 +4,18 @@
  * kernel); arena_put merges it with free buddies. All books lie
  * in the heap: per order a bitmap of free blocks with summaries above it (the lowest set bit is found in
  * as many steps as there are summaries, four at 4 GiB), and one byte a block for the order of those given
- * out. Only arena_new allocates; if it fails, arena_free takes down what stood. arena_trim knows from one
- * byte per 64 KiB what was written since it last went back, so a second call costs a scan and no system
- * call. */
+ * out. Of each order the lowest and the highest free block are known, so a search is one look over 25 numbers. Only
+ * arena_new allocates; if it fails, arena_free takes down what stood. arena_trim knows from one byte a page
+ * what was written since it last went back, so a second call costs a look at the large free blocks and no
+ * system call. It begins with the largest, which lies between the two ends: what is free near them is written again
+ * soonest. */
 #include "arena.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,8 +25,9 @@
 enum {
   ORDERS = 25,                /* 256 B << 24 is 4 GiB */
   LEVELS = 5,                 /* 64^4 bits are 4 GiB of blocks; one more where that is not a whole word */
-  PIECE_BYTES = 65536,        /* what goes back to the kernel: not worth a system call below */
-  PIECE_ORDER = 8
+  PAGE_BYTES = 4096,
+  SIZE_STEP = 65536,          /* of the whole */
+  TRIM_ORDER = 6              /* 16 KiB go back to the kernel in a piece: not worth a system call below */
 };
 
 /* A set of small integers that knows its least: each level has a bit for every word below that is not 0. */
@@ -36,13 +40,13 @@ struct arena {
   struct arena_map map;
   int fd;
   size_t used;
-  uint32_t blocks, pieces;    /* of ARENA_BLOCK_MIN, of PIECE_BYTES */
+  uint32_t blocks, pages;     /* of ARENA_BLOCK_MIN, of PAGE_BYTES */
   struct bits free[ORDERS];   /* by order: bit i is the free block at i << order */
   uint32_t free_orders;       /* orders that have a free block */
+  uint32_t first[ORDERS], last[ORDERS];   /* of these: the lowest and the highest such i */
   uint8_t *orders;            /* of the block that starts here: order + 1; 0: none that is given out */
-  uint8_t *dirty;             /* pieces that may hold memory */
-  uint32_t dirty_pieces;      /* how many these are */
-  uint32_t trim_at;           /* where the last trim stopped, counted down */
+  uint8_t *dirty;             /* pages that may hold memory */
+  uint32_t dirty_pages;       /* how many these are */
 };
 
 /* ---- bits ----------------------------------------------------------------------------------- */
@@ -106,13 +110,19 @@ static uint32_t bits_last(const struct bits *b) {
 /* ---- blocks --------------------------------------------------------------------------------- */
 
 static void block_release(struct arena *a, unsigned order, uint32_t i) {
+  bool alone = !(a->free_orders >> order & 1);
   bits_set(&a->free[order], i);
   a->free_orders |= 1u << order;
+  if (alone || i < a->first[order]) a->first[order] = i;
+  if (alone || i > a->last[order]) a->last[order] = i;
 }
 
 static void block_claim(struct arena *a, unsigned order, uint32_t i) {
-  bits_clear(&a->free[order], i);
-  if (bits_empty(&a->free[order])) a->free_orders &= ~(1u << order);
+  struct bits *b = &a->free[order];
+  bits_clear(b, i);
+  if (bits_empty(b)) a->free_orders &= ~(1u << order);
+  else if (i == a->first[order]) a->first[order] = bits_first(b);
+  else if (i == a->last[order]) a->last[order] = bits_last(b);
 }
 
 static unsigned order_of(size_t bytes) {
@@ -121,10 +131,10 @@ static unsigned order_of(size_t bytes) {
 }
 
 static void dirty_mark(struct arena *a, uint32_t off, size_t bytes) {
-  uint32_t last = (uint32_t)((off + bytes - 1) / PIECE_BYTES);
-  for (uint32_t piece = off / PIECE_BYTES; piece <= last; piece++) {
-    a->dirty_pieces += !a->dirty[piece];
-    a->dirty[piece] = 1;
+  uint32_t last = (uint32_t)((off + bytes - 1) / PAGE_BYTES);
+  for (uint32_t page = off / PAGE_BYTES; page <= last; page++) {
+    a->dirty_pages += !a->dirty[page];
+    a->dirty[page] = 1;
   }
 }
 
@@ -135,7 +145,7 @@ static unsigned order_nearest(const struct arena *a, unsigned order, bool high, 
   uint64_t best_at = 0;
   for (uint32_t left = a->free_orders >> order << order; left; left &= left - 1) {
     unsigned o = (unsigned)__builtin_ctz(left);
-    uint32_t i = high ? bits_last(&a->free[o]) : bits_first(&a->free[o]);
+    uint32_t i = high ? a->last[o] : a->first[o];
     uint64_t place = ((uint64_t)i + high) << o;
     if (best_at && (high ? place <= best_at : place >= best_at)) continue;
     best = o;
@@ -207,7 +217,7 @@ static int books_init(struct arena *a) {
   for (unsigned order = 0; order < ORDERS && a->blocks >> order; order++)
     if (bits_init(&a->free[order], a->blocks >> order)) return FLUO_ENOMEM;
   a->orders = heap_zalloc(a->blocks);
-  a->dirty = heap_zalloc(a->pieces);
+  a->dirty = heap_zalloc(a->pages);
   return a->orders && a->dirty ? 0 : FLUO_ENOMEM;
 }
 
@@ -221,13 +231,13 @@ static int mapping_init(struct arena *a) {
 }
 
 int arena_new(size_t bytes, struct arena **out) {
-  bytes -= bytes % PIECE_BYTES;
+  bytes -= bytes % SIZE_STEP;
   if (bytes < 1u << 20 || bytes >> 32) return FLUO_EINVALID;
   struct arena *a = heap_zalloc(sizeof *a);
   if (!a) return FLUO_ENOMEM;
   a->map.bytes = bytes;
   a->blocks = (uint32_t)(bytes / ARENA_BLOCK_MIN);
-  a->pieces = (uint32_t)(bytes / PIECE_BYTES);
+  a->pages = (uint32_t)(bytes / PAGE_BYTES);
   a->fd = -1;
   int err = books_init(a);
   if (!err) err = mapping_init(a);
@@ -269,41 +279,39 @@ size_t arena_bytes_used(const struct arena *a) {
 }
 
 size_t arena_bytes_touched(const struct arena *a) {
-  return (size_t)a->dirty_pieces * PIECE_BYTES;
+  return (size_t)a->dirty_pages * PAGE_BYTES;
 }
 
 /* ---- giving back ---------------------------------------------------------------------------- */
 
-static bool piece_idle(const struct arena *a, uint32_t piece) {
-  if (!a->dirty[piece]) return false;
-  for (unsigned order = PIECE_ORDER; order < ORDERS; order++) {
-    uint32_t i = piece >> (order - PIECE_ORDER);
-    if (i >= a->blocks >> order) return false;
-    if (bits_test(&a->free[order], i)) return true;
+/* The runs of dirty pages in a free block. */
+static size_t block_trim(struct arena *a, unsigned order, uint32_t i, size_t bytes_max) {
+  const uint32_t pages_a_block = (uint32_t)(((size_t)ARENA_BLOCK_MIN << order) / PAGE_BYTES);
+  uint32_t at = i * pages_a_block, end = at + pages_a_block;
+  size_t trimmed = 0;
+  while (trimmed < bytes_max) {
+    const uint8_t *dirty = memchr(a->dirty + at, 1, end - at);
+    if (!dirty) break;
+    at = (uint32_t)(dirty - a->dirty);
+    const uint8_t *clean = memchr(dirty, 0, end - at);
+    uint32_t pages = clean ? (uint32_t)(clean - dirty) : end - at;
+    if (pages > (bytes_max - trimmed) / PAGE_BYTES) pages = (uint32_t)((bytes_max - trimmed) / PAGE_BYTES);
+    size_t bytes = (size_t)pages * PAGE_BYTES;
+    if (!pages || madvise(a->map.base + (size_t)at * PAGE_BYTES, bytes, MADV_REMOVE)) break;
+    memset(a->dirty + at, 0, pages);
+    a->dirty_pages -= pages;
+    trimmed += bytes;
   }
-  return false;
+  return trimmed;
 }
 
 size_t arena_trim(struct arena *a, size_t bytes_max) {
   size_t trimmed = 0;
-  for (uint32_t looked = 0; looked < a->pieces && trimmed + PIECE_BYTES <= bytes_max;) {
-    if (!a->trim_at) a->trim_at = a->pieces;
-    uint32_t end = a->trim_at, at = end;      /* pieces [at, end) are one run */
-    while (at > 0 && looked < a->pieces && piece_idle(a, at - 1) &&
-           trimmed + (size_t)(end - at + 1) * PIECE_BYTES <= bytes_max) {
-      at--;
-      looked++;
-    }
-    size_t run = (size_t)(end - at) * PIECE_BYTES;
-    if (run && madvise(a->map.base + (size_t)at * PIECE_BYTES, run, MADV_REMOVE)) return trimmed;
-    for (uint32_t piece = at; piece < end; piece++) a->dirty[piece] = 0;
-    a->dirty_pieces -= end - at;
-    trimmed += run;
-    a->trim_at = at;
-    if (at == end) {                          /* this piece stays */
-      a->trim_at--;
-      looked++;
-    }
+  for (unsigned order = ORDERS; order-- > TRIM_ORDER;) {
+    if (!(a->free_orders >> order & 1)) continue;
+    for (uint32_t word = a->first[order] / 64; word <= a->last[order] / 64; word++)
+      for (uint64_t left = a->free[order].words[0][word]; left && trimmed < bytes_max; left &= left - 1)
+        trimmed += block_trim(a, order, word * 64 + (uint32_t)__builtin_ctzll(left), bytes_max - trimmed);
   }
   return trimmed;
 }

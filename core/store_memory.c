@@ -9,8 +9,8 @@
  * memory is freed in record_free and nowhere else.
  *
  * The kernel goes on holding a page of the arena whose blocks were given back, and heap has no use for it. So heap
- * is taken only while it fits beside what the arena has touched, give or take a sixteenth; else pieces that are free go back to the
- * kernel, and what has to goes until some are. Payloads lie at the arena's upper end, for they go first. */
+ * is taken only while it fits beside what the arena has touched, give or take an eighth; else pages that are free go
+ * back to the kernel, and what has to goes until some are. Payloads lie at the arena's upper end, for they go first. */
 #include <assert.h>
 #include <math.h>
 
@@ -160,7 +160,7 @@ bool room_make(struct store *s, size_t bytes) {
   return true;
 }
 
-/* Returns a piece of the arena to the kernel: false: there was none. To look for one is not free, so after a search
+/* Returns free pages of the arena to the kernel: false: there were none. To look for one is not free, so after a search
  * in vain the next one waits until there are more holes. */
 static bool hole_return(struct store *s) {
   size_t holes = arena_bytes_touched(s->arena) - arena_bytes_used(s->arena);
@@ -171,20 +171,16 @@ static bool hole_return(struct store *s) {
   return false;
 }
 
-/* Some holes there always are, at both edges and between. */
-static bool fits_touched(const struct store *s, size_t bytes, size_t share) {
-  size_t holes = arena_bytes(s->arena) / share + 2 * HOLE_BYTES;
+/* Some holes there always are, at both edges and between; and one that is written again soon is better kept. */
+static bool fits_touched(const struct store *s, size_t bytes) {
+  size_t holes = arena_bytes(s->arena) / HOLES_SHARE + 2 * HOLE_BYTES;
   return arena_bytes_touched(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena) + holes;
 }
 
-/* Where only holes are in the way, payloads go, but no trace does until they are a quarter: a trace that
- * is cut for the sake of holes is worse than holes, which close again as the traces between them do. */
 bool room_heap_make(struct store *s, size_t bytes) {
   if (!room_make(s, bytes)) return false;
-  while (!fits_touched(s, bytes, HOLES_SHARE))
-    if (!hole_return(s) && !shed_oldest(s)) break;
-  while (!fits_touched(s, bytes, HOLES_MAX_SHARE))
-    if (!hole_return(s) && !evict_oldest(s)) return false;
+  while (!fits_touched(s, bytes))
+    if (!hole_return(s) && !pressure(s)) return false;
   return true;
 }
 

@@ -19,9 +19,8 @@ enum {
   DIRECTORY_FROM = 24,            /* extents from which span indices are looked up in a directory */
   ONE_SHARE = 4,                  /* of the arena: the largest piece of one span, so that it cannot close all */
   EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
-  HOLES_SHARE = 16,               /* of the arena: holes in it that are let be; past them payloads go */
-  HOLES_MAX_SHARE = 4,            /* of the arena: past these, traces */
-  HOLE_BYTES = 64 << 10,          /* the least that the arena returns to the kernel */
+  HOLES_SHARE = 8,                /* of the arena: holes in it that are let be */
+  HOLE_BYTES = 64 << 10,          /* the most that goes back to the kernel at once */
   EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
 };
 
