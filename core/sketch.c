@@ -1,0 +1,135 @@
+/* The sketch's story. A number x > 0 belongs to bin i, gamma^(i-1) < x <= gamma^i, with gamma = (1 + a) / (1 - a)
+ * for a relative error a; the bin's middle, 2 gamma^i / (gamma + 1), is within a of each number in it. Negative
+ * numbers mirror that, zero has a bin of its own, and one key orders them all, so that there is one sparse,
+ * sorted array of bins and a rank is found by walking it.
+ *
+ * Bounds: past SKETCH_BINS_MAX the lowest bins fall together into one (the paper's collapsing store), and from
+ * then on, until it is empty, the sketch takes every lower number for one of that bin: so what was merged can
+ * still be subtracted. Ways to fail: no memory for a bin, found out before anything is changed. */
+#include "sketch.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "err.h"
+#include "heap.h"
+
+#define RELATIVE_ERROR 0.01
+#define GAMMA          ((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
+
+/* Above every |i| of a double: ln(2^1074) / ln(GAMMA) is 37,224. */
+enum { KEY_OFFSET = 40000 };
+
+static int32_t key_of(double x) {
+  if (x == 0) return 0;
+  double i = ceil(log(fmin(fabs(x), DBL_MAX)) / log(GAMMA));
+  int32_t key = (int32_t)i + KEY_OFFSET;
+  return x < 0 ? -key : key;
+}
+
+double sketch_bin_value(const struct sketch_bin *bin) {
+  if (bin->key == 0) return 0;
+  int32_t i = (bin->key < 0 ? -bin->key : bin->key) - KEY_OFFSET;
+  /* By its logarithm, so that the outermost bins do not overflow on the way. */
+  double x = exp(i * log(GAMMA) + log(2 / (GAMMA + 1)));
+  return bin->key < 0 ? -x : x;
+}
+
+void sketch_deinit(struct sketch *s) {
+  heap_free(s->bins);
+  *s = (struct sketch){0};
+}
+
+/* Where the key is or belongs. */
+static uint32_t find(const struct sketch *s, int32_t key) {
+  uint32_t lo = 0, hi = s->bins_count;
+  while (lo < hi) {
+    uint32_t middle = lo + (hi - lo) / 2;
+    if (s->bins[middle].key < key)
+      lo = middle + 1;
+    else
+      hi = middle;
+  }
+  return lo;
+}
+
+static int32_t raised(const struct sketch *s, int32_t key) {
+  return s->floored && key < s->floor ? s->floor : key;
+}
+
+/* The two lowest bins become one. */
+static void collapse(struct sketch *s) {
+  s->bins[1].count += s->bins[0].count;
+  s->bins_count--;
+  memmove(s->bins, s->bins + 1, s->bins_count * sizeof *s->bins);
+  s->floor = s->bins[0].key;
+  s->floored = true;
+}
+
+static int add_key(struct sketch *s, int32_t key, uint64_t n) {
+  key = raised(s, key);
+  uint32_t at = find(s, key);
+  if (at == s->bins_count || s->bins[at].key != key) {
+    int err = heap_grow((void **)&s->bins, &s->bins_capacity, s->bins_count, sizeof *s->bins);
+    if (err) return err;
+    memmove(s->bins + at + 1, s->bins + at, (s->bins_count - at) * sizeof *s->bins);
+    s->bins[at] = (struct sketch_bin){.key = key};
+    s->bins_count++;
+  }
+  s->bins[at].count += n;
+  s->count += n;
+  if (s->bins_count > SKETCH_BINS_MAX) collapse(s);
+  return 0;
+}
+
+int sketch_add(struct sketch *s, double x, uint64_t n) {
+  return n ? add_key(s, key_of(x), n) : 0;
+}
+
+/* Room for as many bins more as a merge can bring, so that it cannot fail half-way. */
+static int reserve(struct sketch *s, uint32_t more) {
+  uint32_t wanted = s->bins_count + more;
+  if (wanted > SKETCH_BINS_MAX + 1) wanted = SKETCH_BINS_MAX + 1;
+  if (wanted <= s->bins_capacity) return 0;
+  void *bins = heap_realloc(s->bins, wanted * sizeof *s->bins);
+  if (!bins) return FLUO_ENOMEM;
+  s->bins = bins;
+  s->bins_capacity = wanted;
+  return 0;
+}
+
+int sketch_merge(struct sketch *s, const struct sketch *part) {
+  int err = reserve(s, part->bins_count);
+  for (uint32_t i = 0; !err && i < part->bins_count; i++)
+    err = add_key(s, part->bins[i].key, part->bins[i].count);
+  return err;
+}
+
+void sketch_subtract(struct sketch *s, const struct sketch *part) {
+  for (uint32_t i = 0; i < part->bins_count; i++) {
+    int32_t key = raised(s, part->bins[i].key);
+    uint32_t at = find(s, key);
+    assert(at < s->bins_count && s->bins[at].key == key && s->bins[at].count >= part->bins[i].count);
+    s->bins[at].count -= part->bins[i].count;
+    s->count -= part->bins[i].count;
+  }
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < s->bins_count; i++)
+    if (s->bins[i].count) s->bins[kept++] = s->bins[i];
+  s->bins_count = kept;
+  if (!kept) s->floored = false;
+}
+
+double sketch_at_rank(const struct sketch *s, uint64_t rank) {
+  uint64_t below = 0;
+  uint32_t i = 0;
+  assert(rank >= 1 && rank <= s->count);
+  while ((below += s->bins[i].count) < rank) i++;
+  return sketch_bin_value(&s->bins[i]);
+}
+
+size_t sketch_bytes(const struct sketch *s) {
+  return s->bins_capacity * sizeof *s->bins;
+}
