@@ -127,6 +127,10 @@ lint: all
 bench: deps deps-test all lib
 	BUILD=$(BUILD) FLUO=$(BUILD)/fluo $(LUAJIT) spec/bench/bench.lua
 
+# What attacks cost the others: acks of ordinary load beside each, and beside the same bytes sent to a sink.
+bench-attacks: deps deps-test all
+	BUILD=$(BUILD) FLUO=$(BUILD)/fluo $(LUAJIT) spec/bench/attacks.lua
+
 # Instructions a span, which no other load on the machine can change; needs valgrind. See spec/bench/README.md.
 $(BUILD)/inside: spec/bench/inside.c spec/bench/payload.c spec/bench/payload.h $(BUILD)/libfluo.so
 	$(CC) $(CFLAGS_ALL) -iquote spec/bench -o $@ spec/bench/inside.c spec/bench/payload.c $(BUILD)/libfluo.so -Wl,-rpath,'$$ORIGIN'
@@ -138,5 +142,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
-.PHONY: all lib run test deps deps-test install sanitized asan fuzz fuzz-objects corpus lint bench bench-instructions clean
+.PHONY: all lib run test deps deps-test install sanitized asan fuzz fuzz-objects corpus lint bench bench-attacks bench-instructions clean
 .DELETE_ON_ERROR:

@@ -7,6 +7,7 @@ local cjson = require("cjson")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
 local socket = require("spec.agent.socket")
+local support = require("spec.support")
 local wire = require("spec.otlp_writer")
 
 local M = {}
@@ -170,6 +171,15 @@ function M.spans(n, ids, name, keys, key)
   b:wrap(2, b.size)
   b:wrap(1, b.size)
   return b:string()
+end
+
+function M.gzip(text)
+  local path = os.tmpname()
+  replay.write(path, text)
+  replay.shell(("gzip -1nf %s"):format(path))
+  local packed = support.read(path .. ".gz")
+  os.remove(path .. ".gz")
+  return packed
 end
 
 -- ---- the agent, weighed ---------------------------------------------------------------------------

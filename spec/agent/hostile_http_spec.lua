@@ -1,9 +1,7 @@
 -- Peers that mean harm, at the real agent's listener: slow ones by the hundred, bombs, and requests that two
 -- servers would read differently. It stays alive, light, and its books exact, as in hostile_spec.lua.
 local hostile = require("spec.agent.hostile")
-local replay = require("spec.replay")
 local socket = require("spec.agent.socket")
-local support = require("spec.support")
 local wire = require("spec.otlp_writer")
 
 local PEERS = 300
@@ -101,14 +99,7 @@ end)
 
 -- ---- gzip -----------------------------------------------------------------------------------------
 
-local function gzip(text)
-  local path = os.tmpname()
-  replay.write(path, text)
-  replay.shell(("gzip -1nf %s"):format(path))
-  local packed = support.read(path .. ".gz")
-  os.remove(path .. ".gz")
-  return packed
-end
+local gzip = hostile.gzip
 
 describe("gzip", function()
   local GZIP = "Content-Encoding: gzip\r\n"

@@ -62,22 +62,23 @@ static int connect_to(int port) {
   return fd;
 }
 
-static void send_all(int fd, const void *p, size_t n) {
+static bool send_all(int fd, const void *p, size_t n) {
   for (const char *bytes = p; n;) {
     ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
-    if (sent <= 0) die("send");
+    if (sent <= 0) return false;
     bytes += sent;
     n -= (size_t)sent;
   }
+  return true;
 }
 
-/* Whether the answer is a 200; *partial: with something in it. */
+/* Whether an answer came and is a 200; *partial: with something in it. */
 static bool answer_is_200(int fd, bool json, bool *partial) {
   char answer[4096];
   size_t n = 0, body = 0;
   for (char *head = NULL; !head || n < (size_t)(head + 4 - answer) + body;) {
     ssize_t got = recv(fd, answer + n, sizeof answer - 1 - n, 0);
-    if (got <= 0) die("recv");
+    if (got <= 0) return false;
     n += (size_t)got;
     answer[n] = '\0';
     head = strstr(answer, "\r\n\r\n");
@@ -93,7 +94,8 @@ static void wait_until(uint64_t due_ns) {
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-static void send_request(struct load *l, int fd, struct payload *body, size_t i) {
+/* A request that fails is charged for the time until it did, and not sent again; its connection is another one. */
+static void send_request(struct load *l, int *fd, struct payload *body, size_t i) {
   char head[200];
   bool partial = false;
   payload_stamp(body, i, now_ns(CLOCK_REALTIME));
@@ -105,9 +107,12 @@ static void send_request(struct load *l, int fd, struct payload *body, size_t i)
     wait_until(due);
   }
   l->due_ns[i] = due;
-  send_all(fd, head, (size_t)n);
-  send_all(fd, body->bytes, body->n);
-  if (!answer_is_200(fd, l->json, &partial)) l->failed++;
+  bool sent = send_all(*fd, head, (size_t)n) && send_all(*fd, body->bytes, body->n);
+  if (!answer_is_200(*fd, l->json, &partial) || !sent) {
+    l->failed++;
+    close(*fd);
+    *fd = connect_to(l->port);
+  }
   l->partial += partial;
   l->latency_ns[i] = now_ns(CLOCK_MONOTONIC) - due;
   l->bytes += body->n;
@@ -120,7 +125,7 @@ static void *connection(void *ctx) {
   int fd = connect_to(l->port);
   for (size_t i; (i = l->next++) < l->requests;) {
     if (l->seconds && !(l->rate > 0) && now_ns(CLOCK_MONOTONIC) - l->began_ns > l->seconds * 1000000000u) break;
-    send_request(l, fd, &bodies[i % BODIES], i);
+    send_request(l, &fd, &bodies[i % BODIES], i);
   }
   close(fd);
   for (size_t i = 0; i < BODIES; i++) payload_deinit(&bodies[i]);

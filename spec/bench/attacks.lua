@@ -1,0 +1,202 @@
+--- `make bench-attacks`: what an attack on the agent costs the others. Ordinary load comes at 30 % of what the agent
+-- takes at most, at fixed times; each attack runs beside it, on its own connections and from a process of its own.
+-- Then the same attacker, at the pace it had, sends the same bytes to a sink that reads and discards, with the same
+-- load at the agent: so the machine carries the attacker both times, and only the agent's own work differs. Both are
+-- interleaved, medians are printed, and the ratio of the two p99 is what is to stay below 2. See spec/bench/README.md.
+package.path = "lua/?.lua;./?.lua;" .. package.path
+local cjson = require("cjson")
+local ffi = require("ffi")
+local harness = require("spec.agent.harness")
+local hostile = require("spec.agent.hostile")
+local replay = require("spec.replay")
+local rules = require("spec.bench.rules")
+local wire = require("spec.otlp_writer")
+
+local RUNS = tonumber(os.getenv("BENCH_RUNS") or 3)
+local SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 3)
+local ONLY = os.getenv("BENCH_ONLY")                    -- a pattern: only the attacks whose name it is found in
+local SHARE = 0.3
+local ATTACK_BYTES = tonumber(os.getenv("BENCH_ATTACK_BYTES") or 200e6)  -- a second, at the most: 1.6 Gbit/s
+local build = os.getenv("BUILD") or "build"
+local load_program, attack_program, file = build .. "/load", build .. "/attack", build .. "/attack.bytes"
+assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(load_program)))
+assert(os.execute(("cc -O2 -D_GNU_SOURCE -o %s spec/bench/attack.c"):format(attack_program)))
+
+-- ---- the attacks ----------------------------------------------------------------------------------
+
+local EIGHT = hostile.BODY_BYTES
+local HEAD = "POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+
+local function request(...)
+  local head, text = hostile.request(...)
+  return head .. text
+end
+local function gzipped(text, content_type)
+  return request(hostile.gzip(text), content_type, "Content-Encoding: gzip\r\n")
+end
+local function own_trace(i) return i, i end
+local function own_name(b, i) b:hex(i) end
+local function own_key(b, i, k) b:hex(i * 100 + k) end
+
+local ATTRIBUTES = { ["http.method"] = "GET", ["http.url"] = "https://shop.example/cart/items?page=2", ["http.status_code"] = 200,
+  ["db.statement"] = "SELECT id, name, price FROM items WHERE cart = $1 ORDER BY position", ["net.peer.name"] = "10.1.2.3" }
+local function ordinary(bytes)
+  local list, n, one = {}, 0
+  repeat
+    one = wire.span { trace_id = ("%08x"):format(n) .. "12345678", span_id = ("%08x"):format(n), attributes = ATTRIBUTES }
+    n = n + 1
+    list[n] = one
+  until n * (#one + 4) > bytes - 1000
+  return wire.body(list, wire.attribute(1, "service.name", "large"))
+end
+
+local SPANS_JSON = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"%s","events":[%s]}]}]}]}'
+local EVENT = '{"name":"e"},'
+local events_json = SPANS_JSON:format(("1"):rep(32), ("2"):rep(16), EVENT:rep(math.floor((EIGHT - 300) / #EVENT)) .. '{"name":"e"}')
+
+-- name; the bytes; options of the attacker.
+local ATTACKS = {
+  { "a large body of ordinary spans", function() return request(ordinary(EIGHT)) end },
+  { "values nested through 8 MB", function() return request(hostile.nested(EIGHT, "span", true)) end },
+  { "values nested through 8 MB, JSON", function() return request(hostile.nested_json(EIGHT, "span", true), hostile.JSON) end },
+  { "empty spans, 4 million", function() return request(hostile.many("spans", "", 4000000)) end },
+  { "spans without ids, 262,144", function() return request(hostile.many("spans", "", 262144)) end },
+  { "empty attributes, 2 million", function() return request(hostile.many("attributes", "", 2097144)) end },
+  { "attributes with a key, 1.6 million", function() return request(hostile.many("attributes", wire.text(1, "k"), 1600000)) end },
+  { "empty events, 2 million", function() return request(hostile.many("events", "", 2097144)) end },
+  { "events with a name, 600,000", function() return request(hostile.many("events", wire.text(2, "exception"), 600000)) end },
+  { "links, 2 million", function() return request(hostile.many("links", "", 2097144)) end },
+  { "scopes, 2 million", function() return request(hostile.many("scope_spans", "", 2097144)) end },
+  { "resources, 2 million", function() return request(hostile.many("resource_spans", "", 2097144)) end },
+  { "traces of one span, 100,000 a body", function() return request(hostile.spans(100000, own_trace)) end },
+  { "a trace of 130,000 spans", function() return request(hostile.spans(130000, function(i) return 7, i, i - 1 end)) end },
+  { "span names, 100,000", function() return request(hostile.spans(100000, own_trace, own_name)) end },
+  { "attribute keys, 500,000", function() return request(hostile.spans(5000, own_trace, nil, 100, own_key)) end },
+  { "lengths that lie", function() return request(("\10\255\255\255\255\15"):rep(20)) end, "--connections=16" },
+  { "text that is no UTF-8, 8 MB", function()
+    return request(wire.body({ wire.span { attributes = { k = ("\255"):rep(EIGHT - 500) } } }))
+  end },
+  { "JSON text that is no UTF-8, 8 MB", function()
+    return request('{"resourceSpans":[],"x":"' .. ("\255"):rep(EIGHT - 100) .. '"}', hostile.JSON)
+  end },
+  { "JSON events, 8 MB", function() return request(events_json, hostile.JSON) end },
+  { "gzip of JSON events, 8 MB", function() return gzipped(events_json, hostile.JSON) end },
+  { "gzip bomb", function() return gzipped(("\0"):rep(EIGHT + 1)) end },
+  { "gzip members, 390,000", function()
+    return request(hostile.gzip(""):rep(390000), nil, "Content-Encoding: gzip\r\n")
+  end },
+  { "two lengths", function() return HEAD .. "Content-Length: 2\r\nContent-Length: 40\r\n\r\n{}" end, "--connections=16" },
+  { "a chunk a byte", function()
+    return HEAD .. "Transfer-Encoding: chunked\r\n\r\n" .. ("1\r\n \r\n"):rep(1000000) .. "2\r\n{}\r\n0\r\n\r\n"
+  end },
+  { "slow heads, 300", function() return HEAD .. "X-Slow: " end, "--connections=300 --hold" },
+  { "slow bodies, 300", function() return HEAD .. "Content-Length: 8000000\r\n\r\n" .. ("x"):rep(300000) end, "--connections=300 --hold" },
+  { "slow readers, 300", function()
+    return (HEAD .. 'Content-Length: 20\r\n\r\n{"resourceSpans":[]}'):rep(1500)
+  end, "--connections=300 --deaf" },
+  { "small requests, 64 connections", function() return HEAD .. 'Content-Length: 20\r\n\r\n{"resourceSpans":[]}' end, "--connections=64" },
+}
+
+-- ---- one run --------------------------------------------------------------------------------------
+
+local function with_agent(what)
+  local agent = assert(harness.start { rules = rules.text(20), flags = { "--output.violations=none" } })
+  local result = what(agent, agent.otlp:match(":(%d+)$"))
+  hostile.weigh(agent)
+  result.peak_mib = agent.peak_kib / 1024
+  local _, totals, status = agent:stop()                -- the books are looked at there
+  result.alive = status == 0 and totals ~= nil
+  return result
+end
+
+local function load_at(port, options)
+  local _, out, err = replay.shell(("%s --connections=4 %s %s"):format(load_program, options, port))
+  assert(out ~= "", err)
+  return cjson.decode(out)
+end
+
+-- The sink runs in the shell's background and is ended by its id.
+local function sink_open(bytes)
+  local pipe = assert(io.popen(("%s --sink=%d & echo $!; wait"):format(attack_program, bytes)))
+  local first, second = tonumber(pipe:read("*l")), tonumber(pipe:read("*l"))
+  local pid, port = math.max(first, second), math.min(first, second)
+  if io.open(("/proc/%d/cmdline"):format(pid)) == nil then pid, port = port, pid end
+  return { pipe = pipe, pid = pid, port = port }
+end
+local function sink_close(sink)
+  ffi.C.kill(sink.pid, 9)
+  sink.pipe:close()
+end
+
+local function beside(port, options, rate, load_port)
+  local attacker = assert(io.popen(("%s %s --seconds=%d %s %s"):format(attack_program, options, SECONDS + 1, file, port)))
+  local load = load_at(load_port, ("--seconds=%d --rate=%d"):format(SECONDS, rate))
+  local said = cjson.decode(attacker:read("*a"))
+  attacker:close()
+  return { p50 = load.ack_us_p50, p99 = load.ack_us_p99, failed = load.failed, attack = said }
+end
+
+local function paced(attack, pace) return (attack[3] or "") .. (" --rate=%.2f"):format(pace) end
+
+local function attacked(attack, rate, bytes)
+  local options = paced(attack, ATTACK_BYTES / bytes)
+  return with_agent(function(_, port) return beside(port, options, rate, port) end)
+end
+
+local function compared(attack, rate, pace, bytes)
+  local options = paced(attack, pace)
+  local sink = sink_open((attack[3] or ""):find("hold") and 0 or bytes)
+  local result = with_agent(function(_, port) return beside(sink.port, options, rate, port) end)
+  sink_close(sink)
+  return result
+end
+
+-- ---- the table ------------------------------------------------------------------------------------
+
+local function median(list, key)
+  local values = {}
+  for i, run in ipairs(list) do values[i] = run[key] end
+  table.sort(values)
+  return values[math.floor(#values / 2) + 1], values[#values]
+end
+
+local most = {}
+for i = 1, 3 do
+  most[i] = with_agent(function(_, port)
+    local load = load_at(port, "--requests=1500")
+    return { rate = load.spans / load.seconds }
+  end)
+end
+local saturation = median(most, "rate")
+local rate = saturation * SHARE
+print(("%d runs of %d s, interleaved; ordinary load %d spans/s, %d %% of %d"):format(RUNS, SECONDS, rate, SHARE * 100, saturation))
+print("                                        attack      p99 of acks, ms                     peak")
+print("                                    requests/s   sink    agent   ratio (most)  failed    MiB  answers 2xx 4xx 5xx")
+
+local results = {}
+for _, attack in ipairs(ATTACKS) do
+  local name = attack[1]
+  if not ONLY or name:find(ONLY) then
+    local bytes = attack[2]()
+    replay.write(file, bytes)
+    local with, without = {}, {}
+    for run = 1, RUNS do
+      with[run] = attacked(attack, rate, #bytes)
+      without[run] = compared(attack, rate, with[run].attack.requests_per_second, #bytes)
+      with[run].ratio = with[run].p99 / without[run].p99
+    end
+    local ratio, worst = median(with, "ratio")
+    local said = with[1].attack
+    local entry = { name = name, requests_per_second = said.requests_per_second, bytes = #bytes,
+      p99_us = median(with, "p99"), p99_us_sink = median(without, "p99"), p50_us = median(with, "p50"),
+      p50_us_sink = median(without, "p50"), ratio = ratio, ratio_most = worst, failed = median(with, "failed"),
+      peak_mib = median(with, "peak_mib"), answers = { said.status_2xx, said.status_4xx, said.status_5xx } }
+    results[#results + 1] = entry
+    print(("%-36s  %8.1f %7.1f %7.1f  %6.2f (%5.2f)  %5d  %6.1f  %d %d %d"):format(name, entry.requests_per_second,
+      entry.p99_us_sink / 1e3, entry.p99_us / 1e3, ratio, worst, entry.failed, entry.peak_mib, said.status_2xx,
+      said.status_4xx, said.status_5xx))
+    io.flush()
+  end
+end
+os.remove(file)
+print(cjson.encode({ saturation = saturation, rate = rate, seconds = SECONDS, runs = RUNS, attacks = results }))
