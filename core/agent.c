@@ -101,6 +101,7 @@ static void watch_study(struct agent *a) {
 
 static void rearm(struct agent *a) {
   watch_study(a);
+  if (a->report.violations) out_wake(a->report.violations);
   bool busy = study_busy(host_study(a->host));
   if (busy && !uv_is_active((uv_handle_t *)&a->watch))
     uv_timer_start(&a->watch, on_watch, STUDY_TICK_NS / 1000000, STUDY_TICK_NS / 1000000);
@@ -164,7 +165,7 @@ static void warn_of_strindex(struct agent *a) {
 
 static void on_housekeeping(uv_timer_t *timer) {
   struct agent *a = timer->data;
-  arena_trim(store_arena(engine_store(host_engine(a->host))), 16u << 20);
+  arena_trim_unused(store_arena(engine_store(host_engine(a->host))), 16u << 20);
   warn_of_pressure(a);
   if (a->intake) warn_of_strindex(a);
   report_tick(&a->report, uv_hrtime());

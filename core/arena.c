@@ -47,6 +47,7 @@ struct arena {
   uint8_t *orders;            /* of the block that starts here: order + 1; 0: none that is given out */
   uint8_t *dirty;             /* pages that may hold memory */
   uint32_t dirty_pages;       /* how many these are */
+  size_t free_least;          /* of them, the least that lay free since arena_trim_unused */
 };
 
 /* ---- bits ----------------------------------------------------------------------------------- */
@@ -138,6 +139,12 @@ static void dirty_mark(struct arena *a, uint32_t off, size_t bytes) {
   }
 }
 
+/* Block 0, which nobody is given, may make it a little less than none. */
+static size_t free_touched(const struct arena *a) {
+  size_t touched = (size_t)a->dirty_pages * PAGE_BYTES;
+  return touched > a->used ? touched - a->used : 0;
+}
+
 /* The order of the free block that lies lowest (or highest) of all that are large enough. Not the smallest: what
  * is asked for at one end must never lie among what lives at the other. */
 static unsigned order_nearest(const struct arena *a, unsigned order, bool high, uint32_t *at) {
@@ -173,6 +180,7 @@ static uint32_t get(struct arena *a, size_t bytes, size_t *actual, bool high) {
   a->orders[first] = (uint8_t)(order + 1);
   a->used += size;
   dirty_mark(a, off, size);
+  if (free_touched(a) < a->free_least) a->free_least = free_touched(a);
   if (actual) *actual = size;
   return off;
 }
@@ -313,5 +321,11 @@ size_t arena_trim(struct arena *a, size_t bytes_max) {
       for (uint64_t left = a->free[order].words[0][word]; left && trimmed < bytes_max; left &= left - 1)
         trimmed += block_trim(a, order, word * 64 + (uint32_t)__builtin_ctzll(left), bytes_max - trimmed);
   }
+  return trimmed;
+}
+
+size_t arena_trim_unused(struct arena *a, size_t bytes_max) {
+  size_t trimmed = arena_trim(a, a->free_least < bytes_max ? a->free_least : bytes_max);
+  a->free_least = free_touched(a);
   return trimmed;
 }

@@ -50,7 +50,7 @@ void deliver(const struct violation *v, struct out *out, struct log *log) {
     log_to(log, LOG_ERROR, "a violation could not be written", log_s("violation", v->id),
            log_s("error", err_text(err)));
   else if (out)
-    out_write(out, json.data, json.len);
+    out_add(out, json.data, json.len);
   buffer_deinit(&json);
   act(v, log);
 }

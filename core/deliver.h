@@ -6,7 +6,7 @@
 #include "out.h"
 #include "violation.h"
 
-/* Writes the violation as a JSON line to `out` (NULL: nowhere) and runs its actions through `log`. A rule in
+/* Adds the violation as a JSON line to `out` (NULL: nowhere), which out_wake then has written, and runs its actions through `log`. A rule in
  * shadow is written, its actions do not run. Keeps nothing of it. */
 void deliver(const struct violation *v, struct out *out, struct log *log);
 

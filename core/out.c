@@ -1,6 +1,8 @@
-/* The good path: out_write copies a line into a ring of bytes and wakes the writer thread, which
+/* The good path: out_add copies lines into a ring of bytes, out_wake wakes the writer thread, which
  * takes all whole lines that lie together, writes them with as few calls as the descriptor allows,
- * and gives their room back. The loop's thread only ever holds the mutex for the copy.
+ * and gives their room back. The loop's thread only ever holds the mutex for the copy. A wake costs
+ * more than a line, so the thread is woken once for many, and by itself only when a whole write's
+ * worth waits.
  *
  * How it fails, and who frees what:
  *  - The ring is full, because the reader is slow: the line is dropped and counted; nothing was
@@ -48,6 +50,7 @@ struct out {
   int fd;
   /* One writer each: the loop's thread, and ours. */
   uint64_t dropped;
+  size_t added; /* bytes since the last wake */
   _Atomic uint64_t failed;
   _Atomic int failed_errno;
   bool torn; /* the last line went out in part */
@@ -72,18 +75,33 @@ static char *place(struct out *o, size_t n) {
   return end - o->tail >= n ? o->ring + o->tail : NULL;
 }
 
-bool out_write(struct out *o, const void *p, size_t n) {
+void out_wake(struct out *o) {
+  if (!o->added) return;
+  o->added = 0;
+  pthread_mutex_lock(&o->lock);
+  pthread_cond_signal(&o->filled);
+  pthread_mutex_unlock(&o->lock);
+}
+
+bool out_add(struct out *o, const void *p, size_t n) {
   assert(n == 0 || ((const char *)p)[n - 1] == '\n');
   pthread_mutex_lock(&o->lock);
   char *to = place(o, n);
   if (to && n) {
     memcpy(to, p, n);
     o->tail += n;
-    pthread_cond_signal(&o->filled);
   }
   pthread_mutex_unlock(&o->lock);
-  if (!to) o->dropped++;
+  if (to) o->added += n;
+  else o->dropped++;
+  if (o->added >= BATCH_BYTES || !to) out_wake(o);
   return to != NULL;
+}
+
+bool out_write(struct out *o, const void *p, size_t n) {
+  bool taken = out_add(o, p, n);
+  out_wake(o);
+  return taken;
 }
 
 /* One write, with cancellation open for just that long. Waits where a non-blocking descriptor is

@@ -10,7 +10,12 @@ struct out;
 
 /* Takes the descriptor (closed by out_close unless it is 0, 1 or 2). bytes_max bounds the queue. */
 int out_new(int fd, size_t bytes_max, struct out **out);
-/* Queues one line, newline included: true, or false: full, dropped and counted. */
+/* Queues one line, newline included: true, or false: full, dropped and counted. It is written after out_wake, or
+ * before that where many lines wait. */
+bool out_add(struct out *o, const void *p, size_t n);
+/* Has the writer begin, if lines were added since it last did. */
+void out_wake(struct out *o);
+/* Both. */
 bool out_write(struct out *o, const void *p, size_t n);
 uint64_t out_dropped(const struct out *o);       /* lines */
 uint64_t out_failed(const struct out *o);        /* lines that the descriptor did not take (EPIPE, ENOSPC …) */

@@ -96,6 +96,20 @@ describe("an output", function()
     C.close(from)
   end)
 
+  it("writes what was added once it is woken, or once much of it waits", function()
+    local from, to = pipe()
+    local out, line = open(to, 2 ^ 20), ("w"):rep(1023) .. "\n"
+    assert.is_true(core.out_add(out, "a\n", 2))
+    core.out_wake(out)
+    assert.equal("a\n", read(from, 2))
+    for _ = 1, 64 do assert.is_true(core.out_add(out, line, #line)) end
+    assert.equal(line:rep(64), read(from, 65536))
+    assert.is_true(core.out_add(out, "z\n", 2))
+    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.equal("z\n", read(from))
+    C.close(from)
+  end)
+
   it("drops a line that is larger than the queue", function()
     local from, to = pipe()
     local out = open(to, 64)
