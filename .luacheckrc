@@ -7,4 +7,6 @@ files["rules"] = { read_globals = { "rule", "trace", "eq", "ne", "gt", "ge", "lt
   "not_", "log", "window", "sequence", "query" } }
 -- Specs are tables of cases: a case stays on its line.
 files["spec"] = { max_line_length = 240 }
+files["rules/*_spec.lua"] = { std = "luajit+busted", read_globals = { "span", "clock", "replay",
+  trace = {}, assert = { other_fields = true } } }
 files["**/*_spec.lua"] = { std = "luajit+busted", max_line_length = 240 }

@@ -1,28 +1,23 @@
-local replay = require("spec.replay")
-local span = replay.span
-
 describe("slow-query-in-payment", function()
+  local function query(duration) return span { name = "db.query", service = "pay", duration = duration } end
+
   it("fires for a slow query below a payment span, at any depth", function()
-    local found = replay.run("rules/slow_query_in_payment.lua", {
-      { span { name = "payment.charge", trace = "below", dur = 3000 },
-        span { name = "ledger", trace = "below", parent = "payment.charge", dur = 2000 },
-        span { name = "db.query", trace = "below", parent = "ledger", dur = 1001 } },
-      { span { name = "payment.charge", trace = "fast", dur = 3000 },
-        span { name = "db.query", trace = "fast", parent = "payment.charge", dur = 1000 } },
-      { span { name = "checkout", trace = "beside", dur = 3000 },
-        span { name = "payment.charge", trace = "beside", parent = "checkout" },
-        span { name = "db.query", trace = "beside", parent = "checkout", dur = 2000 } },
-    })
-    assert.equal("below", replay.traces(found, "below", "fast", "beside"))
-    assert.equal("svc: db.query took 1001 ms inside a payment", found[1].summary)
+    trace { span { name = "payment.charge", span { name = "ledger", query("1001ms") } } }
+    assert.fires("slow-query-in-payment", { summary = "pay: db.query took 1001 ms inside a payment" })
   end)
 
   it("fires as well when the span between them arrives last", function()
-    local found = replay.run("rules/slow_query_in_payment.lua", {
-      { span { name = "db.query", trace = "t", parent = "ledger", dur = 1500 } },
-      { span { name = "payment.charge", trace = "t", dur = 3000 } },
-      { span { name = "ledger", trace = "t", parent = "payment.charge", dur = 2000 } },
-    })
-    assert.equal(1, #found)
+    trace {
+      span { name = "payment.charge", arrival = "4s",
+        span { name = "ledger", arrival = "5s",
+          span { name = "db.query", arrival = "3s", duration = "1500ms" } } },
+    }
+    assert.fires("slow-query-in-payment", { count = 1 })
+  end)
+
+  it("is silent for a fast query, and for a slow one beside the payment", function()
+    trace { span { name = "payment.charge", query("1s") } }
+    trace { span { name = "checkout", span { name = "payment.charge" }, query("2s") } }
+    assert.silent("slow-query-in-payment")
   end)
 end)

@@ -1,6 +1,7 @@
 --- Runs every spec file in a process of its own (declarations for the ffi, the heap's counters and loaded
 -- modules belong to a process), two at a time, and adds up: `N passed, N failed, N skipped`.
 --   luajit spec/run.lua [BUILD…]      against the binary and library in each BUILD (default: build)
+-- The specs of rules/ run as their authors run them, by `fluo test`.
 -- SPECS="file or folder …" chooses some; a BUILD named asan gets the sanitizer's runtime preloaded.
 local WIDTH = tonumber(os.getenv("SPEC_JOBS") or 2)
 
@@ -31,7 +32,7 @@ local passed, failed, skipped = 0, 0, 0
 local function finish(job)
   local text = job.pipe:read("*a")
   job.pipe:close()
-  local p, f, s = text:match("(%d+) passed, (%d+) failed, (%d+) skipped\n*$")
+  local p, f, s = text:match("(%d+) passed, (%d+) failed, (%d+) %a+[^\n]*\n*$")
   if not p then p, f, s = 0, 1, 0 end                       -- it died before it could count
   passed, failed, skipped = passed + p, failed + f, skipped + s
   print(("%-12s %-48s %5d passed%s%s"):format(job.build, job.path, p, tonumber(f) > 0 and (", %d failed"):format(f) or "",
@@ -45,7 +46,8 @@ for _, build in ipairs(#arg > 0 and arg or { "build" }) do
   local words = environment(build)
   for _, path in ipairs(files()) do
     if #running == WIDTH then finish(table.remove(running, 1)) end
-    local pipe = io.popen(("env %s busted %s 2>&1"):format(words, path))
+    local runner = path:find("^rules/") and build .. "/fluo test" or "busted"
+    local pipe = io.popen(("env %s %s %s 2>&1"):format(words, runner, path))
     running[#running + 1] = { build = build, path = path, pipe = pipe }
   end
 end

@@ -1,4 +1,4 @@
---- The commands that serve nothing: check, help, and what is said where there is no such command. `run`,
+--- The commands that serve nothing: check, test, init, help, and what is said where there is no such command. `run`,
 -- `replay` and `config show` never come here: they belong to the core.
 local M = {}
 
@@ -8,13 +8,16 @@ local function tail(list, from)
   return result
 end
 
-local function check(argv)
-  local result, status = require("fluo.config").resolve_or_say("check", argv)
-  if not result then return status end
-  local argument = result.arguments[1]
-  local path = argument and argument.text or result.values.rules.value
-  return require("fluo.cli.check").run(path, { json = result.flags.json or false })
+-- Each takes what fluo.config resolved, and gives the exit status.
+local COMMANDS = {}
+
+function COMMANDS.check(config)
+  local argument = config.arguments[1]
+  local path = argument and argument.text or config.values.rules.value
+  return require("fluo.cli.check").run(path, { json = config.flags.json or false })
 end
+
+function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 
 local function wants_help(argv)
   local last = argv[#argv]
@@ -24,8 +27,10 @@ end
 --- argv: the program and its command line.
 function M.main(argv)
   local line = tail(argv, 2)
-  if line[1] == "check" and not wants_help(line) then return check(tail(line, 2)) end
-  return require("fluo.cli.help").main(line)
+  local command = COMMANDS[line[1]]
+  if not command or wants_help(line) then return require("fluo.cli.help").main(line) end
+  local config, status = require("fluo.config").resolve_or_say(line[1], tail(line, 2))
+  return config and command(config) or status
 end
 
 return M

@@ -1,5 +1,6 @@
 --- The commands: what they take and what their help says. Options and help are made from this one table.
--- arguments: how many may follow that are no flags. flags: those besides the keys of the configuration.
+-- arguments: how many may follow that are no flags. flags: those besides the keys of the configuration; one with
+-- `value`, as the help shows it, takes one.
 local JSON = { name = "json", help = "for programs" }
 
 local M = {
@@ -41,6 +42,22 @@ violations; with 1 for bad input or rules.]],
       { "fluo replay --rules rules/ traces.jsonl", "what would have been said" },
       { "fluo replay --rules rules/ --trace.idle=30s a.jsonl b.pb.gz", "several files, another idle time" },
       { "fluo replay --rules rules/ --fail-on-violation traces.jsonl", "in a build: ends with 3 on a violation" },
+    },
+  },
+  {
+    name = "test", usage = "fluo test [--filter TEXT] [--junit FILE] [--json] [PATH]", arguments = { 0, 1 },
+    flags = { { name = "filter", value = "TEXT", help = "only tests whose name holds this" },
+              { name = "junit", value = "FILE", help = "write JUnit XML too" }, JSON },
+    summary = "run the specs beside the rules",
+    text = [[
+Runs every *_spec.lua of a directory of rules, or one file, under busted (apt install lua-busted). What a test
+builds is judged as `fluo replay` would. Ends with 0 when all tests pass, with 1 when one does not, with 2 when
+none could be run.]],
+    examples = {
+      { "fluo test rules/", "all specs of a directory" },
+      { "fluo test rules/slow_query_spec.lua", "one file" },
+      { "fluo test --filter=retry rules/", "the tests with `retry` in their name" },
+      { "fluo test --junit=report.xml rules/", "in a build" },
     },
   },
   {

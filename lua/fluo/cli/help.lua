@@ -40,7 +40,9 @@ end
 
 local function flags(command)
   local list = { { "-c, --config=FILE", "configuration file (fluo.lua where there is one)" } }
-  for _, flag in ipairs(command.flags) do list[#list + 1] = { "--" .. flag.name, flag.help } end
+  for _, flag in ipairs(command.flags) do
+    list[#list + 1] = { "--" .. flag.name .. (flag.value and "=" .. flag.value or ""), flag.help }
+  end
   for _, entry in ipairs(schema) do
     local default = entry.type.show(entry.type.parse(entry.default))
     -- A switch that is off needs no value to be turned on.

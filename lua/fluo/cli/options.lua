@@ -15,7 +15,9 @@ local function known(command)
     names[#names + 1] = "--" .. name
   end
   for _, entry in ipairs(schema) do add(entry.flag:sub(3), { key = entry.key, bare = entry.type == value.bool }) end
-  for _, flag in ipairs(command.flags) do add(flag.name, { flag = flag.name:gsub("%-", "_"), bare = true }) end
+  for _, flag in ipairs(command.flags) do
+    add(flag.name, { flag = flag.name:gsub("%-", "_"), bare = not flag.value })
+  end
   add("config", { file = true })
   add("help", { help = true, bare = true })
   return flags, names
@@ -29,9 +31,10 @@ local function value_of(argv, at, written, meaning)
   return nil, at
 end
 
--- A flag of the command itself: there, or with a value that says so.
+-- A flag of the command itself: one that takes a value, or one that is there, or with a value that says so.
 local function set_flag(result, meaning, name, text)
   local on = value.bool.parse(text)
+  if not meaning.bare then on = text end
   if on ~= nil then
     result.flags[meaning.flag] = on
   else
