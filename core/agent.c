@@ -243,23 +243,30 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 /* ---- the start ----------------------------------------------------------------------------- */
 
-static int complain(const char *what, const char *why) {
-  fprintf(stderr, "fluo: %s: %s\n", what, why);
+static int complain(struct agent *a, const char *what, const char *why) {
+  if (a->log && log_is_json(a->log))
+    log_to(a->log, LOG_ERROR, why, log_s("at", what));
+  else
+    fprintf(stderr, "fluo: %s: %s\n", what, why);
   return -1;
 }
 
 static int open_host(struct agent *a) {
   struct host_options options = {
-      .config = a->config, .live = true, .started_ns = a->wall_ns, .diagnostics_fd = STDERR_FILENO};
+      .config = a->config,
+      .live = true,
+      .started_ns = a->wall_ns,
+      .diagnostics_fd = STDERR_FILENO,
+      .json_diagnostics = log_is_json(a->log)};
   struct host_calls calls = report_calls(&a->report);
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
   if (!err) return 0;
   if (err == FLUO_EINVALID)
     return complain(
-        a->config->rules,
+        a, a->config->rules,
         "the rules did not load, so nothing would be judged; mend them, or pass --skip-broken");
-  return complain(a->config->rules, why);
+  return complain(a, a->config->rules, why);
 }
 
 static int open_violations(struct agent *a) {
@@ -267,9 +274,9 @@ static int open_violations(struct agent *a) {
   if (strcmp(path, "none") == 0) return 0;
   int fd = STDOUT_FILENO;
   if (strcmp(path, "stdout") != 0) fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  if (fd < 0) return complain(path, strerror(errno));
+  if (fd < 0) return complain(a, path, strerror(errno));
   int err = out_new(fd, LIMIT_OUT_BYTES, &a->report.violations);
-  return err ? complain("output.violations", err_text(err)) : 0;
+  return err ? complain(a, "output.violations", err_text(err)) : 0;
 }
 
 /* The data directory is made now, so that a path that cannot work is said at the start. */
@@ -298,7 +305,7 @@ static int open_intake(struct agent *a) {
                                    .reject_other_signals = c->other_signals == CONFIG_REJECT};
   struct intake_calls calls = {.receive = on_receive, .ctx = a};
   int err = intake_new(&options, &calls, &a->intake);
-  return err ? complain("intake", err_text(err)) : 0;
+  return err ? complain(a, "intake", err_text(err)) : 0;
 }
 
 static int open_server(struct agent *a, const char *key, const struct config_address *address,
@@ -316,7 +323,7 @@ static int open_server(struct agent *a, const char *key, const struct config_add
   char why[256];
   if (address->off) return 0;
   if (server_open(&a->loop, address->host, address->port, calls, &limits, out, why))
-    return complain(key, why);
+    return complain(a, key, why);
   a->servers_open++;
   return 0;
 }
@@ -402,7 +409,7 @@ static void say_ready(struct agent *a) {
 
 static int open_all(struct agent *a) {
   int err = log_new(STDERR_FILENO, a->config->log.level, a->config->log.format, &a->log);
-  if (err) return complain("log", err_text(err));
+  if (err) return complain(a, "log", err_text(err));
   a->report.log = a->log;
   a->report.now_ns = a->mono_ns;
   make_data(a);
@@ -453,7 +460,7 @@ int agent_run(const struct config *config) {
   clock_gettime(CLOCK_REALTIME, &wall);
   a.wall_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
   a.mono_ns = uv_hrtime();
-  if (uv_loop_init(&a.loop)) return complain("event loop", "cannot be made"), 1;
+  if (uv_loop_init(&a.loop)) return complain(&a, "event loop", "cannot be made"), 1;
   int err = open_all(&a);
   if (!err) {
     say_ready(&a);

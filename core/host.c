@@ -99,7 +99,8 @@ static int open_study(struct host *h, const struct host_options *options, void *
                                 .renamed = options->config->semconv_renames,
                                 .wall_clock = options->live,
                                 .arena_fd = arena_fd,
-                                .diagnostics_fd = options->diagnostics_fd};
+                                .diagnostics_fd = options->diagnostics_fd,
+                                .json_diagnostics = options->json_diagnostics};
   struct study_calls calls = {on_answers,    on_verdicts, on_error, on_fault,
                               on_quarantine, on_trouble,  on_lost,  h};
   return study_open(&study, &calls, &h->study, ir, ir_bytes, why);

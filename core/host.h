@@ -28,6 +28,7 @@ struct host_options {
   bool live;                          /* wall-clock limits; traces near the start may be cut */
   uint64_t started_ns;
   int diagnostics_fd;                 /* where load errors and warnings of rules go */
+  bool json_diagnostics;              /* as lines of a log in JSON; else for people */
 };
 
 /* 0; FLUO_EINVALID: the rules did not load, which was said on diagnostics_fd; else a text in `why`. */

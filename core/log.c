@@ -215,6 +215,10 @@ bool log_enabled(const struct log *l, enum log_level level) {
   return level >= l->level;
 }
 
+bool log_is_json(const struct log *l) {
+  return l->json;
+}
+
 uint64_t log_dropped(const struct log *l) {
   return out_dropped(l->out);
 }

@@ -27,6 +27,7 @@ struct log_field {
 int log_new(int fd, enum log_level level, enum log_format format, struct log **out);
 void log_free(struct log *l);                    /* flushes for 5 s at most */
 bool log_enabled(const struct log *l, enum log_level level);
+bool log_is_json(const struct log *l);
 /* One line. fields: up to one of type LOG_END. */
 void log_line(struct log *l, enum log_level level, const char *message, const struct log_field *fields);
 #define log_to(l, level, message, ...) \

@@ -195,11 +195,11 @@ static void watch_rules(struct study *s, uint64_t gap_ns) {
   if ((s->state == STUDY_FORKING || s->state == STUDY_PINGED) && s->waited_ns > STUDY_SILENCE_NS) {
     study_drop_rules(s, FLUO_ETIMEOUT, "the rule process does not answer");
   } else if (s->state == STUDY_LOADING &&
-             (study_cpu_ns(s->process.pid) > STUDY_LOAD_CPU_NS || s->waited_ns > STUDY_LOAD_NS)) {
+             (study_cpu_ns(s->process.pid) > s->options.load_cpu_ns || s->waited_ns > STUDY_LOAD_NS)) {
     bool wall = s->waited_ns > STUDY_LOAD_NS;
-    snprintf(s->why, sizeof s->why, "loading the rules took over %llu s%s",
-             (wall ? STUDY_LOAD_NS : STUDY_LOAD_CPU_NS) / 1000000000ull,
-             wall ? "" : " of CPU time: does a rule file loop?");
+    int n = snprintf(s->why, sizeof s->why, "loading the rules took over %.3g s%s",
+                     (double)(wall ? STUDY_LOAD_NS : s->options.load_cpu_ns) / 1e9, wall ? "" : " of CPU time (a loop?)");
+    study_say_place(s, n);
     study_drop_rules(s, FLUO_ETIMEOUT, s->why);
   }
 }
@@ -272,6 +272,7 @@ static int copy_options(struct study *s, const struct study_options *options) {
   s->options.rules_path = heap_strdup(options->rules_path);
   if (!s->options.cpu_ns) s->options.cpu_ns = STUDY_CALL_CPU_NS;
   if (!s->options.wall_ns) s->options.wall_ns = STUDY_WALL_NS;
+  if (!s->options.load_cpu_ns) s->options.load_cpu_ns = STUDY_LOAD_CPU_NS;
   if (!s->options.heap_bytes) s->options.heap_bytes = STUDY_HEAP_BYTES;
   s->inbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
   s->outbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);

@@ -86,7 +86,7 @@ struct study_options {
   int  arena_fd;                      /* read-only; the study closes it */
   int  diagnostics_fd;                /* where the rule process prints load errors and warnings (2) */
   bool json_diagnostics;
-  uint64_t cpu_ns, wall_ns, heap_bytes;   /* 0: the limits above */
+  uint64_t cpu_ns, wall_ns, load_cpu_ns, heap_bytes;   /* 0: the limits above */
 };
 
 /* Starts the rule process, waits until the rules are loaded (its diagnostics are then printed) and the

@@ -65,6 +65,8 @@ bool study_take(struct study *s, size_t n);
 
 /* study_life.c */
 int study_start_rules(struct study *s);
+/* Appends to the n bytes of s->why what the rule process says it was loading. */
+void study_say_place(struct study *s, int n);
 /* Asks for a worker, starting the rule process where it is gone. */
 void study_want_worker(struct study *s);
 void study_on_control(struct study *s);

@@ -81,6 +81,18 @@ void study_drop_rules(struct study *s, int failure, const char *why) {
 
 /* ---- the rule process ---------------------------------------------------------------------------- */
 
+/* Its end says more than its beginning. What is on the page may be anything: it is cut, and printable. */
+void study_say_place(struct study *s, int n) {
+  enum { SHOWN = 160 };
+  char place[FLUO_PLACE_BYTES];
+  memcpy(place, s->pulse->place, sizeof place);
+  size_t bytes = strnlen(place, sizeof place - 1), from = bytes > SHOWN ? bytes - SHOWN : 0;
+  place[bytes] = '\0';
+  for (char *p = place; *p; p++)
+    if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
+  if (bytes) snprintf(s->why + n, sizeof s->why - (size_t)n, ", at last in %s%s", from ? "…" : "", place + from);
+}
+
 int study_start_rules(struct study *s) {
   struct study_spawn how = {.exe = s->options.exe,
                             .rules_path = s->options.rules_path,
@@ -91,6 +103,7 @@ int study_start_rules(struct study *s) {
                             .arena_fd = s->options.arena_fd,
                             .pulse_fd = s->pulse_fd,
                             .diagnostics_fd = s->options.diagnostics_fd};
+  s->pulse->place[0] = '\0';
   int err = study_spawn_rules(&how, &s->process, &s->ir_fd);
   if (err) return err;
   s->pgid = s->process.pid;
@@ -185,8 +198,8 @@ void study_on_control(struct study *s) {
     int status = n <= 0 ? study_reap(&s->process) : 0;
     bool memory = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_MEMORY;
     if (memory)
-      snprintf(s->why, sizeof s->why, "the rules need more than %llu MiB of memory",
-               (unsigned long long)s->options.heap_bytes >> 20);
+      study_say_place(s, snprintf(s->why, sizeof s->why, "the rules need more than %llu KiB of memory",
+                                  (unsigned long long)s->options.heap_bytes >> 10));
     study_drop_rules(s, FLUO_EDIED, memory ? s->why : "the rule process died");
   }
 }

@@ -33,6 +33,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fluo.h"
@@ -43,9 +44,39 @@
 enum { WORKER_NICE = 5 };
 #define SCRIPT_HEAP_BYTES (64u << 20)
 
+/* ---- what there is to say ------------------------------------------------------------------------ */
+
+/* A line on the diagnostics descriptor: for people, or like those of the core's log. */
+struct voice { bool json; char time[32]; };
+
+/* Before the doors close: the C library may have to look for a time zone. */
+static void voice_init(struct voice *v) {
+  struct timespec now;
+  struct tm t;
+  clock_gettime(CLOCK_REALTIME, &now);
+  gmtime_r(&now.tv_sec, &t);
+  strftime(v->time, sizeof v->time, "%Y-%m-%dT%H:%M:%SZ", &t);
+}
+
+static void say(const struct voice *v, const char *level, const char *text) {
+  char quoted[2048];
+  size_t n = 0;
+  if (!v->json) {
+    dprintf(WORKER_FD_DIAGNOSTICS, "fluo: %s%s\n", strcmp(level, "warn") ? "" : "warning: ", text);
+    return;
+  }
+  for (const char *p = text; *p && n < sizeof quoted - 8; p++) {
+    bool plain = *p >= ' ' && *p < 0x7f && *p != '"' && *p != '\\';
+    n += (size_t)(plain ? snprintf(quoted + n, 8, "%c", *p) : snprintf(quoted + n, 8, "\\u%04x", (unsigned char)*p));
+  }
+  quoted[n] = '\0';
+  dprintf(WORKER_FD_DIAGNOSTICS, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n", v->time, level, quoted);
+}
+
 struct budget {
   size_t used, max;
   const char *farewell;            /* NULL: a parent knows what our exit status means */
+  const struct voice *voice;       /* of the rule process; NULL: stderr is for people */
 };
 
 struct worker {
@@ -53,7 +84,8 @@ struct worker {
   size_t heap_full;                /* half-way between the heap at the fork and the budget */
   lua_State *lua;
   long parent;
-  bool skip_broken, renamed, json;
+  bool skip_broken, renamed;
+  struct voice voice;
   bool filtered;                   /* the kernel took the first filter, so it will take the second */
   const char *rules_path;
   char *title; size_t title_bytes; /* the arguments' memory, which ps shows */
@@ -86,7 +118,10 @@ static void *budget_alloc(void *context, void *p, size_t old, size_t size) {
 
 static int on_panic(lua_State *lua) {
   const char *text = lua_tostring(lua, -1);
-  dprintf(WORKER_FD_DIAGNOSTICS, "fluo: %s\n", text ? text : "Lua panicked");
+  struct budget *b;
+  lua_getallocf(lua, (void **)&b);
+  if (b->voice) say(b->voice, "error", text ? text : "Lua panicked");
+  else fprintf(stderr, "fluo: %s\n", text ? text : "Lua panicked");
   _exit(WORKER_EXIT_FAILED);
 }
 
@@ -105,8 +140,8 @@ static int open_libraries(lua_State *lua) {
   return 0;
 }
 
-static lua_State *state_new(struct budget *heap, size_t heap_bytes) {
-  *heap = (struct budget){.max = heap_bytes};
+static lua_State *state_new(struct budget *heap, size_t heap_bytes, const struct voice *voice) {
+  *heap = (struct budget){.max = heap_bytes, .voice = voice};
   lua_State *lua = lua_newstate(budget_alloc, heap);
   if (!lua) return NULL;
   lua_atpanic(lua, on_panic);
@@ -135,7 +170,7 @@ static const char *error_text(lua_State *lua) {
 
 int worker_script(const char *module, int argc, char **argv, const char *farewell) {
   struct budget heap;
-  lua_State *lua = state_new(&heap, SCRIPT_HEAP_BYTES);
+  lua_State *lua = state_new(&heap, SCRIPT_HEAP_BYTES, NULL);
   int status = WORKER_EXIT_FAILED;
   if (!lua) return status;
   heap.farewell = farewell;
@@ -170,7 +205,7 @@ static bool parse(struct worker *w, int argc, char **argv) {
     else if (starts(argv[i], "--heap=", &value)) w->heap.max = strtoull(value, NULL, 10);
     else if (!strcmp(argv[i], "--skip-broken")) w->skip_broken = true;
     else if (!strcmp(argv[i], "--renamed")) w->renamed = true;
-    else if (!strcmp(argv[i], "--json")) w->json = true;
+    else if (!strcmp(argv[i], "--json")) w->voice.json = true;
     else if (!strcmp(argv[i], "--") && i + 1 < argc) w->rules_path = argv[++i];
     else return false;
   }
@@ -213,7 +248,8 @@ static bool set_up(struct worker *w) {
   w->inbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
   w->outbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
   if (!w->arena || !w->pulse || pulse_bytes < sizeof *w->pulse || !w->inbox || !w->outbox) return false;
-  w->lua = state_new(&w->heap, w->heap.max);
+  voice_init(&w->voice);
+  w->lua = state_new(&w->heap, w->heap.max, &w->voice);
   return w->lua != NULL;
 }
 
@@ -221,13 +257,13 @@ static bool set_up(struct worker *w) {
 
 static bool call(struct worker *w, int arguments, int results) {
   if (!lua_pcall(w->lua, arguments, results, 0)) return true;
-  dprintf(WORKER_FD_DIAGNOSTICS, "fluo: rules: %s\n", error_text(w->lua));
+  say(&w->voice, "error", error_text(w->lua));
   return false;
 }
 
 static bool push(struct worker *w, const char *function) {
   if (!push_function(w->lua, "fluo.study", function)) return true;
-  dprintf(WORKER_FD_DIAGNOSTICS, "fluo: rules: %s\n", error_text(w->lua));
+  say(&w->voice, "error", error_text(w->lua));
   return false;
 }
 
@@ -236,22 +272,32 @@ static void set_flag(lua_State *lua, const char *name, bool value) {
   lua_setfield(lua, -2, name);
 }
 
+static void set_pointer(lua_State *lua, const char *name, const void *p) {
+  lua_pushlightuserdata(lua, (void *)(uintptr_t)p);
+  lua_setfield(lua, -2, name);
+}
+
 /* study.read(path, options): every file of the disk that rules need. */
 static bool read_rules(struct worker *w) {
   if (!push(w, "read")) return false;
   lua_pushstring(w->lua, w->rules_path);
-  lua_createtable(w->lua, 0, 3);
+  lua_createtable(w->lua, 0, 5);
   set_flag(w->lua, "skip_broken", w->skip_broken);
   set_flag(w->lua, "renamed", w->renamed);
-  set_flag(w->lua, "json", w->json);
+  set_flag(w->lua, "json", w->voice.json);
+  lua_pushstring(w->lua, w->voice.time);
+  lua_setfield(w->lua, -2, "time");
+  set_pointer(w->lua, "pulse", w->pulse);
   return call(w, 2, 0);
 }
 
 static void close_doors(struct worker *w) {
   int err = seccomp_enter(SECCOMP_LOAD);
   w->filtered = err == 0;
-  if (err)
-    dprintf(WORKER_FD_DIAGNOSTICS, "fluo: warning: rules run without a system call filter (%s)\n", strerror(-err));
+  char text[128];
+  if (!err) return;
+  snprintf(text, sizeof text, "rules run without a system call filter (%s)", strerror(-err));
+  say(&w->voice, "warn", text);
 }
 
 static bool write_all(int fd, const char *p, size_t n) {
@@ -284,11 +330,6 @@ static bool load_rules(struct worker *w) {
   close(WORKER_FD_IR);
   lua_settop(w->lua, 0);
   return sent && ir;
-}
-
-static void set_pointer(lua_State *lua, const char *name, const void *p) {
-  lua_pushlightuserdata(lua, (void *)(uintptr_t)p);
-  lua_setfield(lua, -2, name);
 }
 
 /* study.prepare(places): makes evaluators, forgets sources. What is left is what every worker starts with. */

@@ -235,11 +235,14 @@ struct fluo_verdict {
  * where very many rules threw). One note a rule at most. */
 struct fluo_note { uint32_t rule, errors, text_bytes, reserved; };
 
-/* One page, shared, written by the worker before each call of rule code and after it. */
+/* One page, shared, written by the worker before each call of rule code and after it, and by the rule process while it
+ * loads. */
+enum { FLUO_PLACE_BYTES = 512 };
 struct fluo_pulse {
   uint64_t call;                /* counts the calls */
   uint32_t rule;                /* whose code runs */
   uint32_t running;             /* 1 within a call of rule code */
+  char place[FLUO_PLACE_BYTES]; /* the file, and the rule, that is being loaded, as people are told it */
 };
 
 /* ---- what Lua calls in the binary (core/abi.c) ---------------------------------------------- */

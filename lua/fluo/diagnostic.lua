@@ -4,22 +4,45 @@ local M = {}
 
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
+-- A run of bytes beyond ASCII, in which those that are no UTF-8 are U+FFFD.
+local function repaired(run)
+  local pieces, at = {}, 1
+  while at <= #run do
+    local lead = run:byte(at)
+    local n = lead >= 0xf0 and lead < 0xf5 and 4 or lead >= 0xe0 and lead < 0xf0 and 3 or lead >= 0xc2 and 2
+    local whole = n and run:match("^[\128-\191]+", at + 1)
+    if not whole or #whole < n - 1 or lead >= 0xf5 then n = nil end
+    pieces[#pieces + 1] = n and run:sub(at, at + n - 1) or "\239\191\189"
+    at = at + (n or 1)
+  end
+  return table.concat(pieces)
+end
+
 local function quote(text)
-  return '"' .. text:gsub('[%c"\\\127]', function(c)
+  return '"' .. text:gsub("[\128-\255]+", repaired):gsub('[%c"\\\127]', function(c)
     return ESCAPES[c] or ("\\u%04x"):format(c:byte())
   end) .. '"'
 end
 
---- One JSON object, without a line end.
-function M.json(d)
+local function object(d, keys)
   local pieces = {}
-  for _, key in ipairs { "severity", "file", "line", "column", "message", "hint" } do
+  for _, key in ipairs(keys) do
     local value = d[key]
     if value then
       pieces[#pieces + 1] = quote(key) .. ":" .. (type(value) == "number" and ("%d"):format(value) or quote(value))
     end
   end
   return "{" .. table.concat(pieces, ",") .. "}"
+end
+
+--- One JSON object, without a line end.
+function M.json(d) return object(d, { "severity", "file", "line", "column", "message", "hint" }) end
+
+--- The same as a line of the agent's log.
+function M.log(d, time)
+  local entry = { time = time, level = d.severity == "warning" and "warn" or d.severity, message = d.message,
+    file = d.file, line = d.line, column = d.column, hint = d.hint }
+  return object(entry, { "time", "level", "message", "file", "line", "column", "hint" })
 end
 
 local EXCERPT_BYTES_MAX = 160

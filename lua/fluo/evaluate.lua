@@ -200,6 +200,7 @@ local function finish(context, declared, t)
     declared.failed = #context.errors > before
   end
   context.rule = nil
+  context.on_place(context.main.file)
 end
 
 local function rule_api(context)
@@ -215,6 +216,7 @@ local function rule_api(context)
     local declared = { name = name, line = line, range = unit:rule(name, line) }
     context.declared[#context.declared + 1] = declared
     context.rule = declared
+    context.on_place(unit.file, name)
     if select("#", ...) > 0 then
       context.fail("`rule` takes its name, and then a table", "write rule \"name\" { … }, without a comma", name)
     end
@@ -273,6 +275,8 @@ end
 local function run(unit, text, modules, options)
   local context = context_of.new(unit)
   context.actions, context.texts = options.actions or { "log" }, { unit.source }
+  context.on_place = options.on_place or function() end
+  context.on_place(unit.file)
   local environment, known = environment_of(context, modules)
   local chunk, notes = compile(unit, text, environment, known)
   if not chunk then return context, notes end

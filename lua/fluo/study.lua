@@ -25,15 +25,27 @@ local notes, note_of = {}, {}                             -- of the job at hand
 
 -- ---- loading ------------------------------------------------------------------------------------
 
---- Reads every file that the rules need; nothing of them runs yet.
+local PLACE_BYTES = tonumber(ffi.C.FLUO_PLACE_BYTES)
+
+-- Where a load is, for the core to tell should it never come to an end.
+local function on_place(file, rule)
+  local text = rule and ("%s, rule `%s`"):format(file, rule) or file
+  text = text:sub(-(PLACE_BYTES - 1))
+  ffi.copy(ffi.cast(pulse_ptr, options.pulse).place, text .. "\0", #text + 1)
+end
+
+--- Reads every file that the rules need; nothing of them runs yet. given: skip_broken, renamed, json (what there is to
+-- say is lines of the log), time (of these), pulse (an address).
 function M.read(path, given)
   options = given
+  options.on_place = on_place
   sources = loader.read(path)
 end
 
 local function print_all(list)
-  local write = options.json and diagnostic.json or diagnostic.text
-  for _, d in ipairs(list) do io.stderr:write(write(d), "\n") end
+  for _, d in ipairs(list) do
+    io.stderr:write(options.json and diagnostic.log(d, options.time) or diagnostic.text(d), "\n")
+  end
 end
 
 --- Evaluates the files. Returns the intermediate form, or nil when the rules did not load, which has been

@@ -266,7 +266,7 @@ describe("an error", function()
       found, status = replay.run(dir, { replay.arrival "a@0" }, "--skip-broken")
       assert.same({ 0, 1, "good" }, { status, #found, found[1] and found[1].rule })
       local code, _, stderr = replay.shell(("timeout 10 %s run --rules %s --data %s/data "
-        .. "--listen.otlp-http=127.0.0.1:0 --listen.admin=127.0.0.1:0"):format(replay.fluo, dir, dir))
+        .. "--listen.otlp-http=127.0.0.1:0 --listen.admin=127.0.0.1:0 --log.format=text"):format(replay.fluo, dir, dir))
       assert.equal(1, code, stderr)
       assert.truthy(stderr:find("a.lua:2:", 1, true), stderr)
     end)

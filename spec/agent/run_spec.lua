@@ -129,13 +129,23 @@ describe("fluo run", function()
     replay.write(directory .. "/good.lua", FAILED)
     replay.write(directory .. "/bad.lua", 'rule "x" { wen = {} }\nrule "y" { when = {}, severity = "huge" }\n')
     local none, ended = harness.start { rules = directory }
-    local said = table.concat(ended.log, "\n")
+    local said = {}
+    local function look(log)
+      for _, line in ipairs(log) do
+        local entry = cjson.decode(line)                   -- the rule process has its lines in JSON, too
+        assert.truthy(entry.level and entry.time and entry.message, line)
+        if entry.file then said[#said + 1] = ("%s %s:%d"):format(entry.level, entry.file:match("[^/]+$"), entry.line) end
+      end
+    end
+    look(ended.log)
     assert.is_nil(none)
     assert.equal(1, ended.status)
-    assert.truthy(said:find("bad.lua:1", 1, true) and said:find("bad.lua:2", 1, true))
+    assert.same({ "error bad.lua:1", "error bad.lua:1", "error bad.lua:2" }, said)
     local agent = assert(harness.start { rules = directory, flags = { "--skip-broken" } })
     assert.equal(1, agent:metrics().fluo_rules_loaded)
-    agent:stop()
+    local _, _, _, log = agent:stop()
+    look(log)
+    assert.equal(6, #said)
     os.execute("rm -r " .. directory)
   end)
 

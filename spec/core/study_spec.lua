@@ -479,7 +479,52 @@ describe("the study", function()
 
     it("no file that takes too much memory to load", function()
       local err, why = refused { rules = 'local t = {} for i = 1, 1e9 do t[i] = { i } end', heap_bytes = 8388608 }
-      assert.same({ ffi.C.FLUO_EDIED, "the rules need more than 8 MiB of memory" }, { err, why })
+      assert.equal(ffi.C.FLUO_EDIED, err)
+      assert.truthy(why:find("^the rules need more than 8192 KiB of memory, at last in /tmp/%S+%.lua$"))
+    end)
+
+    for what, row in pairs({
+      ["in a rule"] = { YES .. 'rule "bad" { when = (function() while true do end end)() }', ", rule `bad`$" },
+      ["after a rule"] = { YES .. "while true do end", "%.lua$" },
+      ["in a rule whose name is a trap"] = { 'rule "a\\n\\27[2J" { when = (function() while true do end end)() }',
+        ", rule `a%?%?%[2J`$" },
+    }) do
+      it("no file that takes too long to load, and says where it was: " .. what, function()
+        local err, why = refused { rules = row[1], load_cpu_ns = 60000000ULL }
+        assert.equal(ffi.C.FLUO_ETIMEOUT, err)
+        assert.truthy(why:find("^loading the rules took over 0.06 s of CPU time %(a loop%?%), at last in /tmp/"), why)
+        assert.truthy(why:find(row[2]), why)
+      end)
+    end
+
+    it("under any heap there is either all the rules or a word about it", function()
+      local opened, told = 0, 0
+      for kib = 64, 4096, 192 do
+        local _, err, why, it_was = world.open { rules = YES, heap_bytes = kib * 1024 }
+        if err then
+          assert.same({ ffi.C.FLUO_EDIED, ("the rules need more than %d KiB of memory"):format(kib) },
+            { err, (why:gsub(", at last in .*", "")) })
+          told = told + 1
+          it_was:close()
+        else
+          opened = opened + 1
+          _:close()
+        end
+      end
+      assert.is_true(opened > 0 and told > 0)
+    end)
+
+    it("broken files with a line of the log about each error, where that is JSON", function()
+      local cjson = require("cjson")
+      local _, _, printed = refused { json = true, rules = 'rule "a" { when = { duration = gt "5 \255 parsecs" } }' }
+      local levels = {}
+      for line in printed:gmatch("[^\n]+") do
+        local entry = cjson.decode(line)
+        assert.truthy(entry.time:find("^%d+%-%d+%-%d+T%d+:%d+:%d+Z$"))
+        levels[entry.level] = entry
+      end
+      assert.truthy(levels.error.message:find("\239\191\189", 1, true))
+      assert.same({ 1, "number" }, { levels.error.line, type(levels.error.column) })
     end)
 
     it("nothing where there is no such binary", function()

@@ -109,6 +109,7 @@ local function options_of(w, o)
   options.diagnostics_fd = w.diagnostics
   options.renamed, options.skip_broken = o.renamed or false, o.skip_broken or false
   options.json_diagnostics, options.wall_clock = o.json or false, o.wall_clock or false
+  options.load_cpu_ns = o.load_cpu_ns or 0
   options.cpu_ns, options.wall_ns, options.heap_bytes = o.cpu_ns or 60000000ULL, o.wall_ns or 0, o.heap_bytes or 0
   return options
 end

@@ -12,6 +12,11 @@ describe("a diagnostic", function()
     assert.equal('{"severity":"error","file":"r.lua","line":2,"column":4,"message":"no \\"x\\"","hint":"add it"}',
       diagnostic.json(entry))
     assert.equal('{"message":"a\\nb\\u0001"}', diagnostic.json { message = "a\nb\1" })
+    for bytes, text in pairs({ ["\255"] = "?", ["é€😀"] = "é€😀", ["\195"] = "?", ["\226\130"] = "??", ["é\192\128é"] = "é??é",
+      ["\245\128\128\128"] = "????", ["é\128"] = "é?" }) do
+      local wanted = text:gsub("%?", "\239\191\189")
+      assert.equal('{"message":"' .. wanted .. '"}', diagnostic.json { message = bytes })
+    end
   end)
 
   it("stands in order of place", function()
