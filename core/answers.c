@@ -1,6 +1,6 @@
 #include "answers.h"
 
-static bool is_before(const struct match_answer *a, uint32_t function, uint32_t object) {
+static bool is_before(const struct fluo_answer *a, uint32_t function, uint32_t object) {
   return a->function != function ? a->function < function : a->object < object;
 }
 
@@ -14,7 +14,7 @@ enum fluo_truth answers_find(const struct answers *a, uint32_t function, uint32_
       high = middle;
   }
   if (low == a->count) return FLUO_UNKNOWN;
-  const struct match_answer *found = &a->items[low];
+  const struct fluo_answer *found = &a->items[low];
   bool same = found->function == function && found->object == object;
   return same && found->truth < FLUO_UNKNOWN ? found->truth : FLUO_UNKNOWN;
 }

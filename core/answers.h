@@ -5,7 +5,7 @@
 
 /* Lent; by function and object, ascending. */
 struct answers {
-  const struct match_answer *items;
+  const struct fluo_answer *items;
   uint32_t count;
 };
 

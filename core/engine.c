@@ -230,7 +230,7 @@ static void take_group(struct engine *e, const struct question_note *notes, cons
       answers = NULL;
   if (answers) {
     for (uint32_t i = 0; i < n; i++)
-      e->group[i] = (struct match_answer){notes[i].function, notes[i].object, answers[i]};
+      e->group[i] = (struct fluo_answer){notes[i].function, notes[i].object, answers[i]};
     struct span_view view = engine_view(e, notes->trace, notes->span);
     truth = matcher_resolve(notes->trace->judged_by->matcher, &view, notes->pattern, e->group, n);
   }

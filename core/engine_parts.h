@@ -38,7 +38,7 @@ struct engine {
   uint32_t asked_count, asked_capacity;
   uint32_t questions_out;                   /* asked and not answered; LIMIT_QUESTIONS at most */
   struct question_sheet *sheets;
-  struct match_answer *group;               /* scratch of take_group */
+  struct fluo_answer *group;               /* scratch of take_group */
   uint32_t group_capacity;
   bool live, renamed;
   uint64_t started_ns, max_age_ns, now_ns;

@@ -97,6 +97,7 @@ static int open_study(struct host *h, const struct host_options *options, void *
   struct study_options study = {.rules_path = options->config->rules,
                                 .skip_broken = options->config->skip_broken,
                                 .renamed = options->config->semconv_renames,
+                                .explicit_ok = options->config->status_ok_is_explicit,
                                 .wall_clock = options->live,
                                 .arena_fd = arena_fd,
                                 .diagnostics_fd = options->diagnostics_fd,

@@ -236,7 +236,7 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
 }
 
 enum fluo_truth matcher_resolve(struct matcher *m, const struct span_view *view, uint32_t pattern,
-                                const struct match_answer *answers, uint32_t count) {
+                                const struct fluo_answer *answers, uint32_t count) {
   assert(ruleset_pattern(m->rules, pattern)->object == FLUO_OBJECT_SPAN);
   load(m, view);
   m->answers = (struct answers){answers, count};

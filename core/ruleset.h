@@ -73,8 +73,7 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
 
 /* One pattern with the answers to all its asks, in the order of the asks: no (FLUO_FALSE), hit, or unknown
  * (Kleene). */
-struct match_answer { uint32_t function, object, truth; };
 enum fluo_truth matcher_resolve(struct matcher *m, const struct span_view *view, uint32_t pattern,
-                                const struct match_answer *answers, uint32_t count);
+                                const struct fluo_answer *answers, uint32_t count);
 
 #endif

@@ -82,6 +82,7 @@ struct study_options {
   const char *rules_path;             /* a directory or one file */
   bool skip_broken;                   /* leave out files that do not load */
   bool renamed;                       /* span.attributes[…] looks renamed keys up */
+  bool explicit_ok;                   /* "OK" does not match UNSET in patterns that functions make */
   bool wall_clock;                    /* false in replay: only CPU and memory are limited */
   int  arena_fd;                      /* read-only; the study closes it */
   int  diagnostics_fd;                /* where the rule process prints load errors and warnings (2) */

@@ -98,6 +98,7 @@ int study_start_rules(struct study *s) {
                             .rules_path = s->options.rules_path,
                             .skip_broken = s->options.skip_broken,
                             .renamed = s->options.renamed,
+                            .explicit_ok = s->options.explicit_ok,
                             .json = s->options.json_diagnostics,
                             .heap_bytes = s->options.heap_bytes,
                             .arena_fd = s->options.arena_fd,

@@ -42,6 +42,7 @@ static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
   a->list[n++] = a->heap;
   if (how->skip_broken) a->list[n++] = (char *)(uintptr_t)"--skip-broken";
   if (how->renamed) a->list[n++] = (char *)(uintptr_t)"--renamed";
+  if (how->explicit_ok) a->list[n++] = (char *)(uintptr_t)"--explicit-ok";
   if (how->json) a->list[n++] = (char *)(uintptr_t)"--json";
   a->list[n++] = (char *)(uintptr_t)"--";
   a->list[n++] = (char *)(uintptr_t)how->rules_path;

@@ -36,6 +36,7 @@ enum worker_exit {
  *   --heap=BYTES   heap budget of this process and of each worker
  *   --skip-broken  leave out files that do not load
  *   --renamed      functions see attributes under their renamed conventions too
+ *   --explicit-ok  "OK" does not match UNSET in their patterns
  *   --json         diagnostics as JSON lines */
 int worker_main(int argc, char **argv);
 

@@ -216,6 +216,8 @@ struct fluo_job {
 struct fluo_question { uint32_t function, span, object; uint8_t trace_id[16]; };
 
 enum fluo_truth { FLUO_FALSE, FLUO_TRUE, FLUO_UNKNOWN };
+/* What a function says of a span (object 0) or of one event or link of it; truth: enum fluo_truth. */
+struct fluo_answer { uint32_t function, object, truth; };
 
 /* A reply to ASK: fluo_reply, count answers (uint8_t, enum fluo_truth), padding to 8, `notes` notes.
  * A reply to JUDGE: fluo_reply, count verdicts (one a rule, in the job's order, each with its spans
@@ -266,6 +268,19 @@ uint64_t fluo_scalar(const uint8_t *p, uint32_t n, uint32_t number);
 const char *fluo_renamed(const char *key, uint32_t key_len, uint32_t i);
 /* A 128-bit hash with a fixed key (SipHash-2-4, 128-bit output), for rule versions. */
 void fluo_hash128(const void *p, uint64_t n, uint8_t out[16]);
+/* A pattern that a rule's function made, ready to be tested on spans exactly as the core tests those of rules.
+ * ir, n: an intermediate form of one rule with one pattern. NULL: why it is none, NUL-terminated. */
+struct fluo_filter;
+enum fluo_filter_flag { FLUO_FILTER_RENAMED = 1, FLUO_FILTER_EXPLICIT_OK = 2 };
+struct fluo_filter *fluo_filter_new(const void *ir, uint64_t n, uint32_t flags, char why[128]);
+void fluo_filter_free(struct fluo_filter *f);
+/* Whether the span at an offset of the arena satisfies it. UNKNOWN with *asks > 0: so many functions decide,
+ * which fluo_filter_ask names (until the next test); fluo_filter_resolve takes their answers, in that order. */
+uint32_t fluo_filter_test(struct fluo_filter *f, const uint8_t *arena, uint32_t span, const uint8_t *trace_id,
+                          uint32_t *asks);
+void fluo_filter_ask(const struct fluo_filter *f, uint32_t i, uint32_t *function, uint32_t *object);
+uint32_t fluo_filter_resolve(struct fluo_filter *f, const uint8_t *arena, uint32_t span, const uint8_t *trace_id,
+                             const struct fluo_answer *answers, uint32_t count);
 /* Compiles a regular expression as the core will; 0, or an error text and its offset. */
 int fluo_regex_check(const char *p, uint32_t n, char *why, uint32_t why_size, uint32_t *offset);
 

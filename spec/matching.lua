@@ -58,7 +58,7 @@ end
 --- without the index.
 function M.resolve(self, span, formula, answers)
   span, answers = view_of(span), answers or {}
-  local list = ffi.new("struct match_answer[?]", #answers, answers)
+  local list = ffi.new("struct fluo_answer[?]", #answers, answers)
   return tonumber(core.matcher_resolve(self.matcher, span.view, self.patterns[formula], list, #answers))
 end
 

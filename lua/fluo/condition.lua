@@ -226,7 +226,14 @@ end
 function makers.span_count(context, ...)
   return metric(context, "span_count", "number", select("#", ...), ...)
 end
-function makers.satisfies(context) context.fail("not yet: `trace.satisfies`", nil, "satisfies") end
+function makers.satisfies(context, fn, ...)
+  local alone = select("#", ...) == 0
+  if type(fn) ~= "function" or not alone or not context.authored(fn) then
+    context.fail("`satisfies` takes one function, of the trace",
+                 "write `trace.satisfies(function(t) return t:count { status = \"ERROR\" } > 2 end)`", "satisfies")
+  end
+  return tree.build(context, { kind = "satisfies", fn = fn, label = context.label(fn), absent = true })
+end
 function makers.ql(context) context.fail("not yet: `trace.ql`", nil, "ql") end
 
 local maker_names = tree.names(makers)

@@ -255,7 +255,7 @@ end
 
 -- What conditions are built with.
 local function add_builders(self)
-  self.canonical = pattern.canonical
+  self.canonical, self.label = pattern.canonical, function(fn) return pattern.label_of_function(self, fn) end
 
   function self.pattern(x, what)
     refuse_sealed(self)

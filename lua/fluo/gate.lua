@@ -78,7 +78,7 @@ local function gate_of(plan)
     return gate_count(plan)
   elseif op == "CHAIN" then
     return gate_chain(plan)
-  elseif plan.negated then
+  elseif plan.negated or op == "SATISFIES" then
     return TRUE
   end
   return op == "ALL" and gate_hits(plan.slot, "GE", 1) or gate_where(plan)

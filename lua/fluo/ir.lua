@@ -172,6 +172,7 @@ local function flags_of(rule)
   if not compiled then return 0 end
   if compiled.early then flags = flags + ffi.C.FLUO_RULE_EARLY end
   if compiled.structure then flags = flags + ffi.C.FLUO_RULE_STRUCTURE end
+  if compiled.payloads then flags = flags + ffi.C.FLUO_RULE_PAYLOADS end
   if compiled.complete then flags = flags + ffi.C.FLUO_RULE_COMPLETE end
   return flags
 end
@@ -213,6 +214,14 @@ function M.add(form, rule)
   record.flags = flags_of(rule)
 end
 
+--- A pattern by itself, as the only rule of a form of its own: its bytes, and its functions as M.finish gives them.
+function M.of_pattern(pattern)
+  local form = M.new(function() return ("\0"):rep(16) end)
+  M.add(form, { name = "", meaning = "", functions = 0, scope = "SPAN", severity = "medium", mode = "active",
+                patterns = { pattern }, summary = {}, actions = {}, labels = {} })
+  return M.finish(form)
+end
+
 -- ---- bytes --------------------------------------------------------------------------------------
 
 local function padding(n) return ("\0"):rep(-n % 8) end
@@ -229,7 +238,7 @@ function M.new(hash)
   return form
 end
 
---- The form as one text, and what the runtime calls: functions[id + 1] = { fn, kind = "span" | "value",
+--- The form as one text, and what the runtime calls: functions[id + 1] = { fn, kind = "object" | "value",
 -- object = "span" | "event" | "link", field, key, rule }.
 function M.finish(form)
   local header, pieces = ffi.new("struct fluo_ir"), {}

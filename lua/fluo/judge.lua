@@ -12,6 +12,7 @@
 --   unknown(pattern)      how many spans have an unknown answer for it (they are no hits)
 --   closing, cut          the trace has closed; it was cut
 --   startup               it was first seen near the agent's start: cut if it holds an orphan
+--   satisfies(fn)         what a function of the whole trace says of it: true, false, or nil and why
 --   facts                 an empty table, new for each trace and job: what rules find out about the trace
 --                         together (who is whose parent); nil: each rule for itself
 --
@@ -159,6 +160,17 @@ function value.ALL(run, node)
   return absence(run)
 end
 
+-- A function may ask for what is not there, so it is asked only where nothing can be missing.
+function value.SATISFIES(run, node)
+  if unsure(run) then return nil end
+  local truth, why = run.view.satisfies(node.fn)
+  if truth == nil then
+    run.failures[#run.failures + 1] = why
+    return nil
+  end
+  return truth ~= node.negated
+end
+
 function value.WHERE(run, node)
   local spans = in_scope(run, node)
   run.found[node] = spans
@@ -295,6 +307,10 @@ function explain.ALL(run, node, out)
   add_reason(out, ("%d spans not %s"):format(run.view.n - #hits(run, node.slot), label))
 end
 
+function explain.SATISFIES(_, node, out)
+  if out.every then add_reason(out, (node.negated and "not " or "") .. node.label) end
+end
+
 local SCOPES = { below = "at or below", span = "which is", trace = "beside" }
 
 local function source_text(run, source)
@@ -355,7 +371,8 @@ end
 -- ---- a rule --------------------------------------------------------------------------------------
 
 --- Makes a compiled condition ready to judge, once its patterns have their ids. Gives
--- evaluator(view) -> truth, result: true, false or nil (unknown); when true the result is
+-- evaluator(view) -> truth, result, failures: true, false or nil (unknown); failures say why functions of the
+-- trace gave no answer; when true the result is
 --   witnesses          all of them, spans in start order
 --   reason             text, or nil
 --   value, threshold   numbers of the first comparison that holds (durations in ms), or nil
@@ -365,10 +382,11 @@ function M.prepare(compiled)
     ids[slot], labels[slot] = pattern.id, pattern.label
   end
   return function(view)
-    local run = { view = view, ids = ids, labels = labels, complete = compiled.complete, values = {}, found = {} }
+    local run = { view = view, ids = ids, labels = labels, complete = compiled.complete, values = {}, found = {},
+                  failures = {} }
     local truth = value_of(run, compiled.whole)
-    if not truth then return truth, nil end
-    return true, result_of(run, compiled)
+    if not truth then return truth, nil, run.failures end
+    return true, result_of(run, compiled), run.failures
   end
 end
 

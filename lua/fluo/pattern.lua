@@ -147,11 +147,8 @@ function Builder:part(value, object)
   if self.object ~= "span" then
     return self:wrong(("`%s` stands in a span's pattern only"):format(object), nil, object)
   end
-  if type(value) == "function" then
-    return self:wrong(("not yet: a function for `%s`"):format(object),
-      "use where = function(span) … end, which sees span.events and span.links", object)
-  elseif type(value) ~= "table" then
-    return self:wrong(("`%s` takes a table"):format(object),
+  if type(value) ~= "table" and type(value) ~= "function" then
+    return self:wrong(("`%s` takes a table or a function"):format(object),
       ("write %s = { %s = … }"):format(object, object == "event" and "name" or "trace_id"), object)
   end
   self.object = object
@@ -161,20 +158,17 @@ function Builder:part(value, object)
 end
 
 function Builder:where(value)
-  if self.object ~= "span" then
-    return self:wrong(("not yet: `where` inside `%s`"):format(self.object),
-      "use where = function(span) … end beside it, which sees span.events and span.links", "where")
-  elseif type(value) ~= "function" then
-    return self:wrong("`where` takes a function of the span", "where = function(span) return … end", "where")
-  end
-  return self:call(value, "where")
+  if type(value) == "function" then return self:call(value, "where") end
+  return self:wrong(("`where` takes a function of the %s"):format(self.object),
+    ("where = function(%s) return … end"):format(self.object), "where")
 end
 
+-- A function of the whole span, or of the event or link whose pattern this is.
 function Builder:call(fn, word)
   if not self:authored(fn, word) then return nil end
   self:term()
   self.functions = self.functions + 1
-  return { op = "function", kind = "span", object = "span", fn = fn }
+  return { op = "function", kind = "object", object = self.object, fn = fn }
 end
 
 local FIELDS = { span = field.SPAN, event = field.EVENT, link = field.LINK }
@@ -270,12 +264,7 @@ function Builder:build(x)
   self:enter()
   local data = operand.of(x)
   if data and operand.JOINS[data.op] then return self:leave(self:join(data)) end
-  if type(x) == "function" then
-    if self.object ~= "span" then
-      return self:leave(self:wrong(("not yet: a function inside `%s`"):format(self.object), nil, self.object))
-    end
-    return self:leave(self:call(x, self.what))
-  end
+  if type(x) == "function" then return self:leave(self:call(x, self.what)) end
   if type(x) ~= "table" or data or getmetatable(x) ~= nil then return self:leave(self:no_pattern(x)) end
   return self:leave(self:fields(x))
 end
@@ -303,7 +292,7 @@ local function text_of(node, numbers)
   if node.op == "function" then
     numbers.n = numbers.n + 1
     local of = node.field and (node.key and ("%s[%q]"):format(node.field:lower(), node.key)
-      or node.field:lower()) or "span"
+      or node.field:lower()) or node.object
     return ("function %d of %s"):format(numbers.n, of)
   end
   local children = {}
@@ -342,6 +331,11 @@ local function label_of(ast, x, context)
   if not label or label == "" then label = context.source_of(x) end
   if not label then label = text_of(ast, { n = 0 }) end
   return cut(label, M.LABEL_BYTES_MAX)
+end
+
+--- What a reason calls a condition that is a function: its source text.
+function M.label_of_function(context, fn)
+  return cut(context.source_of(fn) or "function", M.LABEL_BYTES_MAX)
 end
 
 --- What a reason calls a pattern: the name it asks for, else its source text, else its canonical text.

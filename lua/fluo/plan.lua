@@ -9,6 +9,7 @@
 --   { op = "DURATION" | "SPANS", compare, n, high }
 --   { op = "ALL", slot, negated }
 --   { op = "WHERE", where, slot, scope, negated }        where and slot: of p and q
+--   { op = "SATISFIES", fn, label, negated }
 --   { op = "CHAIN", steps, windows, items, absent, negated, text }
 -- A slot is the position of a pattern in compiled.patterns. `compare` is "GT" "GE" "LT" "LE", or "EQ" and
 -- "NE", which stay one leaf: in or out of n to high (without high: n alone), since what is not yet in may
@@ -202,6 +203,11 @@ function expand.where(run, node, negated)
            negated = negated }
 end
 
+function expand.satisfies(run, node, negated)
+  run.functions = run.functions + 1
+  return { op = "SATISFIES", fn = node.fn, label = node.label, negated = negated }
+end
+
 local function expand_parts(positive, negative)
   return function(run, node, negated)
     local parts = {}
@@ -288,10 +294,11 @@ end
 --   whole        the plan of all that
 --   gate         its gate in postfix: { op, compare, slot, pattern, n }; n of AND and OR: how many
 --   early        decided as soon as it holds; needs_close: the opposite
+--   functions    how many of the whole trace; payloads: these read spans that are no hits
 --   structure    a span that is no hit can make it true
 --   complete, canonical (text, for the rule's version), terms, depth
 function M.compile(source)
-  local run = { slots = {}, patterns = {} }
+  local run = { slots = {}, patterns = {}, functions = 0 }
   local compiled = { complete = source.complete or false, patterns = run.patterns }
   compiled.when = plan_of(run, source.when, false)
   compiled.broken = source.always and plan_of(run, source.always, true)
@@ -301,6 +308,7 @@ function M.compile(source)
   breaks[#breaks + 1] = compiled.never
   compiled.whole = #breaks == 0 and compiled.when or join("AND", { compiled.when, join("OR", breaks) })
   compiled.gate = gate.of(compiled.whole, run.patterns)
+  compiled.functions, compiled.payloads = run.functions, run.functions > 0
   compiled.structure = has_structure(compiled.whole)
   compiled.needs_close = source.always ~= nil or any(source, function(node) return node.absent end)
   compiled.early = not compiled.needs_close

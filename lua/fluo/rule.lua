@@ -296,7 +296,7 @@ local function conditions(context, rule, t)
       context.report("`complete` needs a trace condition as `when`", nil, "complete")
     end
   end
-  rule.functions = 0
+  rule.functions = rule.compiled and rule.compiled.functions or 0
   for _, p in ipairs(rule.patterns or {}) do rule.functions = rule.functions + p.functions end
 end
 

@@ -3,8 +3,10 @@
 -- job, once for each job, in a worker.
 local abi = require("fluo.abi")
 local diagnostic = require("fluo.diagnostic")
+local filter = require("fluo.filter")
 local judge = require("fluo.judge")
 local loader = require("fluo.loader")
+local query = require("fluo.query")
 local reply = require("fluo.reply")
 local trace = require("fluo.trace")
 local view = require("fluo.view")
@@ -69,7 +71,8 @@ function M.prepare(places)
   loaded = nil
   inbox, pulse = ffi.cast("const uint8_t *", places.inbox), ffi.cast(pulse_ptr, places.pulse)
   trace.attach(places.arena, options)
-  view.attach(places.arena)
+  filter.attach(places.arena, options)
+  view.attach(places.arena, query.satisfies)
   reply.attach(places.outbox)
 end
 
@@ -93,36 +96,26 @@ local function guarded(rule, code, argument)
   pulse.rule = rule
   pulse.call = calls
   pulse.running = 1
-  local good, first, second = pcall(code, argument)
+  local good, first, second, third = pcall(code, argument)
   pulse.running = 0
-  if good then return first, second, true end
+  if good then return true, first, second, third end
   note(rule, first)
-  return nil, nil, false
+  return false
 end
 
--- What the function is called with, and whether that could be read: a value may be too large.
-local function argument_of(asked, question)
-  if asked.kind ~= "value" then return trace.span(question.span), true end
-  local good, value
-  if asked.object == "span" then
-    good, value = pcall(trace.value, question.span, asked.field, asked.key)
-  else
-    good, value = pcall(trace.part_value, question.span, asked.object, question.object, asked.field, asked.key)
-  end
-  if not good then note(asked.rule, value) end
-  return value, good
-end
-
--- true, false; nil where the function threw.
+-- true, false; nil where the function threw, or what it is about could not be read: a value may be too large.
 local function answer(question)
   local asked = functions[question["function"] + 1]
   trace.begin(question.trace_id)
-  local argument, readable = argument_of(asked, question)
-  if not readable then return nil end
-  if argument == nil then return false end
-  local truth, _, good = guarded(asked.rule, asked.fn, argument)
-  trace.finish()
-  if not good then return nil end
+  local good, truth = pcall(trace.argument, asked, question.span, question.object)
+  if not good then
+    note(asked.rule, truth)
+  elseif truth ~= nil then
+    good, truth = guarded(asked.rule, asked.fn, truth)
+  end
+  local spoiled = trace.finish()
+  if good and spoiled then note(asked.rule, spoiled) end
+  if not good or spoiled then return nil end
   return truth and true or false
 end
 
@@ -137,9 +130,11 @@ end
 local function judge_all(job)
   local rules = ffi.cast(uint32_ptr, inbox + JOB_BYTES)
   local seen = view.open(job)
+  trace.rewind()
   for i = 0, job.count - 1 do
     local rule = rules[i]
-    local truth, result = guarded(rule, evaluators[rule + 1], seen)
+    local _, truth, result, failures = guarded(rule, evaluators[rule + 1], seen)
+    for _, failure in ipairs(failures or {}) do note(rule, failure) end
     reply.verdict(rule, truth, result, truth and view.latest_end(result.witnesses))
   end
 end

@@ -1,13 +1,15 @@
 --- What a rule's function sees: spans, events and links of the arena, read in place.
 --
--- A span is a handle: its offset in the arena and the number of the evaluation that it was made in. An
--- evaluation is one call of one rule's function; when the next begins, every older handle is stale and
--- raises an error before it reads anything. Within an evaluation a span is one value. Handles are cdata with
--- constant fields, so they cannot be written to; events, links, arrays and maps are real tables, made anew
--- for each evaluation, so what a function does to them reaches nobody else.
+-- A span is a handle: its rank among the spans of an evaluation and the number of that evaluation, which is one
+-- call of one rule's function; when the next begins, every older handle is stale and raises an error before it
+-- reads anything. Within an evaluation a span is one value. Handles are cdata with constant fields, so they
+-- cannot be written to, and with nothing in them that depends on the order of arrival; events, links, arrays and
+-- maps are real tables, made anew for each evaluation, so what a function does to them reaches nobody else.
 --
--- A span of millions of elements would cost a rule that only counts its events all of its memory or time, and in the
--- end its place: what is read of payloads in one evaluation has a bound, and past it the function has an error.
+-- Some of what a function asks for cannot be given: a payload that went back under memory pressure, or more of
+-- them than one call may read (a span of millions of elements would cost a rule that only counts its events all of
+-- its memory or time, and in the end its place). Then the evaluation is spoiled: the function has an error, and
+-- whatever it makes of that, its answer is unknown.
 local abi = require("fluo.abi")
 local sandbox = require("fluo.sandbox")
 local suggest = require("fluo.suggest")
@@ -22,7 +24,9 @@ local value, item, key_item = new_value(), new_item(), new_item()
 
 -- Field numbers of OTLP's messages; see shared facts in fluo.h: the payload is a Span.
 local SPAN_TRACE_STATE, SPAN_ATTRIBUTES, SPAN_EVENTS, SPAN_LINKS, SPAN_STATUS = 3, 9, 11, 13, 15
-local RESOURCE_ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES = 1, 3, 4
+local SPAN_DROPPED = { dropped_attributes_count = 10, dropped_events_count = 12, dropped_links_count = 14 }
+local RESOURCE_ATTRIBUTES, SCOPE_ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES = 1, 3, 3, 4
+local EVENT_DROPPED, LINK_DROPPED = 4, 5
 local DEPTH_MAX = 64
 local ELEMENTS_MAX = 65536                                -- of payloads, read in one evaluation
 local LARGE_BYTES, ELEMENT_BYTES = 65536, 1024            -- to search a large payload costs elements too
@@ -36,9 +40,12 @@ local arena = ffi.cast("const uint8_t *", nil)
 local renamed = false
 local trace_id = ffi.new("uint8_t[16]")
 local evaluation = 0
-local spans, events, links = {}, {}, {}                   -- by offset, of this evaluation
+local spans, offsets, count = {}, {}, 0                   -- handles and offsets by rank, of this evaluation
+local events, links = {}, {}                              -- by offset, of this evaluation
+local whole                                               -- the whole trace (query.lua), where that is seen
 local used = false
 local elements = 0                                        -- read so far in this evaluation
+local spoiled                                             -- why it can have no answer
 
 -- ---- reading ------------------------------------------------------------------------------------
 
@@ -51,10 +58,18 @@ local function hex(p, n)
   return text
 end
 
+M.SHED_TEXT = "the attributes, events and links of this span were given back under memory pressure"
+
+--- Spoils the evaluation at hand, and raises why.
+function M.spoil(why)
+  spoiled = spoiled or why
+  error(why, 0)
+end
+
 local function charge(n)
   elements = elements + n
   if elements > ELEMENTS_MAX then
-    error("this span is too large for a function: it holds more than 65,536 attributes, events, links or values", 0)
+    M.spoil("too large for a function: more than 65,536 attributes, events, links or values were read in one call")
   end
 end
 
@@ -126,16 +141,16 @@ local function attribute(p, n, number, key, with_renamed)
   return nil
 end
 
--- The payload of a span: nothing where it was given back.
+-- The payload of a span. Where it was given back nobody knows what was in it.
 local function payload(span)
-  if bit.band(span.flags, SHED) ~= 0 then return arena, 0 end
+  if bit.band(span.flags, SHED) ~= 0 then M.spoil(M.SHED_TEXT) end
   return arena + span.payload.off, span.payload.len
 end
 
 -- ---- attributes ---------------------------------------------------------------------------------
 
-local function stale()
-  error("this span belongs to an earlier trace: a function sees only the span it is called with", 3)
+local function stale(level)
+  error("this belongs to an earlier trace: a function sees only what it is called with", level or 3)
 end
 
 local function read_only() error("a span cannot be changed", 2) end
@@ -169,7 +184,8 @@ end)
 
 local function event_of(p, n)
   return { name = last_text(p, n, 2) or "", time = int64(C.fluo_scalar(p, n, 1)),
-           attributes = attributes_of(p, n, EVENT_ATTRIBUTES, false) }
+           attributes = attributes_of(p, n, EVENT_ATTRIBUTES, false),
+           dropped_attributes_count = tonumber(C.fluo_scalar(p, n, EVENT_DROPPED)) }
 end
 
 -- An id of another length than ids have is none, as it is for patterns.
@@ -182,7 +198,8 @@ end
 
 local function link_of(p, n)
   return { trace_id = id_of(p, n, 1, 16), span_id = id_of(p, n, 2, 8), trace_state = last_text(p, n, 3),
-           attributes = attributes_of(p, n, LINK_ATTRIBUTES, false) }
+           attributes = attributes_of(p, n, LINK_ATTRIBUTES, false),
+           dropped_attributes_count = tonumber(C.fluo_scalar(p, n, LINK_DROPPED)) }
 end
 
 local function list_of(span, number, make)
@@ -251,40 +268,57 @@ local FIELDS = {
   end,
   scope = function(span) return last_text(arena + span.scope.off, span.scope.len, 1) end,
   scope_version = function(span) return last_text(arena + span.scope.off, span.scope.len, 2) end,
+  scope_attributes = function(span)
+    return attributes_of(arena + span.scope.off, span.scope.len, SCOPE_ATTRIBUTES, false)
+  end,
   root = function(span) return bit.band(span.flags, ROOT) ~= 0 end,
 }
+for name, number in pairs(SPAN_DROPPED) do
+  FIELDS[name] = function(span)
+    local p, n = payload(span)
+    return tonumber(C.fluo_scalar(p, n, number))
+  end
+end
 
 local NAMES = { "name", "service", "status", "status_message", "kind", "duration", "start", "end_",
                 "attributes", "resource", "events", "links", "trace_id", "span_id", "parent_id",
-                "trace_state", "scope", "scope_version", "root" }
+                "trace_state", "scope", "scope_version", "scope_attributes", "root",
+                "dropped_attributes_count", "dropped_events_count", "dropped_links_count" }
 
 -- Known only where the whole trace is.
 local RELATIONS = { parent = true, children = true, descendants = true, ancestors = true, siblings = true,
                     self_time = true, critical_path = true }
+local RELATION_NAMES = { "parent", "children", "descendants", "ancestors", "siblings", "self_time" }
 
 local function refuse_field(key)
-  if RELATIONS[key] then
+  if RELATIONS[key] and not whole then
     error(("span.%s needs the whole trace: ask for it in trace.satisfies(function(t) … end)"):format(key), 3)
   end
-  local nearest = type(key) == "string" and suggest.nearest(key, NAMES)
+  local nearest = type(key) == "string"
+    and (suggest.nearest(key, NAMES) or whole and suggest.nearest(key, RELATION_NAMES))
   error(("a span has no field `%s`%s; an attribute is span.attributes[…]"):format(
     tostring(key), nearest and (", did you mean `%s`?"):format(nearest) or ""), 3)
 end
 
-local span_handle = ffi.metatype(ffi.typeof("struct { const double _evaluation; const uint32_t _at; }"), {
+local span_handle = ffi.metatype(ffi.typeof("struct { const double _evaluation; const uint32_t _rank; }"), {
   __index = function(self, key)
     if self._evaluation ~= evaluation then stale() end
     local field = FIELDS[key]
-    if not field then refuse_field(key) end
-    return field(ffi.cast(span_ptr, arena + self._at), self._at)
+    if field then
+      local at = offsets[self._rank]
+      return field(ffi.cast(span_ptr, arena + at), at)
+    end
+    local relation = whole and whole.relations[key]
+    if not relation then refuse_field(key) end
+    return relation(self._rank)
   end,
   __newindex = read_only,
   __tostring = function() return "span" end,
 })
 
--- Spans as table keys are walked in the order of the arena, which is that of arrival.
+-- Spans as table keys are walked in the order of their ranks.
 table.insert(sandbox.ranks, function(key)
-  return ffi.istype(span_handle, key) and key._at or nil
+  return ffi.istype(span_handle, key) and key._rank or nil
 end)
 
 -- ---- evaluations --------------------------------------------------------------------------------
@@ -296,30 +330,59 @@ function M.attach(base, options)
   renamed = options.renamed or false
 end
 
---- Begins an evaluation: handles made before are stale from now on.
-function M.begin(id)
+--- Begins an evaluation: handles made before are stale from now on. of: where the whole trace is seen,
+--   at(rank) -> offset of a span, by its rank from 1 in the order of time
+--   relations[key](rank) -> what span[key] is, beside its fields
+function M.begin(id, of)
   evaluation = evaluation + 1
-  elements = 0
+  elements, spoiled, whole = 0, nil, of
   ffi.copy(trace_id, id, 16)
   if used then
-    spans, events, links = {}, {}, {}
+    spans, offsets, count, events, links = {}, {}, 0, {}, {}
     used = false
   end
 end
 
---- Ends it: no handle is good for anything until the next begins.
-function M.finish() evaluation = evaluation + 1 end
+--- Ends it: no handle is good for anything until the next begins. Why it was spoiled, or nil.
+function M.finish()
+  evaluation, whole = evaluation + 1, nil
+  return spoiled
+end
 
---- The span at an offset of the arena.
-function M.span(at)
-  local handle = spans[at]
-  if not handle then
-    handle = span_handle(evaluation, at)
-    spans[at] = handle
-    used = true
-  end
+--- The number of the evaluation at hand, for other kinds of handles than these; and the error of one that is of
+-- another, at that level.
+function M.current() return evaluation end
+M.stale, M.read_only = stale, read_only
+
+local function handle_of(rank, at)
+  local handle = span_handle(evaluation, rank)
+  spans[rank], offsets[rank], used = handle, at, true
   return handle
 end
+
+--- The span at an offset of the arena, where no whole trace is seen.
+function M.span(at)
+  for rank = 1, count do
+    if offsets[rank] == at then return spans[rank] end
+  end
+  count = count + 1
+  return handle_of(count, at)
+end
+
+--- The span of that rank, where the whole trace is seen.
+function M.ranked(rank)
+  return spans[rank] or handle_of(rank, whole.at(rank))
+end
+
+--- The rank of a span of this evaluation; nil for anything else.
+function M.rank(handle)
+  if not ffi.istype(span_handle, handle) then return nil end
+  if handle._evaluation ~= evaluation then stale() end
+  return handle._rank
+end
+
+--- The trace's id as text.
+function M.trace_id() return hex(trace_id, 16) end
 
 local COLUMNS = {
   ATTRIBUTE = function(span, key)
@@ -343,12 +406,12 @@ end
 
 local PARTS = {
   event = {
-    number = SPAN_EVENTS,
+    number = SPAN_EVENTS, make = event_of,
     ATTRIBUTE = function(p, n, key) return attribute(p, n, EVENT_ATTRIBUTES, key, false) end,
     EVENT_NAME = function(p, n) return last_text(p, n, 2) or "" end,
   },
   link = {
-    number = SPAN_LINKS,
+    number = SPAN_LINKS, make = link_of,
     ATTRIBUTE = function(p, n, key) return attribute(p, n, LINK_ATTRIBUTES, key, false) end,
     TRACE_ID = function(p, n) return id_of(p, n, 1, 16) end,
     SPAN_ID = function(p, n) return id_of(p, n, 2, 8) end,
@@ -384,6 +447,24 @@ function M.part_value(at, object, index, field, key)
   local one = PARTS[object]
   if not seek(at, one.number, index) then return nil end
   return one[field](part.text, part.len, key)
+end
+
+--- The event or link itself, nil where there is none.
+function M.part(at, object, index)
+  local one = PARTS[object]
+  if not seek(at, one.number, index) then return nil end
+  return one.make(part.text, part.len)
+end
+
+--- What a function of a pattern (ir.lua's functions) is called with: of the span at an offset, whose handle may be
+-- given, or of its event or link by index. nil where there is no such value.
+function M.argument(call, at, index, handle)
+  if call.object ~= "span" then
+    if call.kind == "object" then return M.part(at, call.object, index) end
+    return M.part_value(at, call.object, index, call.field, call.key)
+  end
+  if call.kind == "object" then return handle or M.span(at) end
+  return M.value(at, call.field, call.key)
 end
 
 return M

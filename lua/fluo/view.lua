@@ -52,6 +52,9 @@ function view.start(i) return relative(span_at(i).start_ns) end
 function view.end_(i) return relative(end_of(span_at(i))) end
 function view.id(i) return ffi.string(span_at(i).span_id, 8) end
 
+--- The offset of a span in the arena.
+function view.at(i) return ffi.cast("const uint8_t *", span_at(i)) - arena end
+
 --- nil for a root: a span without a parent, or its own.
 function view.parent(i)
   local span = span_at(i)
@@ -145,7 +148,7 @@ local function sort(list)
   end
   return from
 end
-M.sort = sort
+view.sorted = sort
 
 local NONE = {}
 
@@ -169,13 +172,16 @@ end
 
 -- ---- a job --------------------------------------------------------------------------------------
 
---- Where the arena is, once a process.
-function M.attach(at) arena = ffi.cast("const uint8_t *", at) end
+--- Where the arena is, once a process, and who asks functions of a whole trace: satisfies(view, fn).
+function M.attach(at, satisfies)
+  arena = ffi.cast("const uint8_t *", at)
+  function view.satisfies(fn) return satisfies(view, fn) end
+end
 
 --- The view of a job (a pointer to struct fluo_job), valid until the next call.
 function M.open(at)
   local job = ffi.cast(job_ptr, at)
-  view.n = job.spans_count
+  view.n, view.trace_id = job.spans_count, job.trace_id
   view.closing = bit.band(job.flags, CLOSING) ~= 0
   view.cut = bit.band(job.flags, CUT) ~= 0
   view.startup = bit.band(job.flags, STARTUP) ~= 0

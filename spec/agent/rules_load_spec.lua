@@ -297,7 +297,7 @@ describe("a form of later", function()
         'query "sum(api_calls) > 10000 during 1m by (service)"',
         'sequence { by = "order.id", within = "30s", { name = "a" }, not_ { name = "b" } }',
         'trace.ql "{ status = error }"',
-      "trace.satisfies(function(t) return t.root and true end)", "trace.has({}):not_followed_by({}):within '5s'",
+      "trace.has({}):not_followed_by({}):within '5s'",
         "trace.has({}):gap({}, gt '1s')", "trace.has({}):overlaps({})",
         "trace.has({}):followed_by({}):within('5s', { any_order = true })",
       "trace.has({}):child({})", "trace.has({}):parent({})", "trace.has({}):descendant({})",

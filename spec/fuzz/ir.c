@@ -53,10 +53,10 @@ static bool has_regex(const struct ruleset *r) {
  * it. The arena has two events and one link. */
 static void answer(const struct ruleset *r, struct matcher *m, const struct span_view *view,
                    const struct match_ask *asks, uint32_t count) {
-  struct match_answer answers[ANSWERS_MAX];
+  struct fluo_answer answers[ANSWERS_MAX];
   for (uint32_t i = 0; i < count; i++) {
     if (asks[i].object > 1) __builtin_trap();
-    answers[i] = (struct match_answer){asks[i].function, asks[i].object,
+    answers[i] = (struct fluo_answer){asks[i].function, asks[i].object,
                                        (asks[i].function + asks[i].object) & 1};
   }
   enum fluo_truth truth = matcher_resolve(m, view, asks->pattern, answers, count);

@@ -255,7 +255,9 @@ describe("a load error", function()
     { "a change of a condition", function() has(A).used = true end, "cannot be changed" },
     { "a change of `trace`", function() trace.has = 1 end, "cannot be changed" },
     { "structure", function() return has(A):without_child(B) end, "not yet: `without_child`", "without_child" },
-    { "satisfies", function() return trace.satisfies(function() end) end, "not yet: `trace.satisfies`", "satisfies" },
+    { "satisfies of a pattern", function() return trace.satisfies(A) end, "takes one function", "satisfies" },
+    { "satisfies of two functions", function() return trace.satisfies(function() end, A) end, "takes one function" },
+    { "satisfies in a chain", function() return (has(A) * trace.satisfies(function() end)):within "5s" end, "trace.satisfies" },
     { "TraceQL", function() return trace.ql "{}" end, "not yet: `trace.ql`", "ql" },
   }
   for _, line in ipairs(lines) do

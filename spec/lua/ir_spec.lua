@@ -80,8 +80,8 @@ describe("the intermediate form", function()
       list[i] = ("%d %s %s %s %s"):format(f.rule, f.object, f.kind, f.field or "-", f.key or "-")
       objects[i] = tonumber(form.functions[i - 1].object)
     end
-    assert.same({ "0 span span - -", "1 span value DURATION -", "1 span value ATTRIBUTE n", "1 span span - -",
-                  "2 event value ATTRIBUTE n", "2 link value SPAN_ID -", "2 span span - -" }, list)
+    assert.same({ "0 span object - -", "1 span value DURATION -", "1 span value ATTRIBUTE n", "1 span object - -",
+                  "2 event value ATTRIBUTE n", "2 link value SPAN_ID -", "2 span object - -" }, list)
     assert.same({ 0, 0, 0, 0, 1, 2, 0 }, objects)
     assert.equal(7, form.header.functions)
   end)

@@ -68,8 +68,8 @@ describe("a pattern", function()
     ["{ where = { n = 1 } }"] = "takes a function", ["any_of {}"] = "a list of patterns",
     ["any_of({ n = 1 }, { m = 1 })"] = "one list", ["not_ {}"] = "matches nothing", ["gt(5)"] = "not an operand",
     ["{ link = { event = { name = 1 } } }"] = "no field `event`", ["{ n = {} }"] = "equal to a table",
-    ["{ event = { where = function() end } }"] = "not yet", ["{ event = { n = string.len } }"] = "was not called",
-    ["{ event = function(e) end }"] = "not yet", ["{ link = any_of { function(l) end } }"] = "not yet", ["{ n = string.len }"] = "was not called",
+    ["{ event = { where = 5 } }"] = "takes a function of the event", ["{ event = { n = string.len } }"] = "was not called",
+    ["{ n = string.len }"] = "was not called",
     ["{ n = 18446744073709551615ULL }"] = "64 bits", ["5"] = "not a number", ["{ 'x' }"] = "this entry has none",
   }
   for text, why in pairs(refused) do

@@ -105,11 +105,30 @@ describe("a span in a function", function()
     assert.is_nil(span({ attributes = { [new] = 500 } }).attributes[old])
   end)
 
-  it("has no attributes, events or message once its payload was given back, and keeps the rest", function()
+  it("has an error for what was in its payload once that was given back, and then no answer; the rest it keeps", function()
     local shed = span { attributes = { a = 1 }, events = { { name = "e" } }, message = "m", shed = true, name = "n" }
-    assert.is_nil(shed.attributes.a)
-    assert.is_nil(shed.status_message)
-    assert.same({ 0, "n" }, { #shed.events, shed.name })
+    for _, field in ipairs { "attributes", "status_message", "events", "links", "trace_state", "dropped_links_count" } do
+      trace.begin(ffi.cast("const uint8_t *", TRACE_ID))
+      local it_is = trace.span((function() return arena:span { attributes = { a = 1 }, shed = true } end)())
+      local good, why = pcall(function() return it_is[field] end)
+      assert.is_false(good)
+      assert.truthy(why:find("given back under memory pressure", 1, true))
+      assert.equal(why, trace.finish())
+    end
+    assert.has_error(function() return shed.name end)
+    trace.begin(ffi.cast("const uint8_t *", TRACE_ID))
+    assert.equal("n", span({ name = "n", shed = true }).name)
+    assert.is_nil(trace.finish())
+  end)
+
+  it("says how much was dropped of it, and what its scope has", function()
+    local it_is = span { scope = wire.text(1, "lib") .. wire.attribute(3, "s", 4),
+      extra = wire.varint_field(10, 1) .. wire.varint_field(12, 2) .. wire.varint_field(14, 3)
+        .. wire.text(11, wire.text(2, "e") .. wire.varint_field(4, 5)) .. wire.text(13, wire.varint_field(5, 6)) }
+    assert.same({ 1, 2, 3 }, { it_is.dropped_attributes_count, it_is.dropped_events_count, it_is.dropped_links_count })
+    assert.same({ 5, 6, 4 }, { it_is.events[1].dropped_attributes_count, it_is.links[1].dropped_attributes_count,
+      it_is.scope_attributes.s })
+    assert.equal(0, span({}).dropped_links_count)
   end)
 
   it("has events and links as arrays", function()

@@ -9,6 +9,8 @@ M.BASE = 2ULL ^ 60
 -- Patterns of the specs are tables { name = "a" } and hit the spans of that name.
 local context = { conditions = {}, canonical = function(pattern) return pattern.label end }
 function context.fail(message, hint, word) error({ message = message, hint = hint, word = word }, 0) end
+function context.authored() return true end
+function context.label() return "function(t) … end" end
 function context.built(c) context.conditions[#context.conditions + 1] = c end
 function context.pattern(x)
   if type(x) ~= "table" or not x.name then context.fail("no pattern") end
