@@ -1,4 +1,4 @@
-/* The allocator's seam. The two counters are the one mutable global of the core: they exist for
+/* The allocator's seam. The counters are the one mutable global of the core: they exist for
  * specs, which fail the n-th allocation and look for leaks; the agent never reads them. */
 #include "heap.h"
 
@@ -7,11 +7,13 @@
 
 #include "err.h"
 
-static uint64_t fail_from, allocations;
+static uint64_t fail_from, fail_to, allocations, failed;
 static int64_t live;
 
 static int fails(void) {
-  return fail_from && ++allocations >= fail_from;
+  if (!fail_from || ++allocations < fail_from || allocations > fail_to) return 0;
+  failed++;
+  return 1;
 }
 
 void *heap_alloc(size_t size) {
@@ -56,7 +58,17 @@ int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size) {
 
 void heap_fail_from(uint64_t n) {
   fail_from = n;
-  allocations = 0;
+  fail_to = UINT64_MAX;
+  allocations = failed = 0;
+}
+
+void heap_fail_only(uint64_t n) {
+  heap_fail_from(n);
+  fail_to = n;
+}
+
+uint64_t heap_failed(void) {
+  return failed;
 }
 
 int64_t heap_live(void) {

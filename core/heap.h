@@ -17,6 +17,10 @@ int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size);
 
 /* For specs: the n-th allocation from now (1 is the next) and every one after it fails; 0: none fails. */
 void heap_fail_from(uint64_t n);
+/* For specs: only the n-th allocation from now fails; 0: none. */
+void heap_fail_only(uint64_t n);
+/* For specs: how many allocations failed since one of these two was called. */
+uint64_t heap_failed(void);
 /* For specs: allocations not yet freed. */
 int64_t heap_live(void);
 

@@ -94,7 +94,8 @@ static int open_study(struct host *h, const struct host_options *options, void *
     snprintf(why, 256, "the arena cannot be opened read-only (is /proc mounted?)");
     return FLUO_EIO;
   }
-  struct study_options study = {.rules_path = options->config->rules,
+  struct study_options study = {.exe = options->exe,
+                                .rules_path = options->config->rules,
                                 .skip_broken = options->config->skip_broken,
                                 .renamed = options->config->semconv_renames,
                                 .explicit_ok = options->config->status_ok_is_explicit,

@@ -25,6 +25,7 @@ struct host_calls {
 
 struct host_options {
   const struct config *config;
+  const char *exe;                    /* the binary that runs rules; NULL: this one */
   bool live;                          /* wall-clock limits; traces near the start may be cut */
   uint64_t started_ns;
   int diagnostics_fd;                 /* where load errors and warnings of rules go */

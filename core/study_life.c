@@ -6,8 +6,8 @@
  * A worker that dies: it is waited for, what it had still sent is taken, the pulse page says whose code it
  * was running, and another one is asked for. A rule process that dies: the worker goes on; another is started
  * from the same files, and is good only if its intermediate form is the same to the byte, for its workers
- * must mean the same by every number. If that fails and there is no worker left, the study is lost. What fails for
- * want of descriptors or processes is tried again at every tick, for STUDY_WITHOUT_NS.
+ * must mean the same by every number. If it is another and there is no worker left, the study is lost. What fails for
+ * want of descriptors, processes or memory is tried again at every tick, for STUDY_WITHOUT_NS.
  *
  * Both are our children and are waited for by pid, here and nowhere else; a death is noticed by the end of
  * its socket, which comes right before. */
@@ -71,12 +71,17 @@ void study_drop_rules(struct study *s, int failure, const char *why) {
     if (why != s->why) snprintf(s->why, sizeof s->why, "%s", why);
     return;
   }
+  if (before == STUDY_LOADING && !s->worker.pid) {
+    /* Rules that are others now will be so at the next try; all else may pass. */
+    if (failure == FLUO_EINVALID) lose(s, why);
+    else want_later(s, why);
+    return;
+  }
   /* One that was loaded gets a successor at once. If that one fails, the next try is when a worker is
    * wanted: until then nothing is lost. */
-  if (before == STUDY_LOADING && !s->worker.pid) lose(s, why);
-  else s->calls.on_trouble(s->calls.ctx, why);
+  s->calls.on_trouble(s->calls.ctx, why);
   if (before == STUDY_LOADING || study_start_rules(s) == 0 || s->worker.pid) return;
-  want_later(s, why);
+  want_later(s, "the rule process cannot be started");
 }
 
 /* ---- the rule process ---------------------------------------------------------------------------- */
