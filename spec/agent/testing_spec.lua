@@ -111,7 +111,7 @@ describe("fluo test", function()
     write("broken_spec.lua", it_body 'trace { span { name = "x" } } assert.silent()')
     local status, out = run()
     assert.equal(1, status)
-    has(out, "/broken_spec.lua:2: the rules do not load:\n    " .. folder .. "/broken.lua:1:33: error: unknown key `wen`")
+    has(out, "/broken_spec.lua:2: the rules do not load:\n    " .. folder .. "/broken.lua:1:35: error: unknown key `wen`")
   end)
 
   it("refuses what is built outside of a test", function()
