@@ -93,6 +93,7 @@ install: all
 	install -D -m 0755 $(BUILD)/fluo $(DESTDIR)$(PREFIX)/bin/fluo
 	install -d $(DESTDIR)$(PREFIX)/share/fluo/rules
 	install -m 0644 $(filter-out %_spec.lua,$(wildcard rules/*.lua)) rules/README.md $(DESTDIR)$(PREFIX)/share/fluo/rules
+	install -D -m 0644 contrib/editor/fluo.lua $(DESTDIR)$(PREFIX)/share/fluo/editor/fluo.lua
 
 # ---- what keeps it right ------------------------------------------------------------------------
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -120,6 +121,11 @@ corpus: deps-test $(FUZZ)
 	@for target in $(FUZZ); do ASAN_OPTIONS=detect_leaks=0 $$target -runs=0 spec/fuzz/corpus/$$(basename $$target) >$(BUILD)/fuzz/log 2>&1 || \
 	  { cat $(BUILD)/fuzz/log; exit 1; }; done
 
+# What editors know of rules, made from lua/fluo/reference.lua.
+stubs:
+	@mkdir -p contrib/editor
+	LUA_PATH='lua/?.lua;;' $(LUAJIT) -e 'io.write(require("fluo.cli.stubs").text())' > contrib/editor/fluo.lua
+
 lint: all
 	luacheck -q lua rules spec
 	$(LUAJIT) spec/lint.lua $(BUILD)
@@ -142,5 +148,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
-.PHONY: all lib run test deps deps-test install sanitized asan fuzz fuzz-objects corpus lint bench bench-attacks bench-instructions clean
+.PHONY: all lib run test deps deps-test install stubs sanitized asan fuzz fuzz-objects corpus lint bench bench-attacks bench-instructions clean
 .DELETE_ON_ERROR:

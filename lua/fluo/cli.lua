@@ -17,6 +17,11 @@ function COMMANDS.check(config)
   return require("fluo.cli.check").run(path, { json = config.flags.json or false })
 end
 
+function COMMANDS.init(config)
+  local argument = config.arguments[1]
+  return require("fluo.cli.init").run(argument and argument.text or config.values.rules.value)
+end
+
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 
 local function wants_help(argv)

@@ -237,6 +237,8 @@ end
 function makers.ql(context) context.fail("not yet: `trace.ql`", nil, "ql") end
 
 local maker_names = tree.names(makers)
+--- What `trace` has, also what is to come.
+M.MAKERS = maker_names
 
 --- The `trace` of one rule file.
 function M.api(context)

@@ -309,6 +309,7 @@ end
 
 local NAMES = { "spans", "find", "all", "count", "root", "duration", "services", "complete", "trace_id",
                 "span_count", "critical_path" }
+M.NAMES = NAMES
 local new_handle
 
 local calls = {}

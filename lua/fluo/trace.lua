@@ -284,11 +284,14 @@ local NAMES = { "name", "service", "status", "status_message", "kind", "duration
                 "attributes", "resource", "events", "links", "trace_id", "span_id", "parent_id",
                 "trace_state", "scope", "scope_version", "scope_attributes", "root",
                 "dropped_attributes_count", "dropped_events_count", "dropped_links_count" }
+--- What a function may read of a span.
+M.NAMES = NAMES
 
 -- Known only where the whole trace is.
 local RELATIONS = { parent = true, children = true, descendants = true, ancestors = true, siblings = true,
                     self_time = true, critical_path = true }
 local RELATION_NAMES = { "parent", "children", "descendants", "ancestors", "siblings", "self_time" }
+M.RELATIONS = RELATION_NAMES
 
 local function refuse_field(key)
   if RELATIONS[key] and not whole then

@@ -138,6 +138,7 @@ end
 --- Gives a kind of handle its methods; anything else asked of it is a load error with the nearest name.
 function M.seal(class, class_methods, what)
   local names = M.names(class_methods)
+  class.names = names
   function class.__index(self, key)
     if class_methods[key] then return class_methods[key] end
     local word = tostring(key)

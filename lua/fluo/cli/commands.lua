@@ -61,6 +61,17 @@ none could be run.]],
     },
   },
   {
+    name = "init", usage = "fluo init [DIR]", arguments = { 0, 1 }, flags = {},
+    summary = "write a directory of rules to begin with",
+    text = [[
+Writes a rule, its spec, and what editors need to know what rules and specs see: .luarc.json and .fluo/ for
+lua-language-server, .luacheckrc for luacheck. Never writes over a file.]],
+    examples = {
+      { "fluo init", "into rules/" },
+      { "fluo init /etc/fluo/rules", "elsewhere" },
+    },
+  },
+  {
     name = "config show", usage = "fluo config show [-c FILE] [--json] [FLAG…]", arguments = { 0, 0 },
     flags = { JSON },
     summary = "show every configuration value and where it comes from",

@@ -1,0 +1,341 @@
+---@meta
+-- What FLUO's rules and their specs see, for lua-language-server. Made, not written.
+
+---A plain value: equality.
+---@alias fluo.Value string|number|boolean
+
+---What a field of a pattern is compared with.
+---@alias fluo.Match fluo.Value|fluo.Operand|fun(value: any): any
+
+---"300ms", "5s" …; a bare number is milliseconds.
+---@alias fluo.Duration string|number
+
+---A table, a combination of patterns, or a function.
+---@alias fluo.AnyPattern fluo.Pattern|fluo.Operand|fun(span: fluo.Span): any
+
+---What a field is compared by: gt "300ms".
+---@class fluo.Operand
+
+---What happens at a violation.
+---@class fluo.Action
+
+---What a rule says.
+---@class fluo.Rule
+---@field description string? What it is about, for people.
+---@field severity "low"|"medium"|"high"|"critical"|nil medium is the default.
+---@field when fluo.Condition|fluo.AnyPattern What is a violation.
+---@field always fluo.Condition? An invariant: broken where this does not hold in a trace that `when` selects.
+---@field never fluo.Condition? An invariant: broken where this holds in a trace that `when` selects.
+---@field actions (fluo.Action|string)[]? Actions, or their names; log by default.
+---@field mode "active"|"shadow"|"off"|nil shadow: evaluated and counted, without actions.
+---@field summary string? A template: "{service}: {span.name}".
+---@field labels table<string, string>? Free texts that go with a violation.
+---@field late boolean? Judge a closed trace again when late spans come.
+---@field complete boolean? An absence is unknown unless the trace has its root and no orphan.
+---@field group_by string|string[]|nil Of incidents.
+---@field pending_for fluo.Duration? Of incidents.
+---@field keep_firing_for fluo.Duration? Of incidents.
+---@field cooldown fluo.Duration? Of incidents.
+---@field resolve_after fluo.Duration? Of incidents.
+---@field resolve_when any Of incidents.
+---@field m_of_n any Of incidents.
+
+---What holds on one span; every key that is no field is an attribute.
+---@class fluo.Pattern
+---@field name fluo.Match?
+---@field service fluo.Match? service.name of the resource.
+---@field status fluo.Match? UNSET, OK (unset too), ERROR, EXPLICIT_OK.
+---@field status_message fluo.Match?
+---@field kind fluo.Match? INTERNAL SERVER CLIENT PRODUCER CONSUMER UNSPECIFIED.
+---@field duration fluo.Match? gt "300ms"; a bare number is milliseconds.
+---@field start fluo.Match? Nanoseconds since 1970, as …LL or text.
+---@field end_ fluo.Match? Likewise.
+---@field scope fluo.Match?
+---@field scope_version fluo.Match?
+---@field trace_id fluo.Match?
+---@field span_id fluo.Match?
+---@field parent_id fluo.Match?
+---@field trace_state fluo.Match?
+---@field root boolean? Has no parent id.
+---@field resource table<string, fluo.Match>? Attributes of the resource.
+---@field event table<string, fluo.Match>? One event satisfies all: name, and attributes.
+---@field link table<string, fluo.Match>? One link satisfies all: trace_id span_id trace_state, and attributes.
+---@field attributes table<string, fluo.Match>? Attributes that are named like a field.
+---@field where (fun(span: fluo.Span): any)? Called for spans that pass the rest.
+---@field [string] fluo.Match
+
+---Conditions over one trace.
+---@class fluo.TraceApi
+---@field has fun(pattern: fluo.AnyPattern): fluo.Condition Some span matches.
+---@field missing fun(pattern: fluo.AnyPattern): fluo.Condition No span matches.
+---@field count fun(pattern: fluo.AnyPattern): fluo.Count How many match: compare it.
+---@field all fun(pattern: fluo.AnyPattern): fluo.Condition Every span matches.
+---@field where fun(pattern: fluo.AnyPattern, options?: { scope: "span"|"trace" }): fluo.Where A span that matches, or lies below one, …
+---@field duration fun(operand: fluo.Match): fluo.Condition How long the trace is.
+---@field span_count fun(operand: fluo.Match): fluo.Condition How many spans it has.
+---@field satisfies fun(judge: fun(t: fluo.Trace): any): fluo.Condition A function of the whole trace is true.
+---@overload fun(trace: fluo.BuiltTrace): fluo.BuiltTrace
+
+---A condition over one trace: a * b, a + b, -a.
+---@class fluo.Condition
+---@field and_ fun(self: fluo.Condition, ...: fluo.Condition|fluo.AnyPattern): fluo.Condition Both hold.
+---@field or_ fun(self: fluo.Condition, ...: fluo.Condition|fluo.AnyPattern): fluo.Condition One of them holds.
+---@field not_ fun(self: fluo.Condition): fluo.Condition It does not hold.
+---@field followed_by fun(self: fluo.Condition, next: fluo.Condition|fluo.AnyPattern): fluo.Condition A span of it starts later.
+---@field within fun(self: fluo.Condition, duration: fluo.Duration): fluo.Condition All before it starts in this time.
+---@operator mul(fluo.Condition): fluo.Condition
+---@operator add(fluo.Condition): fluo.Condition
+---@operator unm: fluo.Condition
+
+---A number of spans, to be compared.
+---@class fluo.Count
+---@field over fun(self: fluo.Count, n: integer): fluo.Condition More than n.
+---@field at_least fun(self: fluo.Count, n: integer): fluo.Condition n or more.
+---@field under fun(self: fluo.Count, n: integer): fluo.Condition Fewer than n.
+---@field at_most fun(self: fluo.Count, n: integer): fluo.Condition n or fewer.
+---@field exactly fun(self: fluo.Count, n: integer): fluo.Condition n.
+---@field within fun(self: fluo.Count, duration: fluo.Duration): fluo.Count Of those in some interval so long.
+
+---Spans, and what lies below them.
+---@class fluo.Where
+---@field has fun(self: fluo.Where, pattern: fluo.AnyPattern): fluo.Condition Some span of those matches.
+
+---A span, as a function sees it; what is absent is nil.
+---@class fluo.Span
+---@field name string
+---@field service string?
+---@field status "UNSET"|"OK"|"ERROR"
+---@field status_message string?
+---@field kind "INTERNAL"|"SERVER"|"CLIENT"|"PRODUCER"|"CONSUMER"|"UNSPECIFIED"
+---@field duration number Milliseconds.
+---@field start integer Nanoseconds since 1970, an int64.
+---@field end_ integer Likewise.
+---@field attributes table<string, any>
+---@field resource table<string, any>
+---@field events fluo.Event[]
+---@field links fluo.Link[]
+---@field trace_id string
+---@field span_id string
+---@field parent_id string?
+---@field trace_state string?
+---@field scope string?
+---@field scope_version string?
+---@field scope_attributes table<string, any>
+---@field dropped_attributes_count integer
+---@field dropped_events_count integer
+---@field dropped_links_count integer
+---@field root boolean Has no parent id.
+
+---A span of a whole trace: in trace.satisfies.
+---@class fluo.TraceSpan: fluo.Span
+---@field parent fluo.TraceSpan?
+---@field children fun(self: fluo.TraceSpan): fluo.TraceSpan[] In start order.
+---@field descendants fun(self: fluo.TraceSpan): fluo.TraceSpan[]
+---@field ancestors fun(self: fluo.TraceSpan): fluo.TraceSpan[]
+---@field siblings fun(self: fluo.TraceSpan): fluo.TraceSpan[]
+---@field self_time fun(self: fluo.TraceSpan): number Its duration without the union of its children, ms.
+
+---A whole trace, as trace.satisfies sees it.
+---@class fluo.Trace
+---@field spans fun(self: fluo.Trace): fun(): fluo.TraceSpan? For loops, in start order.
+---@field find fun(self: fluo.Trace, pattern: fluo.AnyPattern): fluo.TraceSpan? The earliest that matches.
+---@field all fun(self: fluo.Trace, pattern: fluo.AnyPattern): fluo.TraceSpan[] All that match.
+---@field count fun(self: fluo.Trace, pattern: fluo.AnyPattern): integer How many match.
+---@field root fluo.TraceSpan? The earliest.
+---@field duration number Milliseconds.
+---@field services string[] Their names, sorted.
+---@field complete boolean It has a root and no orphan.
+---@field trace_id string
+---@field span_count integer
+---@field critical_path fun(self: fluo.Trace): fluo.TraceSpan[]
+
+---An event of a span.
+---@class fluo.Event
+---@field name string
+---@field time integer Nanoseconds since 1970, an int64.
+---@field attributes table<string, any>
+---@field dropped_attributes_count integer
+
+---A link of a span.
+---@class fluo.Link
+---@field trace_id string?
+---@field span_id string?
+---@field trace_state string?
+---@field attributes table<string, any>
+---@field dropped_attributes_count integer
+
+---Spans that arrive in one request; the same trace_id again is the same trace.
+---@class fluo.BuiltTrace
+---@field trace_id string? 32 hexadecimal digits, or any name; without it a new trace.
+---@field service (string|false)? Of all spans in it; false: none.
+---@field resource table<string, any>? Attributes of the resource, besides service.name.
+---@field scope string?
+---@field scope_version string?
+---@field arrival fluo.Duration? When its spans arrive; at their latest end by default.
+---@field [integer] fluo.BuiltSpan
+
+---A span of a test. Times are counted from the clock as it stood at trace { … }.
+---@class fluo.BuiltSpan
+---@field name string
+---@field service (string|false)? Of its parent by default.
+---@field status "UNSET"|"OK"|"ERROR"|nil
+---@field status_message string?
+---@field kind "INTERNAL"|"SERVER"|"CLIENT"|"PRODUCER"|"CONSUMER"|nil INTERNAL by default.
+---@field start fluo.Duration? Where the span written before it ends; of a first child: where its parent starts.
+---@field duration fluo.Duration? 10 ms by default, or as long as its children.
+---@field arrival fluo.Duration? Of this span alone.
+---@field attributes table<string, any>?
+---@field resource table<string, any>?
+---@field events fluo.BuiltEvent[]?
+---@field links fluo.BuiltLink[]?
+---@field scope string?
+---@field scope_version string?
+---@field trace_state string?
+---@field span_id string? 16 hexadecimal digits, or any name.
+---@field parent_id string? Likewise; of a span that is not there it makes an orphan.
+---@field [integer] fluo.BuiltSpan
+
+---An event of a span of a test.
+---@class fluo.BuiltEvent
+---@field name string?
+---@field time fluo.Duration? The start of its span by default.
+---@field attributes table<string, any>?
+
+---A link of a span of a test.
+---@class fluo.BuiltLink
+---@field span fluo.BuiltSpan? Where it leads: a span that was sent.
+---@field trace_id string? Or its ids.
+---@field span_id string?
+---@field trace_state string?
+---@field attributes table<string, any>?
+
+---The virtual clock of a test.
+---@class fluo.Clock
+---@field advance fun(by: fluo.Duration) Moves it on.
+---@field at fun(time: fluo.Duration) Sets it, counted from where the test began.
+
+---What is expected of a violation; what is not named may be anything.
+---@class fluo.Fires
+---@field count integer? How many violations are like this; at least one by default.
+---@field spans (string|fluo.BuiltSpan)[]? Its witnesses in order, by name or as the spans themselves.
+---@field trace fluo.BuiltTrace? The trace that it is about.
+---@field reason string?
+---@field summary string?
+---@field severity string?
+---@field scope string?
+---@field value number?
+---@field threshold number?
+---@field span_total integer?
+---@field shadow boolean?
+---@field late boolean?
+---@field estimated boolean?
+---@field labels table<string, string>?
+
+---Where a rule is expected to be silent.
+---@class fluo.Silent
+---@field trace fluo.BuiltTrace? In this trace; in all by default.
+
+---What busted's assert has besides its own.
+---@class luassert
+---@field fires fun(rule: string, expected?: fluo.Fires) The rule fired.
+---@field silent fun(rule?: string, expected?: fluo.Silent) The rule, or every rule, did not.
+
+---Declares a rule: rule "name" { when = … }.
+---@type fun(name: string): fun(rule: fluo.Rule)
+rule = nil
+
+---Conditions over one trace; in a spec, what sends one: trace { span { … } }.
+---@type fluo.TraceApi
+trace = nil
+
+---An action: writes a line. The default action.
+---@type fun(template: string): fluo.Action
+log = nil
+
+---Is equal: 500 is also "500" and 500.0.
+---@type fun(value: fluo.Value): fluo.Operand
+eq = nil
+
+---Is there and not equal.
+---@type fun(value: fluo.Value): fluo.Operand
+ne = nil
+
+---Is greater.
+---@type fun(value: fluo.Value): fluo.Operand
+gt = nil
+
+---Is greater or equal.
+---@type fun(value: fluo.Value): fluo.Operand
+ge = nil
+
+---Is less.
+---@type fun(value: fluo.Value): fluo.Operand
+lt = nil
+
+---Is less or equal.
+---@type fun(value: fluo.Value): fluo.Operand
+le = nil
+
+---Lies between, both ends included.
+---@type fun(low: fluo.Value, high: fluo.Value): fluo.Operand
+between = nil
+
+---Is one of these.
+---@type fun(values: fluo.Value[]): fluo.Operand
+one_of = nil
+
+---Is there and none of these.
+---@type fun(values: fluo.Value[]): fluo.Operand
+none_of = nil
+
+---Is text that contains this.
+---@type fun(text: string): fluo.Operand
+contains = nil
+
+---Is text that begins with this.
+---@type fun(text: string): fluo.Operand
+prefix = nil
+
+---Is text that ends with this.
+---@type fun(text: string): fluo.Operand
+suffix = nil
+
+---Is text that matches whole; * is any run.
+---@type fun(pattern: string): fluo.Operand
+glob = nil
+
+---Is text that a regular expression matches from end to end.
+---@type fun(regex: string): fluo.Operand
+matches = nil
+
+---Is there. Written bare.
+---@type fluo.Operand
+exists = nil
+
+---Is not there. Written bare.
+---@type fluo.Operand
+missing = nil
+
+---One of these holds, on one span.
+---@type fun(patterns: fluo.AnyPattern[]): fluo.Operand
+any_of = nil
+
+---All of these hold, on one span.
+---@type fun(patterns: fluo.AnyPattern[]): fluo.Operand
+all_of = nil
+
+---The pattern does not hold.
+---@type fun(pattern: fluo.AnyPattern): fluo.Operand
+not_ = nil
+
+---A span of a test; spans in it are its children.
+---@type fun(span: fluo.BuiltSpan): fluo.BuiltSpan
+span = nil
+
+---The virtual clock of a test.
+---@type fluo.Clock
+clock = nil
+
+---Recorded OTLP beside the spec, instead of built traces.
+---@type fun(file: string)
+replay = nil
