@@ -79,6 +79,7 @@ void idle_remove(struct store *s, struct trace *t) {
 /* Takes an open trace out of the table and all lists. */
 static void detach(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
+  if (s->recent == t) s->recent = NULL;
   table_remove(&s->open, m->hash, t);
   idle_remove(s, t);
   link_remove(&m->age);
@@ -193,9 +194,21 @@ bool store_close_oldest(struct store *s, enum close_reason reason, uint64_t now_
 
 /* ---- admission ------------------------------------------------------------------------------- */
 
+static struct trace *open_find(struct store *s, const uint8_t id[16], uint64_t *hash) {
+  struct trace *t = s->recent;
+  if (t && !memcmp(t->id, id, 16)) {
+    *hash = t->memory->hash;
+    return t;
+  }
+  *hash = trace_hash(&s->key, id);
+  t = table_find(&s->open, *hash, id);
+  if (t) s->recent = t;
+  return t;
+}
+
 /* The open trace, unless its time is over: that one is closed, for a span at its very due comes after. */
-static struct trace *open_at(struct store *s, const uint8_t id[16], uint64_t hash) {
-  struct trace *t = table_find(&s->open, hash, id);
+static struct trace *open_at(struct store *s, const uint8_t id[16], uint64_t *hash) {
+  struct trace *t = open_find(s, id, hash);
   if (!t || (idle_due(s, t) > s->now_ns && age_due(s, t) > s->now_ns)) return t;
   close_by_time(s, t);
   return NULL;
@@ -256,8 +269,8 @@ enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_
                        uint64_t now_ns, struct trace **out) {
   clock_set(s, now_ns);
   s->evictions = 0;
-  uint64_t hash = trace_hash(&s->key, trace_id);
-  struct trace *t = open_at(s, trace_id, hash);
+  uint64_t hash;
+  struct trace *t = open_at(s, trace_id, &hash);
   if (!t) return admit_elsewhere(s, trace_id, hash, id_load(span_id), out);
   if (ids_has(s, t, span_id)) {
     s->stats.duplicates++;

@@ -1,26 +1,16 @@
-/* The span ids of a trace: is this one a duplicate, where is that parent. A trace of a few spans is looked
- * through; a larger one has a table of 4 bytes a slot that holds where the skeletons lie, for the id itself
- * stands there. The table lives in the heap, is charged to the trace, and goes when the trace closes. */
+/* The span ids of a trace: is this one a duplicate, where is that parent. A small filter in the record answers most
+ * questions, for nearly every id is new; else a trace of a few spans is looked through, and a larger one has a
+ * table of 4 bytes a slot that holds where the skeletons lie, for the id itself stands there. The table lives in
+ * the heap, is charged to the trace, and goes when the trace closes. */
 #include <assert.h>
 
 #include "heap.h"
 #include "store_parts.h"
 
-enum { SLOTS_FIRST = 16, MARKS_ON_STACK = 64, NOWHERE = UINT32_MAX };
+enum { SLOTS_FIRST = 64, NOWHERE = UINT32_MAX };
 
 static struct fluo_span *span_at(const struct store *s, uint32_t off) {
   return arena_at(s->arena, off);
-}
-
-/* Positions name spans: slots of the table, or without one indices. */
-static uint32_t positions(const struct trace *t) {
-  return t->memory->ids ? t->memory->ids_capacity : t->spans.count;
-}
-
-static const struct fluo_span *position_span(const struct store *s, const struct trace *t, uint32_t at) {
-  const struct trace_memory *m = t->memory;
-  if (!m->ids) return span_at_index(s, t, at);
-  return m->ids[at] ? span_at(s, m->ids[at]) : NULL;
 }
 
 static uint32_t index_find(const struct store *s, const struct trace *t, uint64_t id) {
@@ -36,17 +26,28 @@ static uint32_t index_find(const struct store *s, const struct trace *t, uint64_
   return NOWHERE;
 }
 
-static uint32_t position_find(const struct store *s, const struct trace *t, uint64_t id) {
+/* The slot that holds this id. */
+static uint32_t slot_find(const struct store *s, const struct trace *t, uint64_t id) {
   const struct trace_memory *m = t->memory;
-  if (!m->ids) return index_find(s, t, id);
   uint32_t mask = m->ids_capacity - 1;
   for (uint32_t i = id_hash(&s->key, id) & mask; m->ids[i]; i = (i + 1) & mask)
     if (id_load(span_at(s, m->ids[i])->span_id) == id) return i;
   return NOWHERE;
 }
 
-bool ids_has(const struct store *s, const struct trace *t, const uint8_t id[8]) {
-  return position_find(s, t, id_load(id)) != NOWHERE;
+static uint64_t *filter_word(struct trace_memory *m, uint32_t hash) {
+  return &m->filter[hash >> 30];
+}
+
+static uint64_t filter_bit(uint32_t hash) {
+  return 1ull << (hash >> 24 & 63);
+}
+
+bool ids_has(const struct store *s, const struct trace *t, const uint8_t span_id[8]) {
+  uint64_t id = id_load(span_id);
+  uint32_t hash = id_hash(&s->key, id);
+  if (!(*filter_word(t->memory, hash) & filter_bit(hash))) return false;
+  return (t->memory->ids ? slot_find(s, t, id) : index_find(s, t, id)) != NOWHERE;
 }
 
 static void slot_put(const struct store *s, uint32_t *slots, uint32_t capacity,
@@ -78,7 +79,10 @@ bool ids_reserve(struct store *s, struct trace *t) {
 }
 
 void ids_put(struct store *s, struct trace *t, const struct fluo_span *span) {
-  if (t->memory->ids) slot_put(s, t->memory->ids, t->memory->ids_capacity, span);
+  struct trace_memory *m = t->memory;
+  uint32_t hash = id_hash(&s->key, id_load(span->span_id));
+  *filter_word(m, hash) |= filter_bit(hash);
+  if (m->ids) slot_put(s, m->ids, m->ids_capacity, span);
 }
 
 void ids_free(struct store *s, struct trace *t) {
@@ -90,20 +94,51 @@ void ids_free(struct store *s, struct trace *t) {
   m->ids_capacity = 0;
 }
 
-static uint32_t parent_of(const struct store *s, const struct trace *t, uint32_t at) {
-  const struct fluo_span *span = position_span(s, t, at);
+/* ---- cycles ---------------------------------------------------------------------------------- */
+
+/* The parent that a span names, 0: none. (A root is told by its ids: its flags lie a cache line further on.) */
+static uint64_t parent_id(const struct fluo_span *span) {
   uint64_t parent = id_load(span->parent_id);
-  return span->flags & FLUO_SPAN_ROOT || !parent ? NOWHERE : position_find(s, t, parent);
+  return parent == id_load(span->span_id) ? 0 : parent;
 }
 
-static uint32_t count_cycles(const struct store *s, const struct trace *t, uint32_t *marks) {
+/* Where the parent of the span in each slot is. */
+static void parents_by_slot(const struct store *s, const struct trace *t, uint32_t *parents) {
+  const struct trace_memory *m = t->memory;
+  for (uint32_t at = 0; at < m->ids_capacity; at++) {
+    uint64_t parent = m->ids[at] ? parent_id(span_at(s, m->ids[at])) : 0;
+    parents[at] = parent ? slot_find(s, t, parent) : NOWHERE;
+  }
+}
+
+/* Where the parent of each of a few spans is. */
+static void parents_by_index(const struct store *s, const struct trace *t, uint32_t *parents) {
+  uint64_t ids[IDS_LINEAR_MAX], wanted[IDS_LINEAR_MAX];
+  uint32_t n = 0, count = t->spans.count;
+  for (uint32_t off = t->spans.head; n < count;) {
+    const struct fluo_extent *extent = arena_at(s->arena, off);
+    const struct fluo_span *spans = (const void *)(extent + 1);
+    off = extent->next;
+    for (uint32_t i = 0; i < extent->capacity && n < count; i++, n++) {
+      ids[n] = id_load(spans[i].span_id);
+      wanted[n] = parent_id(&spans[i]);
+    }
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t at = 0;
+    while (at < count && ids[at] != wanted[i]) at++;
+    parents[i] = at < count ? at : NOWHERE;               /* no id is 0, so no span is the parent of a root */
+  }
+}
+
+/* marks: all 0. A walk from child to parent marks what it sees with its own number. */
+static uint32_t count_cycles(const uint32_t *parents, uint32_t *marks, uint32_t n) {
   uint32_t cycles = 0;
-  for (uint32_t from = 0; from < positions(t); from++) {
-    if (!position_span(s, t, from)) continue;
-    uint32_t at = from, walk = from + 1;         /* a walk marks what it sees with its own number */
+  for (uint32_t from = 0; from < n; from++) {
+    uint32_t at = from, walk = from + 1;
     while (at != NOWHERE && !marks[at]) {
       marks[at] = walk;
-      at = parent_of(s, t, at);
+      at = parents[at];
     }
     if (at != NOWHERE && marks[at] == walk) cycles++;    /* it met itself, not an older walk */
   }
@@ -112,10 +147,17 @@ static uint32_t count_cycles(const struct store *s, const struct trace *t, uint3
 
 /* How many cycles of parents there are. 0 without the memory to look. */
 uint32_t ids_cycles(const struct store *s, const struct trace *t) {
-  uint32_t few[MARKS_ON_STACK] = {0}, n = positions(t);
-  uint32_t *marks = n <= MARKS_ON_STACK ? few : heap_zalloc(n * sizeof *marks);
+  const struct trace_memory *m = t->memory;
+  if (!m->ids) {
+    uint32_t parents[IDS_LINEAR_MAX], marks[IDS_LINEAR_MAX];
+    memset(marks, 0, t->spans.count * sizeof *marks);
+    parents_by_index(s, t, parents);
+    return count_cycles(parents, marks, t->spans.count);
+  }
+  uint32_t *marks = heap_zalloc(2 * m->ids_capacity * sizeof *marks), *parents = marks + m->ids_capacity;
   if (!marks) return 0;
-  uint32_t cycles = count_cycles(s, t, marks);
-  if (marks != few) heap_free(marks);
+  parents_by_slot(s, t, parents);
+  uint32_t cycles = count_cycles(parents, marks, m->ids_capacity);
+  heap_free(marks);
   return cycles;
 }

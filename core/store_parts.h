@@ -15,7 +15,7 @@ enum {
   BLOCK_BYTES_MAX = 65536,        /* extents and payload blocks grow to this */
   BLOCK_GAIN = 10,                /* hundredths more that a larger block has to be filled */
   WANTED_STEPS = 4,               /* of pressure for a block of the size that is best, not needed */
-  IDS_LINEAR_MAX = 8,             /* up to here a look through the skeletons beats a table */
+  IDS_LINEAR_MAX = 32,            /* up to here a look through the skeletons beats a table */
   DIRECTORY_FROM = 24,            /* extents from which span indices are looked up in a directory */
   ONE_SHARE = 4,                  /* of the arena: the largest piece of one span, so that it cannot close all */
   EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
@@ -164,6 +164,7 @@ struct trace_memory {
   struct link full;               /* open, no hit, and with payload: can be shed */
   struct ghost *ghost;            /* of a late trace */
   struct blocks payload, kept;    /* kept: texts that the symbols refused; never shed */
+  uint64_t filter[4];             /* of span ids: a bit each. Where it is not set, the id is new */
   uint32_t *ids;                  /* arena offsets of skeletons by span id; NULL: few spans */
   struct extent_at *directory;    /* of a long chain of spans, or NULL */
   uint32_t ids_capacity, directory_capacity, extents;
@@ -192,6 +193,7 @@ struct store {
   struct remembered remembered;
   struct link idle, age, full, closed, late;
   struct link *passed;            /* in `idle`: all up to here were pinned when last looked at */
+  struct trace *recent;           /* open, what the span before belonged to: mostly this one does, too */
   struct trace *adding;           /* not to be evicted: a span is being written into it */
   struct fluo_text scope;         /* of the last span: most have those of the one before */
   struct fluo_span resource;      /* its resource, service and flags likewise */

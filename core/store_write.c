@@ -244,8 +244,10 @@ static void span_count(struct store *s, struct trace *t, struct fluo_span *k) {
   s->stats.spans_held++;
 }
 
+/* Of the spans that arrive at the same time the first one moves its trace to the end of the lists. */
 static void span_arrived(struct store *s, struct trace *t, struct fluo_span *k) {
   struct trace_memory *m = t->memory;
+  bool later = t->last_ns != s->now_ns;
   span_count(s, t, k);
   if (t->state == TRACE_LATE) {
     s->stats.late_spans++;
@@ -253,9 +255,11 @@ static void span_arrived(struct store *s, struct trace *t, struct fluo_span *k) 
     return;
   }
   ids_put(s, t, k);
-  idle_remove(s, t);
-  link_append(&s->idle, &m->idle);
-  full_update(s, t);
+  if (later) {
+    idle_remove(s, t);
+    link_append(&s->idle, &m->idle);
+  }
+  if (later || link_alone(&m->full)) full_update(s, t);
 }
 
 struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_span *span, uint32_t *index) {
