@@ -34,8 +34,8 @@
  * table leaves open. They travel in one job. Past it the pattern is unknown for the span
  * (fluo_rule_unknown_total). */
 #define LIMIT_PATTERN_QUESTIONS 4096u
-/* The arena's share for symbols and, on top of it, for the ids of closed traces (an eighth each); past them
- * fluo_symbols_refused_total and fluo_forgotten_ids_total count. */
+/* The buffer's share for symbols and for the ids of closed traces (an eighth each, within buffer.bytes_max); past them
+ * fluo_symbols_refused_total and fluo_forgotten_ids_total count. Ids make room for open traces, down to a quarter. */
 #define LIMIT_SYMBOLS_SHARE 8
 #define LIMIT_REMEMBERED_SHARE 8
 

@@ -60,8 +60,8 @@ static void write_traces(struct buffer *b, const struct store_stats *s) {
 static void write_buffer(struct buffer *b, const struct store_stats *s) {
   metrics_gauge(b, "fluo_buffer_limit_bytes", "buffer.bytes_max.", (double)s->arena_bytes);
   metrics_gauge(b, "fluo_buffer_used_bytes", "Of the buffer in use, books included.",
-                (double)(s->arena_bytes_used + s->heap_bytes));
-  metrics_gauge(b, "fluo_buffer_remembered_bytes", "Ids of closed traces.",
+                (double)(s->arena_bytes_used + s->heap_bytes + s->remembered_bytes));
+  metrics_gauge(b, "fluo_buffer_remembered_bytes", "Of it, ids of closed traces.",
                 (double)s->remembered_bytes);
   metrics_gauge(b, "fluo_buffer_symbols_bytes", "Names, resources and scopes kept once.",
                 (double)s->symbols_bytes);

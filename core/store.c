@@ -87,8 +87,11 @@ static void detach(struct store *s, struct trace *t) {
   m->parked = false;
 }
 
+/* Ids of a trace that closes for want of room go in the place of older ones; where none are left that may go, they
+ * are on top until the trace is freed, which gives more than they take. */
 static void remember(struct store *s, struct trace *t) {
   uint64_t until_ns = t->closed_ns + s->limits.late_ns;
+  while (!room_is(s, remembered_bytes(t->spans.count)) && remembered_shrink(&s->remembered)) {}
   struct ghost *g = remembered_put(&s->remembered, t->id, t->memory->hash, until_ns);
   if (g && !remembered_reserve(&s->remembered, g, t->spans.count)) g = NULL;
   if (!g) {

@@ -58,7 +58,7 @@ struct store_limits {
   uint64_t idle_ns, max_age_ns, late_ns;
   uint32_t trace_spans_max;
   size_t   trace_bytes_max;          /* skeletons and payloads of one trace */
-  size_t   remembered_bytes_max;     /* ids of closed traces and their spans */
+  size_t   remembered_bytes_max;     /* ids of closed traces and their spans; within arena_bytes, too */
   size_t   symbols_bytes_max;
 };
 
@@ -83,7 +83,7 @@ enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_
                        uint64_t now_ns, struct trace **out);
 /* Writes the span into the trace that store_admit gave for it: the skeleton, and its index in *index
  * (index of arrival). Frees memory by the order of HOUSE.md section 3 where there is none: payloads of
- * traces that cannot need them, then the oldest idle trace is closed (CLOSE_EVICTED), pinned ones passed
+ * traces that cannot need them, ids of closed traces, then the oldest idle trace is closed (CLOSE_EVICTED), pinned ones passed
  * over. NULL: dropped for memory (all is pinned, or evicted traces that hold a quarter of the arena are still
  * being judged, or the span alone would take a quarter). Then nothing was written; the trace is marked cut, and
  * one that has no span and no pin is gone, without on_close: do not look at it again. */

@@ -1,9 +1,9 @@
 /* Room. Everything a trace takes is charged to it and to the store: arena blocks, and heap (its record, its
- * table of ids, the engine's notes). Arena blocks and heap together stay within the arena's size, so one number
- * bounds the pantry.
+ * table of ids, the engine's notes). Arena blocks, heap and the ids of closed traces together stay within the arena's size, so
+ * one number bounds the pantry.
  *
  * When room is short, room_make works down the order of pressure, one trace at a time: a payload that no rule
- * can need, an eviction, nothing. The trace that is being written is never evicted; it may be shed, so its
+ * can need, ids of closed traces, an eviction, nothing. The trace that is being written is never evicted; it may be shed, so its
  * payload's place is taken last (store_write.c). Each step is constant: the traces that can be shed stand in a
  * list of their own, and pinned ones that stood in the way are remembered until one is unpinned. A trace's
  * memory is freed in record_free and nowhere else.
@@ -147,11 +147,15 @@ static bool evict_oldest(struct store *s) {
 }
 
 bool pressure(struct store *s) {
-  return shed_oldest(s) || evict_oldest(s);
+  return shed_oldest(s) || remembered_shrink(&s->remembered) || evict_oldest(s);
+}
+
+static size_t books_bytes(const struct store *s) {
+  return s->heap_bytes + s->remembered.bytes;
 }
 
 bool room_is(const struct store *s, size_t bytes) {
-  return arena_bytes_used(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena);
+  return arena_bytes_used(s->arena) + books_bytes(s) + bytes <= arena_bytes(s->arena);
 }
 
 bool room_make(struct store *s, size_t bytes) {
@@ -174,7 +178,7 @@ static bool hole_return(struct store *s) {
 /* Some holes there always are, at both edges and between; and one that is written again soon is better kept. */
 static bool fits_touched(const struct store *s, size_t bytes) {
   size_t holes = arena_bytes(s->arena) / HOLES_SHARE + 2 * HOLE_BYTES;
-  return arena_bytes_touched(s->arena) + s->heap_bytes + bytes <= arena_bytes(s->arena) + holes;
+  return arena_bytes_touched(s->arena) + books_bytes(s) + bytes <= arena_bytes(s->arena) + holes;
 }
 
 bool room_heap_make(struct store *s, size_t bytes) {

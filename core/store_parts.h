@@ -21,6 +21,7 @@ enum {
   EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
   HOLES_SHARE = 8,                /* of the arena: holes in it that are let be */
   HOLE_BYTES = 64 << 10,          /* the most that goes back to the kernel at once */
+  REMEMBERED_KEPT_SHARE = 4,      /* of what may be remembered: not forgotten for the sake of open traces */
   EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
 };
 
@@ -141,6 +142,10 @@ bool remembered_has(const struct remembered *r, const struct ghost *g, uint64_t 
 /* A late span came: the ghost stays until until_ns, and the id is noted if there is room. */
 void remembered_renew(struct remembered *r, struct ghost *g, uint64_t id, uint64_t until_ns);
 void remembered_expire(struct remembered *r, uint64_t now_ns);
+/* What a trace of n spans takes, its place in the table aside. */
+size_t remembered_bytes(uint32_t n);
+/* Forgets one trace's ids, or where none has any one trace, the oldest: false: a share is kept in any case. */
+bool remembered_shrink(struct remembered *r);
 
 /* ---- the store ------------------------------------------------------------------------------- */
 

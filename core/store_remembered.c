@@ -1,6 +1,6 @@
 /* Closed traces, remembered so that a span that comes late is known as late, and one that comes twice as a
- * duplicate. All of it lies in the heap within one bound. Where that is reached the ids of spans go first,
- * those of the oldest trace before others (a span sent again then counts as late), and only when no ids are
+ * duplicate. All of it lies in the heap, within a bound of its own and within the store's. Where the first is
+ * reached, or traces need the room (remembered_shrink), the ids of spans go first, those of the oldest trace before others (a span sent again then counts as late), and only when no ids are
  * left the oldest traces are forgotten (a span of one then begins a new trace). Each is counted. Two lists in
  * the order of time make both a step each. A ghost frees its own ids; a late trace that still points to it
  * is told. */
@@ -39,24 +39,38 @@ void remembered_deinit(struct remembered *r) {
   heap_free(r->table.slots);
 }
 
+static void oldest_ids_forget(struct remembered *r) {
+  struct ghost *g = ghost_of(r->with_ids.next, with_ids);
+  r->forgotten += g->count;
+  ids_drop(r, g);
+}
+
+static void oldest_forget(struct remembered *r) {
+  r->forgotten++;
+  ghost_free(r, ghost_of(r->all.next, all));
+}
+
 /* Makes room by forgetting ids, but not those of `except`. */
 static bool room_from_ids(struct remembered *r, size_t bytes, const struct ghost *except) {
   while (r->bytes + bytes > r->bytes_max && !link_alone(&r->with_ids)) {
     struct ghost *g = ghost_of(r->with_ids.next, with_ids);
     if (g == except) return false;      /* it is the latest, so the last */
-    r->forgotten += g->count;
-    ids_drop(r, g);
+    oldest_ids_forget(r);
   }
   return r->bytes + bytes <= r->bytes_max;
 }
 
 static bool room_from_ghosts(struct remembered *r, size_t bytes) {
   if (room_from_ids(r, bytes, NULL)) return true;
-  while (r->bytes + bytes > r->bytes_max && !link_alone(&r->all)) {
-    r->forgotten++;
-    ghost_free(r, ghost_of(r->all.next, all));
-  }
+  while (r->bytes + bytes > r->bytes_max && !link_alone(&r->all)) oldest_forget(r);
   return r->bytes + bytes <= r->bytes_max;
+}
+
+bool remembered_shrink(struct remembered *r) {
+  if (r->bytes - r->table.capacity * sizeof *r->table.slots <= r->bytes_max / REMEMBERED_KEPT_SHARE) return false;
+  if (link_alone(&r->with_ids)) oldest_forget(r);
+  else oldest_ids_forget(r);
+  return true;
 }
 
 static bool slot_reserve(struct remembered *r) {
@@ -67,8 +81,7 @@ static bool slot_reserve(struct remembered *r) {
     return true;
   }
   if (link_alone(&r->all)) return false;
-  r->forgotten++;                       /* the table stays as it is, and the oldest makes place */
-  ghost_free(r, ghost_of(r->all.next, all));
+  oldest_forget(r);                     /* the table stays as it is, and the oldest makes place */
   return true;
 }
 
@@ -93,6 +106,10 @@ struct ghost *remembered_put(struct remembered *r, const uint8_t id[16], uint64_
  * ids should take what they need. */
 static uint32_t slots_for(uint32_t n) {
   return n + n / 3 + 1;
+}
+
+size_t remembered_bytes(uint32_t n) {
+  return sizeof(struct ghost) + slots_for(n) * sizeof(uint64_t);
 }
 
 static uint32_t home_of(const struct remembered *r, const struct ghost *g, uint64_t id) {

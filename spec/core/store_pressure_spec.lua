@@ -59,6 +59,25 @@ describe("the store under pressure", function()
     assert.is_false(bit.band(core.store_span(s.store, traces[1], 1).flags, 4) == 4)
   end)
 
+  it("forgets ids of closed traces before it closes one, but not all of them", function()
+    s = support.open({ arena_bytes = MIB, remembered_bytes_max = MIB / 4, late_ns = 100000 * S })
+    core.store_keep_payloads(s.store, true)
+    for n = 5001, 6500 do
+      s:put({ trace = n }, 0)
+      if n % 100 == 0 then while core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 0) do end end
+    end
+    local remembered = number(s:stats().remembered_bytes)
+    local forgotten = number(s:stats().ids_forgotten)
+    assert.is_true(remembered > MIB / 8)
+    fill(function()
+      assert.is_true(held() + number(s:stats().remembered_bytes) <= MIB)
+      return number(s:stats().ids_forgotten) > forgotten + 100
+    end)
+    assert.equal(0, number(s:stats().traces_closed[core.CLOSE_EVICTED]))
+    fill(has_evicted)
+    assert.is_true(number(s:stats().remembered_bytes) > MIB / 16)
+  end)
+
   it("does not shed a trace with a hit, nor a pinned one until it is unpinned", function()
     s = support.open({ arena_bytes = MIB })
     local _, hit = s:put({ trace = 1001, payload_bytes = 3000 }, 0)
@@ -115,6 +134,7 @@ describe("the store under pressure", function()
       pinned[#pinned + 1] = t
     until admit == "no memory"
     core.store_unpin(pinned[100])
+    core.store_unpin(pinned[101])              -- what is remembered of one takes room
     assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
     assert.equal(100, s.closed[1].trace)
   end)
