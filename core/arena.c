@@ -27,7 +27,7 @@ enum {
   LEVELS = 5,                 /* 64^4 bits are 4 GiB of blocks; one more where that is not a whole word */
   PAGE_BYTES = 4096,
   SIZE_STEP = 65536,          /* of the whole */
-  TRIM_ORDER = 6              /* 16 KiB go back to the kernel in a piece: not worth a system call below */
+  TRIM_ORDER = 5              /* 8 KiB go back to the kernel in a piece: not worth a system call below */
 };
 
 /* A set of small integers that knows its least: each level has a bit for every word below that is not 0. */

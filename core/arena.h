@@ -48,7 +48,7 @@ size_t arena_bytes(const struct arena *a);        /* of the whole */
 size_t arena_bytes_used(const struct arena *a);   /* in blocks given out */
 /* What the kernel holds for it: blocks given out, and free ones between them that were written to once. */
 size_t arena_bytes_touched(const struct arena *a);
-/* Returns pages of free blocks of at least 16 KiB to the kernel (MADV_REMOVE), those of the largest first, at
+/* Returns pages of free blocks of at least 8 KiB to the kernel (MADV_REMOVE), those of the largest first, at
  * most `bytes_max` a call; returns the bytes that went back. */
 size_t arena_trim(struct arena *a, size_t bytes_max);
 /* The same, but only as much as lay free all the time since the last call: what is used again soon stays. */
