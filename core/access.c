@@ -27,54 +27,61 @@ static void range_of(const struct atom *a, struct access *out) {
   out->hi = a->op == FLUO_OP_BETWEEN || upper ? as_double(last) : INFINITY;
 }
 
-static void literal(struct access *out, enum access_class kind, const uint8_t *text, size_t n) {
+/* A list of accesses that is being written. */
+struct list {
+  struct access *items;
+  uint32_t count;
+};
+
+static void add_literal(struct list *list, enum access_class kind, const uint8_t *text, size_t n) {
   if (n == 0) return;
-  out->kind = kind;
-  out->text = text;
-  out->len = (uint32_t)n;
+  list->items[list->count++] = (struct access){.kind = kind, .text = text, .len = (uint32_t)n};
 }
 
-/* The longest run between stars; at an end of the glob it counts more, being looked up once and not
- * at each byte. */
-static void glob_of(const uint8_t *p, size_t n, struct access *out) {
-  size_t best = 0;
-  for (size_t at = 0; at <= n;) {
-    const uint8_t *star = at < n ? memchr(p + at, '*', n - at) : NULL;
-    size_t end = star ? (size_t)(star - p) : n, run = end - at;
-    bool edge = at == 0 || end == n;
-    size_t weight = edge ? 4 * run : run;
-    if (weight > best) {
-      enum access_class kind = at == 0 && end == n ? ACCESS_EQUAL
-                               : at == 0           ? ACCESS_PREFIX
-                               : end == n          ? ACCESS_SUFFIX
-                                                   : ACCESS_INNER;
-      literal(out, kind, p + at, run);
-      best = weight;
-    }
-    at = end + 1;
+/* What stands before the first star, behind the last, and the longest run between two. */
+static void add_glob(struct list *list, const struct fluo_value *glob) {
+  const uint8_t *p = glob->text, *end = p + glob->len, *best = p;
+  size_t longest = 0;
+  const uint8_t *first = glob->len ? memchr(p, '*', glob->len) : NULL, *last = first;
+  if (!first) { /* an equality, though of texts alone */
+    list->items[list->count++] = (struct access){.kind = ACCESS_EQUAL};
+    return;
   }
+  for (const uint8_t *next; (next = memchr(last + 1, '*', (size_t)(end - last - 1))); last = next) {
+    if ((size_t)(next - last - 1) <= longest) continue;
+    best = last + 1;
+    longest = (size_t)(next - best);
+  }
+  add_literal(list, ACCESS_PREFIX, p, (size_t)(first - p));
+  add_literal(list, ACCESS_SUFFIX, last + 1, (size_t)(end - last - 1));
+  add_literal(list, ACCESS_INNER, best, longest);
 }
 
-void access_of(const struct atom *a, uint8_t *scratch, struct access *out) {
-  *out = (struct access){.kind = ACCESS_PRESENT};
+static void add_regex(struct list *list, const struct atom *a) {
+  struct regex_literals must = regex_literals(a->regex);
+  add_literal(list, ACCESS_PREFIX, must.prefix, must.prefix_len);
+  add_literal(list, ACCESS_INNER, must.inner, must.inner_len);
+}
+
+uint32_t access_list(const struct atom *a, struct access out[ACCESSES_MAX]) {
+  struct list list = {.items = out};
   const struct fluo_value *operand = a->count ? &a->operands->value : NULL;
+  out[0] = (struct access){.kind = ACCESS_PRESENT};
   switch (a->op) {
-  case FLUO_OP_EQ: out->kind = ACCESS_EQUAL; break;
+  case FLUO_OP_EQ: out[0].kind = ACCESS_EQUAL; break;
   case FLUO_OP_GT:
   case FLUO_OP_GE:
   case FLUO_OP_LT:
   case FLUO_OP_LE:
   case FLUO_OP_BETWEEN: range_of(a, out); break;
-  case FLUO_OP_CONTAINS: literal(out, ACCESS_INNER, operand->text, operand->len); break;
-  case FLUO_OP_PREFIX: literal(out, ACCESS_PREFIX, operand->text, operand->len); break;
-  case FLUO_OP_SUFFIX: literal(out, ACCESS_SUFFIX, operand->text, operand->len); break;
-  case FLUO_OP_GLOB: glob_of(operand->text, operand->len, out); break;
-  case FLUO_OP_MATCHES:
-    literal(out, ACCESS_PREFIX, scratch,
-            regex_prefix((const char *)operand->text, operand->len, scratch));
-    break;
+  case FLUO_OP_CONTAINS: add_literal(&list, ACCESS_INNER, operand->text, operand->len); break;
+  case FLUO_OP_PREFIX: add_literal(&list, ACCESS_PREFIX, operand->text, operand->len); break;
+  case FLUO_OP_SUFFIX: add_literal(&list, ACCESS_SUFFIX, operand->text, operand->len); break;
+  case FLUO_OP_GLOB: add_glob(&list, operand); break;
+  case FLUO_OP_MATCHES: add_regex(&list, a); break;
   default: break;
   }
+  return list.count ? list.count : 1;
 }
 
 /* Fields of few values say little by being equal to one of them. */
@@ -99,8 +106,8 @@ static double affix_cost(uint32_t len) {
 /* How often it holds, what many patterns ask being likely to hold often (a service, a kind); for an
  * inner text also its share in walking the value, which costs as much as testing some patterns and
  * is done once for all of them. */
-double access_cost(const struct atom *a, const struct access *access,
-                   const struct access_users *users) {
+double access_cost(const struct atom *a, const struct access *access, uint32_t users,
+                   uint32_t walkers) {
   enum { WALK = 5 };
   double cost = 1;
   switch (access->kind) {
@@ -114,8 +121,8 @@ double access_cost(const struct atom *a, const struct access *access,
     cost = a->field == FLUO_FIELD_ATTRIBUTE || a->field == FLUO_FIELD_RESOURCE ? 0.6 : 1;
     break;
   }
-  cost *= 1 + log2(users->atom ? users->atom : 1) / 4;
-  return access->kind == ACCESS_INNER ? cost + (double)WALK / (users->inner ? users->inner : 1) : cost;
+  cost *= 1 + log2(users ? users : 1) / 4;
+  return access->kind == ACCESS_INNER ? cost + (double)WALK / (walkers ? walkers : 1) : cost;
 }
 
 /* ---- a pattern ----------------------------------------------------------------------------- */
@@ -222,4 +229,31 @@ uint32_t access_choose(struct access_scratch *s, const struct ir *ir, const stru
       set[count++] = node_atom(atoms, &nodes[at]);
   }
   return count;
+}
+
+/* Whether the pattern cannot hold where this node (negated: its negation) does not. Its parent's plan is
+ * settled already. */
+static void block_take(struct plan *plans, const struct fluo_ir_node *nodes, uint32_t first,
+                       uint32_t at) {
+  uint32_t parent = nodes[at].parent, op = nodes[parent].op;
+  const struct plan *above = &plans[parent - first];
+  struct plan *p = &plans[at - first];
+  p->taken = true;
+  p->negated = false;
+  if (parent == at) return;
+  p->taken = above->taken && (op == FLUO_NODE_NOT || !needs_all(op, above->negated));
+  p->negated = above->negated != (op == FLUO_NODE_NOT);
+}
+
+uint32_t access_blocker(struct access_scratch *s, const struct ir *ir, const struct atoms *atoms,
+                        const uint32_t *users, struct fluo_range range) {
+  uint32_t best = UINT32_MAX;
+  for (uint32_t at = range.first + range.count; at-- > range.first;) {
+    const struct plan *p = &s->plans[at - range.first];
+    block_take(s->plans, ir->nodes, range.first, at);
+    if (ir->nodes[at].op != FLUO_NODE_ATOM || !p->taken || !p->negated) continue;
+    uint32_t atom = atoms->of_ir[ir->nodes[at].arg];
+    if (best == UINT32_MAX || users[atom] > users[best]) best = atom;
+  }
+  return best;
 }

@@ -19,13 +19,15 @@ enum access_class {
 
 struct access {
   enum access_class kind;
-  const uint8_t *text; /* the literal of PREFIX, SUFFIX, INNER; of EQUAL of a glob without stars */
+  const uint8_t *text; /* the literal of PREFIX, SUFFIX, INNER; lent from the atom */
   uint32_t len;
   double lo, hi; /* of RANGE, both ends in, never narrower than what the atom asks */
 };
 
-/* scratch: room for the operand's text; what `out` lends lies there or in the operand. */
-void access_of(const struct atom *a, uint8_t *scratch, struct access *out);
+/* The ways in which an atom can be looked for, any of which will do, into out: how many, one at
+ * least. */
+enum { ACCESSES_MAX = 3 };
+uint32_t access_list(const struct atom *a, struct access out[ACCESSES_MAX]);
 
 struct access_scratch;
 int access_scratch_new(uint32_t nodes_max, struct access_scratch **out);
@@ -36,12 +38,15 @@ void access_scratch_free(struct access_scratch *s);
 uint32_t access_choose(struct access_scratch *s, const struct ir *ir, const struct atoms *atoms,
                        const double *costs, struct fluo_range nodes, uint32_t *set);
 
-/* How many nodes ask an atom, and how many atoms of its key are inner texts. */
-struct access_users {
-  uint32_t atom, inner;
-};
-/* A first estimate of what reaching a pattern by this atom costs a span, in tests of the pattern. */
-double access_cost(const struct atom *a, const struct access *access,
-                   const struct access_users *users);
+/* Of a pattern without a set: an atom that fails wherever the pattern holds, the one with the most
+ * users; UINT32_MAX: none. */
+uint32_t access_blocker(struct access_scratch *s, const struct ir *ir, const struct atoms *atoms,
+                        const uint32_t *users, struct fluo_range nodes);
+
+/* A first estimate of what reaching a pattern by this atom costs a span, in tests of the pattern.
+ * users: how many nodes ask the atom, or another one with the same literal. walkers: how many atoms
+ * of its key could be looked for as an INNER one. */
+double access_cost(const struct atom *a, const struct access *access, uint32_t users,
+                   uint32_t walkers);
 
 #endif

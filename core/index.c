@@ -130,8 +130,10 @@ static inline uint8_t byte_at(const struct fluo_value *v, uint32_t i, bool from_
   return v->text[from_end ? v->len - 1 - i : i];
 }
 
-static uint32_t common(const struct fluo_value *v, const struct index_affix *a, bool from_end) {
-  uint32_t n = v->len < a->len ? v->len : a->len, i = 0;
+/* How many bytes value and affix have in common, `same` of which are known. */
+static uint32_t common(const struct fluo_value *v, const struct index_affix *a, uint32_t same,
+                       bool from_end) {
+  uint32_t n = v->len < a->len ? v->len : a->len, i = same;
   if (!from_end)
     while (i + 8 <= n && load(v->text + i, 8) == load(a->text + i, 8)) i += 8;
   while (i < n && byte_at(v, i, from_end) == a->text[i]) i++;
@@ -145,24 +147,34 @@ static bool is_behind(const struct fluo_value *v, const struct index_affix *a, u
   return same == v->len || a->text[same] > byte_at(v, same, from_end);
 }
 
+/* The last of `range` that does not sort behind the value, or UINT32_MAX, and what they have in common.
+ * All between two affixes have in common with the value what these both have, so nothing is compared
+ * twice. */
+static uint32_t last_before(const struct index_affix *affixes, struct fluo_range range,
+                            const struct fluo_value *v, bool from_end, uint32_t *same) {
+  uint32_t low = range.first, high = range.first + range.count - 1;
+  uint32_t low_same = common(v, &affixes[low], 0, from_end);
+  if (is_behind(v, &affixes[low], low_same, from_end)) return UINT32_MAX;
+  uint32_t high_same = common(v, &affixes[high], 0, from_end);
+  bool last = !is_behind(v, &affixes[high], high_same, from_end);
+  while (!last && high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    uint32_t n = common(v, &affixes[middle], low_same < high_same ? low_same : high_same, from_end);
+    bool behind = is_behind(v, &affixes[middle], n, from_end);
+    *(behind ? &high : &low) = middle;
+    *(behind ? &high_same : &low_same) = n;
+  }
+  *same = last ? high_same : low_same;
+  return last ? high : low;
+}
+
 /* Every affix that the value starts with is the last one that sorts before it, or above that
  * one. */
 static void probe_affixes(const struct probe *p, struct fluo_range range,
                           const struct fluo_value *v, bool from_end) {
   const struct index_affix *affixes = p->x->affixes;
-  uint32_t low = range.first, high = range.first + range.count, same = 0;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2, n = common(v, &affixes[middle], from_end);
-    if (is_behind(v, &affixes[middle], n, from_end)) {
-      high = middle;
-    } else {
-      low = middle + 1;
-      same = n;
-    }
-  }
-  if (low == range.first) return;
-  /* `same` is of affixes[low - 1]: it was the last to move `low`. */
-  for (uint32_t at = low - 1; at != UINT32_MAX; at = affixes[at].up)
+  uint32_t same, at = last_before(affixes, range, v, from_end, &same);
+  for (; at != UINT32_MAX; at = affixes[at].up)
     if (affixes[at].len <= same) reach(p, affixes[at].refs);
 }
 
@@ -180,7 +192,7 @@ static void probe_intervals(const struct probe *p, uint32_t low, uint32_t high, 
 }
 
 static void probe_grams(const struct probe *p, const struct fluo_value *v) {
-  for (uint32_t i = 0; i + INDEX_GRAM_BYTES <= v->len; i++) {
+  for (uint32_t i = 0; i + INDEX_GRAM_BYTES <= v->len; i += p->key->gram_step) {
     uint32_t bit = gram_bit(v->text + i);
     if (!(p->x->gram_filter[bit / 8] & 1 << bit % 8)) continue;
     const struct index_bucket *bucket = find(p->x, index_hash_gram(p->id, v->text + i));
@@ -199,7 +211,8 @@ static void probe_value(const struct probe *p, const struct datum *d) {
   if (!key->intervals.count || d->number.type == FLUO_TYPE_NONE) return;
   double number = d->number.type == FLUO_TYPE_INT ? (double)d->number.integer : d->number.number;
   uint32_t first = key->intervals.first;
-  if (!isnan(number)) probe_intervals(p, first, first + key->intervals.count, number);
+  if (!isnan(number) && p->x->intervals[first].lo <= number)
+    probe_intervals(p, first, first + key->intervals.count, number);
 }
 
 void index_probe(const struct index *x, uint32_t key, const struct datum *value,

@@ -47,7 +47,15 @@ struct index_key {
   struct fluo_range present, prefixes, suffixes, intervals, served;
   uint32_t text_len_max;             /* no operand that is looked up by hash is longer */
   bool probed;                       /* some atom is reached by it; else it is only tested */
+  uint32_t gram_step;                /* every so many bytes of a value a gram is looked up */
   bool texts, numbers, bools, grams; /* which kinds of operands are looked up by hash */
+};
+
+/* Patterns that no atom leads to, being made of negations: they are tested on every span for which the
+ * blocker fails. Where it holds none of them does. UINT32_MAX: there is none. */
+struct index_always {
+  uint32_t blocker;
+  struct fluo_range patterns;
 };
 
 struct index_bucket {
@@ -76,8 +84,8 @@ struct index {
   uint8_t *gram_filter;               /* INDEX_GRAM_BITS bits; NULL: no grams */
   uint8_t *text;                      /* what affixes point to */
   uint32_t *posting_first, *postings; /* patterns to test, by atom */
-  uint32_t *always;                   /* patterns to test on every span */
-  uint32_t always_count;
+  struct index_always *always;
+  uint32_t always_count, *always_patterns;
 };
 
 enum { INDEX_GRAM_BYTES = 4, INDEX_GRAM_BITS = 1 << 16 };

@@ -1,4 +1,5 @@
-/* Building the index, once a load. Keys are numbered; every pattern chooses its access set; each
+/* Building the index, once a load. Keys are numbered; each atom chooses how it would be looked for, and
+ * every pattern its access set by what that costs; each
  * atom so chosen becomes entries, which are sorted by where they are looked for and written out in
  * that order.
  *
@@ -7,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "access.h"
 #include "err.h"
 #include "heap.h"
+#include "index_choose.h"
 #include "index_keys.h"
 
-enum place { PLACE_PRESENT, PLACE_PREFIX, PLACE_SUFFIX, PLACE_RANGE, PLACE_HASH, PLACE_INNER };
+enum place { PLACE_PRESENT, PLACE_PREFIX, PLACE_SUFFIX, PLACE_RANGE, PLACE_HASH, PLACE_INNER,
+             PLACE_NOWHERE /* replaced by others */ };
 
 /* One way to find one atom. */
 struct entry {
@@ -30,8 +32,11 @@ struct posting {
 struct building {
   struct index *x;
   struct access_scratch *access;
+  struct access *chosen; /* of each atom */
   double *costs;
   uint32_t *users, *set;
+  struct posting *always; /* patterns without an access set, by their blockers */
+  uint32_t always_count;
   struct posting *postings;
   uint32_t postings_count, postings_capacity;
   struct entry *entries;
@@ -52,36 +57,6 @@ static uint32_t nodes_max(const struct ir *ir) {
   return most;
 }
 
-static uint32_t operand_len_max(const struct atoms *atoms) {
-  uint32_t most = 1;
-  for (uint32_t i = 0; i < atoms->count; i++)
-    if (atoms->items[i].op == FLUO_OP_MATCHES && atoms->items[i].operands->value.len > most)
-      most = atoms->items[i].operands->value.len;
-  return most;
-}
-
-/* Twice over the atoms: an inner text's cost depends on how many others its key has. */
-static int add_costs(struct building *b) {
-  const struct index *x = b->x;
-  uint8_t *scratch = heap_alloc(operand_len_max(x->atoms));
-  uint32_t *inner = heap_zalloc(x->keys_count * sizeof *inner);
-  int err = scratch && inner ? 0 : FLUO_ENOMEM;
-  for (int pass = 0; !err && pass < 2; pass++) {
-    for (uint32_t i = 0; i < x->atoms->count; i++) {
-      struct access access;
-      uint32_t key = x->atom_keys[i];
-      if (key == INDEX_KEY_NONE) continue; /* only events, links or rules that are off ask it */
-      access_of(&x->atoms->items[i], scratch, &access);
-      if (!pass) inner[key] += access.kind == ACCESS_INNER;
-      struct access_users users = {b->users[i], inner[key]};
-      b->costs[i] = access_cost(&x->atoms->items[i], &access, &users);
-    }
-  }
-  heap_free(scratch);
-  heap_free(inner);
-  return err;
-}
-
 static int add_posting(struct building *b, uint32_t atom, uint32_t pattern) {
   if (heap_grow((void **)&b->postings, &b->postings_capacity, b->postings_count,
                 sizeof *b->postings))
@@ -90,13 +65,20 @@ static int add_posting(struct building *b, uint32_t atom, uint32_t pattern) {
   return 0;
 }
 
+static void add_always(struct building *b, uint32_t pattern) {
+  const struct index *x = b->x;
+  struct fluo_range nodes = x->ir->patterns[pattern].nodes;
+  uint32_t blocker = access_blocker(b->access, x->ir, x->atoms, b->users, nodes);
+  b->always[b->always_count++] = (struct posting){blocker, pattern};
+}
+
 static int choose_all(struct building *b) {
   struct index *x = b->x;
   for (uint32_t i = 0; i < x->ir->header->patterns; i++) {
     if (!index_is_live(x->ir, i)) continue;
     uint32_t n =
         access_choose(b->access, x->ir, x->atoms, b->costs, x->ir->patterns[i].nodes, b->set);
-    if (n == 0) x->always[x->always_count++] = i;
+    if (n == 0) add_always(b, i);
     for (uint32_t k = 0; k < n; k++)
       if (add_posting(b, b->set[k], i)) return FLUO_ENOMEM;
   }
@@ -115,6 +97,27 @@ static int write_postings(struct building *b) {
   for (uint32_t i = 0; i < atoms; i++) next[i + 1] += next[i];
   for (uint32_t i = 0; i < b->postings_count; i++)
     x->postings[next[b->postings[i].atom]++] = b->postings[i].pattern;
+  return 0;
+}
+
+static int compare_postings(const void *left, const void *right) {
+  const struct posting *a = left, *b = right;
+  if (a->atom != b->atom) return a->atom < b->atom ? -1 : 1;
+  return (a->pattern > b->pattern) - (a->pattern < b->pattern);
+}
+
+static int write_always(struct building *b) {
+  struct index *x = b->x;
+  x->always = heap_alloc(b->always_count * sizeof *x->always);
+  x->always_patterns = heap_alloc(b->always_count * sizeof *x->always_patterns);
+  if (!x->always || !x->always_patterns) return FLUO_ENOMEM;
+  if (b->always_count) qsort(b->always, b->always_count, sizeof *b->always, compare_postings);
+  for (uint32_t i = 0; i < b->always_count; i++) {
+    if (i == 0 || b->always[i].atom != b->always[i - 1].atom)
+      x->always[x->always_count++] = (struct index_always){b->always[i].atom, {i, 0}};
+    x->always[x->always_count - 1].patterns.count++;
+    x->always_patterns[i] = b->always[i].pattern;
+  }
   return 0;
 }
 
@@ -176,49 +179,57 @@ static int add_equal(struct building *b, const struct atom *atom, struct entry *
   return err;
 }
 
-static int add_atom(struct building *b, uint32_t index, uint8_t *scratch) {
+static int add_atom(struct building *b, uint32_t index) {
   static const enum place places[] = {
       [ACCESS_PREFIX] = PLACE_PREFIX,   [ACCESS_SUFFIX] = PLACE_SUFFIX,
       [ACCESS_INNER] = PLACE_INNER,     [ACCESS_RANGE] = PLACE_RANGE,
       [ACCESS_PRESENT] = PLACE_PRESENT,
   };
   const struct atom *atom = &b->x->atoms->items[index];
-  struct access access;
-  access_of(atom, scratch, &access);
+  const struct access *access = &b->chosen[index];
   struct entry entry = {
-      .key = b->x->atom_keys[index], .atom = index, .lo = access.lo, .hi = access.hi};
-  if (access.kind == ACCESS_EQUAL) return add_equal(b, atom, &entry);
-  entry.place = places[access.kind];
-  if (entry.place == PLACE_INNER && access.len < INDEX_GRAM_BYTES) entry.place = PLACE_PRESENT;
-  if (access.text) {
-    entry.text = keep_text(b, &access);
-    entry.len = access.len;
+      .key = b->x->atom_keys[index], .atom = index, .lo = access->lo, .hi = access->hi};
+  if (access->kind == ACCESS_EQUAL) return add_equal(b, atom, &entry);
+  entry.place = places[access->kind];
+  if (entry.place == PLACE_INNER && access->len < INDEX_GRAM_BYTES) entry.place = PLACE_PRESENT;
+  if (access->len) {
+    entry.text = keep_text(b, access);
+    entry.len = access->len;
   }
   return add_entry(b, &entry);
+}
+
+/* An atom whose patterns all chose others needs none. */
+static bool is_posted(const struct index *x, uint32_t atom) {
+  return x->posting_first[atom] < x->posting_first[atom + 1];
 }
 
 static int add_entries(struct building *b) {
   struct index *x = b->x;
   size_t text_bytes = 0;
   for (uint32_t i = 0; i < x->atoms->count; i++)
-    if (x->atoms->items[i].op >= FLUO_OP_CONTAINS && x->atoms->items[i].count)
-      text_bytes += x->atoms->items[i].operands->value.len;
+    if (is_posted(x, i)) text_bytes += b->chosen[i].len;
   x->text = b->text_next = heap_alloc(text_bytes);
-  uint8_t *scratch = heap_alloc(operand_len_max(x->atoms));
-  int err = x->text && scratch ? 0 : FLUO_ENOMEM;
+  int err = x->text ? 0 : FLUO_ENOMEM;
   for (uint32_t i = 0; !err && i < x->atoms->count; i++)
-    if (x->posting_first[i] < x->posting_first[i + 1]) err = add_atom(b, i, scratch);
-  heap_free(scratch);
+    if (is_posted(x, i)) err = add_atom(b, i);
   return err;
 }
 
 /* ---- inner texts --------------------------------------------------------------------------- */
 
-/* Of an inner text's grams the one that the fewest others have; ties by place. */
-static const uint8_t *rarest_gram(const struct building *b, const struct entry *e) {
+/* Of the runs of `step` grams within an inner text the one that the fewest others have; ties by
+ * place. */
+static const uint8_t *rarest_grams(const struct building *b, const struct entry *e, uint32_t step) {
   const uint8_t *best = e->text;
-  for (uint32_t i = 1; i + INDEX_GRAM_BYTES <= e->len; i++)
-    if (b->grams[index_gram_bit(e->text + i)] < b->grams[index_gram_bit(best)]) best = e->text + i;
+  uint32_t least = UINT32_MAX;
+  for (uint32_t i = 0; i + step - 1 + INDEX_GRAM_BYTES <= e->len; i++) {
+    uint32_t sum = 0;
+    for (uint32_t k = 0; k < step; k++) sum += b->grams[index_gram_bit(e->text + i + k)];
+    if (sum >= least) continue;
+    least = sum;
+    best = e->text + i;
+  }
   return best;
 }
 
@@ -229,7 +240,32 @@ static void count_grams(struct building *b, const struct entry *e) {
   }
 }
 
-/* Looks an inner text up by a gram where its key has many, else tries it: then walking the value
+static int add_gram(struct building *b, const struct entry *from, const uint8_t *gram) {
+  struct index *x = b->x;
+  uint32_t bit = index_gram_bit(gram);
+  x->gram_filter[bit / 8] = (uint8_t)(x->gram_filter[bit / 8] | 1 << bit % 8);
+  return add_hashed(b, from, index_hash_gram(from->key, gram));
+}
+
+/* Only every gram_step-th gram of a value is looked up, so an inner text is entered with as many in
+ * a row, one of which will be; the shortest inner text says how many it can be. */
+static int add_grams(struct building *b, const struct entry *e) {
+  uint32_t step = b->x->keys[e->key].gram_step;
+  const uint8_t *grams = rarest_grams(b, e, step);
+  int err = 0;
+  for (uint32_t k = 0; !err && k < step; k++) err = add_gram(b, e, grams + k);
+  return err;
+}
+
+static void count_inner(struct building *b, const struct entry *e, uint32_t *inner) {
+  struct index_key *key = &b->x->keys[e->key];
+  uint32_t step = e->len - INDEX_GRAM_BYTES + 1;
+  if (step > INDEX_GRAM_BYTES) step = INDEX_GRAM_BYTES;
+  if (inner[e->key]++ == 0 || step < key->gram_step) key->gram_step = step;
+  count_grams(b, e);
+}
+
+/* Looks an inner text up by its grams where its key has many, else tries it: then walking the value
  * once for all of them costs more than looking for each. */
 static int place_inner(struct building *b) {
   struct index *x = b->x;
@@ -237,22 +273,16 @@ static int place_inner(struct building *b) {
   b->grams = heap_zalloc(INDEX_GRAM_BITS * sizeof *b->grams);
   x->gram_filter = heap_zalloc(INDEX_GRAM_BITS / 8);
   int err = inner && b->grams && x->gram_filter ? 0 : FLUO_ENOMEM;
-  for (uint32_t i = 0; !err && i < b->entries_count; i++)
-    if (b->entries[i].place == PLACE_INNER) {
-      inner[b->entries[i].key]++;
-      count_grams(b, &b->entries[i]);
-    }
-  for (uint32_t i = 0; !err && i < b->entries_count; i++) {
-    struct entry *e = &b->entries[i];
-    if (e->place != PLACE_INNER) continue;
-    e->place = PLACE_PRESENT;
-    if (inner[e->key] < INNER_MIN) continue;
-    const uint8_t *gram = rarest_gram(b, e);
-    uint32_t bit = index_gram_bit(gram);
-    e->place = PLACE_HASH;
-    e->hash = index_hash_gram(e->key, gram);
-    x->keys[e->key].grams = true;
-    x->gram_filter[bit / 8] = (uint8_t)(x->gram_filter[bit / 8] | 1 << bit % 8);
+  uint32_t n = b->entries_count; /* entries of grams are added behind */
+  for (uint32_t i = 0; !err && i < n; i++)
+    if (b->entries[i].place == PLACE_INNER) count_inner(b, &b->entries[i], inner);
+  for (uint32_t i = 0; !err && i < n; i++) {
+    struct entry e = b->entries[i];
+    if (e.place != PLACE_INNER) continue;
+    b->entries[i].place = inner[e.key] < INNER_MIN ? PLACE_PRESENT : PLACE_NOWHERE;
+    if (b->entries[i].place == PLACE_PRESENT) continue;
+    x->keys[e.key].grams = true;
+    err = add_grams(b, &e);
   }
   heap_free(inner);
   return err;
@@ -342,7 +372,8 @@ static void write_entry(struct index *x, const struct entry *e, uint32_t *interv
     x->intervals[(*intervals)++] =
         (struct index_interval){.lo = e->lo, .hi = e->hi, .atom = e->atom};
     break;
-  default: write_hashed(x, e); break;
+  case PLACE_HASH: write_hashed(x, e); break;
+  default: break;
   }
 }
 
@@ -369,17 +400,20 @@ static int build(struct building *b, bool renamed) {
   struct index *x = b->x;
   uint32_t atoms = x->atoms->count, nodes = nodes_max(x->ir);
   x->atom_keys = heap_alloc(atoms * sizeof *x->atom_keys);
-  x->always = heap_alloc(x->ir->header->patterns * sizeof *x->always);
+  b->chosen = heap_alloc(atoms * sizeof *b->chosen);
+  b->always = heap_alloc(x->ir->header->patterns * sizeof *b->always);
   b->users = heap_zalloc(atoms * sizeof *b->users);
   b->costs = heap_alloc(atoms * sizeof *b->costs);
   b->set = heap_alloc(nodes * sizeof *b->set);
-  if (!x->atom_keys || !x->always || !b->users || !b->costs || !b->set) return FLUO_ENOMEM;
+  if (!x->atom_keys || !b->chosen || !b->always || !b->users || !b->costs || !b->set)
+    return FLUO_ENOMEM;
   int err = access_scratch_new(nodes, &b->access);
   if (!err) err = index_keys_add(x, b->users);
   if (!err && renamed) err = index_renames_add(x);
-  if (!err) err = add_costs(b);
+  if (!err) err = index_choose(x, b->users, b->chosen, b->costs);
   if (!err) err = choose_all(b);
   if (!err) err = write_postings(b);
+  if (!err) err = write_always(b);
   if (!err) err = add_entries(b);
   if (!err) err = place_inner(b);
   return err ? err : write_entries(b);
@@ -387,9 +421,11 @@ static int build(struct building *b, bool renamed) {
 
 static void building_free(struct building *b) {
   access_scratch_free(b->access);
+  heap_free(b->chosen);
   heap_free(b->costs);
   heap_free(b->users);
   heap_free(b->set);
+  heap_free(b->always);
   heap_free(b->postings);
   heap_free(b->entries);
   heap_free(b->grams);
@@ -424,5 +460,6 @@ void index_free(struct index *x) {
   heap_free(x->posting_first);
   heap_free(x->postings);
   heap_free(x->always);
+  heap_free(x->always_patterns);
   heap_free(x);
 }

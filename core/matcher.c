@@ -182,6 +182,12 @@ static void probe(struct matcher *m, uint32_t key) {
   }
 }
 
+static void test_always(struct matcher *m, const struct index_always *always) {
+  if (always->blocker != UINT32_MAX && atom_truth(m, always->blocker) == FLUO_TRUE) return;
+  const uint32_t *patterns = m->x->always_patterns + always->patterns.first;
+  for (uint32_t i = 0; i < always->patterns.count; i++) test_pattern(m, patterns[i]);
+}
+
 /* ---- results ------------------------------------------------------------------------------- */
 
 static int compare_indices(const void *left, const void *right) {
@@ -226,7 +232,7 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   const uint32_t *present = slots_present(m->slots, &present_count);
   for (uint32_t i = 0; i < present_count; i++)
     if (m->x->keys[present[i]].probed) probe(m, present[i]);
-  for (uint32_t i = 0; i < m->x->always_count; i++) test_pattern(m, m->x->always[i]);
+  for (uint32_t i = 0; i < m->x->always_count; i++) test_always(m, &m->x->always[i]);
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
   sort_asks(m);

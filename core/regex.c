@@ -21,6 +21,8 @@
 
 struct regex {
   pcre2_code *code;
+  uint32_t prefix_len, inner_len;
+  uint8_t literals[]; /* the prefix, then the inner one */
 };
 
 struct regex_scratch {
@@ -69,8 +71,10 @@ int regex_new(const char *p, uint32_t n, struct regex **out, char *why, size_t w
   if (!general) return err;
   pcre2_compile_context *context = pcre2_compile_context_create(general);
   if (!context) goto err_after_general;
-  struct regex *r = heap_alloc(sizeof *r);
+  struct regex *r = heap_alloc(sizeof *r + 2 * (size_t)n);
   if (!r) goto err_after_context;
+  r->prefix_len = regex_prefix(p, n, r->literals);
+  r->inner_len = regex_inner(p, n, r->literals + r->prefix_len);
   PCRE2_SIZE at = 0;
   int code = 0;
   /* The code keeps its own copy of the allocator, so the contexts can go. */
@@ -120,6 +124,10 @@ void regex_scratch_free(struct regex_scratch *s) {
 
 enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, const uint8_t *text,
                             size_t n) {
+  struct regex_literals must = regex_literals(r);
+  if (n < must.prefix_len || (must.prefix_len && memcmp(text, must.prefix, must.prefix_len) != 0))
+    return FLUO_FALSE;
+  if (must.inner_len && !memmem(text, n, must.inner, must.inner_len)) return FLUO_FALSE;
   if (n > REGEX_SUBJECT_BYTES_MAX) return FLUO_UNKNOWN;
   const void *subject = n ? (const void *)text : "";
   int got = pcre2_match(r->code, subject, n, 0, 0, s->data, s->context);
@@ -127,12 +135,16 @@ enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, cons
   return got >= 0 ? FLUO_TRUE : FLUO_UNKNOWN;
 }
 
-/* ---- what every match starts with ---------------------------------------------------------- */
+/* ---- what every match starts with, and holds ------------------------------------------------ */
+
+static bool is_one_of(char c, const char *set) {
+  return c != '\0' && strchr(set, c);
+}
 
 /* Bytes that stand for themselves wherever they stand; all others end the search. */
 static bool is_literal(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         (c != '\0' && strchr(" _-/:;,=@!%&~<>\"'`", c));
+         is_one_of(c, " _-/:;,=@!%&~<>\"'`");
 }
 
 static bool is_escapable(char c) {
@@ -152,8 +164,101 @@ uint32_t regex_prefix(const char *p, uint32_t n, uint8_t *out) {
     out[found++] = (uint8_t)p[at - 1];
   }
   /* A quantifier may ask for none of the last one. */
-  if (at < n && found && strchr("*?{+", p[at])) found--;
+  if (at < n && found && is_one_of(p[at], "*?{+")) found--;
   return found;
+}
+
+/* The reader of an expression that looks for runs of literals outside of groups. */
+struct runs {
+  const char *p;
+  uint32_t at, n, depth;
+  uint8_t *run; /* the longest one so far stands before it */
+  uint32_t run_len, best_len;
+};
+
+static void end_run(struct runs *r) {
+  if (r->run_len > r->best_len) {
+    memmove(r->run - r->best_len, r->run, r->run_len);
+    r->run += r->run_len - r->best_len;
+    r->best_len = r->run_len;
+  }
+  r->run_len = 0;
+}
+
+/* Past a class. false: of a form that is left alone. */
+static bool skip_class(struct runs *r) {
+  r->at++;
+  if (r->at < r->n && r->p[r->at] == '^') r->at++;
+  for (bool first = true; r->at < r->n; first = false) {
+    char c = r->p[r->at++];
+    if (c == ']' && !first) return true;
+    if (c == '[' || (c == '\\' && r->at == r->n)) return false;
+    if (c == '\\' && !is_one_of(r->p[r->at], "dDwWsS") && !is_escapable(r->p[r->at])) return false;
+    if (c == '\\') r->at++;
+  }
+  return false;
+}
+
+/* A quantifier may ask for none of what is before it. false: braces that are no quantifier. */
+static bool skip_quantifier(struct runs *r) {
+  if (r->run_len) r->run_len--;
+  end_run(r);
+  if (r->p[r->at++] != '{') return true;
+  while (r->at < r->n && is_one_of(r->p[r->at], "0123456789,")) r->at++;
+  return r->at < r->n && r->p[r->at++] == '}';
+}
+
+/* "(?:" is a plain group; others may change what letters mean. */
+static bool enter_group(struct runs *r) {
+  end_run(r);
+  r->depth++;
+  r->at++;
+  if (r->at == r->n || (r->p[r->at] != '?' && r->p[r->at] != '*')) return true;
+  bool plain = r->p[r->at] == '?' && r->at + 1 < r->n && r->p[r->at + 1] == ':';
+  r->at += 2;
+  return plain;
+}
+
+static bool skip_escape(struct runs *r) {
+  if (r->at + 2 > r->n) return false;
+  char c = r->p[r->at + 1];
+  r->at += 2;
+  if (is_escapable(c)) {
+    if (!r->depth) r->run[r->run_len++] = (uint8_t)c;
+    return true;
+  }
+  end_run(r);
+  return is_one_of(c, "dDwWsSbB");
+}
+
+static bool step(struct runs *r) {
+  char c = r->p[r->at];
+  switch (c) {
+  case '\\': return skip_escape(r);
+  case '[': end_run(r); return skip_class(r);
+  case '(': return enter_group(r);
+  case '*': case '+': case '?': case '{': return skip_quantifier(r);
+  case '|': r->at++; return r->depth > 0;
+  case ')': end_run(r); r->at++; return r->depth-- > 0;
+  default: break;
+  }
+  r->at++;
+  if (!is_literal(c)) end_run(r);
+  else if (!r->depth) r->run[r->run_len++] = (uint8_t)c;
+  return true;
+}
+
+uint32_t regex_inner(const char *p, uint32_t n, uint8_t *out) {
+  struct runs r = {.p = p, .n = n, .run = out};
+  while (r.at < n)
+    if (!step(&r)) return 0;
+  end_run(&r);
+  return r.best_len;
+}
+
+struct regex_literals regex_literals(const struct regex *r) {
+  return (struct regex_literals){r->literals, r->literals + r->prefix_len, r->prefix_len,
+                                 r->inner_len};
 }
 
 int fluo_regex_check(const char *p, uint32_t n, char *why, uint32_t why_size, uint32_t *offset) {

@@ -28,12 +28,22 @@ void regex_free(struct regex *r);
 int regex_scratch_new(uint32_t matches_limit, struct regex_scratch **out);
 void regex_scratch_free(struct regex_scratch *s);
 
-/* Whether the whole text matches; FLUO_UNKNOWN beyond a limit (or out of memory). */
+/* Whether the whole text matches; FLUO_UNKNOWN beyond a limit (or out of memory). Without one of the
+ * literals it does not, whatever the limit: so those who look for these first decide nothing else. */
 enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, const uint8_t *text,
                             size_t n);
 
-/* The length of the literal text that every match starts with, in bytes of the expression, written
- * to out (room for n bytes). May be shorter than it could be; 0: none was found. */
+/* Texts that every match starts with, and that it holds somewhere; of length 0 where none was found.
+ * Lent from the expression. */
+struct regex_literals {
+  const uint8_t *prefix, *inner;
+  uint32_t prefix_len, inner_len;
+};
+struct regex_literals regex_literals(const struct regex *r);
+
+/* How they are found: written to out (room for n bytes), the length is given. May be shorter than
+ * they could be. */
 uint32_t regex_prefix(const char *p, uint32_t n, uint8_t *out);
+uint32_t regex_inner(const char *p, uint32_t n, uint8_t *out);
 
 #endif

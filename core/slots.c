@@ -68,14 +68,26 @@ static inline uint32_t start_bytes(const uint8_t *p, uint32_t n) {
   return p[start - 1] == 0x12 && p[start] < 0x80 && start + 1 + p[start] == n ? start : 0;
 }
 
-/* An AnyValue; short strings and ints, and nothing else, without a call. */
+/* A varint that fills the n bytes at p. false: it does not, or it is one that only the reader of all
+ * forms takes. */
+static inline bool int_read(const uint8_t *p, uint32_t n, int64_t *out) {
+  uint64_t value = 0;
+  if (n > 8 || p[n - 1] >= 0x80) return false;
+  for (uint32_t i = n; i--;) {
+    if (i + 1 < n && p[i] < 0x80) return false;
+    value = value << 7 | (p[i] & 0x7f);
+  }
+  *out = (int64_t)value;
+  return true;
+}
+
+/* An AnyValue; a short string or an int, and nothing else, without a call. */
 static inline void value_read(const uint8_t *p, uint32_t n, struct fluo_value *out) {
+  int64_t integer;
   if (n >= 2 && p[0] == 0x0a && p[1] < 0x80 && p[1] + 2u == n)
     *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = p + 2, .len = p[1]};
-  else if (n == 2 && p[0] == 0x18 && p[1] < 0x80)
-    *out = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = p[1]};
-  else if (n == 3 && p[0] == 0x18 && p[1] >= 0x80 && p[2] < 0x80)
-    *out = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = (p[1] & 0x7f) | p[2] << 7};
+  else if (n >= 2 && p[0] == 0x18 && int_read(p + 1, n - 1, &integer))
+    *out = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = integer};
   else
     fluo_any_value(p, n, out);
 }

@@ -49,7 +49,7 @@ static uint64_t cpu_ns(void) {
 }
 
 static struct ruleset *load_rules(const char *path) {
-  static char bytes[16 << 20];
+  static char bytes[64 << 20];
   char why[128] = "cannot be read";
   struct ruleset *rules = NULL;
   FILE *file = fopen(path, "rb");

@@ -1,4 +1,5 @@
---- `make bench-instructions`: instructions a span in the engine, by callgrind, with 0, 20, 100 and 1,000 rules.
+--- `make bench-instructions`: instructions a span in the engine, by callgrind, with 0, 20, 100 and 1,000 rules; and
+-- with 20 and 10,000 of every kind ("many": rules.lua), of which 20 match.
 --   luajit spec/bench/instructions.lua BUILD
 -- Counted are otlp_check, engine_receive and what closes traces, over 200 requests of 512 spans in a buffer of 16 MiB,
 -- so that shedding and eviction take part; the pieces of each count are printed below it.
@@ -14,8 +15,9 @@ local function output_of(command)
 end
 
 local function count(rules)
-  local ir, out = ("%s/bench-%d.ir"):format(build, rules), ("%s/callgrind.%d"):format(build, rules)
-  assert(output_of(("luajit spec/bench/rules.lua %d %s 2>&1"):format(rules, ir)) == "")
+  local name = rules:gsub(" ", "-")
+  local ir, out = ("%s/bench-%s.ir"):format(build, name), ("%s/callgrind.%s"):format(build, name)
+  assert(output_of(("luajit spec/bench/rules.lua %s %s 2>&1"):format(rules, ir)) == "")
   local said = output_of(("valgrind --tool=callgrind --callgrind-out-file=%s --toggle-collect=otlp_check "
     .. "--toggle-collect=engine_receive --toggle-collect=engine_step %s/inside %s %d %d 16 2>&1"):format(out, build, ir, SPANS, REQUESTS))
   local total = assert(said:match("refs:%s+([%d,]+)"), said):gsub(",", "")
@@ -27,10 +29,10 @@ local function count(rules)
   return tonumber(total), inclusive
 end
 
-print("rules  instructions a span  of which (with what they call)")
-for _, rules in ipairs { 0, 20, 100, 1000 } do
+print("     rules  instructions a span  of which (with what they call)")
+for _, rules in ipairs { "0", "20", "100", "1000", "many 20", "many 10000" } do
   local total, inclusive = count(rules)
   local pieces = {}
   for i, name in ipairs(PIECES) do pieces[i] = ("%s %.0f"):format(name, (inclusive[name] or 0) / SPANS / REQUESTS) end
-  print(("%5d  %19.0f  %s"):format(rules, total / SPANS / REQUESTS, table.concat(pieces, ", ")))
+  print(("%10s  %19.0f  %s"):format(rules, total / SPANS / REQUESTS, table.concat(pieces, ", ")))
 end

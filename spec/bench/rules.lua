@@ -1,6 +1,6 @@
 --- Rules for the benches: n of mixed kinds, ten of which (or all, where they are fewer) match the 1 % of the traces
--- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua N [IR FILE] prints them, or
--- writes their intermediate form.
+-- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua [many] N [IR FILE] prints
+-- them, or writes their intermediate form.
 local M = {}
 
 local matching = {
@@ -27,6 +27,35 @@ local function other(i)
   return kinds[i % #kinds + 1]
 end
 
+-- Patterns of every kind over keys that every span of payload.c has; none of them matches one.
+local never = {
+  function(i) return ('{ name = "GET /api/never/%d", service = "cart" }'):format(i) end,
+  function(i) return ('{ ["http.url"] = prefix "https://shop.example/api/v1/never/%d/" }'):format(i) end,
+  function(i) return ('{ ["http.url"] = glob "https://shop.example/*/never/%d/*" }'):format(i) end,
+  function(i) return ('{ duration = between("%dms", "%dms") }'):format(1000 + i, 1001 + i) end,
+  function(i) return ('{ ["http.response_content_length"] = gt(%d) }'):format(100000 + i) end,
+  function(i) return ('{ ["http.user_agent"] = matches ".*Never/%d( .*)?" }'):format(i) end,
+  function(i) return ('{ ["http.url"] = matches "https?://[a-z.]+/never/%d/.*" }'):format(i) end,
+  function(i) return ('{ ["enduser.id"] = matches "[a-z]+-%d", name = "never-%d" }'):format(i, i) end,
+  function(i) return ('{ ["http.method"] = missing, ["never.%d"] = missing }'):format(i) end,
+  function(i) return ('{ name = "never-%d", ["never.%d"] = missing, ["http.status_code"] = ne(200) }'):format(i, i) end,
+  function(i) return ('all_of { not_ { ["db.system"] = "postgresql" }, not_ { name = "never-%d" } }'):format(i) end,
+  function(i) return ('{ ["net.peer.name"] = suffix ".never-%d", kind = none_of { "SERVER", "CLIENT" } }'):format(i) end,
+  function(i) return ('trace.has { name = contains "never-%d" } * trace.missing { name = "audit-%d" }'):format(i, i) end,
+  function(i) return ('trace.has { event = { name = "never-%d" } }'):format(i) end,
+  function(i) return ('trace.count { ["thread.name"] = one_of { "never-%d", "none-%d" } }:over(5)'):format(i, i) end,
+}
+
+--- n rules, 20 of which match as those of M.text(20) do: for an index, and a loader, that have much to do.
+function M.many(n)
+  local list = {}
+  for i = 1, n do
+    local text = i <= 20 and (matching[i] or other(i)) or never[i % #never + 1](i)
+    list[i] = ('rule "bench-%d" { when = %s, mode = "shadow" }'):format(i, text)
+  end
+  return table.concat(list, "\n") .. "\n"
+end
+
 --- The text of a rule file. It always holds one more rule, which never matches.
 function M.text(n)
   local list = { 'rule "control" { when = { name = "never there" } }' }
@@ -38,7 +67,7 @@ function M.text(n)
 end
 
 if arg and arg[0] and arg[0]:find("bench/rules.lua", 1, true) then
-  local text = M.text(tonumber(arg[1]))
+  local text = arg[1] == "many" and M.many(tonumber(table.remove(arg, 2))) or M.text(tonumber(arg[1]))
   if not arg[2] then
     io.write(text)
     return

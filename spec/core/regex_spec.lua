@@ -104,3 +104,29 @@ describe("what every match starts with", function()
     it(("of %q is %q"):format(pattern, expected), function() assert.equal(expected, prefix(pattern)) end)
   end
 end)
+
+describe("what every match holds", function()
+  local function inner(pattern)
+    local out = ffi.new("uint8_t[?]", #pattern + 1)
+    return ffi.string(out, core.regex_inner(pattern, #pattern, out))
+  end
+
+  for pattern, expected in pairs({
+    ["abc"] = "abc", [".*abc"] = "abc", ["a.bcd.ef"] = "bcd", ["abc*d"] = "ab", ["a\\.bc?"] = "a.b", ["(ab|cd)ef"] = "ef",
+    ["ab|cd"] = "", ["(?:abc)d"] = "d", ["(?i)abc"] = "", ["a(?=bc)d"] = "", ["[abc]de"] = "de", ["[]a]de"] = "de",
+    ["[^]a]de"] = "de", ["[[:alpha:]]de"] = "", ["[\\]a]de"] = "de", ["\\Qab\\E"] = "", ["\\x41bc"] = "", ["\\d+abc"] = "abc",
+    ["a{2}bc"] = "bc", ["ab{x}cd"] = "", ["((a)b)cd"] = "cd", ["(a"] = "", ["a)bc"] = "", ["(*UTF)abc"] = "",
+    ["až*bcd"] = "bcd", [".*"] = "", [""] = "", ["abc\\"] = "", ["a(?#x)bc"] = "", ["a\0bc"] = "bc", ["ab+cde"] = "cde",
+  }) do
+    it(("of %q is %q"):format(pattern, expected), function() assert.equal(expected, inner(pattern)) end)
+  end
+
+  it("decides before any limit does", function()
+    local code, room = compile("(a|aa)+/never"), scratch(2)
+    assert.equal(0, tonumber(core.regex_match(code, room, ("a"):rep(100), 100)))
+    local long = ("a"):rep(70000)
+    assert.equal(0, tonumber(core.regex_match(code, room, long, #long)))
+    long = long .. "/never"
+    assert.equal(2, tonumber(core.regex_match(code, room, long, #long)))
+  end)
+end)
