@@ -8,6 +8,7 @@
 static const char index_text[] = "FLUO\n"
                                  "  /-/healthy  200 while the agent runs\n"
                                  "  /-/ready    200 once it takes spans and judges them\n"
+                                 "  /-/reload   POST: reads the rules again; GET: how that went\n"
                                  "  /metrics    its own figures, for Prometheus\n";
 static const char text_type[] = "text/plain; charset=utf-8";
 
@@ -42,15 +43,30 @@ static void page_metrics(const struct admin_calls *calls, struct http_response *
   response->content_type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
+static void page_reload(const struct admin_calls *calls, struct http_response *response) {
+  calls->reload_page(calls->ctx, response);
+}
+
+static void post_reload(const struct admin_calls *calls, struct http_response *response) {
+  if (!calls->reload) {
+    http_say(response, 403, "only on a loopback address; SIGHUP does the same");
+    return;
+  }
+  calls->reload(calls->ctx);
+  calls->reload_page(calls->ctx, response);
+}
+
 struct page {
   const char *path;
-  void (*write)(const struct admin_calls *calls, struct http_response *response);
+  void (*get)(const struct admin_calls *calls, struct http_response *response);
+  void (*post)(const struct admin_calls *calls, struct http_response *response); /* NULL: not taken */
 };
 
-static const struct page pages[] = {{"/", page_index},
-                                    {"/-/healthy", page_healthy},
-                                    {"/-/ready", page_ready},
-                                    {"/metrics", page_metrics}};
+static const struct page pages[] = {{"/", page_index, NULL},
+                                    {"/-/healthy", page_healthy, NULL},
+                                    {"/-/ready", page_ready, NULL},
+                                    {"/-/reload", page_reload, post_reload},
+                                    {"/metrics", page_metrics, NULL}};
 
 static const struct page *page_of(const struct http_request *request) {
   for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
@@ -61,18 +77,21 @@ static const struct page *page_of(const struct http_request *request) {
 }
 
 static void on_head(void *ctx, const struct http_request *request, struct http_response *response) {
+  const struct page *page = page_of(request);
+  bool reads = request->verb == HTTP_VERB_GET || request->verb == HTTP_VERB_HEAD;
   (void)ctx;
-  if (!page_of(request)) {
+  if (!page) {
     http_say(response, 404, "no such page; / lists them");
-  } else if (request->verb != HTTP_VERB_GET && request->verb != HTTP_VERB_HEAD) {
-    response->allow = "GET, HEAD";
-    http_say(response, 405, "only GET and HEAD are taken here");
+  } else if (!reads && !(page->post && request->verb == HTTP_VERB_POST)) {
+    response->allow = page->post ? "GET, HEAD, POST" : "GET, HEAD";
+    http_say(response, 405, "only %s are taken here", page->post ? "GET, HEAD and POST" : "GET and HEAD");
   }
 }
 
 static void on_request(void *ctx, const struct http_request *request,
                        struct http_response *response) {
-  page_of(request)->write(ctx, response);
+  const struct page *page = page_of(request);
+  (request->verb == HTTP_VERB_POST ? page->post : page->get)(ctx, response);
 }
 
 void admin_http(const struct admin_calls *calls, struct http_calls *out) {

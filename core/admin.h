@@ -1,4 +1,4 @@
-/* The admin listener's pages: /-/healthy, /-/ready, /metrics, and / which lists them. */
+/* The admin listener's pages: /-/healthy, /-/ready, /-/reload, /metrics, and / which lists them. */
 #ifndef FLUO_ADMIN_H
 #define FLUO_ADMIN_H
 #include "http.h"
@@ -10,6 +10,10 @@ struct admin_calls {
   const char *(*ready)(void *ctx);
   /* Appends the page in Prometheus text format 0.0.4. 0 or a negative fluo_err (500 then). */
   int (*metrics)(void *ctx, struct buffer *out);
+  /* Says how the last reload of the rules went. */
+  void (*reload_page)(void *ctx, struct http_response *response);
+  /* Has the rules reloaded; NULL: whoever is here may not ask for that. */
+  void (*reload)(void *ctx);
   void *ctx;
 };
 

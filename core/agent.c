@@ -50,9 +50,8 @@ struct agent {
   uint32_t servers_open;
   uv_loop_t loop;
   uv_poll_t study;
-  int study_fd; /* what the poll handle watches; -1: nothing */
   uv_timer_t due, watch, housekeeping, drain;
-  uv_signal_t term, interrupt;
+  uv_signal_t term, interrupt, hangup;
   uint64_t wall_ns, mono_ns; /* the same moment on both clocks */
   uint64_t horizon_said_ns, loss_said_ns;
   bool strindex_said;
@@ -70,13 +69,13 @@ static void rearm(struct agent *a);
 static void on_study(uv_poll_t *poll, int status, int events) {
   struct agent *a = poll->data;
   (void)status, (void)events;
-  study_readable(host_study(a->host), uv_hrtime());
+  host_readable(a->host, uv_hrtime());
   rearm(a);
 }
 
 static void on_watch(uv_timer_t *timer) {
   struct agent *a = timer->data;
-  study_tick(host_study(a->host), uv_hrtime());
+  host_tick(a->host, uv_hrtime());
   rearm(a);
 }
 
@@ -87,22 +86,10 @@ static void on_due(uv_timer_t *timer) {
   rearm(a);
 }
 
-/* The worker's socket is another one after each replacement. */
-static void watch_study(struct agent *a) {
-  int fd = study_fd(host_study(a->host));
-  if (fd == a->study_fd) return;
-  if (a->study_fd >= 0) uv_poll_stop(&a->study);
-  a->study_fd = -1;
-  if (fd < 0 || uv_poll_init(&a->loop, &a->study, fd)) return;
-  a->study.data = a;
-  a->study_fd = fd;
-  uv_poll_start(&a->study, UV_READABLE, on_study);
-}
-
 static void rearm(struct agent *a) {
-  watch_study(a);
+  host_tidy(a->host);
   if (a->report.violations) out_wake(a->report.violations);
-  bool busy = study_busy(host_study(a->host));
+  bool busy = host_busy(a->host);
   if (busy && !uv_is_active((uv_handle_t *)&a->watch))
     uv_timer_start(&a->watch, on_watch, STUDY_TICK_NS / 1000000, STUDY_TICK_NS / 1000000);
   else if (!busy)
@@ -169,7 +156,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   warn_of_pressure(a);
   if (a->intake) warn_of_strindex(a);
   report_tick(&a->report, uv_hrtime());
-  study_ping(host_study(a->host), uv_hrtime());
+  host_ping(a->host, uv_hrtime());
   rearm(a);
 }
 
@@ -189,8 +176,26 @@ static int on_metrics(void *ctx, struct buffer *out) {
                       .log = a->log,
                       .now_ns = now_ns(a),
                       .started_ns = a->wall_ns,
+                      .reload = &a->report.reload,
                       .ready = a->state == AGENT_READY};
   return page_write(&page, out);
+}
+
+static void on_reload_wanted(void *ctx) {
+  struct agent *a = ctx;
+  if (a->state != AGENT_READY) return; /* draining: what is judged is what is there */
+  host_reload(a->host);
+  rearm(a);
+}
+
+static void on_reload_page(void *ctx, struct http_response *response) {
+  const struct agent *a = ctx;
+  reload_say(&a->report.reload, host_reloading(a->host), response);
+}
+
+/* Whoever reaches the listener may have the rules read again, where only this machine does. */
+static bool is_loopback(const struct config_address *address) {
+  return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0;
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -227,6 +232,11 @@ static void close_servers(struct agent *a, uint64_t drain_ns) {
   if (a->admin) server_close(a->admin, drain_ns, on_admin_closed, a);
 }
 
+static void on_hangup(uv_signal_t *handle, int number) {
+  (void)number;
+  on_reload_wanted(handle->data);
+}
+
 static void on_signal(uv_signal_t *handle, int number) {
   struct agent *a = handle->data;
   if (a->state == AGENT_DRAINING) _exit(128 + number); /* a second one ends at once */
@@ -261,6 +271,7 @@ static int open_host(struct agent *a) {
   struct host_calls calls = report_calls(&a->report);
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
+  if (!err) reload_init(&a->report.reload, a->log, host_load_errors(a->host));
   if (!err) return 0;
   if (err == FLUO_EINVALID)
     return complain(
@@ -330,7 +341,8 @@ static int open_server(struct agent *a, const char *key, const struct config_add
 
 static int open_servers(struct agent *a) {
   struct http_calls otlp, admin;
-  a->admin_calls = (struct admin_calls){on_ready, on_metrics, a};
+  a->admin_calls = (struct admin_calls){on_ready, on_metrics, on_reload_page,
+                                        is_loopback(&a->config->listen.admin) ? on_reload_wanted : NULL, a};
   intake_http(a->intake, &otlp);
   admin_http(&a->admin_calls, &admin);
   if (open_server(a, "listen.otlp_http", &a->config->listen.otlp_http, &otlp,
@@ -340,7 +352,14 @@ static int open_servers(struct agent *a) {
                      &a->admin);
 }
 
-static void open_loop(struct agent *a) {
+/* Before the rules are read: a change that is announced from then on is not missed. */
+static void open_hangup(struct agent *a) {
+  uv_signal_init(&a->loop, &a->hangup);
+  a->hangup.data = a;
+  uv_signal_start(&a->hangup, on_hangup, SIGHUP);
+}
+
+static int open_loop(struct agent *a) {
   uv_timer_t *timers[] = {&a->due, &a->watch, &a->housekeeping, &a->drain};
   for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
     uv_timer_init(&a->loop, timers[i]);
@@ -352,6 +371,10 @@ static void open_loop(struct agent *a) {
   uv_signal_start(&a->term, on_signal, SIGTERM);
   uv_signal_start(&a->interrupt, on_signal, SIGINT);
   uv_timer_start(&a->housekeeping, on_housekeeping, 1000, 1000);
+  a->study.data = a;
+  if (uv_poll_init(&a->loop, &a->study, host_fd(a->host))) return complain(a, "event loop", "no poll handle");
+  uv_poll_start(&a->study, UV_READABLE, on_study);
+  return 0;
 }
 
 static void bracketed(const struct config_address *address, uint16_t port, char out[80]) {
@@ -413,8 +436,8 @@ static int open_all(struct agent *a) {
   a->report.log = a->log;
   a->report.now_ns = a->mono_ns;
   make_data(a);
-  if (open_host(a) || open_violations(a) || open_intake(a)) return -1;
-  open_loop(a);
+  open_hangup(a);
+  if (open_host(a) || open_violations(a) || open_intake(a) || open_loop(a)) return -1;
   return open_servers(a);
 }
 
@@ -455,7 +478,7 @@ static bool close_all(struct agent *a) {
 }
 
 int agent_run(const struct config *config) {
-  struct agent a = {.config = config, .study_fd = -1};
+  struct agent a = {.config = config};
   struct timespec wall;
   clock_gettime(CLOCK_REALTIME, &wall);
   a.wall_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;

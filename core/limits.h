@@ -39,6 +39,14 @@
 #define LIMIT_SYMBOLS_SHARE 8
 #define LIMIT_REMEMBERED_SHARE 8
 
+/* Editions of the rules alive at once: one in force, one being loaded, and two that traces from before are still judged
+ * by; each has two processes. A reload past it waits until a trace's end frees one, trace.max_age at the longest. */
+#define LIMIT_EDITIONS 4
+/* What one reload may print: load errors and warnings. What is beyond is cut, and `fluo check` prints it all. */
+#define LIMIT_DIAGNOSTICS_BYTES 65536
+/* Of these, lines that the log takes; /-/reload has them all. */
+#define LIMIT_DIAGNOSTICS_LINES 100
+
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
 

@@ -75,6 +75,7 @@ static void on_early_signal(int number) {
 static int run(int argc, char **argv) {
   signal(SIGTERM, on_early_signal);
   signal(SIGINT, on_early_signal);
+  signal(SIGHUP, SIG_IGN);          /* the agent reloads at it; what it has not read yet is new */
   return configured("run", argc, argv, agent_run);
 }
 

@@ -76,6 +76,9 @@ static void write_rules(struct buffer *b, const struct page *p) {
   const struct engine *engine = host_engine(p->host);
   uint32_t count = ruleset_ir(rules)->rules;
   metrics_gauge(b, "fluo_rules_loaded", "Rules in force.", count);
+  metrics_gauge(b, "fluo_rules_editions", "Editions of the rules alive: in force, being loaded, draining.",
+                host_editions(p->host));
+  reload_metrics(p->reload, b);
   metrics_family(b, "fluo_rule_violations_total", METRICS_COUNTER, "Violations, by rule.");
   for (uint32_t i = 0; i < count; i++)
     metrics_uint(b, "fluo_rule_violations_total",
@@ -96,12 +99,12 @@ static void write_rules(struct buffer *b, const struct page *p) {
                  "1 while a rule is out of use after three faults.");
   for (uint32_t i = 0; i < count; i++)
     sample(b, "fluo_rule_quarantined", "rule", host_rule_name(p->host, i),
-           study_quarantined(host_study(p->host), i));
+           host_quarantined(p->host, i));
 }
 
 static void write_study(struct buffer *b, const struct page *p) {
   struct study_stats s;
-  study_stats_get(host_study(p->host), &s);
+  host_study_stats(p->host, &s);
   metrics_counter(b, "fluo_study_jobs_total", "Jobs sent to the rule worker.", s.jobs);
   metrics_counter(b, "fluo_study_replies_total", "Replies taken from it.", s.replies);
   metrics_counter(b, "fluo_study_restarts_total", "Workers replaced.", s.restarts);

@@ -6,6 +6,7 @@
 #include "intake.h"
 #include "log.h"
 #include "out.h"
+#include "reload.h"
 #include "server.h"
 
 /* Rooms that are not open are NULL and left out. Nothing is owned. */
@@ -15,6 +16,7 @@ struct page {
   const struct server *otlp_http;
   const struct out *violations;
   const struct log *log;
+  const struct reload *reload;
   uint64_t now_ns, started_ns;        /* Unix time */
   bool ready;
 };

@@ -103,14 +103,13 @@ static uint64_t monotonic_ns(void) {
 
 /* Takes no step while a job is out. */
 static void wait_for_study(struct replay *r) {
-  struct study *study = host_study(r->host);
-  while (study_busy(study)) {
-    struct pollfd fd = {.fd = study_fd(study), .events = POLLIN};
+  while (host_busy(r->host)) {
+    struct pollfd fd = {.fd = host_fd(r->host), .events = POLLIN};
     int ready = poll(&fd, 1, (int)(STUDY_TICK_NS / 1000000));
     if (ready > 0)
-      study_readable(study, monotonic_ns());
+      host_readable(r->host, monotonic_ns());
     else
-      study_tick(study, monotonic_ns());
+      host_tick(r->host, monotonic_ns());
   }
 }
 
@@ -202,7 +201,7 @@ static void print_lines(struct replay *r) {
 int replay_run(const struct config *config) {
   struct replay r = {0};
   struct host_options options = {.config = config, .diagnostics_fd = STDERR_FILENO};
-  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, &r};
+  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, NULL, &r};
   char why[256];
   int err = host_open(&options, &calls, &r.host, why);
   if (err) {

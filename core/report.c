@@ -82,6 +82,7 @@ void report_deinit(struct report *r) {
     heap_free(r->errors[i].rule);
   }
   heap_free(r->errors);
+  reload_deinit(&r->reload);
   r->errors = NULL;
   r->errors_count = r->errors_capacity = 0;
 }
@@ -99,7 +100,7 @@ static void on_fault(void *ctx, const char *rule, enum study_fault fault) {
 
 static void on_quarantine(void *ctx, const char *rule) {
   struct report *r = ctx;
-  log_to(r->log, LOG_ERROR, "a rule is quarantined: three faults in ten minutes; mend it and restart",
+  log_to(r->log, LOG_ERROR, "a rule is quarantined: three faults in ten minutes; it runs again when its text has changed",
          log_s("rule", rule));
 }
 
@@ -110,9 +111,14 @@ static void on_trouble(void *ctx, const char *why) {
 
 static void on_lost(void *ctx, const char *why) {
   struct report *r = ctx;
-  log_to(r->log, LOG_ERROR, "rules no longer run: what needs them is unknown until a restart", log_s("why", why));
+  log_to(r->log, LOG_ERROR, "rules no longer run: what needs them is unknown until a reload", log_s("why", why));
+}
+
+static void on_reload(void *ctx, const struct host_reload *reload) {
+  struct report *r = ctx;
+  reload_note(&r->reload, reload);
 }
 
 struct host_calls report_calls(struct report *r) {
-  return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, r};
+  return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, on_reload, r};
 }

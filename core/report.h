@@ -6,6 +6,7 @@
 #include "host.h"
 #include "log.h"
 #include "out.h"
+#include "reload.h"
 
 /* A rule whose functions raised an error within the last minute. */
 struct report_error {
@@ -19,6 +20,7 @@ struct report_error {
 struct report {
   struct log *log;
   struct out *violations;        /* NULL: output.violations is "none" */
+  struct reload reload;          /* of the owner; reload_init once rules are there */
   uint64_t now_ns;               /* as the last tick said */
   struct report_error *errors;
   uint32_t errors_count, errors_capacity;

@@ -151,8 +151,8 @@ uint32_t ruleset_unchanged(const struct ruleset *r, const struct ruleset *other,
   return memcmp(r->ir.rules[found].version, rule->version, sizeof rule->version) ? UINT32_MAX : found;
 }
 
-bool ruleset_is(const struct ruleset *r, const void *ir, size_t n) {
-  return n == r->bytes_count && memcmp(r->bytes, ir, n) == 0;
+bool ruleset_same(const struct ruleset *a, const struct ruleset *b) {
+  return a->bytes_count == b->bytes_count && memcmp(a->bytes, b->bytes, a->bytes_count) == 0;
 }
 
 const char *ruleset_text(const struct ruleset *r, struct fluo_text t) {

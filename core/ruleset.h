@@ -32,8 +32,8 @@ const struct fluo_ir_pair *ruleset_pair(const struct ruleset *r, uint32_t pair);
 uint32_t ruleset_find(const struct ruleset *r, const char *name, size_t n);
 /* The rule of r that is rule `of` of `other` unchanged: of that name and that version. UINT32_MAX: none. */
 uint32_t ruleset_unchanged(const struct ruleset *r, const struct ruleset *other, uint32_t of);
-/* Whether these bytes are the intermediate form that it was made from. */
-bool ruleset_is(const struct ruleset *r, const void *ir, size_t n);
+/* Whether both were made from the same intermediate form. */
+bool ruleset_same(const struct ruleset *a, const struct ruleset *b);
 /* Text of the IR; not NUL-terminated. Valid as long as the rule set. */
 const char *ruleset_text(const struct ruleset *r, struct fluo_text t);
 

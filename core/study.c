@@ -287,24 +287,8 @@ static uint64_t monotonic_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Until the rules are loaded and a worker stands, or until that has failed. */
-static int wait_open(struct study *s) {
-  s->now_ns = s->wanted_ns = monotonic_ns();
-  int err = study_start_rules(s);
-  if (err) {
-    snprintf(s->why, sizeof s->why, "the rule process cannot be started: %s", strerror(errno));
-    return err;
-  }
-  while (!s->worker.pid && !s->failure) {
-    struct pollfd fd = {.fd = s->epoll_fd, .events = POLLIN};
-    poll(&fd, 1, (int)(STUDY_TICK_NS / 1000000));
-    study_tick(s, monotonic_ns());
-  }
-  return s->failure;
-}
-
-int study_open(const struct study_options *options, const struct study_calls *calls, struct study **out,
-               void **ir, size_t *ir_bytes, char why[256]) {
+int study_start(const struct study_options *options, const struct study_calls *calls, struct study **out,
+                char why[256]) {
   struct study *s = heap_zalloc(sizeof *s);
   why[0] = '\0';
   if (!s) {
@@ -316,24 +300,59 @@ int study_open(const struct study_options *options, const struct study_calls *ca
   s->process.fd = s->worker.fd = -1;
   s->ir_key = hash_key_random();
   s->opening = true;
+  s->now_ns = s->wanted_ns = monotonic_ns();
   int err = copy_options(s, options);
   if (!err) err = open_descriptors(s);
-  if (!err) err = wait_open(s);
-  s->opening = false;
+  if (!err && (err = study_start_rules(s)) != 0)
+    snprintf(why, 256, "the rule process cannot be started: %s", strerror(errno));
   if (err) {
-    snprintf(why, 256, "%s", s->why[0] ? s->why : err_text(err));
+    if (!why[0]) snprintf(why, 256, "%s", err_text(err));
     study_close(s);
     return err;
   }
-  *ir = s->ir;
-  *ir_bytes = s->ir_bytes;
-  s->ir = NULL;
   *out = s;
   return 0;
 }
 
+int study_opened(struct study *s, void **ir, size_t *ir_bytes, char why[256]) {
+  assert(s->opening);
+  if (s->failure) {
+    snprintf(why, 256, "%s", s->why[0] ? s->why : err_text(s->failure));
+    return s->failure;
+  }
+  if (!s->worker.pid) return 1;
+  s->opening = false;
+  *ir = s->ir;
+  *ir_bytes = s->ir_bytes;
+  s->ir = NULL;
+  return 0;
+}
+
+int study_open(const struct study_options *options, const struct study_calls *calls, struct study **out,
+               void **ir, size_t *ir_bytes, char why[256]) {
+  struct study *s;
+  int err = study_start(options, calls, &s, why);
+  if (err) return err;
+  while ((err = study_opened(s, ir, ir_bytes, why)) > 0) {
+    struct pollfd fd = {.fd = s->epoll_fd, .events = POLLIN};
+    poll(&fd, 1, (int)(STUDY_TICK_NS / 1000000));
+    study_tick(s, monotonic_ns());
+  }
+  if (err) study_close(s);
+  else *out = s;
+  return err;
+}
+
 void study_use(struct study *s, const struct ruleset *rules) {
   s->rules = rules;
+}
+
+void study_inherit(struct study *s, const struct study *before) {
+  for (uint32_t i = 0; i < before->blame.count; i++) {
+    const struct study_record *record = &before->blame.records[i];
+    uint32_t rule = ruleset_unchanged(s->rules, before->rules, record->rule);
+    if (rule != UINT32_MAX) study_blame_take(&s->blame, rule, record);
+  }
 }
 
 static void close_fd(int fd) {
@@ -373,6 +392,14 @@ int study_fd(const struct study *s) {
 bool study_busy(const struct study *s) {
   bool awaited = s->state == STUDY_LOADING || s->state == STUDY_PINGED || s->state == STUDY_FORKING;
   return s->queue.head || s->shed || s->ping || awaited || (!s->worker.pid && !s->lost);
+}
+
+bool study_is_lost(const struct study *s) {
+  return s->lost;
+}
+
+uint32_t study_load_errors(const struct study *s) {
+  return s->load_errors;
 }
 
 bool study_quarantined(const struct study *s, uint32_t rule) {

@@ -86,7 +86,7 @@ struct study_options {
   bool wall_clock;                    /* false in replay: only CPU and memory are limited */
   int  arena_fd;                      /* read-only; the study closes it */
   int  diagnostics_fd;                /* where the rule process prints load errors and warnings (2) */
-  bool json_diagnostics;
+  bool json_diagnostics, line_diagnostics;     /* as lines of a log; as one line of text each */
   uint64_t cpu_ns, wall_ns, load_cpu_ns, heap_bytes;   /* 0: the limits above */
 };
 
@@ -95,8 +95,19 @@ struct study_options {
  * FLUO_ETIMEOUT, FLUO_EDIED, FLUO_EIO, FLUO_ENOMEM: a text in `why`. */
 int study_open(const struct study_options *options, const struct study_calls *calls, struct study **out,
                void **ir, size_t *ir_bytes, char why[256]);
+/* The same without waiting: study_fd, study_tick and study_busy are then served as for a study that stands, and
+ * study_opened is asked after each. On an error there is no study. */
+int study_start(const struct study_options *options, const struct study_calls *calls, struct study **out,
+                char why[256]);
+/* 1: the rules are being loaded. 0, once: it stands. Else what study_open returns: all that is left is study_close. */
+int study_opened(struct study *s, void **ir, size_t *ir_bytes, char why[256]);
+/* How many errors the rule files had when they were loaded. */
+uint32_t study_load_errors(const struct study *s);
 /* The rule set that the IR became; must be set before the first job. Not owned. */
 void study_use(struct study *s, const struct ruleset *rules);
+/* The faults of rules that are the same in both stay theirs; those for which there is no memory are forgotten. After
+ * study_use. */
+void study_inherit(struct study *s, const struct study *before);
 void study_close(struct study *s);    /* ends both processes and waits for them; jobs are freed unanswered */
 
 /* Readable when study_readable has something to do. The same descriptor for the life of the study. */
@@ -113,6 +124,7 @@ void study_tick(struct study *s, uint64_t mono_ns);
 /* Asks the processes that have nothing to do for a sign of life where the last one is STUDY_PING_NS ago; the study is
  * busy until they gave it, so study_tick notices one that hangs. For an owner that wakes up now and then anyway. */
 void study_ping(struct study *s, uint64_t mono_ns);
+bool study_is_lost(const struct study *s);    /* on_lost was called */
 bool study_quarantined(const struct study *s, uint32_t rule);
 
 struct study_stats {

@@ -32,6 +32,13 @@ bool study_blame_note(struct study_blame *b, uint32_t rule, uint64_t now_ns) {
   return true;
 }
 
+void study_blame_take(struct study_blame *b, uint32_t rule, const struct study_record *record) {
+  if (heap_grow((void **)&b->records, &b->capacity, b->count, sizeof *b->records)) return;
+  b->records[b->count] = *record;
+  b->records[b->count++].rule = rule;
+  b->quarantined += record->quarantined;
+}
+
 bool study_blame_quarantined(const struct study_blame *b, uint32_t rule) {
   const struct study_record *r = b->quarantined ? find(b, rule) : NULL;
   return r && r->quarantined;

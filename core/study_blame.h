@@ -15,6 +15,8 @@ void study_blame_deinit(struct study_blame *b);
 /* Notes a fault: true if the rule is quarantined by it. Without memory for its record the fault is not
  * counted: the next one will be. */
 bool study_blame_note(struct study_blame *b, uint32_t rule, uint64_t now_ns);
+/* The record of a rule that has none yet. */
+void study_blame_take(struct study_blame *b, uint32_t rule, const struct study_record *record);
 bool study_blame_quarantined(const struct study_blame *b, uint32_t rule);
 
 #endif

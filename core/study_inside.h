@@ -47,6 +47,7 @@ struct study {
   uint8_t ir_hash[16];
   bool opening;                       /* within study_open: failures end in `failure`, not in a callback */
   int failure;
+  uint32_t load_errors;
   char why[256];
   void *ir; size_t ir_bytes;          /* only while opening */
 

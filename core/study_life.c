@@ -105,6 +105,7 @@ int study_start_rules(struct study *s) {
                             .renamed = s->options.renamed,
                             .explicit_ok = s->options.explicit_ok,
                             .json = s->options.json_diagnostics,
+                            .lines = s->options.line_diagnostics,
                             .heap_bytes = s->options.heap_bytes,
                             .arena_fd = s->options.arena_fd,
                             .pulse_fd = s->pulse_fd,
@@ -153,6 +154,7 @@ static int take_ir(struct study *s, uint64_t bytes) {
 }
 
 static void on_loaded(struct study *s, const struct fluo_loaded *loaded) {
+  s->load_errors = loaded->errors;
   if (loaded->ir_bytes == 0) {
     study_drop_rules(s, FLUO_EINVALID, "the rules did not load");
     return;

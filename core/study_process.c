@@ -25,7 +25,7 @@
 #include "fluo.h"
 #include "worker.h"
 
-enum { ARGUMENTS_MAX = 12, LIFTED_FROM = 16, PULSE_BYTES = 4096 };
+enum { ARGUMENTS_MAX = 16, LIFTED_FROM = 16, PULSE_BYTES = 4096 };
 
 struct arguments {
   char parent[32], heap[40];
@@ -44,6 +44,7 @@ static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
   if (how->renamed) a->list[n++] = (char *)(uintptr_t)"--renamed";
   if (how->explicit_ok) a->list[n++] = (char *)(uintptr_t)"--explicit-ok";
   if (how->json) a->list[n++] = (char *)(uintptr_t)"--json";
+  if (how->lines) a->list[n++] = (char *)(uintptr_t)"--lines";
   a->list[n++] = (char *)(uintptr_t)"--";
   a->list[n++] = (char *)(uintptr_t)how->rules_path;
   a->list[n] = NULL;

@@ -14,7 +14,7 @@ struct study_process { int pid, fd; };
 struct study_spawn {
   const char *exe;                 /* NULL: /proc/self/exe */
   const char *rules_path;
-  bool skip_broken, renamed, explicit_ok, json;
+  bool skip_broken, renamed, explicit_ok, json, lines;
   uint64_t heap_bytes;
   int arena_fd, pulse_fd, diagnostics_fd;     /* lent; the process gets copies */
 };

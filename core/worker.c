@@ -84,7 +84,7 @@ struct worker {
   size_t heap_full;                /* half-way between the heap at the fork and the budget */
   lua_State *lua;
   long parent;
-  bool skip_broken, renamed, explicit_ok;
+  bool skip_broken, renamed, explicit_ok, lines;
   struct voice voice;
   bool filtered;                   /* the kernel took the first filter, so it will take the second */
   const char *rules_path;
@@ -207,6 +207,7 @@ static bool parse(struct worker *w, int argc, char **argv) {
     else if (!strcmp(argv[i], "--renamed")) w->renamed = true;
     else if (!strcmp(argv[i], "--explicit-ok")) w->explicit_ok = true;
     else if (!strcmp(argv[i], "--json")) w->voice.json = true;
+    else if (!strcmp(argv[i], "--lines")) w->lines = true;
     else if (!strcmp(argv[i], "--") && i + 1 < argc) w->rules_path = argv[++i];
     else return false;
   }
@@ -282,11 +283,12 @@ static void set_pointer(lua_State *lua, const char *name, const void *p) {
 static bool read_rules(struct worker *w) {
   if (!push(w, "read")) return false;
   lua_pushstring(w->lua, w->rules_path);
-  lua_createtable(w->lua, 0, 6);
+  lua_createtable(w->lua, 0, 7);
   set_flag(w->lua, "skip_broken", w->skip_broken);
   set_flag(w->lua, "renamed", w->renamed);
   set_flag(w->lua, "explicit_ok", w->explicit_ok);
   set_flag(w->lua, "json", w->voice.json);
+  set_flag(w->lua, "lines", w->lines);
   lua_pushstring(w->lua, w->voice.time);
   lua_setfield(w->lua, -2, "time");
   set_pointer(w->lua, "pulse", w->pulse);

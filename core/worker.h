@@ -37,7 +37,8 @@ enum worker_exit {
  *   --skip-broken  leave out files that do not load
  *   --renamed      functions see attributes under their renamed conventions too
  *   --explicit-ok  "OK" does not match UNSET in their patterns
- *   --json         diagnostics as JSON lines */
+ *   --json         diagnostics as JSON lines
+ *   --lines        diagnostics as one line of text each */
 int worker_main(int argc, char **argv);
 
 /* Runs main(argv) of an embedded Lua module in a new Lua state of this process: module is a name such as

@@ -64,6 +64,13 @@ function M.text(d)
   return table.concat(lines, "\n")
 end
 
+--- One line of text: "error: file:line:column: message (hint)".
+function M.line(d)
+  local hint = d.hint and (" (%s)"):format(d.hint) or ""
+  local text = ("%s: %s:%d:%d: %s%s"):format(d.severity, d.file, d.line, d.column, d.message, hint)
+  return (text:gsub("%c", "?"))
+end
+
 --- Orders entries by place, for output that is the same in every process.
 function M.sort(list)
   for i, d in ipairs(list) do d.order = i end

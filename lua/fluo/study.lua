@@ -45,9 +45,8 @@ function M.read(path, given)
 end
 
 local function print_all(list)
-  for _, d in ipairs(list) do
-    io.stderr:write(options.json and diagnostic.log(d, options.time) or diagnostic.text(d), "\n")
-  end
+  local write = options.json and diagnostic.log or options.lines and diagnostic.line or diagnostic.text
+  for _, d in ipairs(list) do io.stderr:write(write(d, options.time), "\n") end
 end
 
 --- Evaluates the files. Returns the intermediate form, or nil when the rules did not load, which has been

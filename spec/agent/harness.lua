@@ -93,11 +93,17 @@ function M.start(options)
   local agent = setmetatable({ pid = pid, log_fd = log_fd, stdout_path = stdout_path, made = made, data = data,
     log = {}, pending = "" }, Agent)
   if options.early then return agent end
-  local ready = agent:read_log(function(line) return line:find('"message":"ready"', 1, true) end)
-  if not ready then return nil, agent:finish() end
-  local entry = message(ready)
-  agent.otlp, agent.admin = entry.otlp_http, entry.admin
+  if not agent:await_ready() then return nil, agent:finish() end
   return agent
+end
+
+--- Waits until it is ready: true; nil if it ended before.
+function Agent:await_ready()
+  local ready = self:read_log(function(line) return line:find('"message":"ready"', 1, true) end)
+  local entry = ready and message(ready)
+  if not entry then return nil end
+  self.otlp, self.admin = entry.otlp_http, entry.admin
+  return true
 end
 
 --- Posts a body to a path of the OTLP listener: status, answer.
@@ -123,6 +129,15 @@ end
 function Agent:get(path)
   local _, out = replay.shell(("curl -s http://%s%s"):format(self.admin, path))
   return out
+end
+
+--- Waits until no reload is under way: status and text of the page that says how the last one went.
+function Agent:reloaded()
+  while true do
+    local _, out = replay.shell(("curl -s -w '\\n%%{http_code}' http://%s/-/reload"):format(self.admin))
+    local status = tonumber(out:match("(%d+)$"))
+    if status ~= 202 then return status, (out:gsub("\n%d+$", "")) end
+  end
 end
 
 --- The metrics page as a table: 'name{labels}' to number.

@@ -55,6 +55,8 @@ local M = {
     help = 'status = "OK" does not match an unset status' },
   { key = "skip_broken", type = value.bool, default = "false",
     help = "start without the rule files that do not load" },
+  { key = "watch_rules", type = value.bool, default = "true",
+    help = "reload the rules when their files change; SIGHUP always does" },
   { key = "other_signals", type = value.choice("discard", "reject"), default = "discard",
     help = "metrics and logs are taken and discarded, or refused" },
 }

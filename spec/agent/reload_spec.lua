@@ -1,0 +1,138 @@
+-- Rules that change while the agent runs: what is taken, what stays, and that no span is lost over it.
+local ffi = require("ffi")
+local cjson = require("cjson")
+local harness = require("spec.agent.harness")
+local replay = require("spec.replay")
+local span = replay.span
+
+local HUP = 1
+
+-- A directory of rule files; the agent's flags keep the watch out of it unless a spec is about that.
+local function directory(files)
+  local path = os.tmpname()
+  os.remove(path)
+  os.execute("mkdir " .. path)
+  for name, text in pairs(files) do replay.write(path .. "/" .. name, text) end
+  return path
+end
+
+local function has(name, of) return ('rule "%s" { when = trace.has { name = "%s" } }\n'):format(name, of or name) end
+
+local function names(found)
+  local list = {}
+  for i, v in ipairs(found) do list[i] = v.rule end
+  table.sort(list)
+  return list
+end
+
+-- Whether a process ignores or catches SIGHUP.
+local function minds_hangup(pid)
+  local file = io.open(("/proc/%d/status"):format(pid))
+  local text = file and file:read("*a") or ""
+  if file then file:close() end
+  local ignored, caught = text:match("SigIgn:%s*%x*(%x)\n"), text:match("SigCgt:%s*%x*(%x)\n")
+  return ignored and (tonumber(ignored, 16) % 2 == 1 or tonumber(caught, 16) % 2 == 1)
+end
+
+-- A reload to its end: the status and text of the page that says how it went.
+local function reload(agent)
+  local _, out = replay.shell(("curl -s -X POST http://%s/-/reload"):format(agent.admin))
+  assert(out:find("being reloaded", 1, true), out)
+  return agent:reloaded()
+end
+
+local function started(files, flags)
+  local rules = directory(files)
+  flags = flags or {}
+  flags[#flags + 1] = "--watch-rules=false"
+  local agent = assert(harness.start { rules = rules, flags = flags })
+  agent.rules = rules
+  return agent
+end
+
+local function stop(agent)
+  local found, totals, status, log = agent:stop()
+  os.execute("rm -rf " .. agent.rules)
+  assert.equal(0, status)
+  return found, totals, log
+end
+
+describe("a reload of the rules", function()
+  it("takes what was added, changed and removed, and says so by name", function()
+    local agent = started { ["a.lua"] = has "one" .. has "two", ["b.lua"] = has "three" }
+    replay.write(agent.rules .. "/a.lua", has "one" .. has("two", "other"))
+    replay.write(agent.rules .. "/c.lua", has "four")
+    os.remove(agent.rules .. "/b.lua")
+    local status, text = reload(agent)
+    assert.same({ 200, "3 rules are in force: 1 added, 1 changed, 1 removed\n" }, { status, text })
+    agent:send { { span { name = "one" }, span { name = "two" }, span { name = "three" }, span { name = "four" },
+      span { name = "other" } } }
+    local found, _, log = stop(agent)
+    assert.same({ "four", "one", "two" }, names(found))
+    local said = table.concat(log, "\n"):match('{[^\n]*"rules reloaded"[^\n]*')
+    local entry = cjson.decode(said)
+    assert.same({ "four", "two", "three", 3 }, { entry.added, entry.changed, entry.removed, entry.rules })
+  end)
+
+  it("is asked for by SIGHUP, which never ends the agent, also before it is ready", function()
+    local rules = directory { ["a.lua"] = has "one" }
+    local agent = harness.start { rules = rules, early = true, flags = { "--watch-rules=false" } }
+    repeat until minds_hangup(agent.pid)                       -- before that it is no program of ours yet
+    for _ = 1, 50 do ffi.C.kill(agent.pid, HUP) end
+    assert.truthy(agent:await_ready())
+    replay.write(rules .. "/b.lua", has "two")
+    ffi.C.kill(agent.pid, HUP)
+    agent:read_log(function(line) return line:find('"added":"two"', 1, true) end)
+    agent.rules = rules
+    stop(agent)
+  end)
+
+  it("leaves a trace the rules of its first span until it is dropped", function()
+    local agent = started { ["a.lua"] = has("old", "x") .. has "both" }
+    local first, second = span { name = "first", id = "a" }, span { name = "x", id = "b", at = 10 }
+    agent:send { { first } }
+    replay.write(agent.rules .. "/a.lua", has("new", "x") .. has "both")
+    assert.equal(200, (reload(agent)))
+    agent:send { { second } }
+    local other = span { name = "x", id = "c" }
+    other.wire.traceId = ("ab"):rep(16)
+    agent:send { { other } }
+    assert.equal(2, agent:metrics().fluo_rules_editions)
+    assert.same({ "new", "old" }, names((stop(agent))))
+  end)
+
+  it("ends the old processes when their last trace is gone", function()
+    local agent = started({ ["a.lua"] = has "one" }, { "--trace.idle=1s" })
+    agent:send { { span { name = "one" } } }
+    replay.write(agent.rules .. "/a.lua", has "two")
+    assert.equal(200, (reload(agent)))
+    agent:send { { span { name = "x" } } }
+    assert.truthy(agent:metrics().fluo_rules_editions <= 2)
+    repeat until agent:metrics().fluo_rules_editions == 1
+    local _, out = replay.shell(("pgrep -c -P %d"):format(agent.pid))
+    assert.equal(2, tonumber(out))
+    stop(agent)
+  end)
+
+  it("changes nothing where nothing has changed", function()
+    local agent = started { ["a.lua"] = has "one" }
+    replay.write(agent.rules .. "/a.lua", "-- a comment\n" .. has "one")
+    local status, text = reload(agent)
+    assert.same({ 200, "1 rules are in force: nothing has changed\n" }, { status, text })
+    local page = agent:metrics()
+    assert.same({ 1, 1, 1 }, { page.fluo_rules_editions, page['fluo_rules_reloads_total{result="unchanged"}'],
+      page.fluo_rules_last_reload_successful })
+    stop(agent)
+  end)
+
+  it("lets counts of a rule go on under its name", function()
+    local agent = started { ["a.lua"] = has "one" }
+    agent:send { { span { name = "one" } } }
+    replay.write(agent.rules .. "/a.lua", has "zero" .. has("one", "other"))
+    assert.equal(200, (reload(agent)))
+    local page = agent:metrics()
+    assert.equal(1, page['fluo_rule_violations_total{rule="one",severity="medium"}'])
+    assert.equal(0, page['fluo_rule_violations_total{rule="zero",severity="medium"}'])
+    assert.equal(1, #stop(agent))
+  end)
+end)
