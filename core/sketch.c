@@ -3,9 +3,8 @@
  * numbers mirror that, zero has a bin of its own, and one key orders them all, so that there is one sparse,
  * sorted array of bins and a rank is found by walking it.
  *
- * Bounds: past SKETCH_BINS_MAX the lowest bins fall together into one (the paper's collapsing store), and from
- * then on, until it is empty, the sketch takes every lower number for one of that bin: so what was merged can
- * still be subtracted. Ways to fail: no memory for a bin, found out before anything is changed. */
+ * Bounds: past SKETCH_BINS_MAX the lowest bins fall together into one (the paper's collapsing store). Ways to fail: no
+ * memory for a bin, found out before anything is changed. */
 #include "sketch.h"
 
 #include <assert.h>
@@ -55,21 +54,14 @@ static uint32_t find(const struct sketch *s, int32_t key) {
   return lo;
 }
 
-static int32_t raised(const struct sketch *s, int32_t key) {
-  return s->floored && key < s->floor ? s->floor : key;
-}
-
 /* The two lowest bins become one. */
 static void collapse(struct sketch *s) {
   s->bins[1].count += s->bins[0].count;
   s->bins_count--;
   memmove(s->bins, s->bins + 1, s->bins_count * sizeof *s->bins);
-  s->floor = s->bins[0].key;
-  s->floored = true;
 }
 
 static int add_key(struct sketch *s, int32_t key, uint64_t n) {
-  key = raised(s, key);
   uint32_t at = find(s, key);
   if (at == s->bins_count || s->bins[at].key != key) {
     int err = heap_grow((void **)&s->bins, &s->bins_capacity, s->bins_count, sizeof *s->bins);
@@ -88,11 +80,11 @@ int sketch_add(struct sketch *s, double x, uint64_t n) {
   return n ? add_key(s, key_of(x), n) : 0;
 }
 
-/* Room for as many bins more as a merge can bring, so that it cannot fail half-way. */
-static int reserve(struct sketch *s, uint32_t more) {
-  uint32_t wanted = s->bins_count + more;
+int sketch_reserve(struct sketch *s, uint32_t n) {
+  uint32_t wanted = s->bins_count + n;
   if (wanted > SKETCH_BINS_MAX + 1) wanted = SKETCH_BINS_MAX + 1;
   if (wanted <= s->bins_capacity) return 0;
+  if (n == 1) return heap_grow((void **)&s->bins, &s->bins_capacity, s->bins_count, sizeof *s->bins);
   void *bins = heap_realloc(s->bins, wanted * sizeof *s->bins);
   if (!bins) return FLUO_ENOMEM;
   s->bins = bins;
@@ -101,25 +93,15 @@ static int reserve(struct sketch *s, uint32_t more) {
 }
 
 int sketch_merge(struct sketch *s, const struct sketch *part) {
-  int err = reserve(s, part->bins_count);
+  int err = sketch_reserve(s, part->bins_count);
   for (uint32_t i = 0; !err && i < part->bins_count; i++)
     err = add_key(s, part->bins[i].key, part->bins[i].count);
   return err;
 }
 
-void sketch_subtract(struct sketch *s, const struct sketch *part) {
-  for (uint32_t i = 0; i < part->bins_count; i++) {
-    int32_t key = raised(s, part->bins[i].key);
-    uint32_t at = find(s, key);
-    assert(at < s->bins_count && s->bins[at].key == key && s->bins[at].count >= part->bins[i].count);
-    s->bins[at].count -= part->bins[i].count;
-    s->count -= part->bins[i].count;
-  }
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < s->bins_count; i++)
-    if (s->bins[i].count) s->bins[kept++] = s->bins[i];
-  s->bins_count = kept;
-  if (!kept) s->floored = false;
+void sketch_clear(struct sketch *s) {
+  s->bins_count = 0;
+  s->count = 0;
 }
 
 double sketch_at_rank(const struct sketch *s, uint64_t rank) {

@@ -1,9 +1,8 @@
 /* A sketch of many numbers that answers quantiles within 1 % of the value: DDSketch (Masson, Rim and Lee,
  * "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019).
- * Two sketches of parts merge into the sketch of the whole, and a part can be taken out again. */
+ * Sketches of parts merge into the sketch of the whole. */
 #ifndef FLUO_SKETCH_H
 #define FLUO_SKETCH_H
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,18 +17,18 @@ struct sketch_bin {
 struct sketch {
   struct sketch_bin *bins;          /* owned; ascending by key */
   uint32_t bins_count, bins_capacity;
-  int32_t  floor;                   /* while bins fell together: the lowest key there is */
-  bool     floored;
   uint64_t count;
 };
 
 void sketch_deinit(struct sketch *s);
 /* n times the number x (no NaN; an infinite one counts as the largest that is finite). 0 or FLUO_ENOMEM, and then it is as it was. */
 int sketch_add(struct sketch *s, double x, uint64_t n);
+/* Room for n bins more, so that as many calls of sketch_add cannot fail. 0 or FLUO_ENOMEM. */
+int sketch_reserve(struct sketch *s, uint32_t n);
 /* All of `part` into s: 0 or FLUO_ENOMEM, and then s is as it was. */
 int sketch_merge(struct sketch *s, const struct sketch *part);
-/* Takes out a part that was merged before. */
-void sketch_subtract(struct sketch *s, const struct sketch *part);
+/* Empties it and keeps its memory. */
+void sketch_clear(struct sketch *s);
 
 /* For walking the numbers in order, bins standing for theirs: what all numbers of a bin are taken as. */
 double sketch_bin_value(const struct sketch_bin *bin);

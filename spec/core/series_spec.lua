@@ -1,0 +1,287 @@
+local core, ffi = require("spec.support").core("heap", "hash", "series")
+
+local SUMS, ORDER, DISTINCT = 0, 1, 2
+local NUMERATOR, ESTIMATED, SPAN = 1, 2, 4
+
+describe("a series", function()
+  local live, series
+
+  local function new(kind, ns)
+    local out = ffi.new("struct series *[1]")
+    assert.equal(0, core.series_new(kind, ns, out))
+    series = out[0]
+    return series
+  end
+
+  local function add(time, value, more)
+    more = more or {}
+    local event = ffi.new("struct series_event", { time_ns = time, value = value or 1, hash = more.hash or 0,
+                                                   weight = more.weight or 1, flags = more.flags or 0 })
+    return core.series_add(series, event)
+  end
+
+  local function move(t) assert.equal(0, core.series_move(series, t)) end
+  local function samples() return tonumber(core.series_samples(series)) end
+  local function sum() return core.series_sum(series) end
+
+  before_each(function() live = core.heap_live() end)
+  after_each(function()
+    core.heap_fail_from(0)
+    core.series_free(series)
+    series = nil
+    assert.equal(live, core.heap_live())
+  end)
+
+  it("holds the half-open window (t - D, t]", function()
+    new(SUMS, 100)
+    add(1000)
+    move(1000)
+    assert.equal(1, samples())
+    move(1099)
+    assert.equal(1, samples())
+    move(1100)
+    assert.equal(0, samples())
+  end)
+
+  it("lets what is newer than t wait for t", function()
+    new(SUMS, 100)
+    add(1050, 5)
+    move(1049)
+    assert.equal(0, samples())
+    move(1050)
+    assert.equal(5, sum())
+    assert.equal(1050, tonumber(core.series_oldest_ns(series)))
+  end)
+
+  it("takes a late event where it belongs, and none that has left", function()
+    new(SUMS, 100)
+    add(1000)
+    move(1000)
+    add(950)
+    add(900)                                                -- has left
+    assert.equal(2, samples())
+    move(1049)
+    assert.equal(2, samples())
+    move(1050)
+    assert.equal(1, samples())
+  end)
+
+  it("sums whole numbers exactly, and takes fractions out again without a trace", function()
+    new(SUMS, 10)
+    add(100, 2 ^ 53)
+    add(101, 1)
+    add(102, -2 ^ 53)
+    move(102)
+    assert.equal(1, sum())
+    for i = 0, 999 do
+      add(1000 + i, 0.1)
+      add(1000 + i, 1e15 + 0.5)
+      move(1000 + i)
+    end
+    move(1999 + 10)
+    assert.equal(0, sum())
+    add(3000, 0.25)
+    move(3000)
+    assert.equal(0.25, sum())
+  end)
+
+  it("survives infinities", function()
+    new(SUMS, 10)
+    add(100, math.huge)
+    add(105, 3)
+    move(105)
+    assert.equal(math.huge, sum())
+    add(106, -math.huge)
+    move(106)
+    assert.is_true(sum() ~= sum())
+    move(115)
+    assert.equal(-math.huge, sum())
+    move(116)
+    assert.equal(0, samples())
+  end)
+
+  it("counts weights, numerators, spans, and what is estimated", function()
+    new(SUMS, 100)
+    add(1000, 1, { flags = NUMERATOR + SPAN })
+    add(1001, 900, { weight = 900, flags = ESTIMATED })
+    move(1001)
+    assert.equal(901, samples())
+    assert.equal(1, tonumber(core.series_numerator(series)))
+    assert.equal(1, tonumber(core.series_spans(series)))
+    assert.is_true(core.series_estimated(series))
+    move(1101)
+    assert.is_false(core.series_estimated(series))
+  end)
+
+  -- ---- against keeping every event ---------------------------------------------------------------
+
+  local function window_of(events, t, ns)
+    local inside, values, seen, different = {}, {}, {}, 0
+    for _, e in ipairs(events) do
+      if e.time > t - ns and e.time <= t then
+        inside[#inside + 1] = e
+        values[#values + 1] = e.value
+        if not seen[e.hash] then seen[e.hash], different = true, different + 1 end
+      end
+    end
+    table.sort(values)
+    return inside, values, different
+  end
+
+  local function check_exact(kind, events, t, ns)
+    local inside, values, different = window_of(events, t, ns)
+    assert.equal(#inside, samples())
+    local total = 0
+    for _, value in ipairs(values) do total = total + value end
+    assert.equal(total, sum())
+    if kind == DISTINCT then assert.equal(different, core.series_distinct(series)) end
+    if kind ~= ORDER or #values == 0 then return end
+    assert.equal(values[1], core.series_least(series))
+    assert.equal(values[#values], core.series_greatest(series))
+    for _, rank in ipairs({ 1, math.ceil(#values / 2), #values }) do
+      assert.equal(values[rank], core.series_at_rank(series, rank))
+    end
+  end
+
+  local function stream(kind, seed, ns, steps)
+    math.randomseed(seed)
+    local events, t = {}, 10000
+    new(kind, ns)
+    move(t)
+    for _ = 1, steps do
+      t = t + math.random(0, ns / 20)
+      for _ = 1, math.random(0, 4) do
+        local e = { time = t + math.random(-ns - 5, 40), value = math.random(-50, 50), hash = math.random(1, 30) }
+        if e.time > t - ns then events[#events + 1] = e end  -- others are not kept, and never looked at again
+        assert.equal(0, add(e.time, e.value, { hash = e.hash }))
+      end
+      move(t)
+      check_exact(kind, events, t, ns)
+    end
+  end
+
+  for name, kind in pairs({ sums = SUMS, order = ORDER, ["distinct counts"] = DISTINCT }) do
+    it("is exact for " .. name .. ", in whatever order events come", function()
+      for seed = 1, 20 do
+        stream(kind, seed, 200, 100)
+        core.series_free(series)
+      end
+      new(kind, 1)
+    end)
+  end
+
+  -- ---- beyond the bound ---------------------------------------------------------------------------
+
+  local key = ffi.new("struct hash_key", { 3, 4 })
+  local SECOND = 1000000000
+  local MINUTE = 60 * SECOND
+
+  local function busy(kind, n, seed)
+    math.randomseed(seed)
+    local events, t = {}, 100 * MINUTE
+    new(kind, MINUTE)
+    for i = 1, n do
+      t = t + math.random(0, 2 * MINUTE / n)
+      local e = { time = t, value = math.exp(math.random() * 10), hash = math.random(1, 2 ^ 52) % 50000 }
+      events[i] = e
+      e.spread = core.hash64(key, tostring(e.hash), #tostring(e.hash))
+      assert.equal(0, core.series_add(series, ffi.new("struct series_event",
+        { time_ns = t, value = e.value, hash = e.spread, weight = 1 })))
+      move(t)
+    end
+    return events, t
+  end
+
+  it("of very many events overcounts by one bucket of D / 60 at most", function()
+    local events, t = busy(SUMS, 50000, 3)
+    local inside = window_of(events, t, MINUTE)
+    local wider = window_of(events, t, MINUTE + SECOND)
+    assert.is_true(#inside > 4096 and samples() >= #inside and samples() <= #wider)
+    assert.is_true(tonumber(core.series_bytes(series)) < 256 * 1024)
+    move(t + MINUTE)
+    assert.equal(0, samples())
+    assert.equal(0, sum())
+    add(t + MINUTE + 1, 2)                                   -- exact again
+    move(t + MINUTE + 1)
+    assert.equal(2, sum())
+  end)
+
+  it("of very many numbers has quantiles within 1 % and true extremes", function()
+    local events, t = busy(ORDER, 30000, 4)
+    local _, values = window_of(events, t, MINUTE)
+    local _, more = window_of(events, t, MINUTE + SECOND)
+    local n = samples()
+    assert.is_true(n >= #values and n <= #more)
+    assert.is_true(core.series_least(series) <= values[1] and core.series_greatest(series) >= values[#values])
+    for _, q in ipairs({ 0.01, 0.5, 0.95, 0.99 }) do
+      local got = core.series_at_rank(series, math.ceil(q * n))
+      local low = math.min(values[math.ceil(q * #values)], more[math.ceil(q * #more)])
+      local high = math.max(values[math.ceil(q * #values)], more[math.ceil(q * #more)])
+      assert.is_true(got >= low * 0.97 and got <= high * 1.03, ("%g: %g in %g to %g"):format(q, got, low, high))
+    end
+    assert.is_true(core.series_estimated(series))
+    for step = 1, 61 do                                      -- and it empties bucket by bucket
+      move(t + step * SECOND)
+      if samples() > 0 then core.series_at_rank(series, samples()) end
+    end
+    assert.equal(0, samples())
+  end)
+
+  it("of very many things counts the distinct within 7 %", function()
+    local events, t = busy(DISTINCT, 30000, 5)
+    local _, _, different = window_of(events, t, MINUTE)
+    assert.is_true(math.abs(core.series_distinct(series) / different - 1) < 0.07,
+      ("%g for %d"):format(core.series_distinct(series), different))
+    move(t + 2 * MINUTE)
+    assert.equal(0, core.series_distinct(series))
+  end)
+
+  it("takes late events into buckets that are there", function()
+    local _, t = busy(ORDER, 20000, 6)
+    local before = samples()
+    add(t - 30 * SECOND, 1e9)
+    assert.equal(before + 1, samples())
+    assert.equal(1e9, core.series_greatest(series))
+  end)
+
+  it("refuses events, and keeps those it has, where t lags behind by too many slots", function()
+    new(SUMS, 60)                                            -- slots of 1 ns
+    move(1000)
+    local refused
+    for i = 1, 10000 do
+      if add(1000 + i) < 0 then
+        refused = i
+        break
+      end
+    end
+    assert.is_true(refused and refused > 8192)
+    move(1060)
+    assert.equal(60, samples())
+    add(1061)
+    move(1061)
+    assert.is_true(samples() > 0)
+  end)
+
+  it("loses and doubles nothing when memory is short, at whichever allocation", function()
+    for kind = SUMS, DISTINCT do
+      for fail = 1, 40 do
+        new(kind, MINUTE)
+        local kept, t = 0, 100 * MINUTE
+        for i = 1, 4200 do
+          if i == 4096 then core.heap_fail_from(fail) end
+          if i == 4150 then core.heap_fail_from(0) end
+          t = t + MINUTE / 5000
+          if add(t, i, { hash = i * 2654435761ULL }) == 0 then kept = kept + 1 end
+          core.series_move(series, t)
+        end
+        core.heap_fail_from(0)
+        move(t + 1)
+        assert.equal(kept, samples())
+        move(t + MINUTE)
+        assert.equal(0, samples())
+        core.series_free(series)
+      end
+    end
+    new(SUMS, 1)
+  end)
+end)
