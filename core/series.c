@@ -1,14 +1,14 @@
 /* The series' story. Exact events lie in a ring, by time; the first `inside` of them are in the window and in its
  * totals, the rest wait for t. What the kind needs beside totals (the numbers in order, the hashes) is kept of those
  * inside. When the ring is full all of it is poured into buckets on a grid of D / 60, and
- * exact events begin anew: a quiet group is exact, a busy one costs the same however busy it is. What comes for a time
- * that a bucket stands for goes into that bucket.
+ * exact events begin anew: a quiet group is exact, a busy one costs the same however busy it is. What comes for a
+ * time that a bucket stands for goes into that bucket.
  *
  * A bucket counts as inside as soon as its oldest event is, and until its newest leaves. Totals are sums that things
  * are added to and taken from; whole numbers are summed exactly, fractions with Neumaier's compensation.
  *
- * Ways to fail: no memory, or buckets past their bound (a window far shorter than the time by which t lags): the event
- * is refused before anything is changed. Everything here belongs to the series and is freed with it. */
+ * Ways to fail: no memory, or buckets past their bound (a window far shorter than the time by which t lags): the
+ * event is refused before anything is changed. Everything here belongs to the series and is freed with it. */
 #include "series.h"
 
 #include <assert.h>
@@ -46,7 +46,7 @@ struct series {
   struct series_bucket *buckets;    /* by slot */
   uint32_t buckets_count, buckets_capacity;
   struct sketch sketch;             /* SERIES_ORDER: of all buckets inside */
-  struct distinct *distinct;        /* SERIES_DISTINCT: of all inside, buckets and exact events; NULL: no bucket yet */
+  struct distinct *distinct;        /* SERIES_DISTINCT: of all that is inside; NULL: no bucket yet */
   bool stale;                       /* these two have to be made anew */
 };
 

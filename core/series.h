@@ -1,7 +1,7 @@
 /* The events of one group of a window, and what they add up to: RULES.md section 5. The window is (t - D, t], and t
  * only grows. Exact up to SERIES_EVENTS_MAX events; beyond that they are kept in buckets of at most D / 60, each of
- * which leaves when its newest event does, so that a full one overcounts by one bucket at most. Events may come that are
- * newer than t (a timer judges some time later); they count once t has come to them. */
+ * which leaves when its newest event does, so that a full one overcounts by one bucket at most. Events may come that
+ * are newer than t (a timer judges some time later); they count once t has come to them. */
 #ifndef FLUO_SERIES_H
 #define FLUO_SERIES_H
 #include <stdbool.h>
@@ -37,8 +37,8 @@ void series_free(struct series *s);
 /* Takes an event; one that has left the window already is not kept. 0; FLUO_ENOMEM or FLUO_EFULL, and then nothing
  * has changed. */
 int series_add(struct series *s, const struct series_event *event);
-/* The window is (t_ns - D, t_ns] from now on; an earlier t than before is taken as that one. 0 or FLUO_ENOMEM, and then
- * the window stands where it got to. */
+/* The window is (t_ns - D, t_ns] from now on; an earlier t than before is taken as that one. 0 or FLUO_ENOMEM, and
+ * then the window stands where it got to. */
 int series_move(struct series *s, uint64_t t_ns);
 
 /* Of what is in the window. */

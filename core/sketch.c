@@ -3,8 +3,8 @@
  * numbers mirror that, zero has a bin of its own, and one key orders them all, so that there is one sparse,
  * sorted array of bins and a rank is found by walking it.
  *
- * Bounds: past SKETCH_BINS_MAX the lowest bins fall together into one (the paper's collapsing store). Ways to fail: no
- * memory for a bin, found out before anything is changed. */
+ * Bounds: past SKETCH_BINS_MAX the lowest bins fall together into one (the paper's collapsing store). Ways to fail:
+ * no memory for a bin, found out before anything is changed. */
 #include "sketch.h"
 
 #include <assert.h>

@@ -21,7 +21,8 @@ struct sketch {
 };
 
 void sketch_deinit(struct sketch *s);
-/* n times the number x (no NaN; an infinite one counts as the largest that is finite). 0 or FLUO_ENOMEM, and then it is as it was. */
+/* n times the number x (no NaN; an infinite one counts as the largest that is finite). 0 or FLUO_ENOMEM, and then
+ * it is as it was. */
 int sketch_add(struct sketch *s, double x, uint64_t n);
 /* Room for n bins more, so that as many calls of sketch_add cannot fail. 0 or FLUO_ENOMEM. */
 int sketch_reserve(struct sketch *s, uint32_t n);

@@ -167,6 +167,11 @@ struct fluo_ir_gate {
   int64_t  n;
 };
 
+/* What a window adds up to. RULES.md section 5. */
+enum fluo_aggregate { FLUO_AGGREGATE_COUNT, FLUO_AGGREGATE_SUM, FLUO_AGGREGATE_AVG, FLUO_AGGREGATE_MIN,
+                      FLUO_AGGREGATE_MAX, FLUO_AGGREGATE_QUANTILE, FLUO_AGGREGATE_RATE,
+                      FLUO_AGGREGATE_DISTINCT, FLUO_AGGREGATE_RATIO };
+
 /* A function is called with the span, or with a value of what `object` says: of the span, or of one event
  * or link, whose patterns alone have it. */
 struct fluo_ir_function { uint32_t rule, object; };

@@ -1,0 +1,83 @@
+/* Windows: what many spans add up to, per rule and group. RULES.md section 5. Time is an argument; nothing here knows
+ * spans or rules: the engine hands in events with their group's key, and is told when a comparison becomes true.
+ * `over` and `at_least` are judged as events are taken, `under` and `at_most` by timers. */
+#ifndef FLUO_WINDOW_H
+#define FLUO_WINDOW_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fluo.h"
+#include "series.h"
+
+#define WINDOW_LATENESS_NS 5000000000ull    /* how long a timer waits for what is still on its way */
+enum { WINDOW_GROUPS_MAX = 10000,           /* of one window; past it the least recently used goes */
+       WINDOW_WITNESSES_MAX = FLUO_WITNESSES_MAX };
+
+struct windows;
+struct window;
+
+struct window_terms {
+  uint64_t ns;                      /* D, 1 or more */
+  uint32_t aggregate;               /* enum fluo_aggregate */
+  uint32_t compare;                 /* FLUO_OP_GT, GE: judged at events; LT, LE: by timers */
+  double   quantile;                /* of FLUO_AGGREGATE_QUANTILE, 0 to 100 */
+  double   threshold;
+  uint64_t samples_min;
+  bool     grouped;                 /* has `by`: a group exists from its first event on */
+};
+
+/* A span that an event came from. The texts are the caller's business: they are kept and given back as they are. */
+struct window_witness {
+  uint64_t time_ns, start_ns;       /* of the event; of the span */
+  uint8_t  trace_id[16], span_id[8];
+  struct fluo_text name, service;
+  bool     has_service;
+};
+
+/* A comparison became true. Lent for the call. */
+struct window_crossing {
+  void *owner;                      /* as given to window_open */
+  const void *group; uint32_t group_bytes;      /* the key */
+  uint64_t time_ns;                 /* the newest event's, or the window's end */
+  double   value, threshold;
+  bool     estimated;
+  const struct window_witness *witnesses;       /* the latest of the window, in start order */
+  uint32_t witnesses_count;
+  uint64_t spans;                   /* in the window */
+};
+
+struct window_calls {
+  void (*on_crossing)(void *ctx, const struct window_crossing *crossing);
+  void *ctx;
+};
+
+/* bytes_max: of all groups of all windows; past it the least recently used goes. 0 or FLUO_ENOMEM. */
+int windows_new(size_t bytes_max, const struct window_calls *calls, struct windows **out);
+void windows_free(struct windows *ws);      /* every window with it */
+/* 0 or FLUO_ENOMEM. The terms are copied. */
+int window_open(struct windows *ws, const struct window_terms *terms, void *owner, struct window **out);
+void window_close(struct window *w);
+/* Hands a window to another owner: a rule that a reload left as it was. */
+void window_hand_over(struct window *w, void *owner);
+
+/* A window without `by` that timers judge is observed from here on; a second time means nothing. 0 or FLUO_ENOMEM. */
+int window_observe(struct window *w, uint64_t now_ns);
+/* Takes an event of a group. Events of one request come in order of time. Calls on_crossing. 0, or FLUO_ENOMEM or
+ * FLUO_EFULL: it is lost, and counted. */
+int window_take(struct window *w, const void *group, uint32_t group_bytes, const struct series_event *event,
+                const struct window_witness *witness);
+
+/* When the first timer is due; UINT64_MAX: none. */
+uint64_t windows_next_due(const struct windows *ws);
+/* Runs the one timer that is due first at or before now: false if there was none. */
+bool windows_step(struct windows *ws, uint64_t now_ns);
+
+struct windows_stats {
+  uint64_t groups, bytes;
+  uint64_t groups_evicted;          /* least recently used ones */
+  uint64_t events_lost;             /* for want of memory */
+};
+void windows_stats_get(const struct windows *ws, struct windows_stats *out);
+
+#endif

@@ -1,0 +1,328 @@
+local core, ffi = require("spec.support").core("heap", "series", "window")
+
+local COUNT, SUM, AVG, MIN, MAX, QUANTILE, RATE, DISTINCT, RATIO = 0, 1, 2, 3, 4, 5, 6, 7, 8
+local GT, GE, LT, LE = 2, 3, 4, 5                                     -- enum fluo_op
+local LATENESS = 5000000000
+local SECOND = 1000000000
+
+jit.off()                                                             -- C calls back into Lua
+
+describe("a window", function()
+  local live, windows, crossings, clock
+
+  -- From the header, so that a change of the enums is noticed here.
+  it("knows its enums", function()
+    for name, value in pairs({ FLUO_AGGREGATE_COUNT = COUNT, FLUO_AGGREGATE_RATIO = RATIO, FLUO_OP_GT = GT,
+                               FLUO_OP_LE = LE, FLUO_AGGREGATE_QUANTILE = QUANTILE }) do
+      assert.equal(value, tonumber(ffi.C[name]))
+    end
+  end)
+
+  local on_crossing = ffi.cast("void (*)(void *, const struct window_crossing *)", function(_, c)
+    local spans = {}
+    for i = 0, c.witnesses_count - 1 do spans[#spans + 1] = c.witnesses[i].span_id[0] end
+    crossings[#crossings + 1] = { group = ffi.string(c.group, c.group_bytes), time = tonumber(c.time_ns),
+                                  value = c.value, threshold = c.threshold, estimated = c.estimated, witnesses = spans,
+                                  spans = tonumber(c.spans) }
+  end)
+
+  local function all(bytes_max)
+    local out = ffi.new("struct windows *[1]")
+    local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
+    assert.equal(0, core.windows_new(bytes_max or 32 * 1048576, calls, out))
+    windows = out[0]
+  end
+
+  local function open(terms)
+    local out, t = ffi.new("struct window *[1]"), ffi.new("struct window_terms")
+    t.ns, t.aggregate, t.compare = terms.ns, terms.aggregate or COUNT, terms.compare or GT
+    t.quantile, t.threshold, t.samples_min = terms.quantile or 0, terms.threshold or 0, terms.samples_min or 0
+    t.grouped = terms.grouped ~= false
+    assert.equal(0, core.window_open(windows, t, nil, out))
+    return out[0]
+  end
+
+  local event, witness = ffi.new("struct series_event"), ffi.new("struct window_witness")
+  local function take(w, group, time, more)
+    more = more or {}
+    event.time_ns, event.value, event.hash = time, more.value or 1, more.hash or 0
+    event.weight, event.flags = more.weight or 1, more.flags or 4
+    witness.time_ns, witness.start_ns = time, more.start or time
+    witness.span_id[0] = more.span or 0
+    return core.window_take(w, group, #group, event, witness)
+  end
+
+  local function step(now)
+    while core.windows_step(windows, now) do end
+  end
+
+  local function stats()
+    local out = ffi.new("struct windows_stats")
+    core.windows_stats_get(windows, out)
+    return out
+  end
+
+  before_each(function()
+    live, crossings, clock = core.heap_live(), {}, 0
+  end)
+  after_each(function()
+    core.heap_fail_from(0)
+    core.windows_free(windows)
+    windows = nil
+    assert.equal(live, core.heap_live())
+  end)
+
+  -- ---- upper comparisons ---------------------------------------------------------------------------
+
+  it("crosses once, and again after it was judged false", function()
+    all()
+    local w = open({ ns = 100, threshold = 1 })
+    for _, t in ipairs({ 1000, 1001, 1002, 1150, 1151 }) do take(w, "g", t) end
+    assert.equal(2, #crossings)
+    assert.same({ 1001, 1151 }, { crossings[1].time, crossings[2].time })
+    assert.equal(2, crossings[1].value)
+  end)
+
+  it("re-arms after a window without an event, to the nanosecond", function()
+    all()
+    local w = open({ ns = 100, compare = GE, threshold = 1 })
+    take(w, "g", 1000)
+    take(w, "g", 1099)
+    assert.equal(1, #crossings)
+    take(w, "g", 1199)
+    assert.equal(2, #crossings)
+  end)
+
+  it("keeps groups apart, by their bytes", function()
+    all()
+    local w, v = open({ ns = 100, threshold = 1 }), open({ ns = 100, threshold = 1 })
+    take(w, "a", 1000)
+    take(w, "a\0", 1000)
+    take(v, "a", 1000)
+    assert.equal(0, #crossings)
+    take(w, "a", 1001)
+    assert.equal("a", crossings[1].group)
+    assert.equal(3, tonumber(stats().groups))
+  end)
+
+  it("judges no fewer samples than it is told", function()
+    all()
+    local w = open({ ns = 100, aggregate = RATIO, threshold = 0.02, samples_min = 3 })
+    take(w, "g", 1000, { flags = 5 })
+    take(w, "g", 1001)
+    assert.equal(0, #crossings)
+    take(w, "g", 1002)
+    assert.equal(1, #crossings)
+    assert.equal(1 / 3, crossings[1].value)
+  end)
+
+  it("names the spans of the latest events, each once, in start order, 32 at most", function()
+    all()
+    local w = open({ ns = 1000, aggregate = SUM, threshold = 99 })
+    for i = 1, 50 do
+      take(w, "g", 1000 + i, { span = i, start = 1000 - i })
+      take(w, "g", 1000 + i, { span = i, start = 1000 - i, flags = 0 })
+    end
+    assert.equal(100, crossings[1].value)
+    assert.equal(32, #crossings[1].witnesses)
+    assert.equal(50, crossings[1].witnesses[1])
+    assert.equal(19, crossings[1].witnesses[32])
+    assert.equal(50, crossings[1].spans)
+  end)
+
+  -- ---- lower comparisons ---------------------------------------------------------------------------
+
+  it("is judged below its threshold when an event has left and lateness has passed, no sooner", function()
+    all()
+    local w = open({ ns = 60 * SECOND, compare = LT, threshold = 1 })
+    take(w, "g", 100 * SECOND, { span = 1 })
+    local due = 160 * SECOND + LATENESS
+    assert.equal(due, tonumber(core.windows_next_due(windows)))
+    step(due - 1)
+    assert.equal(0, #crossings)
+    step(due)
+    assert.equal(160 * SECOND, crossings[1].time)
+    assert.equal(0, crossings[1].value)
+    step(due + 1000 * SECOND)
+    assert.equal(1, #crossings)                              -- silence does not re-arm it
+  end)
+
+  it("without groups observes silence from its beginning", function()
+    all()
+    local w = open({ ns = 60 * SECOND, compare = LE, threshold = 0, grouped = false })
+    assert.equal(0, core.window_observe(w, 10 * SECOND))
+    assert.equal(0, core.window_observe(w, 20 * SECOND))
+    step(75 * SECOND - 1)
+    assert.equal(0, #crossings)
+    step(75 * SECOND)
+    assert.equal(70 * SECOND, crossings[1].time)
+  end)
+
+  -- ---- against keeping everything ------------------------------------------------------------------
+
+  local function aggregate(terms, events, from, to)
+    local values, sum, numerator, seen, different = {}, 0, 0, {}, 0
+    for _, e in ipairs(events) do
+      if e.time > from and e.time <= to then
+        values[#values + 1] = e.value
+        sum = sum + e.value
+        numerator = numerator + (bit.band(e.flags, 1) ~= 0 and 1 or 0)
+        if not seen[e.hash] then seen[e.hash], different = true, different + 1 end
+      end
+    end
+    table.sort(values)
+    local n = #values
+    if n < (terms.samples_min or 0) then return n, "skip" end
+    local by = { [COUNT] = n, [SUM] = sum, [RATE] = n / (terms.ns / 1e9), [DISTINCT] = different }
+    if n > 0 then
+      by[AVG], by[MIN], by[MAX], by[RATIO] = sum / n, values[1], values[n], numerator / n
+      by[QUANTILE] = values[math.max(1, math.ceil(terms.quantile / 100 * n))]
+    end
+    return n, by[terms.aggregate]
+  end
+
+  local function holds(terms, value)
+    if value == nil then return false end
+    if terms.compare == GT then return value > terms.threshold end
+    if terms.compare == GE then return value >= terms.threshold end
+    if terms.compare == LT then return value < terms.threshold end
+    return value <= terms.threshold
+  end
+
+  local Oracle = {}
+  Oracle.__index = Oracle
+
+  function Oracle:judge(name, t)
+    local g = self.groups[name]
+    local _, value = aggregate(self.terms, g.events, t - self.terms.ns, t)
+    if value == "skip" then return end
+    local now = holds(self.terms, value)
+    if now and not g.open then self.found[#self.found + 1] = { group = name, time = t, value = value } end
+    g.open = now
+  end
+
+  function Oracle:take(name, e)
+    local g = self.groups[name] or { events = {}, newest = -math.huge, first = math.huge, judged = -math.huge }
+    self.groups[name] = g
+    g.events[#g.events + 1] = e
+    g.first = math.min(g.first, e.time)
+    if self.terms.compare >= LT then return end
+    if e.time - g.newest >= self.terms.ns then g.open = false end
+    g.newest = math.max(g.newest, e.time)
+    self:judge(name, g.newest)
+  end
+
+  -- All windows that end by now - lateness, in order.
+  function Oracle:step(now)
+    if self.terms.compare < LT then return end
+    for name, g in pairs(self.groups) do
+      repeat
+        local ending = math.huge
+        for _, e in ipairs(g.events) do
+          local t = e.time + self.terms.ns
+          if t > g.judged and t < ending then ending = t end
+        end
+        local due = ending + LATENESS <= now
+        if due then
+          g.judged = ending
+          if ending - self.terms.ns >= g.first then self:judge(name, ending) end
+        end
+      until not due
+    end
+  end
+
+  local function sorted(list)
+    table.sort(list, function(a, b)
+      if a.time ~= b.time then return a.time < b.time end
+      return a.group < b.group
+    end)
+    return list
+  end
+
+  local function run(terms, seed)
+    math.randomseed(seed)
+    all()
+    local w, oracle = open(terms), setmetatable({ terms = terms, groups = {}, found = {} }, Oracle)
+    clock = 1000 * SECOND
+    for _ = 1, 150 do
+      clock = clock + math.random(0, math.random() < 0.05 and 3 * terms.ns or terms.ns / 6)
+      step(clock)
+      oracle:step(clock)
+      for _ = 1, math.random(0, 3) do
+        local late = math.random() < 0.2 and math.random(0, 30 * SECOND) or math.random(0, SECOND / 10)
+        local e = { time = clock - late, value = math.random(0, 9), hash = math.random(1, 5),
+                    flags = 4 + math.random(0, 1) }
+        local name = ("abc"):sub(math.random(1, 3)):sub(1, 1)
+        oracle:take(name, e)
+        take(w, name, e.time, e)
+      end
+    end
+    step(clock + 10 * terms.ns + LATENESS)
+    oracle:step(clock + 10 * terms.ns + LATENESS)
+    local got = {}
+    for i, c in ipairs(crossings) do got[i] = { group = c.group, time = c.time, value = c.value } end
+    assert.same(sorted(oracle.found), sorted(got))
+    return #got
+  end
+
+  for name, kind in pairs({ count = COUNT, sum = SUM, avg = AVG, min = MIN, max = MAX, p = QUANTILE, rate = RATE,
+                            distinct = DISTINCT, ratio = RATIO }) do
+    it("crosses as its definition says, by " .. name, function()
+      local total = 0
+      for seed = 1, 24 do
+        local thresholds = { [RATE] = 0.4, [RATIO] = 0.5 }
+        total = total + run({ ns = 10 * SECOND, aggregate = kind, compare = GT + seed % 4, quantile = 90,
+                              threshold = thresholds[kind] or 3 + seed % 3, samples_min = seed % 5 }, seed)
+        core.windows_free(windows)
+        crossings = {}
+      end
+      assert.is_true(total > 20)
+      all()
+    end)
+  end
+
+  -- ---- bounds --------------------------------------------------------------------------------------
+
+  it("keeps ten thousand groups, and lets the least recently used go", function()
+    all(256 * 1048576)
+    local w = open({ ns = 100 * SECOND, threshold = 1 })
+    for i = 1, 10000 do take(w, "g" .. i, SECOND + i) end
+    take(w, "g1", 2 * SECOND)                                -- crosses; and used lately now
+    take(w, "new", 3 * SECOND)                               -- g2 goes
+    assert.equal(1, #crossings)
+    assert.equal(10000, tonumber(stats().groups))
+    assert.equal(1, tonumber(stats().groups_evicted))
+    take(w, "g2", 4 * SECOND)
+    assert.equal(1, #crossings)
+  end)
+
+  it("of ever new groups takes what it is allowed and no more", function()
+    all(1048576)
+    local w = open({ ns = 100 * SECOND, aggregate = QUANTILE, quantile = 95, threshold = 1e9 })
+    local most = 0
+    for i = 1, 100000 do
+      assert.equal(0, take(w, "group " .. i, SECOND + i))
+      most = math.max(most, tonumber(stats().bytes))
+    end
+    assert.is_true(most <= 1048576 and most > 1000000)
+    assert.is_true(tonumber(stats().groups) > 1000)
+  end)
+
+  it("loses what there is no memory for, counts it, and goes on", function()
+    for fail = 1, 12 do
+      all()
+      local w = open({ ns = 60 * SECOND, compare = fail % 2 == 0 and GT or LT, threshold = 0.5 })
+      core.heap_fail_from(fail)
+      local lost = 0
+      for i = 1, 40 do lost = lost + (take(w, "g" .. i % 7, i * SECOND) ~= 0 and 1 or 0) end
+      core.heap_fail_from(0)
+      assert.equal(lost, tonumber(stats().events_lost))
+      for i = 41, 80 do assert.equal(0, take(w, "g" .. i % 7, i * SECOND)) end
+      step(1000 * SECOND)
+      assert.is_true(#crossings > 0)
+      core.windows_free(windows)
+      crossings = {}
+    end
+    all()
+  end)
+end)
