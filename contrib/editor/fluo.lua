@@ -68,9 +68,9 @@
 ---@class fluo.TraceApi
 ---@field has fun(pattern: fluo.AnyPattern): fluo.Condition Some span matches.
 ---@field missing fun(pattern: fluo.AnyPattern): fluo.Condition No span matches.
----@field count fun(pattern: fluo.AnyPattern): fluo.Count How many match: compare it.
+---@field count fun(spans: fluo.AnyPattern|fluo.Condition): fluo.Count How many match: compare it.
 ---@field all fun(pattern: fluo.AnyPattern): fluo.Condition Every span matches.
----@field where fun(pattern: fluo.AnyPattern, options?: { scope: "span"|"trace" }): fluo.Where A span that matches, or lies below one, …
+---@field where fun(spans: fluo.AnyPattern|fluo.Condition, options?: { scope: "span"|"trace" }): fluo.Where A span that matches, or lies below one, …
 ---@field duration fun(operand: fluo.Match): fluo.Condition How long the trace is.
 ---@field span_count fun(operand: fluo.Match): fluo.Condition How many spans it has.
 ---@field satisfies fun(judge: fun(t: fluo.Trace): any): fluo.Condition A function of the whole trace is true.
@@ -82,7 +82,25 @@
 ---@field or_ fun(self: fluo.Condition, ...: fluo.Condition|fluo.AnyPattern): fluo.Condition One of them holds.
 ---@field not_ fun(self: fluo.Condition): fluo.Condition It does not hold.
 ---@field followed_by fun(self: fluo.Condition, next: fluo.Condition|fluo.AnyPattern): fluo.Condition A span of it starts later.
----@field within fun(self: fluo.Condition, duration: fluo.Duration): fluo.Condition All before it starts in this time.
+---@field not_followed_by fun(self: fluo.Condition, next: fluo.Condition|fluo.AnyPattern): fluo.Condition None of it starts later.
+---@field gap fun(self: fluo.Condition, next: fluo.Condition|fluo.AnyPattern, operand: fluo.Match): fluo.Condition From the end of a span to the start of another, negative where they overlap.
+---@field overlaps fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition Both run at one time.
+---@field within fun(self: fluo.Condition, duration: fluo.Duration, options?: { any_order: boolean }): fluo.Condition All before it starts in this time.
+---@field child fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the child of one.
+---@field no_child fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the child of none.
+---@field without_child fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans that have no such child.
+---@field parent fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the parent of one.
+---@field no_parent fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the parent of none.
+---@field without_parent fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans that have no such parent.
+---@field descendant fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the descendant of one.
+---@field no_descendant fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the descendant of none.
+---@field without_descendant fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans that have no such descendant.
+---@field ancestor fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the ancestor of one.
+---@field no_ancestor fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the ancestor of none.
+---@field without_ancestor fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans that have no such ancestor.
+---@field sibling fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the sibling of one.
+---@field no_sibling fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans of the other that are the sibling of none.
+---@field without_sibling fun(self: fluo.Condition, other: fluo.Condition|fluo.AnyPattern): fluo.Condition The spans that have no such sibling.
 ---@operator mul(fluo.Condition): fluo.Condition
 ---@operator add(fluo.Condition): fluo.Condition
 ---@operator unm: fluo.Condition
@@ -98,7 +116,7 @@
 
 ---Spans, and what lies below them.
 ---@class fluo.Where
----@field has fun(self: fluo.Where, pattern: fluo.AnyPattern): fluo.Condition Some span of those matches.
+---@field has fun(self: fluo.Where, spans: fluo.AnyPattern|fluo.Condition): fluo.Condition Some span of those matches.
 
 ---A span, as a function sees it; what is absent is nil.
 ---@class fluo.Span

@@ -1,38 +1,21 @@
---- Finds the earliest assignment of a chain (plan.lua says what a chain is).
+--- Finds the earliest assignment of a chain (steps.lua says what a chain is).
 --
--- Every condition on a step is a lower bound that rises with the other steps, so moving each step to its
--- next candidate whenever a bound asks for it ends in the least solution: each step at the earliest span
--- it can have in any solution, which is the earliest first step that can be completed, then the earliest
--- second, and so on. Steps never move back: the work is linear in the hits, times the steps.
-local structure = require("fluo.structure")
-local plan = require("fluo.plan")
+-- What concerns one step alone, the items and absences at its start, sieves its candidates first. Then, in a chain
+-- whose steps stand in order, every condition on a step is a lower bound that rises with the other steps: a step
+-- starts after the one before it, and so near to the last of its window that the window holds both. So moving each
+-- step to its next candidate whenever a bound asks for it ends in the least solution: each step at the earliest span
+-- it can have in any solution, which is the earliest first step that can be completed, then the earliest second, and
+-- so on. Steps never move back: the work is linear in the hits, times the steps. A free chain is search.lua's.
+local comparison = require("fluo.comparison")
+local search = require("fluo.search")
+local spans = require("fluo.spans")
 local M = {}
 
---- Two lists of spans in start order as one, each span once.
-function M.merge(view, a, b)
-  if #a == 0 then return b end
-  if #b == 0 then return a end
-  local out, i, j = {}, 1, 1
-  while a[i] and b[j] do
-    local span = a[i]
-    if span == b[j] then
-      i, j = i + 1, j + 1
-    elseif structure.before(view, span, b[j]) then
-      i = i + 1
-    else
-      span, j = b[j], j + 1
-    end
-    out[#out + 1] = span
-  end
-  for k = i, #a do out[#out + 1] = a[k] end
-  for k = j, #b do out[#out + 1] = b[k] end
-  return out
-end
+-- ---- what concerns one moment --------------------------------------------------------------------
 
--- An item's spans that start in [t0, t0 + ns) are those from `low` up to but without `high`. Both only
--- move forward, for t0 does.
-local function count_from(view, item, t0)
-  local list, start, low, high = item.list, view.start, item.low, item.high
+-- Those that start in [t0, t0 + ns) are from `low` up to but without `high`. Both only move forward, for t0 does.
+local function count_from(view, list, item, t0)
+  local start, low, high = view.start, item.low or 1, item.high or 1
   while list[low] and start(list[low]) < t0 do low = low + 1 end
   if high < low then high = low end
   while list[high] and start(list[high]) - t0 < item.ns do high = high + 1 end
@@ -40,19 +23,39 @@ local function count_from(view, item, t0)
   return high - low
 end
 
-local function items_hold(view, items, t0)
-  for _, item in ipairs(items) do
-    if not plan.holds(count_from(view, item, t0), item.compare, item.n) then return false end
+local function sieve(list, test)
+  local result = {}
+  for _, span in ipairs(list) do
+    if test(span) then result[#result + 1] = span end
   end
-  return true
+  return result
 end
 
--- Moves a step to its first candidate from where it is that is later than `after` and suits its items.
+local function sieve_item(view, list, item)
+  if item.compare == "ALWAYS" then return list end
+  local at = { ns = item.ns }
+  return sieve(list, function(span)
+    return comparison.holds(count_from(view, item.list, at, view.start(span)), item.compare, item.n)
+  end)
+end
+
+local function sieve_absence(view, list, absence)
+  local start, absent, at = view.start, absence.list, 1
+  return sieve(list, function(span)
+    local t = start(span)
+    while absent[at] and start(absent[at]) <= t do at = at + 1 end
+    return not absent[at] or (absence.ns and start(absent[at]) - t >= absence.ns or false)
+  end)
+end
+
+-- ---- steps in order ------------------------------------------------------------------------------
+
+-- Moves a step to its first candidate from where it is that is later than `after`.
 local function settle_step(view, step, after)
   local list, start, at = step.list, view.start, step.at
   while list[at] do
     local t = start(list[at])
-    if (after == nil or after < t) and items_hold(view, step.items, t) then
+    if after == nil or after < t then
       step.at, step.start = at, t
       return true
     end
@@ -84,7 +87,7 @@ local function settle(view, chain, steps)
     end
     moved = false
     for _, window in ipairs(chain.windows) do
-      local result = settle_window(view, steps[window.from], steps[window.to], window.ns)
+      local result = settle_window(view, steps[window.first], steps[window.last], window.ns)
       if result == nil then return false end
       moved = moved or result
     end
@@ -92,57 +95,104 @@ local function settle(view, chain, steps)
   return true
 end
 
-local function open_steps(chain, candidates, hits)
-  local steps = {}
-  for i, step in ipairs(chain.steps) do
-    local items = {}
-    for k, item in ipairs(step.items) do
-      items[k] = { form = item.form, slot = item.slot, compare = item.compare, n = item.n, ns = item.ns,
-                   list = hits(item.slot), low = 1, high = 1 }
-    end
-    steps[i] = { list = candidates(step), at = 1, items = items, anchor = step.anchor }
-  end
-  return steps
+-- ---- what was found ------------------------------------------------------------------------------
+
+local function counted(view, item, t0)
+  local result, at = {}, { ns = item.ns }
+  count_from(view, item.list, at, t0)
+  for k = at.low, at.high - 1 do result[#result + 1] = item.list[k] end
+  return result
 end
 
-local function found_of(view, steps)
-  local spans, counts = {}, {}
-  for _, step in ipairs(steps) do
-    if not step.anchor then spans[#spans + 1] = step.list[step.at] end
-    for _, item in ipairs(step.items) do
-      if item.form == "count" then
-        counts[#counts + 1] = { n = item.n, value = item.high - item.low, slot = item.slot }
-      end
-    end
+-- Every item with its moment.
+local function each_item(view, chain, opened, each)
+  for i, step in ipairs(chain.steps) do
+    for _, item in ipairs(step.items) do each(item, view.start(opened.steps[i].list[opened.steps[i].at])) end
   end
-  for _, step in ipairs(steps) do
-    for _, item in ipairs(step.items) do
-      local counted = {}
-      for k = item.low, item.high - 1 do counted[#counted + 1] = item.list[k] end
-      spans = M.merge(view, spans, counted)
-    end
+  for i, window in ipairs(chain.windows) do
+    for _, item in ipairs(window.items) do each(item, opened.moments[i]) end
   end
-  return { spans = spans, counts = counts }
+end
+
+local function found_of(view, chain, opened)
+  local found = { spans = {}, counts = {}, chosen = {} }
+  for i, step in ipairs(opened.steps) do
+    found.chosen[i] = step.list[step.at]
+    if not chain.steps[i].anchor then found.spans = spans.merge(view, found.spans, { found.chosen[i] }) end
+  end
+  each_item(view, chain, opened, function(item, t0)
+    local list = counted(view, opened.items[item], t0)
+    found.spans, found.counts[item] = spans.merge(view, found.spans, list), #list
+  end)
+  return found
 end
 
 -- A chain of counts that has none of their spans: then the interval is any empty one.
-local function found_in_nothing(steps)
-  local counts = {}
-  for _, item in ipairs(steps[1].items) do
-    if not plan.holds(0, item.compare, item.n) then return nil end
-    if item.form == "count" then counts[#counts + 1] = { n = item.n, value = 0, slot = item.slot } end
+local function found_in_nothing(chain, items)
+  local found = { spans = {}, counts = {}, chosen = {} }
+  for _, item in ipairs(chain.items) do
+    local compare = items[item].compare
+    if compare ~= "ALWAYS" and not comparison.holds(0, compare, item.n) then return nil end
+    found.counts[item] = 0
   end
-  return { spans = {}, counts = counts }
+  return found
 end
 
---- The earliest assignment, or nil when there is none:
---   spans    its witnesses in start order: one a step, and the spans that its counts counted
---   counts   of its counts, in order: { slot, value, n }
--- candidates(step) and hits(slot) give spans in start order.
-function M.find(view, chain, candidates, hits)
-  local steps = open_steps(chain, candidates, hits)
-  if #steps == 1 and steps[1].anchor and #steps[1].list == 0 then return found_in_nothing(steps) end
-  return settle(view, chain, steps) and found_of(view, steps) or nil
+-- ---- a chain -------------------------------------------------------------------------------------
+
+-- The chain's steps, items and absences with their lists; nil where one of them can never hold.
+local function open(chain, lists)
+  local opened = { steps = {}, items = {}, absences = {}, moments = {} }
+  for _, item in ipairs(chain.items) do
+    local compare, list = lists.item(item)
+    if not compare then return nil end
+    opened.items[item] = { compare = compare, n = item.n, ns = item.ns, list = list }
+  end
+  local function open_absences(list)
+    for _, absence in ipairs(list) do
+      local absent = lists.absence(absence)
+      if not absent then return false end
+      opened.absences[absence] = { ns = absence.ns, list = absent, group = absence.group }
+    end
+    return true
+  end
+  for i, step in ipairs(chain.steps) do
+    opened.steps[i] = { list = lists.step(step), at = 1 }
+    if not open_absences(step.absences) then return nil end
+  end
+  return open_absences(chain.absences) and opened or nil
+end
+
+local function sieve_steps(view, chain, opened)
+  for i, step in ipairs(opened.steps) do
+    for _, item in ipairs(chain.steps[i].items) do step.list = sieve_item(view, step.list, opened.items[item]) end
+    for _, absence in ipairs(chain.steps[i].absences) do
+      step.list = sieve_absence(view, step.list, opened.absences[absence])
+    end
+    if #step.list == 0 then return false end
+  end
+  return true
+end
+
+--- The earliest assignment, or nil when there is none; then whether the search was given up.
+--   spans    its witnesses in start order: one a step, and the spans that its items counted
+--   chosen   the span of each step
+--   counts   by item, how many
+-- lists.step(step) and lists.absence(absence) give spans in start order, lists.item(item) a comparison (or "ALWAYS")
+-- and the spans; nil: that can never hold.
+function M.find(view, chain, lists)
+  local opened = open(chain, lists)
+  if not opened then return nil, false end
+  local only = #opened.steps == 1 and chain.steps[1].anchor
+  if only and #opened.steps[1].list == 0 then return found_in_nothing(chain, opened.items), false end
+  if not sieve_steps(view, chain, opened) then return nil, false end
+  local found, given_up
+  if chain.free then
+    found, given_up = search.find(view, chain, opened)
+  else
+    found = settle(view, chain, opened.steps)
+  end
+  return found and found_of(view, chain, opened) or nil, given_up or false
 end
 
 return M

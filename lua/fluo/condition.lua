@@ -7,14 +7,17 @@
 -- The load side lends a context, one a rule file:
 --   context.fail(message, hint, word)     raises a load error; `word` is the token at fault
 --   context.pattern(x, what) -> pattern   from a table, function, any_of …; reports errors by itself
---   context.operand(x, unit, what) -> operand   of trace.duration (unit "duration") and trace.span_count
---                                         (unit "number"), reports errors by itself: { op = "EQ" "NE" "GT" "GE"
---                                         "LT" "LE" or "BETWEEN", n = number or int64, high = number or
---                                         int64 (of BETWEEN) }; durations in ns
+--   context.operand(x, unit, what) -> operand   of trace.duration (unit "duration"), trace.span_count
+--                                         ("number") and `gap` ("gap", may be negative), reports errors
+--                                         by itself: { op = "EQ" "NE" "GT" "GE" "LT" "LE" or "BETWEEN",
+--                                         n = number or int64, high = likewise (of BETWEEN) }; durations
+--                                         in ns
+--   context.warn(message, hint, word)     notes what is seldom meant
 --   context.built(condition)              told of every condition, so that unused ones can be named
 --   context.canonical(pattern) -> text    its meaning as text, for the rule's version
 local order = require("fluo.order")
 local plan = require("fluo.plan")
+local relation = require("fluo.relation")
 local suggest = require("fluo.suggest")
 local tree = require("fluo.tree")
 
@@ -68,6 +71,7 @@ local function method(kind, what)
 end
 
 local methods = { and_ = method("and", "and_"), or_ = method("or", "or_"), followed_by = order.followed_by,
+                  not_followed_by = order.not_followed_by, gap = order.gap, overlaps = order.overlaps,
                   within = order.within }
 
 function methods.not_(self, ...)
@@ -95,21 +99,7 @@ local function operator(kind, what)
   end
 end
 
--- ---- what comes later ----------------------------------------------------------------------------
-
-local LATER = { "not_followed_by", "gap", "overlaps" }
-for _, relation in ipairs({ "child", "parent", "descendant", "ancestor", "sibling" }) do
-  LATER[#LATER + 1] = relation
-  LATER[#LATER + 1] = "no_" .. relation
-  LATER[#LATER + 1] = "without_" .. relation
-end
-
-for _, name in ipairs(LATER) do
-  methods[name] = function(self)
-    local node = tree.self(self, name)
-    node.context.fail(("not yet: `%s`"):format(name), nil, name)
-  end
-end
+for name, relate in pairs(relation.methods) do methods[name] = relate end
 
 tree.seal(tree.Condition, methods, "a trace condition")
 tree.Condition.__mul = operator("and", "and_")
@@ -135,7 +125,7 @@ for name, op in pairs(COMPARE) do
     local node = tree.self(self, name, tree.Count)
     check_number(node.context, name, n)
     node.used = true
-    return tree.build(node.context, { kind = "count", pattern = node.pattern, op = op, n = n,
+    return tree.build(node.context, { kind = "count", parts = { node.of }, op = op, n = n,
                                       within = node.within, link = not node.within, steps = 0, counts = 1,
                                       absent = op == "LT" or op == "LE" or op == "EQ" })
   end
@@ -144,10 +134,10 @@ end
 -- `within` reads as well before the comparison as behind it.
 function count_methods.within(self, duration, options)
   local node = tree.self(self, "within", tree.Count)
-  order.check_options(node.context, options)
+  order.check_options(node, options)
   if node.within then node.context.fail("this count has its `within` already", nil, "within") end
   node.used = true
-  return tree.handle({ kind = "counting", context = node.context, pattern = node.pattern,
+  return tree.handle({ kind = "counting", context = node.context, of = node.of,
                        within = order.duration(node.context, "within", duration) }, tree.Count)
 end
 tree.seal(tree.Count, count_methods, "a count")
@@ -156,13 +146,15 @@ local where_methods = {}
 function where_methods.has(self, ...)
   local node = tree.self(self, "has", tree.Where)
   node.used = true
-  local pattern = tree.pattern(node.context, "has", select("#", ...), ...)
-  return tree.build(node.context, { kind = "where", where = node.pattern, pattern = pattern, scope = node.scope,
+  local spans = tree.spans(node.context, "has", select("#", ...), ...)
+  return tree.build(node.context, { kind = "where", parts = { node.of, spans }, scope = node.scope,
                                     spans = true, link = true, steps = 1, counts = 0 })
 end
 tree.seal(tree.Where, where_methods, "a `where`")
 
--- The scope of `where`: below or equal, unless the options say span or trace.
+local SCOPES = { span = "same", trace = "beside" }
+
+-- The scope of `where`, as a relation: below or equal, unless the options say span or trace.
 local function scope_of(context, options)
   if options == nil then return "below" end
   if type(options) ~= "table" then
@@ -176,11 +168,11 @@ local function scope_of(context, options)
   end
   local scope = options.scope
   if scope == nil then return "below" end
-  if scope ~= "span" and scope ~= "trace" then
+  if not SCOPES[scope] then
     context.fail(("unknown scope `%s`"):format(tostring(scope)),
                  "`scope` is \"span\" or \"trace\"; without it: at the span or below it", tostring(scope))
   end
-  return scope
+  return SCOPES[scope]
 end
 
 -- ---- trace.… -------------------------------------------------------------------------------------
@@ -209,7 +201,7 @@ function makers.missing(context, ...)
 end
 function makers.count(context, ...)
   return tree.handle({ kind = "counting", context = context,
-                     pattern = tree.pattern(context, "count", select("#", ...), ...) }, tree.Count)
+                     of = tree.spans(context, "count", select("#", ...), ...) }, tree.Count)
 end
 function makers.all(context, ...)
   return tree.build(context, { kind = "all", absent = true,
@@ -218,7 +210,7 @@ end
 function makers.where(context, x, options, ...)
   local count = select("#", ...) > 0 and 3 or 1
   return tree.handle({ kind = "where", context = context, scope = scope_of(context, options),
-                     pattern = tree.pattern(context, "where", count, x) }, tree.Where)
+                     of = tree.spans(context, "where", count, x) }, tree.Where)
 end
 function makers.duration(context, ...)
   return metric(context, "duration", "duration", select("#", ...), ...)

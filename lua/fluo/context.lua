@@ -267,7 +267,7 @@ local function add_builders(self)
     local result = field.metric(x, data, unit, what, function(message, hint, word)
       self.report(message, hint, word or what)
     end)
-    return result or { op = "GE", n = unit == "duration" and 0LL or 0 }
+    return result or { op = "GE", n = unit == "number" and 0 or 0LL }
   end
 
   function self.built(condition)

@@ -22,7 +22,7 @@ M.SPAN_NAMES = { "name", "service", "status", "status_message", "kind", "duratio
 local CLASS = {
   ATTRIBUTE = "any", RESOURCE = "any", STATUS = "status", KIND = "kind", DURATION = "duration",
   START = "time", END = "time", TRACE_ID = "id", SPAN_ID = "id", PARENT_ID = "id", ROOT = "root",
-  SPAN_COUNT = "whole",
+  SPAN_COUNT = "whole", GAP = "gap",
 }
 local ID_DIGITS = { TRACE_ID = 32, SPAN_ID = 16, PARENT_ID = 16 }
 local ALWAYS_THERE = { NAME = true, STATUS = true, KIND = true, DURATION = true, START = true, END = true,
@@ -149,11 +149,21 @@ local function id(field, all_of_it)
   end
 end
 
+-- A duration before which a minus may stand: its nanoseconds, and whether that is exact (else it was rounded down).
+local function signed(value)
+  local magnitude = type(value) == "string" and value:match("^%s*%-(.*)$")
+                    or type(value) == "number" and value < 0 and -value
+  if not magnitude then return units.duration(value) end
+  local ns, exact, hint, word = units.duration(magnitude)
+  if not ns then return nil, exact, hint, word end
+  return exact and -ns or -ns - 1, exact
+end
+
 -- A duration in nanoseconds. Spans have whole nanoseconds, so an operand between two of them is moved to
 -- the side that does not change the comparison: up for >= and <, down for > and <=.
-local function duration(up)
+local function duration(up, read)
   return function(value)
-    local ns, exact, hint, word = units.duration(value)
+    local ns, exact, hint, word = (read or units.duration)(value)
     if not ns then return nil, exact, hint, word end
     if not exact then
       if up == nil then return nil, "no duration is equal to that: it is finer than a nanosecond" end
@@ -171,6 +181,9 @@ local function reader(field, op)
   if class == "duration" then
     if op == "between" then return duration(true), duration(false) end
     return duration(ROUNDS_UP[op])
+  elseif class == "gap" then
+    if op == "between" then return duration(true, signed), duration(false, signed) end
+    return duration(ROUNDS_UP[op], signed)
   elseif class == "time" then return time
   elseif class == "status" then return status
   elseif class == "kind" then return kind_of
@@ -271,8 +284,11 @@ local function takes(field, shown)
   return ("%s is compared with eq ne gt ge lt le between one_of none_of"):format(shown)
 end
 
+local METRICS = { duration = "DURATION", number = "SPAN_COUNT", gap = "GAP" }
+
 --- The operand of a figure of the whole trace, its duration (unit "duration") or its number of spans
--- ("number"): { op, n, high }, durations in ns, or nil after fail(message, hint, word).
+-- ("number"), or of a gap, which may be negative ("gap"): { op, n, high }, durations in ns, or nil after
+-- fail(message, hint, word).
 function M.metric(x, data, unit, what, fail)
   data = data or { op = "eq", n = 1, x }
   local shown = "`" .. what .. "`"
@@ -281,13 +297,13 @@ function M.metric(x, data, unit, what, fail)
     return fail(("%s cannot be asked with `%s`"):format(shown, data.op),
       shown .. " is compared with eq ne gt ge lt le between", data.op)
   end
-  local field = unit == "duration" and "DURATION" or "SPAN_COUNT"
+  local field = METRICS[unit]
   local values = values_of(data, field, fail)
   if not values then return nil end
-  if data.op == "lt" and values[1].integer == 0 then
+  if data.op == "lt" and values[1].integer == 0 and unit ~= "gap" then
     return fail(("%s is never below 0"):format(shown), nil, data.op)
   end
-  local function number(v) return v and (unit == "duration" and v.integer or tonumber(v.integer)) end
+  local function number(v) return v and (unit == "number" and tonumber(v.integer) or v.integer) end
   return { op = OP[data.op], n = number(values[1]), high = number(values[2]) }
 end
 

@@ -1,6 +1,8 @@
 --- The gate of a rule: whether the counts of a trace can make its plan (plan.lua) true. The core tests it
 -- before it asks the study, so it may be open in vain, but never closed on a violation. Unknown answers are
 -- no hits, so they close no absence.
+local structure = require("fluo.structure")
+
 local M = {}
 
 -- TRUE swallows an OR and vanishes from an AND.
@@ -21,27 +23,39 @@ end
 
 local function gate_hits(slot, op, n) return { op = "HITS", slot = slot, compare = op, n = n } end
 
-local function gate_where(source)
-  local q = gate_hits(source.slot, "GE", 1)
-  return source.where and gate_join("AND", { gate_hits(source.where, "GE", 1), q }) or q
+-- What it takes that a set is not empty. No span is related to itself.
+local function gate_set(set)
+  if set.op == "SLOT" then return gate_hits(set.slot, "GE", 1) end
+  if set.op == "UNRELATED" then return gate_set(set.b) end
+  local parts = {}
+  for i, part in ipairs(set.parts or { set.a, set.b }) do parts[i] = gate_set(part) end
+  if set.op == "ANY" then return gate_join("OR", parts) end
+  if set.a.op == "SLOT" and set.a.slot == set.b.slot then
+    return gate_hits(set.a.slot, "GE", structure.INVERSE[set.relation] and 2 or 1)
+  end
+  return gate_join("AND", parts)
 end
 
--- The steps of a chain are different spans, so a pattern that stands for two of them needs two hits.
+-- Steps that stand in order are different spans, so a pattern that stands for two of them needs two hits.
 local function gate_steps(chain, parts)
   local needed, order = {}, {}
   for _, step in ipairs(chain.steps) do
-    local source = step.sources[1]
-    if #step.sources > 1 or source.where then
-      local either = {}
-      for i, each in ipairs(step.sources) do either[i] = gate_where(each) end
-      -- Of an anchor, its counts say what it needs.
-      if not step.anchor then parts[#parts + 1] = gate_join("OR", either) end
+    -- Of an anchor, its counts say what it needs.
+    if not step.anchor and step.set.op == "SLOT" then
+      local slot = step.set.slot
+      if not needed[slot] then order[#order + 1] = slot end
+      needed[slot] = chain.free and 1 or (needed[slot] or 0) + 1
     elseif not step.anchor then
-      if not needed[source.slot] then order[#order + 1] = source.slot end
-      needed[source.slot] = (needed[source.slot] or 0) + 1
+      parts[#parts + 1] = gate_set(step.set)
     end
   end
   for _, slot in ipairs(order) do parts[#parts + 1] = gate_hits(slot, "GE", needed[slot]) end
+end
+
+-- Of so many spans of a set; beyond a pattern's own hits, of any at all.
+local function gate_least(set, compare, n)
+  if set.op == "SLOT" then return gate_hits(set.slot, compare, n) end
+  return (compare == "GT" or n > 0) and gate_set(set) or TRUE
 end
 
 local function gate_chain(chain)
@@ -51,9 +65,9 @@ local function gate_chain(chain)
   for _, item in ipairs(chain.items) do
     -- What must be absent from an interval may stand elsewhere in the trace.
     if item.compare == "GT" or item.compare == "GE" then
-      parts[#parts + 1] = gate_hits(item.slot, item.compare, item.n)
+      parts[#parts + 1] = gate_least(item.set, item.compare, item.n)
     elseif item.compare == "EQ" and item.n > 0 then
-      parts[#parts + 1] = gate_hits(item.slot, "GE", item.n)
+      parts[#parts + 1] = gate_least(item.set, "GE", item.n)
     end
   end
   return gate_join("AND", parts)
@@ -64,8 +78,11 @@ end
 local function gate_count(plan)
   local compare, n = plan.compare, plan.n
   if compare == "NE" or (compare == "GE" and n == 0) then return TRUE end
+  if plan.set and plan.set.op ~= "SLOT" then
+    return (compare == "GT" or compare == "GE") and gate_least(plan.set, compare, n) or TRUE
+  end
   if compare == "EQ" and n > 0 then compare, n = "LE", plan.high or n end
-  return { op = plan.op, slot = plan.slot, compare = compare, n = n }
+  return { op = plan.op, slot = plan.set and plan.set.slot, compare = compare, n = n }
 end
 
 local function gate_of(plan)
@@ -78,10 +95,8 @@ local function gate_of(plan)
     return gate_count(plan)
   elseif op == "CHAIN" then
     return gate_chain(plan)
-  elseif plan.negated or op == "SATISFIES" then
-    return TRUE
   end
-  return op == "ALL" and gate_hits(plan.slot, "GE", 1) or gate_where(plan)
+  return (plan.negated or op == "SATISFIES") and TRUE or gate_hits(plan.slot, "GE", 1)
 end
 
 local function postfix(gate, patterns, out)

@@ -21,68 +21,15 @@
 -- where a pattern it is about has unknown answers; else true. An `and` takes the least of its parts, an
 -- `or` the greatest.
 local chain = require("fluo.chain")
-local plan = require("fluo.plan")
-local structure = require("fluo.structure")
+local comparison = require("fluo.comparison")
+local spans = require("fluo.spans")
 local M = {}
+
+local SURE, SHOWN, POSSIBLE = spans.SURE, spans.SHOWN, spans.POSSIBLE
 
 -- ---- what a leaf asks of the trace ---------------------------------------------------------------
 
 local function hits(run, slot) return run.view.hits(run.ids[slot]) end
-local function has_unknown(run, slot) return run.view.unknown(run.ids[slot]) > 0 end
-
-local function tree_of(run)
-  local facts = run.view.facts or run.found
-  if not facts.tree then facts.tree = structure.of(run.view) end
-  return facts.tree
-end
-
--- Spans of this trace may be missing, so that nothing is absent for sure.
-local function unsure(run)
-  local view = run.view
-  if run.unsure == nil then
-    run.unsure = not view.closing or view.cut or false
-    if not run.unsure and view.startup then run.unsure = tree_of(run).orphans > 0 end
-    if not run.unsure and run.complete then run.unsure = not structure.complete(tree_of(run)) end
-  end
-  return run.unsure
-end
-
--- Of an absence that nothing disproves.
-local function absence(run)
-  if unsure(run) then return nil end
-  return true
-end
-
--- Spans of q in the scope of p, in start order.
-local function in_scope(run, where)
-  local tops, spans = hits(run, where.where), hits(run, where.slot)
-  if #tops == 0 or #spans == 0 then return {} end
-  if where.scope == "trace" then return spans end
-  if where.scope == "below" then return structure.below(tree_of(run), tops, spans) end
-  local is_top, result = {}, {}
-  for _, span in ipairs(tops) do is_top[span] = true end
-  for _, span in ipairs(spans) do
-    if is_top[span] then result[#result + 1] = span end
-  end
-  return result
-end
-
--- Whether a source that gave no span might have given one, but for what is not known of this trace.
-local function source_unknown(run, source)
-  if has_unknown(run, source.slot) then return true end
-  if not source.where then return false end
-  return has_unknown(run, source.where)
-         or (source.scope == "below" and structure.hanging(tree_of(run), hits(run, source.slot)))
-end
-
-local function candidates(run, step)
-  local result = {}
-  for _, source in ipairs(step.sources) do
-    local spans = source.where and in_scope(run, source) or hits(run, source.slot)
-    result = chain.merge(run.view, result, spans)
-  end
-  return result
-end
 
 -- Latest end minus earliest start.
 local function duration(run)
@@ -101,7 +48,6 @@ end
 
 -- ---- the value of a node -------------------------------------------------------------------------
 
-local ABSENT = { LT = true, LE = true, EQ = true, NE = true }
 local value = {}
 
 local function value_of(run, node)
@@ -136,19 +82,47 @@ function value.OR(run, node)
   return result
 end
 
--- What is counted can only grow: a lower bound that holds stays so, and what is beyond an upper one is
--- settled. All else waits for what may be missing: that there are two leaves `exactly(3)` open.
-local function compared(run, n, node, slot)
-  local compare, holds = node.compare, plan.holds(n, node.compare, node.n, node.high)
-  if compare == "GT" or compare == "GE" or n > (node.high or node.n) then return holds end
-  if not holds and compare ~= "EQ" and compare ~= "NE" then return false end
-  if unsure(run) or (slot and has_unknown(run, slot)) then return nil end
-  return holds
+-- Whether a number holds of which `sure` is certain and no more than `most` (nil: nobody knows how many) possible. It
+-- can only grow: what is beyond an upper bound is settled.
+local function bounded(sure, most, node)
+  local compare, high = node.compare, node.high or node.n
+  if compare == "LT" or compare == "LE" then
+    if not comparison.holds(sure, compare, node.n) then return false end
+    return most and comparison.holds(most, compare, node.n) or nil
+  end
+  local holds = comparison.holds(sure, compare, node.n, high)
+  if sure > high or most == sure then return holds end
+  if most and sure >= node.n and most <= high then return holds end
+  if most and most < node.n then return compare == "NE" end
+  return nil
 end
 
-function value.HITS(run, node) return compared(run, #hits(run, node.slot), node, node.slot) end
-function value.DURATION(run, node) return compared(run, duration(run), node) end
-function value.SPANS(run, node) return compared(run, run.view.n, node) end
+-- A lower bound wants spans that are there; shown are those that are if nothing disproves them.
+local function at_least(sure, shown, node)
+  if comparison.holds(sure, node.compare, node.n) then return true end
+  if comparison.holds(shown, node.compare, node.n) then return nil end
+  return false
+end
+
+local function is_lower(node) return node.compare == "GT" or node.compare == "GE" end
+
+function value.HITS(run, node)
+  local set = node.set
+  local sure = #spans.members(run, set, SURE)
+  if is_lower(node) then return at_least(sure, #spans.members(run, set, SHOWN), node) end
+  -- What is more already than it may be needs no further look.
+  if sure > (node.high or node.n) then return bounded(sure, nil, node) end
+  return bounded(sure, not spans.open(run, set) and #spans.members(run, set, POSSIBLE) or nil, node)
+end
+
+local function metric(run, node, n)
+  if is_lower(node) then return at_least(n, n, node) end
+  if n > (node.high or node.n) then return bounded(n, nil, node) end
+  return bounded(n, not spans.unsure(run) and n or nil, node)
+end
+
+function value.DURATION(run, node) return metric(run, node, duration(run)) end
+function value.SPANS(run, node) return metric(run, node, run.view.n) end
 
 -- Negated: a span that is surely none of them proves it, and nothing can undo that.
 function value.ALL(run, node)
@@ -157,12 +131,13 @@ function value.ALL(run, node)
   if some_is_not then return node.negated == true end
   if open > 0 then return nil end
   if node.negated then return false end
-  return absence(run)
+  if spans.unsure(run) then return nil end
+  return true
 end
 
 -- A function may ask for what is not there, so it is asked only where nothing can be missing.
 function value.SATISFIES(run, node)
-  if unsure(run) then return nil end
+  if spans.unsure(run) then return nil end
   local truth, why = run.view.satisfies(node.fn)
   if truth == nil then
     run.failures[#run.failures + 1] = why
@@ -171,51 +146,69 @@ function value.SATISFIES(run, node)
   return truth ~= node.negated
 end
 
-function value.WHERE(run, node)
-  local spans = in_scope(run, node)
-  run.found[node] = spans
-  if not node.negated then return #spans > 0 end
-  if #spans > 0 then return false end
-  if unsure(run) or source_unknown(run, node) then return nil end
-  return true
-end
-
--- Of a chain that was found: true, or nil where what it wants absent may be there.
-local function absence_in_chain(run, node)
-  if not node.absent then return true end
-  for _, item in ipairs(node.items) do
-    if ABSENT[item.compare] and has_unknown(run, item.slot) then return nil end
+-- What is asked of a chain by one bound of its sets. What is absent from SURE must be out of what is POSSIBLE; by the
+-- other bounds it is taken for absent unless it surely is there.
+local function item_by(run, item, bound)
+  local compare, set = item.compare, item.set
+  if compare == "GT" or compare == "GE" then return compare, spans.members(run, set, bound) end
+  local sure = spans.members(run, set, SURE)
+  if spans.settled(run, set) then return compare, sure end
+  if compare == "NE" then
+    if bound == SURE then return "GT", sure end
+    return "ALWAYS", sure
+  elseif bound ~= SURE then
+    return compare == "EQ" and "LE" or compare, sure
+  elseif compare == "EQ" or spans.open(run, set) then
+    return nil
   end
-  return absence(run)
+  return compare, spans.members(run, set, POSSIBLE)
 end
 
--- Nothing was found: could it be there all the same?
-local function chain_unknown(run, node)
-  if unsure(run) then return true end
+local function absence_by(run, absence, bound)
+  if bound ~= SURE then return spans.members(run, absence.set, SURE) end
+  if spans.open(run, absence.set) then return nil end
+  return spans.members(run, absence.set, POSSIBLE)
+end
+
+local function find(run, node, bound)
+  return chain.find(run.view, node, {
+    step = function(step) return spans.members(run, step.set, bound) end,
+    item = function(item) return item_by(run, item, bound) end,
+    absence = function(absence) return absence_by(run, absence, bound) end,
+  })
+end
+
+-- Whether a chain that nothing shows may be there because of spans that nobody can name.
+local function chain_open(run, node)
+  if spans.unsure(run) then return true end
   for _, step in ipairs(node.steps) do
-    for _, source in ipairs(step.sources) do
-      if source_unknown(run, source) then return true end
-    end
+    if spans.open(run, step.set) then return true end
   end
   for _, item in ipairs(node.items) do
-    local more_may_help = item.compare ~= "LT" and item.compare ~= "LE" and item.form == "count"
-    if more_may_help and has_unknown(run, item.slot) then return true end
+    local more_may_help = item.form == "count" and item.compare ~= "LT" and item.compare ~= "LE"
+    if more_may_help and spans.open(run, item.set) then return true end
   end
   return false
 end
 
+-- Of a chain that the bound finds, or for which its search was given up, nobody can say that it is not there.
+local function not_shown(run, node, bound)
+  local found, given_up = find(run, node, bound)
+  if found or given_up then return nil end
+  return false
+end
+
 function value.CHAIN(run, node)
-  local found = chain.find(run.view, node, function(step) return candidates(run, step) end,
-                           function(slot) return hits(run, slot) end)
+  local found, given_up = find(run, node, SURE)
   run.found[node] = found
-  if not found then
-    if not node.negated then return false end
-    if chain_unknown(run, node) then return nil end
-    return true
-  elseif absence_in_chain(run, node) == nil then
-    return nil
+  if found then return not node.negated end
+  if given_up then return nil end
+  if not node.negated then
+    if not node.absent then return false end
+    return not_shown(run, node, SHOWN)
   end
-  return not node.negated
+  if chain_open(run, node) or not_shown(run, node, POSSIBLE) == nil then return nil end
+  return true
 end
 
 -- ---- what proves it ------------------------------------------------------------------------------
@@ -227,8 +220,8 @@ local explain = {}
 
 local function explain_node(run, node, out) return explain[node.op](run, node, out) end
 
-local function add_witnesses(run, out, spans)
-  if not out.silent then out.witnesses = chain.merge(run.view, out.witnesses, spans) end
+local function add_witnesses(run, out, list)
+  if not out.silent then out.witnesses = spans.merge(run.view, out.witnesses, list) end
 end
 
 local function add_reason(out, fact, is_absence)
@@ -271,17 +264,23 @@ local function compared_text(node, show)
   return ("%sbetween %s and %s"):format(node.compare == "NE" and "not " or "", show(node.n), show(node.high))
 end
 
+-- What a set wants absent.
+local function add_absences(run, set, out)
+  spans.absences(run, set, function(text) add_reason(out, "missing " .. text, true) end)
+end
+
 function explain.HITS(run, node, out)
-  local spans, label = hits(run, node.slot), run.labels[node.slot]
+  local list, text = spans.members(run, node.set, SURE), spans.text(run, node.set)
   if node.form == "has" then
-    add_witnesses(run, out, { spans[1] })
-    return add_reason(out, label)
+    add_witnesses(run, out, { list[1] })
+    if node.set.absent then return add_absences(run, node.set, out) end
+    return add_reason(out, text)
   elseif node.form == "count" then
-    add_witnesses(run, out, spans)
-    add_value(out, #spans, node.n)
+    add_witnesses(run, out, list)
+    add_value(out, #list, node.n)
   end
-  if #spans == 0 then return add_reason(out, "missing " .. label, true) end
-  add_reason(out, ("%d times %s"):format(#spans, label))
+  if #list == 0 then return add_reason(out, "missing " .. text, true) end
+  add_reason(out, ("%d times %s"):format(#list, text))
 end
 
 local function milliseconds(ns)
@@ -311,44 +310,46 @@ function explain.SATISFIES(_, node, out)
   if out.every then add_reason(out, (node.negated and "not " or "") .. node.label) end
 end
 
-local SCOPES = { below = "at or below", span = "which is", trace = "beside" }
-
-local function source_text(run, source)
-  local label = run.labels[source.slot]
-  if not source.where then return label end
-  return ("%s %s %s"):format(label, SCOPES[source.scope], run.labels[source.where])
-end
-
-function explain.WHERE(run, node, out)
-  local text = source_text(run, node)
-  if node.negated then return add_reason(out, "missing " .. text, true) end
-  add_witnesses(run, out, { run.found[node][1] })
-  add_reason(out, text)
-end
-
 local function chain_text(run, node)
-  local steps = {}
+  local parts = {}
   for _, step in ipairs(node.steps) do
-    local sources = {}
-    for i, source in ipairs(step.sources) do sources[i] = source_text(run, source) end
-    steps[#steps + 1] = table.concat(sources, " or ")
+    if #parts > 0 then parts[#parts + 1] = step.word or "followed by" end
+    parts[#parts + 1] = spans.text(run, step.set)
   end
-  return table.concat(steps, " followed by ")
+  for _, set in ipairs(node.missing) do
+    parts[#parts + 1] = "not followed by"
+    parts[#parts + 1] = spans.text(run, set)
+  end
+  return table.concat(parts, " ")
+end
+
+local function add_figure(run, figure, found, out)
+  if figure.kind ~= "gap" then return add_value(out, found.counts[figure], figure.n) end
+  local ns = run.view.start(found.chosen[figure.to]) - run.view.end_(found.chosen[figure.from])
+  add_value(out, tonumber(ns) / 1e6, tonumber(figure.n) / 1e6)
+end
+
+-- What a chain that was found wants absent: whether there was any.
+local function add_missing(run, node, out)
+  local any = false
+  local function missing(text)
+    any = true
+    add_reason(out, "missing " .. text, true)
+  end
+  for _, step in ipairs(node.steps) do spans.absences(run, step.set, missing) end
+  for _, item in ipairs(node.items) do
+    if item.form == "missing" then missing(spans.text(run, item.set)) end
+  end
+  for _, set in ipairs(node.missing) do missing(spans.text(run, set)) end
+  return any
 end
 
 function explain.CHAIN(run, node, out)
   if node.negated then return add_reason(out, "missing " .. chain_text(run, node), true) end
   local found = run.found[node]
   add_witnesses(run, out, found.spans)
-  if found.counts[1] then add_value(out, found.counts[1].value, found.counts[1].n) end
-  local absent = false
-  for _, item in ipairs(node.items) do
-    if item.form == "missing" then
-      absent = true
-      add_reason(out, "missing " .. run.labels[item.slot], true)
-    end
-  end
-  if not absent then add_reason(out, chain_text(run, node)) end
+  if node.figures[1] then add_figure(run, node.figures[1], found, out) end
+  if not add_missing(run, node, out) then add_reason(out, chain_text(run, node)) end
 end
 
 local function explain_part(run, node, out, part)
@@ -382,8 +383,7 @@ function M.prepare(compiled)
     ids[slot], labels[slot] = pattern.id, pattern.label
   end
   return function(view)
-    local run = { view = view, ids = ids, labels = labels, complete = compiled.complete, values = {}, found = {},
-                  failures = {} }
+    local run = spans.look(view, compiled, ids, labels)
     local truth = value_of(run, compiled.whole)
     if not truth then return truth, nil, run.failures end
     return true, result_of(run, compiled), run.failures

@@ -87,9 +87,9 @@ M.classes = {
   { "fluo.TraceApi", "Conditions over one trace.",
     { "has", ("fun(pattern: %s): %s"):format(P, C), "Some span matches." },
     { "missing", ("fun(pattern: %s): %s"):format(P, C), "No span matches." },
-    { "count", ("fun(pattern: %s): fluo.Count"):format(P), "How many match: compare it." },
+    { "count", ("fun(spans: %s|%s): fluo.Count"):format(P, C), "How many match: compare it." },
     { "all", ("fun(pattern: %s): %s"):format(P, C), "Every span matches." },
-    { "where", ("fun(pattern: %s, options?: { scope: \"span\"|\"trace\" }): fluo.Where"):format(P),
+    { "where", ("fun(spans: %s|%s, options?: { scope: \"span\"|\"trace\" }): fluo.Where"):format(P, C),
       "A span that matches, or lies below one, …" },
     { "duration", ("fun(operand: fluo.Match): %s"):format(C), "How long the trace is." },
     { "span_count", ("fun(operand: fluo.Match): %s"):format(C), "How many spans it has." },
@@ -100,7 +100,12 @@ M.classes = {
     { "or_", ("fun(self: %s, ...: %s|%s): %s"):format(C, C, P, C), "One of them holds." },
     { "not_", ("fun(self: %s): %s"):format(C, C), "It does not hold." },
     { "followed_by", ("fun(self: %s, next: %s|%s): %s"):format(C, C, P, C), "A span of it starts later." },
-    { "within", ("fun(self: %s, duration: fluo.Duration): %s"):format(C, C), "All before it starts in this time." },
+    { "not_followed_by", ("fun(self: %s, next: %s|%s): %s"):format(C, C, P, C), "None of it starts later." },
+    { "gap", ("fun(self: %s, next: %s|%s, operand: fluo.Match): %s"):format(C, C, P, C),
+      "From the end of a span to the start of another, negative where they overlap." },
+    { "overlaps", ("fun(self: %s, other: %s|%s): %s"):format(C, C, P, C), "Both run at one time." },
+    { "within", ("fun(self: %s, duration: fluo.Duration, options?: { any_order: boolean }): %s"):format(C, C),
+      "All before it starts in this time." },
     lines = { ("---@operator mul(%s): %s"):format(C, C), ("---@operator add(%s): %s"):format(C, C),
               ("---@operator unm: %s"):format(C) } },
   { "fluo.Count", "A number of spans, to be compared.",
@@ -108,7 +113,7 @@ M.classes = {
     { "at_most", compare "n or fewer." }, { "exactly", compare "n." },
     { "within", "fun(self: fluo.Count, duration: fluo.Duration): fluo.Count", "Of those in some interval so long." } },
   { "fluo.Where", "Spans, and what lies below them.",
-    { "has", ("fun(self: fluo.Where, pattern: %s): %s"):format(P, C), "Some span of those matches." } },
+    { "has", ("fun(self: fluo.Where, spans: %s|%s): %s"):format(P, C, C), "Some span of those matches." } },
   { "fluo.Span", "A span, as a function sees it; what is absent is nil.",
     { "name", "string", "" }, { "service", "string?", "" }, { "status", '"UNSET"|"OK"|"ERROR"', "" },
     { "status_message", "string?", "" },
@@ -141,6 +146,16 @@ M.classes = {
     { "trace_id", "string?", "" }, { "span_id", "string?", "" }, { "trace_state", "string?", "" },
     { "attributes", "table<string, any>", "" }, { "dropped_attributes_count", "integer", "" } },
 }
+
+-- Each relation, its negation and its absence.
+for _, class in ipairs(M.classes) do
+  for _, relation in ipairs(class[1] == C and { "child", "parent", "descendant", "ancestor", "sibling" } or {}) do
+    local kind = ("fun(self: %s, other: %s|%s): %s"):format(C, C, P, C)
+    class[#class + 1] = { relation, kind, ("The spans of the other that are the %s of one."):format(relation) }
+    class[#class + 1] = { "no_" .. relation, kind, ("The spans of the other that are the %s of none."):format(relation) }
+    class[#class + 1] = { "without_" .. relation, kind, ("The spans that have no such %s."):format(relation) }
+  end
+end
 
 --- Of specs. Their members are the keys that the builders and assertions take.
 M.spec_classes = {

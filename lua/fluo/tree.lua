@@ -1,5 +1,6 @@
 --- The nodes of a condition, and the handles by which a rule file holds them: what all forms share.
--- Fields of every node: kind, context, depth, terms, used; and facts that decide what may be built on it:
+-- Fields of every node: kind, name (what an author calls it, where that is not its kind), context, depth, terms, used;
+-- and facts that decide what may be built on it:
 --   parts            its operands
 --   absent           an absence occurs in it: its rule is decided at the close
 --   spans            its value is a set of spans: it can be a step of a chain
@@ -81,17 +82,41 @@ local function refuse_unfinished(context, x)
   if FINISH[getmetatable(x)] then context.fail(M.unfinished(x)) end
 end
 
---- The pattern that a form was given, as the one of `count` arguments.
-function M.pattern(context, what, count, x)
+--- Whether a form was given one argument of the `count` that it takes, and no unfinished condition.
+function M.check_pattern(context, what, count, x)
   refuse_unfinished(context, x)
   if count ~= 1 or x == nil then
     context.fail(("`%s` takes one pattern, not %d"):format(what, x == nil and 0 or count),
                  "a pattern is a table or a function of a span; put all fields in one table", what)
-  elseif M.is(x) then
+  end
+end
+
+--- The pattern that a form was given, as the one of `count` arguments.
+function M.pattern(context, what, count, x)
+  M.check_pattern(context, what, count, x)
+  if M.is(x) then
     context.fail(("`%s` takes a span pattern, not a condition"):format(what),
                  "combine conditions with `:and_(…)`, `:or_(…)`, `:not_()`", what)
   end
   return context.pattern(x, what)
+end
+
+local function build_has(context, what, x)
+  return M.node(M.build(context, { kind = "has", pattern = context.pattern(x, what), spans = true, link = true,
+                                   steps = 1, counts = 0 }))
+end
+
+--- The node of the spans that a form was given: a pattern, or a condition that stands for spans.
+function M.spans(context, what, count, x)
+  if not M.is(x) or count ~= 1 then
+    M.check_pattern(context, what, count, x)
+    return build_has(context, what, x)
+  elseif not nodes[x].spans then
+    context.fail(("`%s` takes spans: a pattern, or a condition that stands for spans"):format(what),
+                 "these are `has`, `trace.where(…):has(…)`, `child` and its like, and an `or` of them", what)
+  end
+  nodes[x].used = true
+  return nodes[x]
 end
 
 --- The node of a condition that a form was given; a pattern there is a `has` of it.
@@ -102,8 +127,7 @@ function M.operand(context, what, x)
     context.fail(("`%s` takes conditions or patterns, not %s"):format(what, tostring(x)),
                  ("as in `a:%s(trace.has { name = \"x\" })`"):format(what), what)
   end
-  return nodes[M.build(context, { kind = "has", pattern = context.pattern(x, what), spans = true,
-                                  link = true, steps = 1, counts = 0 })]
+  return build_has(context, what, x)
 end
 
 --- The node of a method's own handle.

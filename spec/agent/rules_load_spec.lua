@@ -297,15 +297,6 @@ describe("a form of later", function()
         'query "sum(api_calls) > 10000 during 1m by (service)"',
         'sequence { by = "order.id", within = "30s", { name = "a" }, not_ { name = "b" } }',
         'trace.ql "{ status = error }"',
-      "trace.has({}):not_followed_by({}):within '5s'",
-        "trace.has({}):gap({}, gt '1s')", "trace.has({}):overlaps({})",
-        "trace.has({}):followed_by({}):within('5s', { any_order = true })",
-      "trace.has({}):child({})", "trace.has({}):parent({})", "trace.has({}):descendant({})",
-        "trace.has({}):ancestor({})", "trace.has({}):sibling({})", "trace.has({}):no_child({})",
-        "trace.has({}):no_parent({})", "trace.has({}):no_descendant({})",
-      "trace.has({}):no_ancestor({})", "trace.has({}):no_sibling({})", "trace.has({}):without_child({})",
-        "trace.has({}):without_parent({})", "trace.has({}):without_descendant({})",
-        "trace.has({}):without_ancestor({})", "trace.has({}):without_sibling({})",
       "trace.has({}), late = true",
     } do
       local said, status = check(when(form))

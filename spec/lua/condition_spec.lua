@@ -2,6 +2,7 @@ local condition = require("fluo.condition")
 local traces = require("spec.lua.traces")
 local trace, error_of = traces.trace, traces.error_of
 local has, missing, count, all = trace.has, trace.missing, trace.count, trace.all
+local function gt(n) return { op = "GT", n = n } end
 local A, B, C = { name = "a" }, { name = "b" }, { name = "c" }
 
 local function compile(parts)
@@ -52,6 +53,18 @@ describe("the gate asks whether the counts can make it true:", function()
     { "a count within", count(A):over(3):within "5s", "a>3" },
     { "a low count within: any trace", count(A):at_most(3):within "5s", "TRUE" },
     { "exactly within: so many at least", count(A):exactly(3):within "5s", "a>=3" },
+    { "structure: both sides", has(A):child(B), "a>=1 b>=1 AND2" },
+    { "structure: the deepest of its kind", has(A):no_child(B), "b>=1" },
+    { "without: the spans before it", has(A):without_child(B), "a>=1" },
+    { "structure over structure", has(A):child(has(B):without_child(C)):sibling(C), "a>=1 b>=1 AND2 c>=1 AND2" },
+    { "structure of either", (has(A) + has(B)):child(C), "a>=1 b>=1 OR2 c>=1 AND2" },
+    { "not structure: any trace", -has(A):child(B), "TRUE" },
+    { "a count over structure", count(has(A):child(B)):over(3), "a>=1 b>=1 AND2" },
+    { "a low count over structure: any trace", count(has(A):child(B)):under(3), "TRUE" },
+    { "not_followed_by: what is before it", has(A):not_followed_by(B), "a>=1" },
+    { "gap", has(A):gap(B, gt(5)), "a>=1 b>=1 AND2" },
+    { "overlaps", has(A):overlaps(B), "a>=1 b>=1 AND2" },
+    { "any order", (has(A) * has(B)):within("5s", { any_order = true }), "a>=1 b>=1 AND2" },
     { "spans", trace.span_count { op = "GT", n = 100 }, "spans>100" },
     { "duration", trace.duration { op = "BETWEEN", n = 5LL, high = 9LL }, "duration<=9" },
     { "not equal: any trace", trace.span_count { op = "NE", n = 5 }, "TRUE" },
@@ -67,6 +80,8 @@ describe("the gate asks whether the counts can make it true:", function()
   it("two steps of one pattern need two hits", function()
     local shared = traces.shared()
     assert.equal("a>=2", gate(shared.has(A):followed_by(A)))
+    assert.equal("a>=2", gate(shared.has(A):child(A)))
+    assert.equal("a>=1", gate((shared.has(A) * shared.has(A)):within("5s", { any_order = true })))
   end)
 end)
 
@@ -86,6 +101,13 @@ describe("a rule is decided", function()
     { "late: exactly, also within", false, count(A):exactly(2):within "5s" },
     { "late: all", false, has(A) + all(A) },
     { "late: upper bounds", false, trace.duration { op = "LT", n = 5LL } },
+    { "early: structure, gap, overlaps, any order", true, has(A):child(B) * has(A):gap(B, gt(5)) * has(A):overlaps(B)
+      + (has(A) * has(B)):within("5s", { any_order = true }) + has(A):descendant(B):sibling(C) },
+    { "late: no_", false, has(A) + has(A):no_child(B) },
+    { "late: without_", false, has(A):without_sibling(B) },
+    { "late: a structure over an absence", false, has(A):child(has(B):without_child(C)) },
+    { "late: not_followed_by", false, has(A):not_followed_by(B) },
+    { "late: not of a structure", false, -has(A):child(B) },
     { "late: equality", false, trace.span_count(5) },
   }
   for _, line in ipairs(lines) do
@@ -96,7 +118,15 @@ describe("a rule is decided", function()
     end)
   end
 
-  it("by spans that are no hits only where a `where` looks below", function()
+  it("by spans that are no hits only where one of them can complete a chain of parents", function()
+    for _, relation in ipairs { "child", "parent", "descendant", "ancestor", "sibling" } do
+      local climbs = relation == "descendant" or relation == "ancestor"
+      local c = has(A)[relation](has(A), B)
+      assert.equal(climbs, compile(c).structure, relation)
+      assert.equal(climbs, compile(has(C):followed_by(c)).structure, relation)
+      assert.equal(climbs, compile(has(C):sibling(c)).structure, relation)
+      assert.equal(climbs, compile(count(c):over(1)).structure, relation)
+    end
     assert.is_true(compile(has(A) * trace.where(A):has(B)).structure)
     assert.is_true(compile(has(C):followed_by(trace.where(A):has(B))).structure)
     assert.is_false(compile(trace.where(A, { scope = "trace" }):has(B)).structure)
@@ -116,6 +146,10 @@ describe("the text for a rule's version", function()
       count(A):over(2):within "5s", all(A), trace.span_count { op = "GT", n = 5 },
       trace.duration { op = "GT", n = 5LL }, trace.duration { op = "BETWEEN", n = 5LL, high = 6LL },
       trace.where(A):has(B), trace.where(A, { scope = "span" }):has(B), trace.where(B):has(A),
+      trace.where(A, { scope = "trace" }):has(B), has(A):child(B), has(A):parent(B), has(A):no_child(B),
+      has(A):without_child(B), has(B):child(A), has(A):gap(B, gt(5)), has(A):gap(B, gt(6)), has(A):gap(B, gt(-5)),
+      has(A):overlaps(B), has(A):not_followed_by(B), has(A):not_followed_by(B):within "5s",
+      (has(A) * has(B)):within("5s", { any_order = true }), count(has(A):child(B)):over(1),
       { when = has(A), always = has(B) }, { when = has(A), never = has(B) }, { when = has(A), complete = true },
       { when = has(A), always = has(B), never = has(C) }, count(A):over(2 ^ 53 - 1), count(A):over(2 ^ 53 - 2),
     } do
@@ -200,7 +234,7 @@ describe("a load error", function()
     { "where without has", function() return has(A):and_(trace.where(B)) end, "no condition", "where", ":has" },
     { "two patterns", function() return has(A, B) end, "one pattern, not 2", "has" },
     { "no pattern", function() return missing() end, "one pattern, not 0", "missing" },
-    { "a condition as a pattern", function() return count(has(A)) end, "not a condition", "count" },
+    { "a condition as a pattern", function() return has(has(A)) end, "not a condition", "has" },
     { "a number as a condition", function() return has(A):and_(5) end, "takes conditions", "and_" },
     { "nil as a condition", function() return has(A):followed_by(nil) end, "takes conditions", "followed_by" },
     { "nothing to and", function() return has(A):and_() end, "needs a condition", "and_" },
@@ -235,9 +269,14 @@ describe("a load error", function()
     { "within zero", function() return has(A):followed_by(B):within(0) end, "never hold", "within" },
     { "within nothing", function() return has(A):followed_by(B):within() end, "a duration has to be", "within" },
     { "an unknown unit", function() return has(A):followed_by(B):within "5 parsec" end, "parsec", "parsec" },
-    { "an option that comes later",
+    { "any_order on a chain whose order is written",
       function() return has(A):followed_by(B):within("5s", { any_order = true }) end,
-      "not yet: `any_order`", "any_order" },
+      "nothing to loosen", "any_order", "(a * b)" },
+    { "any_order on a count", function() return count(A):over(1):within("5s", { any_order = true }) end,
+      "nothing to loosen", "any_order" },
+    { "any_order that is no boolean", function() return (has(A) * has(B)):within("5s", { any_order = 1 }) end,
+      "true or false", "any_order" },
+    { "options that are no table", function() return (has(A) * has(B)):within("5s", true) end, "table of options" },
     { "an unknown option",
       function() return has(A):followed_by(B):within("5s", { anyorder = true }) end,
       "anyorder", "anyorder", "any_order" },
@@ -254,10 +293,35 @@ describe("a load error", function()
     { "duration of nothing", function() return trace.duration() end, "one operand", "duration" },
     { "a change of a condition", function() has(A).used = true end, "cannot be changed" },
     { "a change of `trace`", function() trace.has = 1 end, "cannot be changed" },
-    { "structure", function() return has(A):without_child(B) end, "not yet: `without_child`", "without_child" },
     { "satisfies of a pattern", function() return trace.satisfies(A) end, "takes one function", "satisfies" },
     { "satisfies of two functions", function() return trace.satisfies(function() end, A) end, "takes one function" },
     { "satisfies in a chain", function() return (has(A) * trace.satisfies(function() end)):within "5s" end, "trace.satisfies" },
+    { "structure without a pattern", function() return has(A):without_child() end, "one condition or pattern",
+      "without_child" },
+    { "structure of two", function() return has(A):child(B, C) end, "one condition or pattern", "child", "a:child(b)" },
+    { "structure of a chain", function() return has(A):followed_by(B):child(C) end, "none before it", "child",
+      "followed_by(b:child(c))" },
+    { "structure of an and", function() return (has(A) * has(B)):sibling(C) end, "none before it", "sibling", "one table" },
+    { "structure of an absence", function() return missing(A):no_parent(C) end, "none before it", "no_parent" },
+    { "structure to a chain", function() return has(A):child(has(B):followed_by(C)) end, "takes spans", "child" },
+    { "structure to an absence", function() return has(A):child(missing(B)) end, "takes spans", "child" },
+    { "structure to an unfinished where", function() return has(A):child(trace.where(B)) end, "alone is no condition" },
+    { "within on a structure", function() return has(A):child(B):within "5s" end, "needs a chain before it, not `child`",
+      "within" },
+    { "count of a chain", function() return count(has(A):followed_by(B)) end, "takes spans", "count" },
+    { "has of a structure", function() return has(has(A):child(B)) end, "span pattern, not a condition", "has" },
+    { "not_followed_by without a pattern", function() return has(A):not_followed_by() end, "one condition or pattern",
+      "not_followed_by" },
+    { "not_followed_by on an absence", function() return missing(A):not_followed_by(B) end, "both sides",
+      "not_followed_by" },
+    { "not_followed_by a chain", function() return has(A):not_followed_by(has(B):followed_by(C)) end,
+      "takes spans, not `followed_by`", "not_followed_by" },
+    { "gap without an operand", function() return has(A):gap(B) end, "a condition or pattern, and an operand", "gap",
+      "gt" },
+    { "gap on an and", function() return (has(A) * has(B)):gap(C, gt(5)) end, "both sides", "gap", "no order" },
+    { "gap to a count", function() return has(A):gap(count(B):over(1), gt(5)) end, "takes spans", "gap" },
+    { "overlaps of two", function() return has(A):overlaps(B, C) end, "one condition or pattern", "overlaps" },
+    { "overlaps an absence", function() return has(A):overlaps(missing(B)) end, "takes spans", "overlaps" },
     { "TraceQL", function() return trace.ql "{}" end, "not yet: `trace.ql`", "ql" },
   }
   for _, line in ipairs(lines) do
@@ -269,11 +333,13 @@ describe("a load error", function()
     end)
   end
 
-  it("says \"not yet\" for each form that comes later", function()
-    for _, name in ipairs { "child", "no_parent", "without_sibling", "descendant", "no_ancestor", "gap", "overlaps",
-                            "not_followed_by" } do
-      assert.equal(("not yet: `%s`"):format(name), error_of(function() has(A)[name](has(A), B) end).message)
-    end
+  it("notes a `no_…`, which is seldom what is meant", function()
+    traces.context.warnings = {}
+    assert.is_true(condition.is(has(A):without_child(B) * has(A):child(B)))
+    assert.same({}, traces.context.warnings)
+    assert.is_true(condition.is(has(A):no_child(B)))
+    assert.equal("no_child", traces.context.warnings[1].word)
+    assert.truthy(traces.context.warnings[1].hint:find("without_child", 1, true))
   end)
 
   it("tells a dot from a colon", function()

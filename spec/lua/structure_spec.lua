@@ -53,32 +53,63 @@ describe("the trees of a trace", function()
     local tree, all = tree_of(spans), {}
     assert.equal(1, tree.malformed)
     for i = 1, bottom do all[i] = i - 1 end
-    assert.equal(bottom, #structure.below(tree, { 0 }, all))
-    assert.is_true(structure.hanging(tree, all))
+    for _, relation in ipairs { "child", "parent", "descendant", "ancestor", "sibling", "below" } do
+      local count = #structure.related(tree, relation, all, all)
+      assert.equal(relation == "sibling" and 0 or relation == "below" and bottom or bottom - 1, count, relation)
+    end
+    assert.equal(bottom, #structure.unsettled(tree, "descendant", {}, all))
   end)
 end)
 
-describe("below", function()
-  local spans = { { "root", 0 }, { "pay", 1, "root" }, { "q", 2, "pay" }, { "deep", 3, "q" },
-                  { "other", 4, "root" }, { "lost", 5, "gone" }, { "under", 6, "lost" } }
-  local tree = tree_of(spans)
+-- r ─ pay ─ q ─ deep    r ─ other    (gone) ─ lost ─ under    (gone) ─ twin    (away) ─ far
+local spans = { { "r", 0 }, { "pay", 1, "r" }, { "q", 2, "pay" }, { "deep", 3, "q" }, { "other", 4, "r" },
+                { "lost", 5, "gone" }, { "under", 6, "lost" }, { "twin", 7, "gone" }, { "far", 8, "away" },
+                { "self", 9, "self" }, { "r2", 10 } }
+local tree = tree_of(spans)
 
-  it("holds for a top itself and for all under it, in the order asked", function()
-    assert.same({ 3, 1, 2 }, structure.below(tree, { 1 }, { 3, 0, 1, 4, 2 }))
-  end)
+local function indices(names)
+  local list = {}
+  for name in names:gmatch("%S+") do
+    for i, span in ipairs(spans) do
+      if span[1] == name then list[#list + 1] = i - 1 end
+    end
+  end
+  return list
+end
+local ALL = "r pay q deep other lost under twin far self r2"
 
-  it("joins several tops, one under the other too", function()
-    assert.same({ 1, 2, 3, 6 }, structure.below(tree, { 2, 1, 5 }, { 1, 2, 3, 4, 6 }))
-  end)
+describe("the spans of b that are so related to one of a", function()
+  for _, line in ipairs {
+    { "child", "r", ALL, "pay other" }, { "child", "lost r", ALL, "pay other under" },
+    { "child", "self", ALL, "" }, { "child", "pay", "r deep", "" },
+    { "parent", "deep under r", ALL, "q lost" },
+    { "descendant", "pay", ALL, "q deep" }, { "descendant", "q pay", "deep q", "deep q" },
+    { "descendant", "lost", ALL, "under" }, { "descendant", "deep", ALL, "" },
+    { "ancestor", "deep", ALL, "r pay q" }, { "ancestor", "under q", ALL, "r pay lost" }, { "ancestor", "r", ALL, "" },
+    { "sibling", "pay", ALL, "other" }, { "sibling", "pay other", ALL, "pay other" },
+    { "sibling", "lost", ALL, "twin" }, { "sibling", "r self", ALL, "" }, { "sibling", "far", ALL, "" },
+    { "below", "pay", "deep r pay other q", "deep pay q" }, { "below", "q pay lost", "pay q deep under", "pay q deep under" },
+    { "same", "pay q", "q r", "q" }, { "beside", "far", "q r", "q r" }, { "beside", "", "q r", "" },
+  } do
+    it(("%s of %s among %s"):format(line[1], line[2], line[3]), function()
+      assert.same(indices(line[4]), structure.related(tree, line[1], indices(line[2]), indices(line[3])))
+    end)
+  end
+end)
 
-  it("is nothing without tops or without spans", function()
-    assert.same({}, structure.below(tree, {}, { 1, 2 }))
-    assert.same({}, structure.below(tree, { 1 }, {}))
-  end)
-
-  it("knows which spans hang under an orphan", function()
-    assert.is_true(structure.hanging(tree, { 0, 6 }))
-    assert.is_true(structure.hanging(tree, { 5 }))
-    assert.is_false(structure.hanging(tree, { 0, 1, 2, 3, 4 }))
-  end)
+describe("the spans of b that may be so related, for all that is known", function()
+  for _, line in ipairs {
+    { "child: orphans", "child", "", ALL, "lost twin far" },
+    { "descendant: what is under an orphan", "descendant", "", ALL, "lost under twin far" },
+    { "below: likewise", "below", "r", ALL, "lost under twin far" },
+    { "ancestor: none, where nothing hangs", "ancestor", "deep r2", ALL, "" },
+    { "ancestor: all but the tree of what hangs", "ancestor", "under", ALL, "r pay q deep other twin far self r2" },
+    { "ancestor: all, where two trees hang", "ancestor", "under far", ALL, ALL },
+    { "parent: none, a parent id says it all", "parent", ALL, ALL, "" },
+    { "sibling: none", "sibling", ALL, ALL, "" },
+  } do
+    it(line[1], function()
+      assert.same(indices(line[5]), structure.unsettled(tree, line[2], indices(line[3]), indices(line[4])))
+    end)
+  end
 end)
