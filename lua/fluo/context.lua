@@ -163,6 +163,21 @@ end
 
 -- ---- contexts -----------------------------------------------------------------------------------
 
+-- What goes past an author's code is an empty token, for pcall hands it to them: a note leads to tables of ours,
+-- which all files share.
+local notes = setmetatable({}, { __mode = "k" })
+local Token = { __metatable = false, __tostring = function(self) return notes[self].message end }
+
+--- Raises a note: { unit, line, column, message, hint }.
+function M.raise(note)
+  local token = setmetatable({}, Token)
+  notes[token] = note
+  error(token, 0)
+end
+
+--- The note that was raised, or nil where anything else was.
+function M.raised(token) return token ~= nil and notes[token] or nil end
+
 local function add(self, severity, message, hint, unit, line, column)
   local key = ("%s:%d:%d:%s"):format(unit.file, line, column, message)
   if self.seen[key] then return end
@@ -288,7 +303,7 @@ function M.new(main)
   function self.fail(message, hint, word)
     if self.sealed then error(message, 0) end
     local unit, line, column = at(self, word)
-    error({ load_error = true, message = message, hint = hint, unit = unit, line = line, column = column }, 0)
+    M.raise({ message = message, hint = hint, unit = unit, line = line, column = column })
   end
 
   function self.seal() seal(self) end

@@ -109,14 +109,15 @@ end
 -- An error raised while code ran: a load error as it is, anything else with the word it quotes.
 local function of_error(context)
   return function(raised)
-    if type(raised) == "table" and raised.load_error then return raised end
+    local known = context_of.raised(raised)
+    if known then return known end
     local unit, line = context.running()
     local message = type(raised) == "string" and raised:gsub("^.-:%d+: ", "")
       or ("an error was raised: %s"):format(sandbox.tostring(raised))
     local word = message:match("'([^']+)'") or message:match("`([^`]+)`")
     local range = word and context.rule and context.rule.range
     local place_line, column = unit:place(word, range, line)
-    return { load_error = true, unit = unit, line = place_line, column = column, message = message,
+    return { unit = unit, line = place_line, column = column, message = message,
              hint = runtime_hint(message) }
   end
 end
@@ -155,11 +156,6 @@ local function compile(unit, text, environment, known)
   return chunk
 end
 
-local function raise_note(note)
-  note.load_error = true
-  error(note, 0)
-end
-
 local environment_of
 
 -- require "x": lib/x.lua, once for each file that asks, in that file's own sandbox.
@@ -180,7 +176,7 @@ local function require_api(context, modules)
     context.texts[#context.texts + 1] = name .. "\0" .. unit.source
     local environment, known = environment_of(context, modules)
     local chunk, notes = compile(unit, unit.source, environment, known)
-    if not chunk then raise_note(notes[1]) end
+    if not chunk then context_of.raise(notes[1]) end
     local result = chunk()
     loaded[name] = result == nil and true or result
     return loaded[name]

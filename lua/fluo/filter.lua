@@ -20,7 +20,8 @@ local SHED = 4                                  -- FLUO_SPAN_SHED
 local arena = ffi.cast("const uint8_t *", nil)
 local flags = 0
 local filters, made = {}, 0                     -- by meaning
-local uint32, answers_of = ffi.typeof("uint32_t[1]"), ffi.typeof("struct fluo_answer[?]")
+local uint32 = ffi.typeof("uint32_t[1]")
+local one_answer, answers_of = ffi.typeof("struct fluo_answer[1]"), ffi.typeof("struct fluo_answer[?]")
 local span_ptr = ffi.typeof("const struct fluo_span *")
 local asks, asked, object = uint32(), uint32(), uint32()
 
@@ -64,20 +65,33 @@ function M.of(x, what, level)
   return filter
 end
 
+-- Which function is asked, and about what.
+local function take(filter, answer, i)
+  C.fluo_filter_ask(filter.handle, i, asked, object)
+  answer["function"], answer.object = asked[0], object[0]
+end
+
+local function call(filter, answer, at, rank)
+  local wanted = filter.calls[answer["function"] + 1]
+  local argument = trace.argument(wanted, at, answer.object, trace.ranked(rank))
+  answer.truth = argument ~= nil and wanted.fn(argument) and 1 or 0
+end
+
 -- All functions that decide, in the order in which the core would ask them. They may use filters themselves, so
 -- what is to be asked is taken down first.
 local function ask(filter, at, rank, id, n)
   local answers = answers_of(n)
-  for i = 0, n - 1 do
-    C.fluo_filter_ask(filter.handle, i, asked, object)
-    answers[i]["function"], answers[i].object = asked[0], object[0]
-  end
-  for i = 0, n - 1 do
-    local call = filter.calls[answers[i]["function"] + 1]
-    local argument = trace.argument(call, at, answers[i].object, trace.ranked(rank))
-    answers[i].truth = argument ~= nil and call.fn(argument) and 1 or 0
-  end
+  for i = 0, n - 1 do take(filter, answers[i], i) end
+  for i = 0, n - 1 do call(filter, answers[i], at, rank) end
   return C.fluo_filter_resolve(filter.handle, arena, at, id, answers, n)
+end
+
+-- Nearly always it is one, and a loop of one turn, like an array whose size is not known, would not compile.
+local function ask_one(filter, at, rank, id)
+  local answers = one_answer()
+  take(filter, answers[0], 0)
+  call(filter, answers[0], at, rank)
+  return C.fluo_filter_resolve(filter.handle, arena, at, id, answers, 1)
 end
 
 --- Whether the span of that offset, rank and trace id satisfies a filter. Where nobody can know, the evaluation is
@@ -85,7 +99,9 @@ end
 function M.test(filter, at, rank, id)
   if bit.band(ffi.cast(span_ptr, arena + at).flags, SHED) ~= 0 then trace.spoil(trace.SHED_TEXT) end
   local truth = C.fluo_filter_test(filter.handle, arena, at, id, asks)
-  if truth == UNKNOWN and asks[0] > 0 then truth = ask(filter, at, rank, id, asks[0]) end
+  if truth == UNKNOWN and asks[0] > 0 then
+    truth = asks[0] == 1 and ask_one(filter, at, rank, id) or ask(filter, at, rank, id, asks[0])
+  end
   if truth == UNKNOWN then trace.spoil("a regular expression or a function of this pattern has no answer") end
   return truth == TRUE
 end

@@ -28,6 +28,7 @@ function find.order()
   return view.sorted(order)
 end
 
+function find.offsets() return view.offsets() end
 function find.tree() return structure.of(view) end
 
 -- Calculated at the first question.
@@ -107,7 +108,7 @@ end
 function find.services()
   local names, seen = {}, {}
   for rank = 1, n do
-    local name = trace.value(view.at(facts.order[rank]), "SERVICE")
+    local name = trace.value(facts.offsets[facts.order[rank]], "SERVICE")
     if name and not seen[name] then
       seen[name] = true
       names[#names + 1] = name
@@ -245,8 +246,8 @@ end
 local function tester(p, name)
   if p == nil then error(("t:%s takes a pattern: t:%s { name = \"…\" }"):format(name, name), 3) end
   if type(p) == "function" then return function(rank) return p(trace.ranked(rank)) end end
-  local filter, order, offset, test, of = filters.of(p, name, 3), facts.order, view.at, filters.test, id
-  return function(rank) return test(filter, offset(order[rank]), rank, of) end
+  local filter, order, offsets, test, of = filters.of(p, name, 3), facts.order, facts.offsets, filters.test, id
+  return function(rank) return test(filter, offsets[order[rank]], rank, of) end
 end
 
 local FIELDS = {
@@ -311,19 +312,20 @@ local NAMES = { "spans", "find", "all", "count", "root", "duration", "services",
                 "span_count", "critical_path" }
 M.NAMES = NAMES
 local new_handle
+local EVALUATION = "\0evaluation"              -- as in trace.lua
 
 local calls = {}
 for name, method in pairs(METHODS) do
   calls[name] = function(self, p)
     if not ffi.istype(new_handle, self) then error(("call it with a colon: t:%s(…)"):format(name), 2) end
-    if self._evaluation ~= trace.current() then trace.stale() end
+    if self[EVALUATION] ~= trace.current() then trace.stale() end
     return method(p)
   end
 end
 
-new_handle = ffi.metatype(ffi.typeof("struct { const double _evaluation; }"), {
+new_handle = ffi.metatype(ffi.typeof("struct { const double $; }", EVALUATION), {
   __index = function(self, key)
-    if self._evaluation ~= trace.current() then trace.stale() end
+    if self[EVALUATION] ~= trace.current() then trace.stale() end
     local field = FIELDS[key]
     if field then return field() end
     if calls[key] then return calls[key] end
@@ -335,13 +337,14 @@ new_handle = ffi.metatype(ffi.typeof("struct { const double _evaluation; }"), {
 
 -- ---- an evaluation ------------------------------------------------------------------------------
 
-local whole = { relations = of_span, at = function(rank) return view.at(facts.order[rank]) end }
+local whole = { relations = of_span, at = function(rank) return facts.offsets[facts.order[rank]] end }
 
 --- Calls a function with the whole trace of a view (view.lua). true or false; or nil and why: it threw, or what it
 -- asked for nobody can know.
 function M.satisfies(of, fn)
   view, facts, n, id = of, of.facts, of.n, of.trace_id
   fact "order"
+  fact "offsets"
   trace.begin(id, whole)
   local good, truth = pcall(fn, new_handle(trace.current()))
   local spoiled = trace.finish()

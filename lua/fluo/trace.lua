@@ -155,13 +155,18 @@ end
 
 local function read_only() error("a span cannot be changed", 2) end
 
+-- The fields of a handle have names that no author writes: what they hold is nobody's business, and an attribute may
+-- have any other name.
+local EVALUATION, RANK = "\0evaluation", "\0rank"
+local AT, LEN, NUMBER, RENAMED = "\0at", "\0len", "\0number", "\0renamed"
+
 local attributes_handle = ffi.metatype(ffi.typeof([[
-  struct { const double _evaluation; const uint32_t _at, _len, _number, _renamed; }
-]]), {
+  struct { const double $; const uint32_t $, $, $, $; }
+]], EVALUATION, AT, LEN, NUMBER, RENAMED), {
   __index = function(self, key)
-    if self._evaluation ~= evaluation then stale() end
+    if self[EVALUATION] ~= evaluation then stale() end
     if type(key) ~= "string" then return nil end
-    return attribute(arena + self._at, self._len, self._number, key, self._renamed ~= 0)
+    return attribute(arena + self[AT], self[LEN], self[NUMBER], key, self[RENAMED] ~= 0)
   end,
   __newindex = read_only,
   __tostring = function() return "attributes" end,
@@ -174,9 +179,9 @@ end
 -- pairs over attributes: sorted, the last of equal keys wins, empty values left out.
 table.insert(sandbox.iterators, function(handle)
   if not ffi.istype(attributes_handle, handle) then return nil end
-  if handle._evaluation ~= evaluation then stale() end
+  if handle[EVALUATION] ~= evaluation then stale() end
   local all = {}
-  each_pair(arena + handle._at, handle._len, handle._number, 0, function(key, v) all[key] = v end)
+  each_pair(arena + handle[AT], handle[LEN], handle[NUMBER], 0, function(key, v) all[key] = v end)
   return sandbox.pairs(all)
 end)
 
@@ -303,17 +308,17 @@ local function refuse_field(key)
     tostring(key), nearest and (", did you mean `%s`?"):format(nearest) or ""), 3)
 end
 
-local span_handle = ffi.metatype(ffi.typeof("struct { const double _evaluation; const uint32_t _rank; }"), {
+local span_handle = ffi.metatype(ffi.typeof("struct { const double $; const uint32_t $; }", EVALUATION, RANK), {
   __index = function(self, key)
-    if self._evaluation ~= evaluation then stale() end
+    if self[EVALUATION] ~= evaluation then stale() end
     local field = FIELDS[key]
     if field then
-      local at = offsets[self._rank]
+      local at = offsets[self[RANK]]
       return field(ffi.cast(span_ptr, arena + at), at)
     end
     local relation = whole and whole.relations[key]
     if not relation then refuse_field(key) end
-    return relation(self._rank)
+    return relation(self[RANK])
   end,
   __newindex = read_only,
   __tostring = function() return "span" end,
@@ -321,7 +326,7 @@ local span_handle = ffi.metatype(ffi.typeof("struct { const double _evaluation; 
 
 -- Spans as table keys are walked in the order of their ranks.
 table.insert(sandbox.ranks, function(key)
-  return ffi.istype(span_handle, key) and key._rank or nil
+  return ffi.istype(span_handle, key) and key[RANK] or nil
 end)
 
 -- ---- evaluations --------------------------------------------------------------------------------
@@ -380,8 +385,8 @@ end
 --- The rank of a span of this evaluation; nil for anything else.
 function M.rank(handle)
   if not ffi.istype(span_handle, handle) then return nil end
-  if handle._evaluation ~= evaluation then stale() end
-  return handle._rank
+  if handle[EVALUATION] ~= evaluation then stale() end
+  return handle[RANK]
 end
 
 --- The trace's id as text.
@@ -398,11 +403,12 @@ local COLUMNS = {
   END = FIELDS.end_,
 }
 
+for _, name in ipairs(NAMES) do COLUMNS[name:upper()] = COLUMNS[name:upper()] or FIELDS[name] end
+
 --- What a function of a value is called with: an enum fluo_field's name without its prefix, and the key of
 -- an attribute. nil where the span has no such value.
 function M.value(at, field, key)
-  local read = COLUMNS[field] or FIELDS[field:lower()]
-  return read(ffi.cast(span_ptr, arena + at), key)
+  return COLUMNS[field](ffi.cast(span_ptr, arena + at), key)
 end
 
 -- ---- values of one event or link ----------------------------------------------------------------

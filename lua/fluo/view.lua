@@ -52,8 +52,15 @@ function view.start(i) return relative(span_at(i).start_ns) end
 function view.end_(i) return relative(end_of(span_at(i))) end
 function view.id(i) return ffi.string(span_at(i).span_id, 8) end
 
---- The offset of a span in the arena.
-function view.at(i) return ffi.cast("const uint8_t *", span_at(i)) - arena end
+--- The offsets of all spans in the arena, by index.
+function view.offsets()
+  local offsets, k = {}, 1
+  for i = 0, view.n - 1 do
+    if i >= limits[k] then k = k + 1 end
+    offsets[i] = ffi.cast("const uint8_t *", pointers[k] + i) - arena
+  end
+  return offsets
+end
 
 --- nil for a root: a span without a parent, or its own.
 function view.parent(i)

@@ -247,3 +247,78 @@ describe("a function of an event or a link", function()
     assert.same({ false, false, false, false }, (replay.rows(rows)))
   end)
 end)
+
+-- One evaluator: the same text means the same in a function and in a rule. Random patterns over random spans.
+describe("a pattern in a function", function()
+  math.randomseed(20)
+  local function pick(list) return list[math.random(#list)] end
+  local VALUES = { "5", "5.5", "'5'", "'5.0'", "' 5 '", "true", "'true'", "'a'", "'ab'", "''", "9007199254740993LL", "'9007199254740993'" }
+  local NUMBERS = { "5", "4.9", "'5'", "9007199254740992", "9007199254740993LL", "-1" }
+  local leaf = {
+    function() return pick(VALUES) end,
+    function() return pick { "eq", "ne" } .. "(" .. pick(VALUES) .. ")" end,
+    function() return pick { "gt", "ge", "lt", "le" } .. "(" .. pick(NUMBERS) .. ")" end,
+    function() return ("between(%s, 6)"):format(pick { "4", "5", "'5'" }) end,
+    function() return ("%s { %s, %s }"):format(pick { "one_of", "none_of" }, pick(VALUES), pick(VALUES)) end,
+    function() return pick { "contains", "prefix", "suffix", "glob", "matches" } .. pick { "'a'", "'b'", "'5'", "'a.*'" } end,
+    function() return pick { "exists", "missing" } end,
+    function() return "function(v) return v == " .. pick(VALUES) .. " end" end,
+  }
+  local FIELDS = { "name = glob 'x*'", "status = 'OK'", "status = ne 'ERROR'", "kind = 'SERVER'", "duration = gt '5ms'", "root = true", "service = missing",
+    "resource = { k = 5 }", "event = { name = 'e' }", "event = { k = %s }", "link = { k = %s }", "link = missing", "where = function(s) return s.kind ~= 'SERVER' end" }
+  local function entries()
+    local list = {}
+    for _ = 1, math.random(1, 2) do
+      local entry = math.random() < 0.7 and pick { "k", "['a.b']", "gone" } .. " = %s" or pick(FIELDS)
+      list[#list + 1] = entry:gsub("%%s", function() return pick(leaf)() end) .. ""
+    end
+    return "{ " .. table.concat(list, ", ") .. " }"
+  end
+  local function pattern(depth)
+    if depth == 0 or math.random() < 0.6 then return entries() end
+    local kind = pick { "any_of { %s, %s }", "all_of { %s, %s }", "not_(%s)" }
+    return (kind:gsub("%%s", function() return pattern(depth - 1) end))
+  end
+
+  local function any_value()
+    return pick { 5, 5.5, "5", "5.0", " 5 ", true, "true", "a", "ab", "", "abc", replay.wire { intValue = "9007199254740993" }, replay.wire { doubleValue = 5 },
+      { 5, "a" }, { "ab", true }, {}, replay.wire { bytesValue = "YQ==" }, replay.wire { kvlistValue = { values = { { key = "k", value = { intValue = "5" } } } } } }
+  end
+  local function random_span(i)
+    local function attr() return { k = math.random() < 0.8 and any_value() or nil, ["a.b"] = math.random() < 0.4 and any_value() or nil } end
+    return { name = pick { "x", "xy", "z" }, id = "s" .. i, status = pick { "UNSET", "OK", "ERROR" }, kind = pick { "SERVER", "CLIENT" }, dur = math.random(1, 10),
+      service = math.random() < 0.3 and false or nil, attr = attr(), resource = { k = any_value() },
+      events = math.random() < 0.5 and { { pick { "e", "f" }, 1, attr() }, { "e", 2, attr() } } or nil,
+      links = math.random() < 0.3 and { { "u", "w", attr() } } or nil }
+  end
+
+  it("means what it means in a rule, on every kind of value", function()
+    local rules, differ, both = {}, {}, 0
+    for i = 1, 300 do
+      local text = pattern(2)
+      rules[i] = ('rule "%d rule" { when = trace.count(%s):at_least(1) }\nrule "%d function" { when = trace.satisfies(function(t) return t:find(%s) end) }\n')
+        :format(i, text, i, text)
+    end
+    local requests = {}
+    for n = 1, 12 do
+      requests[n] = {}
+      for i = 1, 3 do
+        local s = random_span(i)
+        s.trace = "t" .. n
+        requests[n][i] = replay.span(s)
+      end
+    end
+    local found, status, said = replay.run(table.concat(rules), requests)
+    assert.equal(0, status, said)
+    local seen = {}
+    for _, v in ipairs(found) do
+      local number, which = v.rule:match("(%d+) (%a+)")
+      local key = number .. v.trace_id
+      if seen[key] then both = both + 1 end
+      seen[key] = not seen[key] and which or nil
+    end
+    for key, which in pairs(seen) do differ[#differ + 1] = which .. " " .. rules[tonumber(key:sub(1, -33))] end
+    assert.same({}, differ)
+    assert.is_true(both > 500 and both < 3300, "the patterns tell nothing apart: " .. both)
+  end)
+end)
