@@ -59,14 +59,19 @@ static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32
 static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth);
 
 /* Most strings are short and ASCII: they are answered here, without a call. */
-static inline bool is_utf8(const uint8_t *p, size_t n) {
+static inline bool is_ascii(const uint8_t *p, size_t n) {
   const uint64_t high = 0x8080808080808080u;
-  uint64_t word, any = 0;
-  if (n >= 8) {
-    if (n > 64) return wire_utf8(p, n);
-    for (size_t i = 0; i + 8 < n; i += 8) memcpy(&word, p + i, 8), any |= word;
-    memcpy(&word, p + n - 8, 8);
-    any |= word;
+  uint64_t any = 0;
+  if (n >= 16) {
+    uint64_t part __attribute__((vector_size(16))), all __attribute__((vector_size(16)));
+    memcpy(&all, p + n - 16, 16);
+    for (size_t i = 0; i + 16 < n; i += 16) memcpy(&part, p + i, 16), all |= part;
+    any = all[0] | all[1];
+  } else if (n >= 8) {
+    uint64_t first, last;
+    memcpy(&first, p, 8);
+    memcpy(&last, p + n - 8, 8);
+    any = first | last;
   } else if (n >= 4) {
     uint32_t first, last;
     memcpy(&first, p, 4);
@@ -75,12 +80,17 @@ static inline bool is_utf8(const uint8_t *p, size_t n) {
   } else {
     for (size_t i = 0; i < n; i++) any |= p[i];
   }
-  return !(any & high) || wire_utf8(p, n);
+  return !(any & high);
+}
+
+static inline bool is_utf8(const uint8_t *p, size_t n) {
+  return (n <= 64 && is_ascii(p, n)) || wire_utf8(p, n);
 }
 
 /* The shape that nearly every attribute has, for which the table is too slow: a key and then a
  * value, each shorter than 128 bytes, the value one string or varint. Whatever is not exactly
- * that goes the long way. */
+ * that goes the long way. Tags and lengths are ASCII like most texts, so an attribute with a string
+ * is looked at as one run; only where that is not ASCII are its two texts. */
 static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t n) {
   const uint8_t *end = p + n;
   if (n < 6 || n >= 128 + 4 || p[0] != 0x0a || p[1] >= 0x80 || (size_t)p[1] + 6 > n) return false;
@@ -88,13 +98,13 @@ static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t
   size_t left = (size_t)(end - value) - 2;
   if (value[0] != 0x12 || value[1] != left || value[1] >= 0x80) return false;
   if (value[2] == 0x0a && (size_t)value[3] + 2 == left) {
-    s->summary->invalid_utf8 += !is_utf8(value + 4, left - 2);
-  } else {
-    bool varint = value[2] == 0x10 || value[2] == 0x18;
-    uint64_t scalar;
-    if (!varint || wire_read_varint(value + 3, end, WIRE_VARINT_BYTES, &scalar) != end)
-      return false;
+    if (!is_ascii(p, n))
+      s->summary->invalid_utf8 += (uint32_t)!is_utf8(value + 4, left - 2) + !is_utf8(key, (size_t)p[1]);
+    return true;
   }
+  bool varint = value[2] == 0x10 || value[2] == 0x18;
+  uint64_t scalar;
+  if (!varint || wire_read_varint(value + 3, end, WIRE_VARINT_BYTES, &scalar) != end) return false;
   s->summary->invalid_utf8 += !is_utf8(key, (size_t)p[1]);
   return true;
 }

@@ -63,15 +63,18 @@ static int join(struct each *e, struct otlp_bytes message, uint32_t number, size
   return 0;
 }
 
-/* The whole of a message that is field 1 of another, in however many pieces. */
+/* The whole of a message that is field 1 of another, in however many pieces. Where the look ahead joined nothing the
+ * first piece is all, and the spans behind it need not be passed once more. */
 static int gather(struct each *e, struct otlp_bytes message, struct otlp_bytes *out) {
   struct wire_field field;
+  bool whole = e->on_span && !e->first;
   size_t pieces = 0, bytes = 0;
   *out = (struct otlp_bytes){0};
   for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     p = next_field(p, end, &field);
     if (field.number != 1 || field.len == 0) continue;
     *out = (struct otlp_bytes){field.text, field.len};
+    if (whole) return 0;
     bytes += field.len;
     pieces++;
   }
