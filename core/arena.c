@@ -193,12 +193,13 @@ uint32_t arena_get_high(struct arena *a, size_t bytes, size_t *actual) {
   return get(a, bytes, actual, true);
 }
 
-void arena_put(struct arena *a, uint32_t off) {
+size_t arena_put(struct arena *a, uint32_t off) {
   uint32_t first = off / ARENA_BLOCK_MIN;
   assert(off && off % ARENA_BLOCK_MIN == 0 && first < a->blocks && a->orders[first]);
   unsigned order = a->orders[first] - 1u;
   a->orders[first] = 0;
-  a->used -= (size_t)ARENA_BLOCK_MIN << order;
+  size_t size = (size_t)ARENA_BLOCK_MIN << order;
+  a->used -= size;
   uint32_t i = first >> order;
   while (order + 1 < ORDERS && (i ^ 1) < a->blocks >> order && bits_test(&a->free[order], i ^ 1)) {
     block_claim(a, order, i ^ 1);
@@ -206,6 +207,7 @@ void arena_put(struct arena *a, uint32_t off) {
     i /= 2;
   }
   block_release(a, order, i);
+  return size;
 }
 
 /* Hands all but block 0 to the free sets: at each place the largest block that its alignment and the

@@ -23,8 +23,8 @@ int arena_open_readonly(const struct arena *a);
 uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual);
 /* The same from the other end: what is given back early lies together there, apart from what stays. */
 uint32_t arena_get_high(struct arena *a, size_t bytes, size_t *actual);
-/* Gives a block back, merging it with its free buddies. */
-void arena_put(struct arena *a, uint32_t off);
+/* Gives a block back, merging it with its free buddies; returns its size. */
+size_t arena_put(struct arena *a, uint32_t off);
 /* The address of an offset; stable as long as the arena lives. */
 #ifdef FLUO_SPEC
 void *arena_at(const struct arena *a, uint32_t off);

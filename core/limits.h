@@ -35,7 +35,7 @@
  * (fluo_rule_unknown_total). */
 #define LIMIT_PATTERN_QUESTIONS 4096u
 /* The buffer's share for symbols and for the ids of closed traces (an eighth each, within buffer.bytes_max); past them
- * fluo_symbols_refused_total and fluo_forgotten_ids_total count. Ids make room for open traces, down to a quarter. */
+ * fluo_symbols_refused_total and fluo_forgotten_ids_total count. Ids make room for open traces, down to an eighth of that. */
 #define LIMIT_SYMBOLS_SHARE 8
 #define LIMIT_REMEMBERED_SHARE 8
 

@@ -36,11 +36,11 @@ static uint32_t slot_find(const struct store *s, const struct trace *t, uint64_t
 }
 
 static uint64_t *filter_word(struct trace_memory *m, uint32_t hash) {
-  return &m->filter[hash >> 30];
+  return &m->filter[hash >> 31];
 }
 
 static uint64_t filter_bit(uint32_t hash) {
-  return 1ull << (hash >> 24 & 63);
+  return 1ull << (hash >> 25 & 63);
 }
 
 bool ids_has(const struct store *s, const struct trace *t, const uint8_t span_id[8]) {

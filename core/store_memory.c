@@ -62,17 +62,25 @@ void notes_charge(struct store *s, struct trace *t) {
   t->memory->notes_bytes = (uint32_t)now;
 }
 
-static void block_put(struct store *s, struct trace *t, uint32_t off, size_t bytes) {
-  arena_put(s->arena, off);
+void blocks_push(struct store *s, struct blocks *b, uint32_t off, size_t bytes) {
+  *(struct block *)arena_at(s->arena, off) = (struct block){b->recent[0]};
+  memmove(b->recent + 1, b->recent, (BLOCKS_RECENT - 1) * sizeof *b->recent);
+  b->recent[0] = off;
+  b->bytes += (uint32_t)bytes;
+}
+
+static void blocks_pop(struct store *s, struct trace *t, struct blocks *b) {
+  uint32_t off = b->recent[0];
+  size_t bytes = arena_put(s->arena, off);
+  memmove(b->recent, b->recent + 1, (BLOCKS_RECENT - 1) * sizeof *b->recent);
+  b->recent[BLOCKS_RECENT - 1] = 0;
+  b->bytes -= (uint32_t)bytes;
   t->memory->arena_bytes -= (uint32_t)bytes;
+  if (!b->recent[0] && b->bytes) b->recent[0] = ((struct block *)arena_at(s->arena, off))->next;
 }
 
 void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until) {
-  while (b->head != until) {
-    struct block block = *(struct block *)arena_at(s->arena, b->head);
-    block_put(s, t, b->head, block.bytes);
-    b->head = block.next;
-  }
+  while (b->recent[0] != until) blocks_pop(s, t, b);
 }
 
 /* ---- pressure -------------------------------------------------------------------------------- */
@@ -81,7 +89,7 @@ void full_update(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
   link_remove(&m->full);
   m->parked = false;
-  if (t->state == TRACE_OPEN && !t->hits.count && m->payload.head) link_append(&s->full, &m->full);
+  if (t->state == TRACE_OPEN && !t->hits.count && m->payload.bytes) link_append(&s->full, &m->full);
 }
 
 static void span_shed(struct fluo_span *span) {

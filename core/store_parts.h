@@ -21,7 +21,7 @@ enum {
   EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
   HOLES_SHARE = 9,               /* of the arena: holes in it that are let be */
   HOLE_BYTES = 64 << 10,          /* the most that goes back to the kernel at once */
-  REMEMBERED_KEPT_SHARE = 4,      /* of what may be remembered: not forgotten for the sake of open traces */
+  REMEMBERED_KEPT_SHARE = 8,      /* of what may be remembered: not forgotten for the sake of open traces */
   EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
 };
 
@@ -149,10 +149,12 @@ bool remembered_shrink(struct remembered *r);
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
-/* Bytes of one trace: blocks linked through their first words, newest first, one of them being filled. */
-struct blocks { uint32_t head, fill, used, capacity, bytes; };
+/* Bytes of one trace: blocks linked through their first words, newest first, one of them being filled. The newest are
+ * noted here, so that most are freed without a look at them, for they are cold by then. */
+enum { BLOCKS_RECENT = 5 };
+struct blocks { uint32_t recent[BLOCKS_RECENT], fill, used, capacity, bytes; };
 
-struct block { uint32_t next, bytes; };      /* stands at the start of each */
+struct block { uint32_t next; };             /* stands at the start of each */
 
 static inline size_t power_of_two(size_t bytes) {
   size_t p = ARENA_BLOCK_MIN;
@@ -169,7 +171,7 @@ struct trace_memory {
   struct link full;               /* open, no hit, and with payload: can be shed */
   struct ghost *ghost;            /* of a late trace */
   struct blocks payload, kept;    /* kept: texts that the symbols refused; never shed */
-  uint64_t filter[4];             /* of span ids: a bit each. Where it is not set, the id is new */
+  uint64_t filter[2];             /* of span ids: a bit each. Where it is not set, the id is new */
   uint32_t *ids;                  /* arena offsets of skeletons by span id; NULL: few spans */
   struct extent_at *directory;    /* of a long chain of spans, or NULL */
   uint32_t ids_capacity, directory_capacity, extents;
@@ -234,6 +236,7 @@ void store_taken(struct store *s, size_t bytes);          /* for the horizon */
 /* A block for the trace: of `wanted` bytes if a little pressure gives it, else as near to that as there is, but
  * of what is needed at any price. */
 uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, bool payload, size_t *actual);
+void blocks_push(struct store *s, struct blocks *b, uint32_t off, size_t bytes);
 void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until);    /* those newer */
 struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash);
 void record_free(struct store *s, struct trace *t);       /* in no list any more, but `closed` */

@@ -107,9 +107,7 @@ static uint8_t *bytes_place(struct store *s, struct trace *t, struct blocks *b, 
     uint32_t off = block_get(s, t, block_wanted(b, n), head + n, b == &t->memory->payload, &actual);
     if (!off) return NULL;
     /* From here on *b is read anew: making room may have shed this very trace. */
-    *(struct block *)arena_at(s->arena, off) = (struct block){b->head, (uint32_t)actual};
-    b->head = off;
-    b->bytes += (uint32_t)actual;
+    blocks_push(s, b, off, actual);
     if (actual - head - n < b->capacity - b->used) {
       *out = (struct fluo_text){off + (uint32_t)head, (uint32_t)n};
       return arena_at(s->arena, out->off);
@@ -226,7 +224,7 @@ static bool span_write(struct store *s, struct trace *t, const struct otlp_span 
   if (text_place(s, t, span->name, &k->name) && scope_place(s, t, span->scope, k) &&
       resource_place(s, t, span->resource, k) && room_make(s, 0) && payload_place(s, t, span, k))
     return true;
-  blocks_free(s, t, kept, before.head);
+  blocks_free(s, t, kept, before.recent[0]);
   *kept = before;
   return false;
 }

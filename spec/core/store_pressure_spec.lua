@@ -75,7 +75,7 @@ describe("the store under pressure", function()
     end)
     assert.equal(0, number(s:stats().traces_closed[core.CLOSE_EVICTED]))
     fill(has_evicted)
-    assert.is_true(number(s:stats().remembered_bytes) > MIB / 16)
+    assert.is_true(number(s:stats().remembered_bytes) > MIB / 32)
   end)
 
   it("does not shed a trace with a hit, nor a pinned one until it is unpinned", function()
