@@ -9,12 +9,12 @@
 
 #include "fluo.h"
 #include "series.h"
+#include "state.h"
 
 #define WINDOW_LATENESS_NS 5000000000ull    /* how long a timer waits for what is still on its way */
 enum { WINDOW_GROUPS_MAX = 10000,           /* of one window; past it the least recently used goes */
        WINDOW_WITNESSES_MAX = FLUO_WITNESSES_MAX };
 
-struct windows;
 struct window;
 
 struct window_terms {
@@ -37,7 +37,7 @@ struct window_witness {
 
 /* A comparison became true. Lent for the call. */
 struct window_crossing {
-  void *owner;                      /* as given to window_open */
+  void *owner;                      /* as given to window_new */
   const void *group; uint32_t group_bytes;      /* the key */
   uint64_t time_ns;                 /* the newest event's, or the window's end */
   double   value, threshold;
@@ -52,13 +52,11 @@ struct window_calls {
   void *ctx;
 };
 
-/* bytes_max: of all groups of all windows; past it the least recently used goes. 0 or FLUO_ENOMEM. */
-int windows_new(size_t bytes_max, const struct window_calls *calls, struct windows **out);
-void windows_free(struct windows *ws);      /* every window with it */
-/* 0 or FLUO_ENOMEM. The terms are copied. */
-int window_open(struct windows *ws, const struct window_terms *terms, void *owner, struct window **out);
-void window_close(struct window *w);
-/* Hands a window to another owner: a rule that a reload left as it was. */
+/* Its groups are kept in `state`, whose timers judge them. The terms are copied. 0 or FLUO_ENOMEM. */
+int window_new(struct state *state, const struct window_terms *terms, const struct window_calls *calls, void *owner,
+               struct window **out);
+void window_free(struct window *w);
+/* Hands a window on: to the rule that a reload left as it was. */
 void window_hand_over(struct window *w, void *owner);
 
 /* A window without `by` that timers judge is observed from here on; a second time means nothing. 0 or FLUO_ENOMEM. */
@@ -67,17 +65,5 @@ int window_observe(struct window *w, uint64_t now_ns);
  * FLUO_EFULL: it is lost, and counted. */
 int window_take(struct window *w, const void *group, uint32_t group_bytes, const struct series_event *event,
                 const struct window_witness *witness);
-
-/* When the first timer is due; UINT64_MAX: none. */
-uint64_t windows_next_due(const struct windows *ws);
-/* Runs the one timer that is due first at or before now: false if there was none. */
-bool windows_step(struct windows *ws, uint64_t now_ns);
-
-struct windows_stats {
-  uint64_t groups, bytes;
-  uint64_t groups_evicted;          /* least recently used ones */
-  uint64_t events_lost;             /* for want of memory */
-};
-void windows_stats_get(const struct windows *ws, struct windows_stats *out);
 
 #endif

@@ -1,4 +1,4 @@
-local core, ffi = require("spec.support").core("heap", "series", "window")
+local core, ffi = require("spec.support").core("heap", "series", "state", "window")
 
 local COUNT, SUM, AVG, MIN, MAX, QUANTILE, RATE, DISTINCT, RATIO = 0, 1, 2, 3, 4, 5, 6, 7, 8
 local GT, GE, LT, LE = 2, 3, 4, 5                                     -- enum fluo_op
@@ -8,7 +8,7 @@ local SECOND = 1000000000
 jit.off()                                                             -- C calls back into Lua
 
 describe("a window", function()
-  local live, windows, crossings, clock
+  local live, state, windows, crossings, clock
 
   -- From the header, so that a change of the enums is noticed here.
   it("knows its enums", function()
@@ -27,10 +27,9 @@ describe("a window", function()
   end)
 
   local function all(bytes_max)
-    local out = ffi.new("struct windows *[1]")
-    local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
-    assert.equal(0, core.windows_new(bytes_max or 32 * 1048576, calls, out))
-    windows = out[0]
+    local out = ffi.new("struct state *[1]")
+    assert.equal(0, core.state_new(bytes_max or 32 * 1048576, out))
+    state = out[0]
   end
 
   local function open(terms)
@@ -38,7 +37,9 @@ describe("a window", function()
     t.ns, t.aggregate, t.compare = terms.ns, terms.aggregate or COUNT, terms.compare or GT
     t.quantile, t.threshold, t.samples_min = terms.quantile or 0, terms.threshold or 0, terms.samples_min or 0
     t.grouped = terms.grouped ~= false
-    assert.equal(0, core.window_open(windows, t, nil, out))
+    local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
+    assert.equal(0, core.window_new(state, t, calls, nil, out))
+    windows[#windows + 1] = out[0]
     return out[0]
   end
 
@@ -53,22 +54,23 @@ describe("a window", function()
   end
 
   local function step(now)
-    while core.windows_step(windows, now) do end
+    while core.state_step(state, now) do end
   end
 
-  local function stats()
-    local out = ffi.new("struct windows_stats")
-    core.windows_stats_get(windows, out)
-    return out
+  local function stats() return core.state_stats(state) end
+
+  local function close()
+    for _, w in ipairs(windows) do core.window_free(w) end
+    core.state_free(state)
+    windows, state, crossings = {}, nil, {}
   end
 
   before_each(function()
-    live, crossings, clock = core.heap_live(), {}, 0
+    live, windows, crossings, clock = core.heap_live(), {}, {}, 0
   end)
   after_each(function()
     core.heap_fail_from(0)
-    core.windows_free(windows)
-    windows = nil
+    close()
     assert.equal(live, core.heap_live())
   end)
 
@@ -137,7 +139,7 @@ describe("a window", function()
     local w = open({ ns = 60 * SECOND, compare = LT, threshold = 1 })
     take(w, "g", 100 * SECOND, { span = 1 })
     local due = 160 * SECOND + LATENESS
-    assert.equal(due, tonumber(core.windows_next_due(windows)))
+    assert.equal(due, tonumber(core.state_next_due(state)))
     step(due - 1)
     assert.equal(0, #crossings)
     step(due)
@@ -273,8 +275,7 @@ describe("a window", function()
         local thresholds = { [RATE] = 0.4, [RATIO] = 0.5 }
         total = total + run({ ns = 10 * SECOND, aggregate = kind, compare = GT + seed % 4, quantile = 90,
                               threshold = thresholds[kind] or 3 + seed % 3, samples_min = seed % 5 }, seed)
-        core.windows_free(windows)
-        crossings = {}
+        close()
       end
       assert.is_true(total > 20)
       all()
@@ -316,12 +317,11 @@ describe("a window", function()
       local lost = 0
       for i = 1, 40 do lost = lost + (take(w, "g" .. i % 7, i * SECOND) ~= 0 and 1 or 0) end
       core.heap_fail_from(0)
-      assert.equal(lost, tonumber(stats().events_lost))
+      assert.equal(lost, tonumber(stats().lost))
       for i = 41, 80 do assert.equal(0, take(w, "g" .. i % 7, i * SECOND)) end
       step(1000 * SECOND)
       assert.is_true(#crossings > 0)
-      core.windows_free(windows)
-      crossings = {}
+      close()
     end
     all()
   end)

@@ -1,0 +1,250 @@
+/* The state's story. A key is looked up in one table for all owners (seeded: keys come from the network). Each group
+ * stands in four places: the table, its owner's list and everybody's list, both by use, and the heap of timers;
+ * group_free takes it out of all of them.
+ *
+ * Ways it fails: no memory for a group or a timer: the caller is told and loses that event. A bound is reached: the least
+ * recently used group goes, with what it knew, counted. */
+#include "state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "err.h"
+#include "hash.h"
+#include "heap.h"
+
+enum { SLOTS_FIRST = 16 };
+
+struct state {
+  struct hash_key key;
+  struct state_group **slots;
+  uint32_t slots_count;             /* a power of two, or 0 */
+  struct state_link groups;
+  struct state_group **timers;      /* a heap by due_ns */
+  uint32_t timers_count, timers_capacity;
+  size_t bytes_max;
+  uint64_t owners;                  /* ever */
+  struct state_stats stats;
+};
+
+/* ---- lists --------------------------------------------------------------------------------- */
+
+static void list_init(struct state_link *list) {
+  list->next = list->prev = list;
+}
+
+static void list_remove(struct state_link *at) {
+  at->prev->next = at->next;
+  at->next->prev = at->prev;
+}
+
+static void list_append(struct state_link *list, struct state_link *at) {
+  at->prev = list->prev;
+  at->next = list;
+  list->prev->next = at;
+  list->prev = at;
+}
+
+static struct state_group *of_owner(struct state_link *at) {
+  return (struct state_group *)(void *)((char *)at - offsetof(struct state_group, of_owner));
+}
+
+static struct state_group *of_all(struct state_link *at) {
+  return (struct state_group *)(void *)((char *)at - offsetof(struct state_group, of_all));
+}
+
+/* ---- timers -------------------------------------------------------------------------------- */
+
+static void timer_put(struct state *s, uint32_t at, struct state_group *g) {
+  s->timers[at] = g;
+  g->timer = at + 1;
+}
+
+static void timer_sift(struct state *s, uint32_t at) {
+  struct state_group *g = s->timers[at];
+  for (uint32_t up; at && g->due_ns < s->timers[up = (at - 1) / 2]->due_ns; at = up)
+    timer_put(s, at, s->timers[up]);
+  for (uint32_t child; (child = 2 * at + 1) < s->timers_count; at = child) {
+    if (child + 1 < s->timers_count && s->timers[child + 1]->due_ns < s->timers[child]->due_ns) child++;
+    if (s->timers[child]->due_ns >= g->due_ns) break;
+    timer_put(s, at, s->timers[child]);
+  }
+  timer_put(s, at, g);
+}
+
+static void timer_remove(struct state *s, struct state_group *g) {
+  if (!g->timer) return;
+  uint32_t at = g->timer - 1;
+  g->timer = 0;
+  struct state_group *last = s->timers[--s->timers_count];
+  if (last == g) return;
+  timer_put(s, at, last);
+  timer_sift(s, at);
+}
+
+int state_timer(struct state_group *g, uint64_t due_ns) {
+  struct state *s = g->owner->state;
+  if (due_ns == UINT64_MAX) {
+    timer_remove(s, g);
+    return 0;
+  }
+  if (!g->timer) {
+    int err = heap_grow((void **)&s->timers, &s->timers_capacity, s->timers_count, sizeof *s->timers);
+    if (err) return err;
+    timer_put(s, s->timers_count++, g);
+  }
+  g->due_ns = due_ns;
+  timer_sift(s, g->timer - 1);
+  return 0;
+}
+
+uint64_t state_next_due(const struct state *s) {
+  return s->timers_count ? s->timers[0]->due_ns : UINT64_MAX;
+}
+
+bool state_step(struct state *s, uint64_t now_ns) {
+  if (state_next_due(s) > now_ns) return false;
+  struct state_group *g = s->timers[0];
+  timer_remove(s, g);
+  g->owner->ops->on_due(g, now_ns);
+  return true;
+}
+
+/* ---- groups -------------------------------------------------------------------------------- */
+
+const uint8_t *state_key(const struct state_group *g) {
+  return (const uint8_t *)g + g->owner->ops->size;
+}
+
+static struct state_group **slot_of(const struct state *s, uint64_t hash) {
+  return &s->slots[hash & (s->slots_count - 1)];
+}
+
+void state_drop(struct state_group *g) {
+  struct state *s = g->owner->state;
+  struct state_group **at = slot_of(s, g->hash);
+  while (*at != g) at = &(*at)->next;
+  *at = g->next;
+  list_remove(&g->of_owner);
+  list_remove(&g->of_all);
+  timer_remove(s, g);
+  g->owner->groups_count--;
+  s->stats.groups--;
+  s->stats.bytes -= g->bytes;
+  g->owner->ops->deinit(g);
+  heap_free(g);
+}
+
+static void evict(struct state_group *g) {
+  g->owner->state->stats.groups_evicted++;
+  state_drop(g);
+}
+
+/* Where there is no memory for a wider table, longer chains will do. */
+static int slots_grow(struct state *s) {
+  if (s->stats.groups < s->slots_count) return 0;
+  uint32_t count = s->slots_count ? s->slots_count * 2 : SLOTS_FIRST, before_count = s->slots_count;
+  struct state_group **slots = heap_zalloc(count * sizeof *slots), **before = s->slots;
+  if (!slots) return before ? 0 : FLUO_ENOMEM;
+  s->slots = slots;
+  s->slots_count = count;
+  for (uint32_t i = 0; i < before_count; i++)
+    for (struct state_group *g = before[i], *next; g; g = next) {
+      struct state_group **slot = slot_of(s, g->hash);
+      next = g->next;
+      g->next = *slot;
+      *slot = g;
+    }
+  heap_free(before);
+  return 0;
+}
+
+static int group_new(struct state_owner *o, uint64_t hash, const void *key, uint32_t n, struct state_group **out) {
+  struct state *s = o->state;
+  if (o->groups_count == o->groups_max) evict(of_owner(o->groups.next));
+  int err = slots_grow(s);
+  if (err) return err;
+  struct state_group *g = heap_zalloc(o->ops->size + n);
+  if (!g) return FLUO_ENOMEM;
+  g->owner = o;
+  g->hash = hash;
+  g->key_bytes = n;
+  if (n) memcpy((uint8_t *)g + o->ops->size, key, n);
+  err = o->ops->init(g);
+  if (err) {
+    o->ops->deinit(g);
+    heap_free(g);
+    return err;
+  }
+  struct state_group **slot = slot_of(s, hash);
+  g->next = *slot;
+  *slot = g;
+  list_append(&o->groups, &g->of_owner);
+  list_append(&s->groups, &g->of_all);
+  o->groups_count++;
+  s->stats.groups++;
+  *out = g;
+  return 0;
+}
+
+static bool is_key(const struct state_group *g, const struct state_owner *o, uint64_t hash, const void *key,
+                   uint32_t n) {
+  return g->hash == hash && g->owner == o && g->key_bytes == n && (!n || !memcmp(state_key(g), key, n));
+}
+
+int state_get(struct state_owner *o, const void *key, uint32_t n, struct state_group **out) {
+  struct state *s = o->state;
+  uint64_t hash = hash64(&s->key, key, n) ^ o->salt;
+  struct state_group *g = s->slots_count ? *slot_of(s, hash) : NULL;
+  while (g && !is_key(g, o, hash, key, n)) g = g->next;
+  if (!g) return group_new(o, hash, key, n, out);
+  list_remove(&g->of_owner);
+  list_remove(&g->of_all);
+  list_append(&o->groups, &g->of_owner);
+  list_append(&s->groups, &g->of_all);
+  *out = g;
+  return 0;
+}
+
+void state_account(struct state_group *g) {
+  const struct state_ops *ops = g->owner->ops;
+  struct state *s = g->owner->state;
+  size_t bytes = ops->size + g->key_bytes + ops->bytes(g);
+  s->stats.bytes += bytes - g->bytes;
+  g->bytes = bytes;
+  while (s->stats.bytes > s->bytes_max && s->groups.next != &g->of_all) evict(of_all(s->groups.next));
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+int state_new(size_t bytes_max, struct state **out) {
+  struct state *s = heap_zalloc(sizeof *s);
+  if (!s) return FLUO_ENOMEM;
+  s->key = hash_key_random();
+  s->bytes_max = bytes_max;
+  list_init(&s->groups);
+  *out = s;
+  return 0;
+}
+
+void state_free(struct state *s) {
+  if (!s) return;
+  assert(!s->stats.groups);
+  heap_free(s->slots);
+  heap_free(s->timers);
+  heap_free(s);
+}
+
+void state_owner_init(struct state_owner *o, struct state *s, const struct state_ops *ops, uint32_t groups_max) {
+  *o = (struct state_owner){.state = s, .ops = ops, .groups_max = groups_max};
+  o->salt = ++s->owners * UINT64_C(0x9e3779b97f4a7c15);
+  list_init(&o->groups);
+}
+
+void state_owner_deinit(struct state_owner *o) {
+  while (o->groups.next != &o->groups) state_drop(of_owner(o->groups.next));
+}
+
+struct state_stats *state_stats(struct state *s) {
+  return &s->stats;
+}

@@ -1,0 +1,72 @@
+/* What rules remember across traces: groups, found by their key, bounded in bytes for all rules together and in number
+ * for each owner (a window, a sequence), the least recently used going first; and their timers, one a group. What a
+ * group holds is its owner's business. */
+#ifndef FLUO_STATE_H
+#define FLUO_STATE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct state;
+struct state_owner;
+
+struct state_link { struct state_link *next, *prev; };
+
+/* The head of every group: its first member. */
+struct state_group {
+  struct state_group *next;         /* in its slot of the table */
+  struct state_link of_owner, of_all;           /* by use, the latest last */
+  struct state_owner *owner;
+  uint64_t hash, due_ns;
+  size_t   bytes;                   /* as counted */
+  uint32_t timer;                   /* where in the heap, from 1; 0: none is set */
+  uint32_t key_bytes;
+};
+
+struct state_ops {
+  size_t size;                      /* of a group, its head included */
+  int  (*init)(struct state_group *g);          /* all zero but its head; 0 or FLUO_ENOMEM */
+  void (*deinit)(struct state_group *g);        /* frees what it holds, not itself; also after a failed init */
+  size_t (*bytes)(const struct state_group *g); /* what it holds on the heap, itself not counted */
+  void (*on_due)(struct state_group *g, uint64_t now_ns);   /* its timer ran out, and is no longer set */
+};
+
+/* Embedded in what owns groups. */
+struct state_owner {
+  struct state *state;
+  const struct state_ops *ops;
+  struct state_link groups;
+  uint32_t groups_count, groups_max;
+  uint64_t salt;
+};
+
+/* 0 or FLUO_ENOMEM. */
+int state_new(size_t bytes_max, struct state **out);
+/* After every owner is gone. */
+void state_free(struct state *s);
+void state_owner_init(struct state_owner *o, struct state *s, const struct state_ops *ops, uint32_t groups_max);
+void state_owner_deinit(struct state_owner *o);             /* every group with it */
+
+/* The group of this key, as the one used last; a new one where there is none. 0 or FLUO_ENOMEM. Others of its owner may
+ * have gone to make room. */
+int state_get(struct state_owner *o, const void *key, uint32_t n, struct state_group **out);
+const uint8_t *state_key(const struct state_group *g);
+/* Counts what the group takes by now and keeps the bound of all; the group itself is never the one to go. */
+void state_account(struct state_group *g);
+/* Sets its timer (again). 0; FLUO_ENOMEM, and then the one before still stands. UINT64_MAX: none. */
+int state_timer(struct state_group *g, uint64_t due_ns);
+void state_drop(struct state_group *g);
+
+/* When the first timer is due; UINT64_MAX: none. */
+uint64_t state_next_due(const struct state *s);
+/* Runs the one timer that is due first at or before now: false if there was none. */
+bool state_step(struct state *s, uint64_t now_ns);
+
+struct state_stats {
+  uint64_t groups, bytes;
+  uint64_t groups_evicted;          /* for the bounds */
+  uint64_t lost;                    /* events that found no memory: counted by the owners */
+};
+struct state_stats *state_stats(struct state *s);
+
+#endif
