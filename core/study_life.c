@@ -45,6 +45,11 @@ static void want_later(struct study *s, const char *why) {
   if (s->now_ns - s->wanted_ns >= STUDY_WITHOUT_NS) lose(s, why);
 }
 
+static void want_start_later(struct study *s) {
+  snprintf(s->why, sizeof s->why, "the rule process cannot be started: %s", strerror(errno));
+  want_later(s, s->why);
+}
+
 static void lose(struct study *s, const char *why) {
   if (s->lost) return;
   if (s->opening) {
@@ -81,7 +86,7 @@ void study_drop_rules(struct study *s, int failure, const char *why) {
    * wanted: until then nothing is lost. */
   s->calls.on_trouble(s->calls.ctx, why);
   if (before == STUDY_LOADING || study_start_rules(s) == 0 || s->worker.pid) return;
-  want_later(s, "the rule process cannot be started");
+  want_start_later(s);
 }
 
 /* ---- the rule process ---------------------------------------------------------------------------- */
@@ -184,12 +189,15 @@ static void on_forked(struct study *s, const struct fluo_forked *forked) {
     return;
   }
   close(fd);
-  if (!s->opening) want_later(s, "no worker can be forked");
-  else if (++s->barren > DEATHS_MAX)
+  if (!s->opening) {
+    snprintf(s->why, sizeof s->why, "no worker can be forked: %s", strerror(forked->pid < 0 ? -forked->pid : ECHILD));
+    want_later(s, s->why);
+  } else if (++s->barren > DEATHS_MAX)
     study_drop_rules(s, FLUO_EIO, "no worker can be forked: is there a limit on processes?");
 }
 
 void study_on_control(struct study *s) {
+  if (!s->process.pid) return;                 /* it was found dead since the loop was told of it */
   union { uint32_t message; struct fluo_loaded loaded; struct fluo_forked forked; } m = {0};
   ssize_t n = recv(s->process.fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -215,7 +223,7 @@ void study_on_control(struct study *s) {
 void study_want_worker(struct study *s) {
   if (s->lost || s->state == STUDY_LOADING || s->state == STUDY_PINGED || s->state == STUDY_FORKING) return;
   if (s->state == STUDY_GONE) {
-    if (study_start_rules(s)) want_later(s, "the rule process cannot be started");
+    if (study_start_rules(s)) want_start_later(s);
     return;
   }
   memset(s->pulse, 0, sizeof *s->pulse);

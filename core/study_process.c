@@ -90,6 +90,7 @@ static int spawn(const struct study_spawn *how, const int fds[WORKER_FDS], int *
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   *pid = (int)child;
+  errno = err;
   return err ? FLUO_EIO : 0;
 }
 

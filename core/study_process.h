@@ -20,7 +20,8 @@ struct study_spawn {
 };
 
 /* Starts the rule process in a process group of its own, with an empty environment. 0: *out (its control
- * socket) and *ir_fd (the memfd that it will write), both the caller's; FLUO_EIO, FLUO_ENOMEM otherwise. */
+ * socket) and *ir_fd (the memfd that it will write), both the caller's; FLUO_EIO (errno says why), FLUO_ENOMEM
+ * otherwise. */
 int study_spawn_rules(const struct study_spawn *how, struct study_process *out, int *ir_fd);
 /* Asks the rule process for a worker: *fd is our end of the worker's socket. 0; FLUO_EDIED: there
  * is no rule process any more; FLUO_EFULL: no descriptor or memory for a socket now. */

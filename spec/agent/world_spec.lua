@@ -251,12 +251,18 @@ rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "ne
     end
     local agent = hostile.start { shell = "exec " .. other .. '"$@"' }
     local rules = child(agent, "fluo: rules")
-    replay.shell(("prlimit --pid %d --nproc=1"):format(rules))
+    local function limit(n)          -- as that user: root may lack the right to
+      assert.equal(0, (replay.shell(("%s prlimit --pid %d --nproc=%d:"):format(other, rules, n))))
+    end
+    limit(1)
     ffi.C.kill(child(agent, "fluo: worker"), 9)
     local trace = replay.trace_id("canary 1")
     agent:send { { span { name = "canary", trace = "canary 1", status = "ERROR" } } }
     agent:read_log(function(line) return line:find("replaced", 1, true) end)
-    replay.shell(("prlimit --pid %d --nproc=100"):format(rules))
+    agent:read_log(function(line)
+      return line:find("is tried again", 1, true) and line:find("no worker can be forked: Resource temporarily", 1, true)
+    end)
+    limit(100)
     agent.canaries = 1
     agent:read_log(function(line) return line:find(trace, 1, true) and line:find('"rule":"asked"', 1, true) end)
     hostile.stop(agent)

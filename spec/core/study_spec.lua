@@ -306,6 +306,69 @@ describe("the study", function()
     end)
   end)
 
+  describe("when its rule process cannot be started again", function()
+    local SECOND, exe, link = 1000000000ULL, nil, nil
+
+    -- Its binary is gone, and both processes have died.
+    before_each(function()
+      exe, link = world.exe, os.tmpname()
+      local path = io.popen("readlink -f " .. exe):read("*l")
+      os.execute(("ln -sf %s %s"):format(path, link))
+      world.exe = link
+      open(YES)
+      os.remove(link)
+      w.restore = function() os.execute(("ln -sf %s %s"):format(path, link)) end
+      ffi.C.kill(core.study_rules_pid(w.study), 9)
+      w:kill(9)
+      w:ask { { 0, w:span {} } }
+      for _ = 1, 100 do if core.study_rules_pid(w.study) + core.study_worker_pid(w.study) > 0 then w:turn() end end
+    end)
+    after_each(function()
+      os.remove(link)
+      world.exe = exe
+    end)
+
+    local function said()
+      local list = {}
+      for i, line in ipairs(w.seen) do list[i] = line end
+      table.sort(list)
+      return list
+    end
+    local TROUBLE = { "fault nobody: the worker died", "trouble: the rule process cannot be started: No such file or directory",
+      "trouble: the rule process died" }
+
+    it("says so once, lets jobs wait, and goes on when it can be", function()
+      for _ = 1, 20 do core.study_tick(w.study, world.mono()) end
+      assert.same(TROUBLE, said())
+      w.restore()
+      w:run()
+      assert.equal("1: yes", w.seen[4])
+      assert.equal(4, #w.seen)
+    end)
+
+    it("says the next time, too", function()
+      w.restore()
+      w:run()
+      os.remove(link)
+      ffi.C.kill(core.study_rules_pid(w.study), 9)
+      w:kill(9)
+      w:ask { { 0, w:span {} } }
+      for _ = 1, 100 do if core.study_rules_pid(w.study) + core.study_worker_pid(w.study) > 0 then w:turn() end end
+      core.study_tick(w.study, world.mono())
+      local times = 0
+      for _, line in ipairs(w.seen) do if line == TROUBLE[2] then times = times + 1 end end
+      assert.equal(2, times)
+    end)
+
+    it("is lost after a minute: what waits and what comes is unknown", function()
+      core.study_tick(w.study, world.mono() + 61 * SECOND)
+      w:ask { { 0, w:span {} } }
+      w:run()
+      assert.same({ "1: unknown", "2: unknown", TROUBLE[1], "lost: the rule process cannot be started: No such file or directory",
+        TROUBLE[2], TROUBLE[3] }, said())
+    end)
+  end)
+
   describe("when its rule process is killed", function()
     it("starts another one, whose workers go on", function()
       open(YES)
