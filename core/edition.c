@@ -51,6 +51,7 @@ int edition_start(const struct edition_options *options, const struct study_call
                                 .wall_clock = options->live,
                                 .arena_fd = options->arena_fd,
                                 .json_diagnostics = options->json,
+                                .last = options->last ? options->last->study : NULL,
                                 .line_diagnostics = options->diagnostics_fd < 0,
                                 .diagnostics_fd = e->diagnostics_fd < 0 ? options->diagnostics_fd : e->diagnostics_fd};
   struct study_calls mine = *calls;

@@ -24,6 +24,7 @@ struct edition_options {
   const char *exe;                    /* the binary that runs rules; NULL: this one */
   bool live;                          /* wall-clock limits */
   int arena_fd;                       /* read-only; the edition closes it */
+  const struct edition *last;         /* in force; NULL: none */
   int diagnostics_fd;                 /* where load errors and warnings go; -1: see edition_diagnostics */
   bool json;                          /* with a diagnostics_fd: as lines of a log in JSON; else for people */
 };

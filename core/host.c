@@ -95,7 +95,7 @@ static int start(struct host *h, int diagnostics_fd, bool json, char why[256]) {
   }
   struct edition_options options = {
       .config = h->config, .exe = h->exe, .live = h->live, .arena_fd = arena_fd, .diagnostics_fd = diagnostics_fd,
-      .json = json};
+      .json = json, .last = h->editions};
   struct study_calls calls = {on_answers,    on_verdicts, on_error, on_fault,
                               on_quarantine, on_trouble,  on_lost,  NULL};
   int err = edition_start(&options, &calls, h, &h->loading, why);

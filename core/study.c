@@ -296,7 +296,7 @@ int study_start(const struct study_options *options, const struct study_calls *c
     return FLUO_ENOMEM;
   }
   s->calls = *calls;
-  s->epoll_fd = s->wake_fd = s->pulse_fd = s->ir_fd = s->fork_fd = -1;
+  s->epoll_fd = s->wake_fd = s->pulse_fd = s->ir_fd = s->fork_fd = s->texts_fd = -1;
   s->process.fd = s->worker.fd = -1;
   s->ir_key = hash_key_random();
   s->opening = true;
@@ -371,7 +371,7 @@ void study_close(struct study *s) {
     study_job_free(job);
   }
   if (s->pulse) munmap(s->pulse, sizeof *s->pulse);
-  const int fds[] = {s->epoll_fd, s->wake_fd, s->pulse_fd, s->ir_fd, s->fork_fd, s->options.arena_fd};
+  const int fds[] = {s->epoll_fd, s->wake_fd, s->pulse_fd, s->ir_fd, s->fork_fd, s->texts_fd, s->options.arena_fd};
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) close_fd(fds[i]);
   study_blame_deinit(&s->blame);
   heap_free((void *)(uintptr_t)s->options.exe);

@@ -85,6 +85,7 @@ struct study_options {
   bool explicit_ok;                   /* "OK" does not match UNSET in patterns that functions make */
   bool wall_clock;                    /* false in replay: only CPU and memory are limited */
   int  arena_fd;                      /* read-only; the study closes it */
+  const struct study *last;           /* the one in force: of files that do not load now its version stays; NULL: none */
   int  diagnostics_fd;                /* where the rule process prints load errors and warnings (2) */
   bool json_diagnostics, line_diagnostics;     /* as lines of a log; as one line of text each */
   uint64_t cpu_ns, wall_ns, load_cpu_ns, heap_bytes;   /* 0: the limits above */

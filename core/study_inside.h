@@ -33,6 +33,7 @@ struct study {
   enum study_state state;
   uint64_t waited_ns;                 /* in it, as ticks add it up */
   struct study_process process;       /* the rule process */
+  int texts_fd;                       /* what the rules were loaded from; sealed */
   int pgid, ir_fd, fork_fd;           /* fork_fd: our end of the socket of the worker being forked */
   struct study_process worker;        /* its fd stays open while what it had sent is read */
   struct study_watch watch;

@@ -5,13 +5,14 @@
  *
  * A worker that dies: it is waited for, what it had still sent is taken, the pulse page says whose code it
  * was running, and another one is asked for. A rule process that dies: the worker goes on; another is started
- * from the same files, and is good only if its intermediate form is the same to the byte, for its workers
+ * from the same texts, and is good only if its intermediate form is the same to the byte, for its workers
  * must mean the same by every number. If it is another and there is no worker left, the study is lost. What fails for
  * want of descriptors, processes or memory is tried again at every tick, for STUDY_WITHOUT_NS.
  *
  * Both are our children and are waited for by pid, here and nowhere else; a death is noticed by the end of
  * its socket, which comes right before. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,10 +115,15 @@ int study_start_rules(struct study *s) {
                             .heap_bytes = s->options.heap_bytes,
                             .arena_fd = s->options.arena_fd,
                             .pulse_fd = s->pulse_fd,
-                            .diagnostics_fd = s->options.diagnostics_fd};
+                            .diagnostics_fd = s->options.diagnostics_fd,
+                            .again = !s->opening,
+                            .last_fd = s->texts_fd};
+  int texts_fd;
+  if (s->opening && s->options.last) how.last_fd = s->options.last->texts_fd;
   s->pulse->place[0] = '\0';
-  int err = study_spawn_rules(&how, &s->process, &s->ir_fd);
+  int err = study_spawn_rules(&how, &s->process, &s->ir_fd, &texts_fd);
   if (err) return err;
+  if (s->opening) s->texts_fd = texts_fd;
   s->pgid = s->process.pid;
   enter(s, STUDY_LOADING);
   return study_poll_add(s, s->process.fd, STUDY_TAG_CONTROL);
@@ -167,8 +173,11 @@ static void on_loaded(struct study *s, const struct fluo_loaded *loaded) {
   int err = take_ir(s, loaded->ir_bytes);
   close(s->ir_fd);
   s->ir_fd = -1;
+  /* Others load from it: it says from now on what it says now. */
+  const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+  if (!err && s->opening && fcntl(s->texts_fd, F_ADD_SEALS, seals)) err = FLUO_EIO;
   if (err) {
-    study_drop_rules(s, err, err == FLUO_EINVALID ? "the rules have changed on disk" : err_text(err));
+    study_drop_rules(s, err, err == FLUO_EINVALID ? "the same texts gave other rules" : err_text(err));
     return;
   }
   enter(s, STUDY_READY);

@@ -45,6 +45,7 @@ static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
   if (how->explicit_ok) a->list[n++] = (char *)(uintptr_t)"--explicit-ok";
   if (how->json) a->list[n++] = (char *)(uintptr_t)"--json";
   if (how->lines) a->list[n++] = (char *)(uintptr_t)"--lines";
+  if (how->again) a->list[n++] = (char *)(uintptr_t)"--again";
   a->list[n++] = (char *)(uintptr_t)"--";
   a->list[n++] = (char *)(uintptr_t)how->rules_path;
   a->list[n] = NULL;
@@ -99,29 +100,41 @@ static void close_all(const int *fds, int count) {
     if (fds[i] >= 0) close(fds[i]);
 }
 
-int study_spawn_rules(const struct study_spawn *how, struct study_process *out, int *ir_fd) {
-  int pair[2] = {-1, -1}, fds[WORKER_FDS], pid;
-  for (int i = 0; i < WORKER_FDS; i++) fds[i] = -1;
-  int memfd = memfd_create("fluo: rules", MFD_CLOEXEC);
-  if (memfd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) goto err_after_nothing;
-  const int given[WORKER_FDS] = {[WORKER_FD_DIAGNOSTICS] = how->diagnostics_fd, [WORKER_FD_CONTROL] = pair[1],
-                                 [WORKER_FD_IR] = memfd, [WORKER_FD_ARENA] = how->arena_fd,
-                                 [WORKER_FD_PULSE] = how->pulse_fd};
+/* Copies out of the way of the numbers that they get in the child. */
+static int lift(const int given[WORKER_FDS], int fds[WORKER_FDS]) {
   for (int i = WORKER_FD_DIAGNOSTICS; i < WORKER_FDS; i++) {
     fds[i] = fcntl(given[i], F_DUPFD_CLOEXEC, LIFTED_FROM);
-    if (fds[i] < 0) goto err_after_lifted;
+    if (fds[i] < 0) return FLUO_EIO;
   }
-  if (spawn(how, fds, &pid)) goto err_after_lifted;
+  return 0;
+}
+
+int study_spawn_rules(const struct study_spawn *how, struct study_process *out, int *ir_fd, int *texts_fd) {
+  int pair[2] = {-1, -1}, fds[WORKER_FDS], pid;
+  for (int i = 0; i < WORKER_FDS; i++) fds[i] = -1;
+  int nothing = open("/dev/null", O_RDWR | O_CLOEXEC), texts = -1;
+  int memfd = memfd_create("fluo: rules", MFD_CLOEXEC);
+  if (!how->again) texts = memfd_create("fluo: texts", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (memfd < 0 || nothing < 0 || (texts < 0 && !how->again)) goto err_after_memfds;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) goto err_after_memfds;
+  const int given[WORKER_FDS] = {[WORKER_FD_DIAGNOSTICS] = how->diagnostics_fd, [WORKER_FD_CONTROL] = pair[1],
+                                 [WORKER_FD_IR] = memfd, [WORKER_FD_ARENA] = how->arena_fd,
+                                 [WORKER_FD_PULSE] = how->pulse_fd,
+                                 [WORKER_FD_LAST] = how->last_fd < 0 ? nothing : how->last_fd,
+                                 [WORKER_FD_TEXTS] = how->again ? nothing : texts};
+  if (lift(given, fds) || spawn(how, fds, &pid)) goto err_after_lifted;
   close_all(fds, WORKER_FDS);
+  close(nothing);
   close(pair[1]);
   *out = (struct study_process){pid, pair[0]};
   *ir_fd = memfd;
+  *texts_fd = texts;
   return 0;
 err_after_lifted:
   close_all(fds, WORKER_FDS);
   close_all(pair, 2);
-err_after_nothing:
-  if (memfd >= 0) close(memfd);
+err_after_memfds:
+  close_all((int[]){nothing, memfd, texts}, 3);
   return FLUO_EIO;
 }
 

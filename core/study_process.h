@@ -15,14 +15,16 @@ struct study_spawn {
   const char *exe;                 /* NULL: /proc/self/exe */
   const char *rules_path;
   bool skip_broken, renamed, explicit_ok, json, lines;
+  bool again;                      /* loads what last_fd has and leaves no texts: *texts_fd is -1 then */
+  int last_fd;                     /* lent; the texts of the rules in force; -1: none */
   uint64_t heap_bytes;
   int arena_fd, pulse_fd, diagnostics_fd;     /* lent; the process gets copies */
 };
 
 /* Starts the rule process in a process group of its own, with an empty environment. 0: *out (its control
- * socket) and *ir_fd (the memfd that it will write), both the caller's; FLUO_EIO (errno says why), FLUO_ENOMEM
+ * socket), *ir_fd and *texts_fd (memfds that it will write), all the caller's; FLUO_EIO (errno says why), FLUO_ENOMEM
  * otherwise. */
-int study_spawn_rules(const struct study_spawn *how, struct study_process *out, int *ir_fd);
+int study_spawn_rules(const struct study_spawn *how, struct study_process *out, int *ir_fd, int *texts_fd);
 /* Asks the rule process for a worker: *fd is our end of the worker's socket. 0; FLUO_EDIED: there
  * is no rule process any more; FLUO_EFULL: no descriptor or memory for a socket now. */
 int study_ask_fork(const struct study_process *rules, int *fd);

@@ -84,7 +84,7 @@ struct worker {
   size_t heap_full;                /* half-way between the heap at the fork and the budget */
   lua_State *lua;
   long parent;
-  bool skip_broken, renamed, explicit_ok, lines;
+  bool skip_broken, renamed, explicit_ok, lines, again;
   struct voice voice;
   bool filtered;                   /* the kernel took the first filter, so it will take the second */
   const char *rules_path;
@@ -208,6 +208,7 @@ static bool parse(struct worker *w, int argc, char **argv) {
     else if (!strcmp(argv[i], "--explicit-ok")) w->explicit_ok = true;
     else if (!strcmp(argv[i], "--json")) w->voice.json = true;
     else if (!strcmp(argv[i], "--lines")) w->lines = true;
+    else if (!strcmp(argv[i], "--again")) w->again = true;
     else if (!strcmp(argv[i], "--") && i + 1 < argc) w->rules_path = argv[++i];
     else return false;
   }
@@ -279,20 +280,41 @@ static void set_pointer(lua_State *lua, const char *name, const void *p) {
   lua_setfield(lua, -2, name);
 }
 
-/* study.read(path, options): every file of the disk that rules need. */
+/* Pushes the texts of the rules in force, "" where there are none. Another process may be reading them, and the place
+ * within the file is common to all. */
+static bool push_last(struct worker *w) {
+  luaL_Buffer buffer;
+  char *room;
+  ssize_t n;
+  off_t at = 0;
+  luaL_buffinit(w->lua, &buffer);
+  do {
+    room = luaL_prepbuffer(&buffer);
+    n = pread(WORKER_FD_LAST, room, LUAL_BUFFERSIZE, at);
+    if (n > 0) luaL_addsize(&buffer, n);
+    if (n > 0) at += n;
+  } while (n > 0 || (n < 0 && errno == EINTR));
+  luaL_pushresult(&buffer);
+  close(WORKER_FD_LAST);
+  if (n < 0) say(&w->voice, "error", "the rules in force cannot be read");
+  return n == 0;
+}
+
+/* study.read(path, options, last): every file of the disk that rules need. */
 static bool read_rules(struct worker *w) {
   if (!push(w, "read")) return false;
   lua_pushstring(w->lua, w->rules_path);
-  lua_createtable(w->lua, 0, 7);
+  lua_createtable(w->lua, 0, 8);
   set_flag(w->lua, "skip_broken", w->skip_broken);
   set_flag(w->lua, "renamed", w->renamed);
   set_flag(w->lua, "explicit_ok", w->explicit_ok);
   set_flag(w->lua, "json", w->voice.json);
   set_flag(w->lua, "lines", w->lines);
+  set_flag(w->lua, "again", w->again);
   lua_pushstring(w->lua, w->voice.time);
   lua_setfield(w->lua, -2, "time");
   set_pointer(w->lua, "pulse", w->pulse);
-  return call(w, 2, 0);
+  return push_last(w) && call(w, 3, 0);
 }
 
 static void close_doors(struct worker *w) {
@@ -319,18 +341,35 @@ static bool send_control(const void *p, size_t n) {
   return send(WORKER_FD_CONTROL, p, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
-/* study.load() gives the intermediate form (nil: the rules did not load, which was said), and how many
- * errors, warnings and rules there are. */
+/* The pieces of the table on top of the stack, one after the other. */
+static bool write_texts(struct worker *w) {
+  bool written = true;
+  for (int i = 1; written; i++) {
+    size_t n;
+    lua_rawgeti(w->lua, -1, i);
+    const char *piece = lua_tolstring(w->lua, -1, &n);
+    if (piece) written = write_all(WORKER_FD_TEXTS, piece, n);
+    lua_pop(w->lua, 1);
+    if (!piece) break;
+  }
+  close(WORKER_FD_TEXTS);
+  return written;
+}
+
+/* study.load() gives the intermediate form (nil: the rules did not load, which was said), how many errors, warnings and
+ * rules there are, and the texts that were loaded. */
 static bool load_rules(struct worker *w) {
   size_t n = 0;
-  if (!push(w, "load") || !call(w, 0, 4)) return false;
+  if (!push(w, "load") || !call(w, 0, 5)) return false;
+  bool written = write_texts(w);
+  lua_pop(w->lua, 1);
   const char *ir = lua_tolstring(w->lua, -4, &n);
   struct fluo_loaded loaded = {.message = FLUO_MESSAGE_LOADED,
                                .errors = (uint32_t)lua_tointeger(w->lua, -3),
                                .warnings = (uint32_t)lua_tointeger(w->lua, -2),
                                .rules = (uint32_t)lua_tointeger(w->lua, -1),
                                .ir_bytes = ir ? n : 0};
-  bool sent = (!ir || write_all(WORKER_FD_IR, ir, n)) && send_control(&loaded, sizeof loaded);
+  bool sent = written && (!ir || write_all(WORKER_FD_IR, ir, n)) && send_control(&loaded, sizeof loaded);
   close(WORKER_FD_IR);
   lua_settop(w->lua, 0);
   return sent && ir;

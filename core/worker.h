@@ -18,7 +18,9 @@ enum worker_fd {
   WORKER_FD_IR          = 4,   /* an empty memfd; gets the intermediate form */
   WORKER_FD_ARENA       = 5,   /* read-only; mapped and closed before any rule file is evaluated */
   WORKER_FD_PULSE       = 6,   /* a memfd of one page: struct fluo_pulse */
-  WORKER_FDS            = 7
+  WORKER_FD_LAST        = 7,   /* the texts of the rules in force, as such a process left them; or nothing */
+  WORKER_FD_TEXTS       = 8,   /* gets the texts that were loaded: an empty memfd, or what forgets them */
+  WORKER_FDS            = 9
 };
 
 enum worker_exit {
@@ -38,6 +40,7 @@ enum worker_exit {
  *   --renamed      functions see attributes under their renamed conventions too
  *   --explicit-ok  "OK" does not match UNSET in their patterns
  *   --json         diagnostics as JSON lines
+ *   --again        loads what WORKER_FD_LAST has, and reads no file
  *   --lines        diagnostics as one line of text each */
 int worker_main(int argc, char **argv);
 

@@ -14,7 +14,8 @@ local M = {}
 --- Reads every rule file of a directory (or the one file) and the modules of its lib/: see sources.lua.
 M.read = sources_of.read
 
-local function modules_of(sources)
+--- The modules of what read gave, by name, and their names in order.
+function M.modules(sources)
   local modules = { names = {} }
   for _, source in ipairs(sources.files) do
     if source.module then
@@ -25,19 +26,7 @@ local function modules_of(sources)
   return modules
 end
 
--- Names are unique over all files. The first keeps its name.
-local function check_names(context, taken)
-  for _, declared in ipairs(context.declared) do
-    local first, unit = taken[declared.name], context.main
-    local line, column = unit:place(declared.name, declared.range, declared.line)
-    if first then
-      context_of.add_error(context, unit, line, column,
-        ("the name `%s` is taken: %s has it"):format(declared.name, first), "names are unique over all files")
-    else
-      taken[declared.name] = ("%s:%d:%d"):format(unit.file, line, column)
-    end
-  end
-end
+-- ---- what is wrong ------------------------------------------------------------------------------
 
 local function add_unique(list, seen, entries)
   for _, d in ipairs(entries) do
@@ -49,19 +38,108 @@ local function add_unique(list, seen, entries)
   end
 end
 
+--- Errors and warnings of one load or several: add(result or context) takes them, each once; put(result) sets them,
+-- in order.
+function M.findings()
+  local errors, warnings, errors_seen, warnings_seen = {}, {}, {}, {}
+  return {
+    add = function(from)
+      add_unique(errors, errors_seen, from.errors)
+      add_unique(warnings, warnings_seen, from.warnings)
+    end,
+    put = function(result)
+      diagnostic.sort(errors)
+      diagnostic.sort(warnings)
+      result.errors, result.warnings = errors, warnings
+    end,
+  }
+end
+
+-- ---- names --------------------------------------------------------------------------------------
+
+local UNIQUE = "names are unique over all files"
+
+local function taken_by(name, place)
+  return ("the name `%s` is taken: %s:%d:%d has it"):format(name, place.file, place.line, place.column)
+end
+
+-- Names are unique over all files. The first keeps its name; but on a reload a file that has not changed does, and
+-- then the first, whose rules were taken already, has failed.
+local function check_names(result, context, source)
+  local unit, taken = context.main, result.taken
+  for _, declared in ipairs(context.declared) do
+    local name, first = declared.name, taken[declared.name]
+    local line, column = unit:place(name, declared.range, declared.line)
+    local place = { source = source, file = unit.file, line = line, column = column }
+    if first and source.settled and not first.source.settled then
+      result.failed[first.file] = true
+      result.findings.add { warnings = {}, errors = { { severity = "error", file = first.file, line = first.line,
+        column = first.column, message = taken_by(name, place), hint = UNIQUE } } }
+      taken[name] = place
+    elseif first then
+      context_of.add_error(context, unit, line, column, taken_by(name, first), UNIQUE)
+    else
+      taken[name] = place
+    end
+  end
+end
+
+-- ---- loading ------------------------------------------------------------------------------------
+
 -- The rules of a file without errors, written down at once: what served only that is let go, and so is
 -- all that served the load of the file, before the next one is looked at.
-local function gather(result, context, form, keep)
+local function gather(result, context, keep)
   for _, declared in ipairs(context.declared) do
     local r = declared.rule
     if #context.errors == 0 and r then
       r.file, r.line = context.main.file, declared.line
       if r.functions > 0 then r.texts = table.concat(context.texts, "\0") end
-      if form then ir.add(form, r) end
+      if result.form then ir.add(result.form, r) end
       result.rules[#result.rules + 1] = keep and r or ir.strip(r)
     end
   end
   context.seal()
+end
+
+local function load_file(result, source, modules, options)
+  local context = evaluate.file(source, source.modules or modules, options)
+  check_names(result, context, source)
+  result.files = result.files + 1
+  if #context.errors > 0 then
+    result.failed[source.file] = true
+  else
+    result.used[#result.used + 1] = { file = source.file, text = source.text, modules = source.modules or modules }
+  end
+  return context
+end
+
+--- Evaluates sources once: what load gives, and besides failed, the set of rule files that did not load, and used,
+-- the others as texts.write takes them. A rule file sees its own modules, where it has some, else those given.
+function M.evaluate(sources, modules, options)
+  sandbox.install()
+  -- The heap of this process is bounded, and a full one is its end: collect early rather than late.
+  local pause = collectgarbage("setpause", 110)
+  local form = (options.hash or abi.has_hash()) and ir.new(options.hash) or nil
+  local result = { rules = {}, files = 0, failed = {}, used = {}, taken = {}, form = form, findings = M.findings() }
+  result.findings.add(sources)
+  for _, source in ipairs(sources.files) do
+    local context = source.module and evaluate.module(source, modules) or load_file(result, source, modules, options)
+    result.findings.add(context)
+    gather(result, context, options.keep)
+  end
+  result.findings.put(result)
+  if form then result.ir, result.functions = ir.finish(form) end
+  result.findings, result.taken, result.form = nil, nil, nil
+  collectgarbage("setpause", pause)
+  return result
+end
+
+--- The texts of sources are needed no more: functions of rules keep the tables.
+function M.forget(sources)
+  for _, source in ipairs(sources) do
+    source.text = nil
+    for _, name in ipairs(source.modules and source.modules.names or {}) do source.modules[name].text = nil end
+  end
 end
 
 --- Evaluates what read gave. options.actions: the names of actions that exist (default: log alone);
@@ -71,32 +149,9 @@ end
 -- place: whether errors are the end is the caller's choice (--skip-broken). Without the core linked in and
 -- without options.hash there is no ir. The texts of the sources are let go.
 function M.load(sources, options)
-  options = options or {}
-  sandbox.install()
-  -- The heap of this process is bounded, and a full one is its end: collect early rather than late.
-  local pause = collectgarbage("setpause", 110)
-  local result = { rules = {}, errors = {}, warnings = {}, files = 0 }
-  local errors_seen, warnings_seen, taken = {}, {}, {}
-  local form = (options.hash or abi.has_hash()) and ir.new(options.hash)
-  local modules = modules_of(sources)
-  add_unique(result.errors, errors_seen, sources.errors)
-  add_unique(result.warnings, warnings_seen, sources.warnings)
-  for _, source in ipairs(sources.files) do
-    local context = source.module and evaluate.module(source, modules)
-    if not context then
-      context = evaluate.file(source, modules, options)
-      check_names(context, taken)
-      result.files = result.files + 1
-    end
-    add_unique(result.errors, errors_seen, context.errors)
-    add_unique(result.warnings, warnings_seen, context.warnings)
-    gather(result, context, form, options.keep)
-  end
-  for _, source in ipairs(sources.files) do source.text = nil end
-  diagnostic.sort(result.errors)
-  diagnostic.sort(result.warnings)
-  if form then result.ir, result.functions = ir.finish(form) end
-  collectgarbage("setpause", pause)
+  local result = M.evaluate(sources, M.modules(sources), options or {})
+  M.forget(sources.files)
+  result.used = nil
   return result
 end
 

@@ -7,7 +7,9 @@ local filter = require("fluo.filter")
 local judge = require("fluo.judge")
 local loader = require("fluo.loader")
 local query = require("fluo.query")
+local reload = require("fluo.reload")
 local reply = require("fluo.reply")
+local texts = require("fluo.texts")
 local trace = require("fluo.trace")
 local view = require("fluo.view")
 local ffi = abi.ffi
@@ -19,7 +21,7 @@ local job_ptr, pulse_ptr = ffi.typeof("const struct fluo_job *"), ffi.typeof("st
 local question_ptr, uint32_ptr = ffi.typeof("const struct fluo_question *"), ffi.typeof("const uint32_t *")
 local JOB_BYTES = ffi.sizeof("struct fluo_job")
 
-local options, sources, loaded                            -- while loading
+local options, sources, last, loaded                      -- while loading
 local functions, evaluators                               -- what a worker starts with
 local inbox, pulse
 local calls = 0
@@ -37,11 +39,19 @@ local function on_place(file, rule)
 end
 
 --- Reads every file that the rules need; nothing of them runs yet. given: skip_broken, renamed, json (what there is to
--- say is lines of the log), time (of these), pulse (an address).
-function M.read(path, given)
+-- say is lines of the log), time (of these), pulse (an address), again (load what `before` has, and nothing else).
+-- before: the texts of the rules in force, or "".
+function M.read(path, given, before)
   options = given
   options.on_place = on_place
-  sources = loader.read(path)
+  last = texts.read(before)
+  if not options.again then sources = loader.read(path) end
+end
+
+local function load_all()
+  if options.again then return reload.again(last, options) end
+  if last then return reload.load(sources, last, options) end
+  return loader.evaluate(sources, loader.modules(sources), options)
 end
 
 local function print_all(list)
@@ -50,15 +60,21 @@ local function print_all(list)
 end
 
 --- Evaluates the files. Returns the intermediate form, or nil when the rules did not load, which has been
--- printed then; and the numbers of errors, warnings and rules.
+-- printed then; the numbers of errors, warnings and rules; and the texts that these are of, in pieces. On a reload
+-- files with errors are as they were, or left out, which is no reason to refuse the others.
 function M.load()
-  local result = loader.load(sources, options)
+  local result = load_all()
   print_all(result.errors)
   print_all(result.warnings)
-  sources = nil
+  local pieces = texts.write(result.used)
+  loader.forget(result.used)
+  loader.forget(sources and sources.files or {})
+  loader.forget(last or {})
+  sources, result.used = nil, nil
   loaded = result
-  local form = (#result.errors == 0 or options.skip_broken) and result.ir or nil
-  return form, #result.errors, #result.warnings, #result.rules
+  local form = (#result.errors == 0 or last or options.skip_broken) and result.ir or nil
+  last = nil
+  return form, #result.errors, #result.warnings, #result.rules, pieces
 end
 
 --- Makes what a worker needs and forgets the rest. places: arena, pulse, inbox, outbox (addresses).

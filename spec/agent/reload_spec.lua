@@ -136,3 +136,47 @@ describe("a reload of the rules", function()
     assert.equal(1, #stop(agent))
   end)
 end)
+
+describe("a file that does not load any more", function()
+  local BROKEN = 'rule "one" { when = trace.has { nmae = "x" }\n'
+
+  it("stays as it was, while changes of other files are taken", function()
+    local agent = started { ["a.lua"] = has "one", ["b.lua"] = has "two" }
+    replay.write(agent.rules .. "/a.lua", BROKEN)
+    replay.write(agent.rules .. "/b.lua", has("two", "other"))
+    local status, text = reload(agent)
+    assert.equal(500, status)
+    assert.truthy(text:find("0 added, 1 changed, 0 removed", 1, true))
+    assert.truthy(text:find("error: " .. agent.rules .. "/a.lua:", 1, true))
+    assert.equal(0, agent:metrics().fluo_rules_last_reload_successful)
+    agent:send { { span { name = "one" }, span { name = "other" } } }
+    replay.write(agent.rules .. "/a.lua", has "three")
+    assert.equal(200, (reload(agent)))
+    assert.equal(1, agent:metrics().fluo_rules_last_reload_successful)
+    local found, _, log = stop(agent)
+    assert.same({ "one", "two" }, names(found))
+    local said = table.concat(log, "\n")
+    assert.truthy(said:find('"a rule file has an error","diagnostic":"error: ' .. agent.rules .. "/a.lua:", 1, true))
+    assert.truthy(said:find("the last good version stays in force", 1, true))
+  end)
+
+  it("is loaded again as it was where its rule process dies", function()
+    local agent = started { ["a.lua"] = has "one" }
+    replay.write(agent.rules .. "/a.lua", BROKEN)
+    reload(agent)
+    local _, out = replay.shell("pgrep -P " .. agent.pid)
+    for pid in out:gmatch("%d+") do ffi.C.kill(tonumber(pid), 9) end
+    agent:send { { span { name = "one" } } }
+    assert.same({ "one" }, names((stop(agent))))
+  end)
+end)
+
+it("a directory that is gone for a while takes no rule with it", function()
+  local agent = started { ["a.lua"] = has "one" }
+  os.execute(("mv %s %s.away"):format(agent.rules, agent.rules))
+  assert.equal(500, (reload(agent)))
+  assert.equal(1, agent:metrics().fluo_rules_loaded)
+  os.execute(("mv %s.away %s"):format(agent.rules, agent.rules))
+  assert.equal(200, (reload(agent)))
+  stop(agent)
+end)

@@ -382,22 +382,37 @@ describe("the study", function()
       assert.same({ "trouble: the rule process died", "fault nobody: the worker died", "1: yes" }, w.seen)
     end)
 
-    it("is lost once the rules on disk are others and the worker has died: all is unknown then", function()
+    it("starts another one with the same rules, whatever the files are by now", function()
       open(YES)
       world.write_rules(w.path, 'rule "other" { when = { name = "x" } }')
       ffi.C.kill(core.study_rules_pid(w.study), 9)
       w:turn()
       w:run()
-      w:ask { { 0, w:span {} } }
-      local trouble = { "trouble: the rule process died", "trouble: the rules have changed on disk" }
-      assert.same({ trouble[1], trouble[2], "1: yes" }, w:run())                     -- the worker still stands
+      os.remove(w.path)
       w:kill(9)
       w:ask { { 0, w:span {} } }
       w:run()
-      w:ask { { 0, w:span {} } }
+      ffi.C.kill(core.study_rules_pid(w.study), 9)
+      w:turn()
       w:run()
-      assert.same({ trouble[1], trouble[2], "1: yes", "fault nobody: the worker died",
-        "lost: the rules have changed on disk", "2: unknown", "3: unknown" }, w.seen)
+      assert.same({ "trouble: the rule process died", "fault nobody: the worker died", "1: yes",
+        "trouble: the rule process died" }, w.seen)
+    end)
+
+    it("is lost once no other could be had for a minute and the worker has died: all is unknown then", function()
+      local exe = os.tmpname()
+      os.execute(("ln -sf $(realpath %s) %s"):format(world.exe, exe))
+      open { rules = YES, exe = exe }
+      os.remove(exe)
+      ffi.C.kill(core.study_rules_pid(w.study), 9)
+      w:turn()
+      w:kill(9)
+      w:ask { { 0, w:span {} } }
+      w:turn()
+      core.study_tick(w.study, world.mono() + 61000000000ULL)
+      w:run()
+      assert.same({ "lost: the rule process cannot be started", "1: unknown" }, { w.seen[#w.seen - 1], w.seen[#w.seen] })
+      assert.is_true(core.study_is_lost(w.study))
       assert.is_false(core.study_busy(w.study))
     end)
   end)

@@ -103,7 +103,7 @@ end
 
 local function options_of(w, o)
   local options = ffi.new("struct study_options")
-  w.anchors = { M.exe, o.path or w.path }
+  w.anchors = { o.exe or M.exe, o.path or w.path }
   options.exe, options.rules_path = w.anchors[1], w.anchors[2]
   options.arena_fd = core.arena_open_readonly(w.arena)
   options.diagnostics_fd = w.diagnostics
