@@ -13,13 +13,15 @@ local ffi, C = abi.ffi, abi.C
 
 local M = {}
 
-local MADE_MAX = 64                             -- filters, whose memory the collector of Lua cannot see
+-- The collector of Lua does not see what filters take, so it is counted: the bytes of their intermediate forms, and
+-- what each takes besides.
+local LIVE_BYTES_MAX, EACH_BYTES = 8 * 1048576, 32768
 local TRUE, UNKNOWN = 1, 2                      -- enum fluo_truth
 local SHED = 4                                  -- FLUO_SPAN_SHED
 
 local arena = ffi.cast("const uint8_t *", nil)
 local flags = 0
-local filters, made = {}, 0                     -- by meaning
+local filters, live = {}, 0                     -- by meaning; bytes of all that are not freed yet
 local uint32 = ffi.typeof("uint32_t[1]")
 local one_answer, answers_of = ffi.typeof("struct fluo_answer[1]"), ffi.typeof("struct fluo_answer[?]")
 local span_ptr = ffi.typeof("const struct fluo_span *")
@@ -38,18 +40,28 @@ function M.attach(base, options)
     + (options.explicit_ok and ffi.C.FLUO_FILTER_EXPLICIT_OK or 0)
 end
 
+-- Frees what nobody holds any more; finalizers run at the end of a cycle.
+local function make_room()
+  filters = {}
+  collectgarbage()
+  collectgarbage()
+end
+
 -- A compiled pattern: { handle, calls }.
 local function compile(p)
-  made = made + 1
-  if made % MADE_MAX == 0 then
-    filters = {}
-    collectgarbage()
-  end
   local form, calls = ir.of_pattern(p)
+  local bytes = #form + EACH_BYTES
+  if live + bytes > LIVE_BYTES_MAX then make_room() end
+  if live + bytes > LIVE_BYTES_MAX then error("more patterns at once than a function may hold", 0) end
   local why = ffi.new("char[128]")
   local handle = C.fluo_filter_new(form, #form, flags, why)
   if handle == nil then error(ffi.string(why), 0) end
-  return { handle = ffi.gc(handle, C.fluo_filter_free), calls = calls }
+  live = live + bytes
+  ffi.gc(handle, function(freed)
+    C.fluo_filter_free(freed)
+    live = live - bytes
+  end)
+  return { handle = handle, calls = calls }
 end
 
 --- The filter of a pattern (a table, any_of …), or an error of that level that says what is wrong with it.
