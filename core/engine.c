@@ -1,6 +1,6 @@
 /* The engine.
  *
- * Good path of a request: otlp_each hands out spans; each is admitted to its trace, written into
+ * Good path of a request, or of a part of a large one: a cursor hands out spans; each is admitted to its trace, written into
  * the arena and matched. A hit of a span rule's pattern is a violation at once; a hit of a trace
  * rule's pattern is noted in the trace. Patterns whose functions must be asked become questions,
  * sent as jobs after the last span; their trace is pinned until the answers are in. Then every
@@ -123,35 +123,33 @@ static void touch(struct engine *e, struct trace *t) {
 
 static void send_asked(struct engine *e);
 
-static int on_span(void *ctx, const struct otlp_span *span) {
-  struct engine *e = ctx;
+static void take_span(struct engine *e, const struct otlp_span *span) {
   struct trace *t;
   struct fluo_span *written = NULL;
   uint32_t index;
   e->stats.received++;
   if (!span->valid) {
     e->stats.rejected++;
-    e->receipt.rejected++;
-    return 0;
+    e->receipt->rejected++;
+    return;
   }
   enum admit admit = store_admit(e->store, span->trace_id, span->span_id, e->now_ns, &t);
   if (admit == ADMIT_DUPLICATE) {
     e->stats.dropped[DROP_DUPLICATE]++;
-    e->receipt.accepted++; /* the client is done with it */
-    return 0;
+    e->receipt->accepted++; /* the client is done with it */
+    return;
   }
   if (admit != ADMIT_NO_MEMORY) written = store_add(e->store, t, span, &index);
   if (!written) {
     e->stats.dropped[DROP_MEMORY]++;
-    e->receipt.dropped_memory++;
-    return 0;
+    e->receipt->dropped_memory++;
+    return;
   }
   if (!t->judged_by) engine_hold_rules(e, t);
   touch(e, t);
-  e->receipt.accepted++;
+  e->receipt->accepted++;
   match_span(e, t, index, written, span->payload);
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
-  return 0;
 }
 
 /* ---- questions ----------------------------------------------------------------------------- */
@@ -320,16 +318,29 @@ struct store *engine_store(const struct engine *e) {
   return e->store;
 }
 
-int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
-                   struct engine_receipt *receipt) {
+bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost_max, uint64_t now_ns,
+                         struct engine_receipt *receipt) {
+  enum otlp_step step = OTLP_STEP_ON;
   if (now_ns > e->now_ns) e->now_ns = now_ns;
-  e->receipt = (struct engine_receipt){0};
-  int err = otlp_each(body, n, on_span, e);
+  e->receipt = receipt;
+  for (size_t cost = 0; cost < cost_max && (step = otlp_step(body, &cost)) != OTLP_STEP_END;)
+    if (step == OTLP_STEP_SPAN) take_span(e, &body->span);
+  e->receipt = NULL;
   store_end_request(e->store, e->now_ns);
   send_asked(e);
   settle_touched(e);
-  *receipt = e->receipt;
-  return err;
+  return step != OTLP_STEP_END;
+}
+
+int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
+                   struct engine_receipt *receipt) {
+  struct otlp_cursor cursor;
+  *receipt = (struct engine_receipt){0};
+  int err = otlp_open(&cursor, body, n);
+  if (err) return err;
+  while (engine_receive_some(e, &cursor, SIZE_MAX, now_ns, receipt)) {}
+  otlp_close(&cursor);
+  return 0;
 }
 
 uint64_t engine_next_due(const struct engine *e) {

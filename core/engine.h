@@ -45,6 +45,11 @@ struct engine_receipt { uint32_t accepted, rejected, dropped_memory; };
  * earlier now_ns is taken as the latest one seen. 0, or FLUO_ENOMEM and then nothing of it was counted. */
 int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
                    struct engine_receipt *receipt);
+/* The same in parts, so that a large body does not keep others waiting: goes on until the cursor has come as far
+ * as cost_max (see otlp_step) or the end. true: there is more to do. Each part is a request to the engine; *receipt
+ * starts zeroed and sums up. */
+bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost_max, uint64_t now_ns,
+                         struct engine_receipt *receipt);
 /* When the next timer is due; UINT64_MAX: none. */
 uint64_t engine_next_due(const struct engine *e);
 /* Runs the one timer that is due first at or before now: false if there was none. */

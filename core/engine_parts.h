@@ -42,7 +42,7 @@ struct engine {
   uint32_t group_capacity;
   bool live, renamed;
   uint64_t started_ns, max_age_ns, now_ns;
-  struct engine_receipt receipt;
+  struct engine_receipt *receipt;
   struct engine_stats stats;
 };
 

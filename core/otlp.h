@@ -53,9 +53,25 @@ struct otlp_span {
 int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
                struct otlp_summary *summary, struct otlp_fault *fault);
 
-/* Second pass over a body that otlp_check accepted: calls on_span for every span in order, valid or
- * not, until one call returns non-zero, which it returns. FLUO_ENOMEM where a resource or scope came
- * in several pieces and there was no memory to join them: then no span was handed out. */
+/* Second pass over a body that otlp_check accepted: a cursor, moved step by step. 0, or FLUO_ENOMEM where a
+ * resource or scope came in several pieces and there was no memory to join them; then it is closed. The body stays
+ * where it is until otlp_close. */
+struct otlp_cursor {
+  struct otlp_bytes request, resource, scope;          /* what is left of each */
+  struct otlp_joined *first, **last, *due;             /* made by otlp_open, in the order of the body */
+  struct otlp_span span;                               /* after OTLP_STEP_SPAN, until the next step */
+};
+int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n);
+void otlp_close(struct otlp_cursor *c);
+
+enum otlp_step { OTLP_STEP_END, OTLP_STEP_ON, OTLP_STEP_SPAN };
+/* What a step costs, about as many bytes as could be copied meanwhile: a span takes a microsecond and its bytes. */
+enum { OTLP_STEP_COST = 8, OTLP_SPAN_COST = 512 };
+/* Moves by a field, valid spans or not, and adds what this costs. */
+enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost);
+
+/* All of it at once: on_span for every span in order, until one call returns non-zero, which it returns.
+ * FLUO_ENOMEM as otlp_open: then no span was handed out. */
 int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const struct otlp_span *span),
               void *ctx);
 

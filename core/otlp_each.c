@@ -1,11 +1,11 @@
 /* The second pass over a trace body: its spans, one by one, lent from the body.
  *
- * Good path: for every ResourceSpans the resource is looked for first (it may come last), then
- * for every ScopeSpans the scope, then the spans go to the caller in order. A resource or scope
- * in one piece is lent as it lies. One in several pieces is their concatenation, which is what
- * protobuf means by merging; those copies are made before the first span is handed out, so that
- * no memory means no span, and live until the last one was: equal pointers are the same
- * resource. They are freed here, whatever the caller said. */
+ * Good path: a cursor stands in the request, a ResourceSpans and a ScopeSpans, and each step moves
+ * it by one field, so that whoever has others to serve may go on later. Where it enters a
+ * ResourceSpans the resource is looked for first (it may come last), at a ScopeSpans the scope. A
+ * resource or scope in one piece is lent as it lies. One in several pieces is their concatenation,
+ * which is what protobuf means by merging; those copies are made by otlp_open, so that no memory
+ * means no span, and live until otlp_close: equal pointers are the same resource. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,18 +17,10 @@
 #include "otlp_schema.h"
 #include "wire_inline.h"
 
-struct joined {
-  struct joined *next;
+struct otlp_joined {
+  struct otlp_joined *next;
   size_t n;
   uint8_t bytes[];
-};
-
-struct each {
-  int (*on_span)(void *ctx, const struct otlp_span *span);   /* NULL: the look ahead that joins */
-  void *ctx;
-  struct joined *first, **last;    /* in the order in which the body has them */
-  struct joined *due;              /* the next one to lend */
-  struct otlp_span span;
 };
 
 /* otlp_check has been here: the field is whole, and of the type that its number has. */
@@ -46,43 +38,74 @@ static inline const uint8_t *skip_attributes(const uint8_t *p, const uint8_t *en
   return p;
 }
 
-static int join(struct each *e, struct otlp_bytes message, uint32_t number, size_t bytes) {
-  struct joined *j = heap_alloc(sizeof *j + bytes);
+static int join(struct otlp_cursor *c, struct otlp_bytes message, size_t bytes) {
+  struct otlp_joined *j = heap_alloc(sizeof *j + bytes);
   if (!j) return FLUO_ENOMEM;
   j->next = NULL;
   j->n = 0;
-  *e->last = j;
-  e->last = &j->next;
+  *c->last = j;
+  c->last = &j->next;
   struct wire_field field;
   for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     p = next_field(p, end, &field);
-    if (field.number != number) continue;
+    if (field.number != 1) continue;
     memcpy(j->bytes + j->n, field.text, field.len);
     j->n += field.len;
   }
   return 0;
 }
 
-/* The whole of a message that is field 1 of another, in however many pieces. Where the look ahead joined nothing the
- * first piece is all, and the spans behind it need not be passed once more. */
-static int gather(struct each *e, struct otlp_bytes message, struct otlp_bytes *out) {
+/* The whole of a message that is field 1 of another: the last piece, how many there are, and their bytes. first_only: the
+ * first is taken for all. */
+struct pieces { struct otlp_bytes last; size_t count, bytes; };
+
+static struct pieces find_pieces(struct otlp_bytes message, bool first_only) {
   struct wire_field field;
-  bool whole = e->on_span && !e->first;
-  size_t pieces = 0, bytes = 0;
-  *out = (struct otlp_bytes){0};
+  struct pieces found = {0};
   for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     p = next_field(p, end, &field);
     if (field.number != 1 || field.len == 0) continue;
-    *out = (struct otlp_bytes){field.text, field.len};
-    if (whole) return 0;
-    bytes += field.len;
-    pieces++;
+    found.last = (struct otlp_bytes){field.text, field.len};
+    found.bytes += field.len;
+    found.count++;
+    if (first_only) break;
   }
-  if (pieces < 2) return 0;
-  if (!e->on_span) return join(e, message, 1, bytes);
-  *out = (struct otlp_bytes){e->due->bytes, e->due->n};
-  e->due = e->due->next;
-  return 0;
+  return found;
+}
+
+/* The look ahead: joins what is in several pieces, in the order in which the cursor will come to it. */
+static int join_pieces(struct otlp_cursor *c, struct otlp_bytes message) {
+  struct pieces found = find_pieces(message, false);
+  return found.count < 2 ? 0 : join(c, message, found.bytes);
+}
+
+static int join_resource(struct otlp_cursor *c, struct otlp_bytes message) {
+  struct wire_field field;
+  int err = join_pieces(c, message);
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end && !err;) {
+    p = next_field(p, end, &field);
+    if (field.number == 2) err = join_pieces(c, (struct otlp_bytes){field.text, field.len});
+  }
+  return err;
+}
+
+static int join_all(struct otlp_cursor *c, struct otlp_bytes body) {
+  struct wire_field field;
+  int err = 0;
+  for (const uint8_t *p = body.p, *end = wire_end(p, body.n); p < end && !err;) {
+    p = next_field(p, end, &field);
+    if (field.number == 1) err = join_resource(c, (struct otlp_bytes){field.text, field.len});
+  }
+  return err;
+}
+
+/* Where the look ahead joined nothing, the spans behind the first piece need not be passed once more. */
+static struct otlp_bytes gather(struct otlp_cursor *c, struct otlp_bytes message) {
+  struct pieces found = find_pieces(message, !c->first);
+  if (found.count < 2) return found.last;
+  struct otlp_joined *j = c->due;
+  c->due = j->next;
+  return (struct otlp_bytes){j->bytes, j->n};
 }
 
 static void put_id(uint8_t *to, size_t wanted, struct otlp_bytes id) {
@@ -174,51 +197,68 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
                some_bit(out->trace_id, 16) && some_bit(out->span_id, 8);
 }
 
-static int each_scope(struct each *e, struct otlp_bytes message) {
-  struct wire_field field;
-  int err = gather(e, message, &e->span.scope);
-  if (err || !e->on_span) return err;
-  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end && !err;) {
-    p = next_field(p, end, &field);
-    if (field.number != 2) continue;
-    read_span((struct otlp_bytes){field.text, field.len}, &e->span);
-    err = e->on_span(e->ctx, &e->span);
-  }
+/* ---- the cursor ------------------------------------------------------------------------------ */
+
+int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n) {
+  struct otlp_bytes all = {body, n};
+  *c = (struct otlp_cursor){.request = all};
+  c->last = &c->first;
+  int err = join_all(c, all);
+  c->due = c->first;
+  if (err) otlp_close(c);
   return err;
 }
 
-static int each_resource(struct each *e, struct otlp_bytes message) {
-  struct wire_field field;
-  int err = gather(e, message, &e->span.resource);
-  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end && !err;) {
-    p = next_field(p, end, &field);
-    if (field.number == 2) err = each_scope(e, (struct otlp_bytes){field.text, field.len});
+void otlp_close(struct otlp_cursor *c) {
+  for (struct otlp_joined *j = c->first, *next; j; j = next) {
+    next = j->next;
+    heap_free(j);
   }
-  return err;
+  c->first = NULL;
 }
 
-static int each_request(struct each *e, struct otlp_bytes body) {
+/* Takes the next field of a message of which this is left. */
+static size_t take_field(struct otlp_bytes *left, struct wire_field *field) {
+  const uint8_t *next = next_field(left->p, left->p + left->n, field);
+  size_t taken = (size_t)(next - left->p);
+  *left = (struct otlp_bytes){next, left->n - taken};
+  return taken;
+}
+
+enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost) {
   struct wire_field field;
-  int err = 0;
-  for (const uint8_t *p = body.p, *end = wire_end(p, body.n); p < end && !err;) {
-    p = next_field(p, end, &field);
-    if (field.number == 1) err = each_resource(e, (struct otlp_bytes){field.text, field.len});
+  *cost += OTLP_STEP_COST;
+  if (c->scope.n) {
+    size_t taken = take_field(&c->scope, &field);
+    if (field.number != 2) return OTLP_STEP_ON;
+    read_span((struct otlp_bytes){field.text, field.len}, &c->span);
+    *cost += OTLP_SPAN_COST + taken;
+    return OTLP_STEP_SPAN;
   }
-  return err;
+  if (c->resource.n) {
+    take_field(&c->resource, &field);
+    if (field.number != 2) return OTLP_STEP_ON;
+    c->scope = (struct otlp_bytes){field.text, field.len};
+    c->span.scope = gather(c, c->scope);
+    return OTLP_STEP_ON;
+  }
+  if (!c->request.n) return OTLP_STEP_END;
+  take_field(&c->request, &field);
+  if (field.number != 1) return OTLP_STEP_ON;
+  c->resource = (struct otlp_bytes){field.text, field.len};
+  c->span.resource = gather(c, c->resource);
+  return OTLP_STEP_ON;
 }
 
 int otlp_each(const uint8_t *body, size_t n,
               int (*on_span)(void *ctx, const struct otlp_span *span), void *ctx) {
-  struct each e = {.ctx = ctx};
-  e.last = &e.first;
-  int err = each_request(&e, (struct otlp_bytes){body, n});
-  e.on_span = on_span;
-  e.due = e.first;
-  if (!err) err = each_request(&e, (struct otlp_bytes){body, n});
-  for (struct joined *j = e.first, *next; j; j = next) {
-    next = j->next;
-    heap_free(j);
-  }
+  struct otlp_cursor c;
+  size_t cost = 0;
+  int err = otlp_open(&c, body, n);
+  if (err) return err;
+  for (enum otlp_step step; !err && (step = otlp_step(&c, &cost)) != OTLP_STEP_END;)
+    if (step == OTLP_STEP_SPAN) err = on_span(ctx, &c.span);
+  otlp_close(&c);
   return err;
 }
 
