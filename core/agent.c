@@ -26,7 +26,9 @@
 
 #include "admin.h"
 #include "arena.h"
+#include "aside.h"
 #include "err.h"
+#include "heap.h"
 #include "host.h"
 #include "intake.h"
 #include "limits.h"
@@ -45,6 +47,7 @@ struct agent {
   struct report report; /* its outputs are ours */
   struct host *host;
   struct intake *intake;
+  struct aside *aside;
   struct server *otlp_http, *admin;
   struct admin_calls admin_calls;
   uint32_t servers_open;
@@ -103,17 +106,35 @@ static void rearm(struct agent *a) {
     uv_stop(&a->loop);
 }
 
+static void taken(struct agent *a, const struct engine_receipt *some, struct intake_receipt *sum) {
+  sum->accepted += some->accepted;
+  sum->rejected += some->rejected;
+  sum->dropped_memory += some->dropped_memory;
+  rearm(a);
+}
+
 static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otlp_summary *summary,
                       struct intake_receipt *receipt) {
   struct agent *a = ctx;
-  struct engine_receipt taken;
+  struct engine_receipt all;
   (void)summary;
-  int err = engine_receive(host_engine(a->host), body, n, now_ns(a), &taken);
-  receipt->accepted = taken.accepted;
-  receipt->rejected = taken.rejected;
-  receipt->dropped_memory = taken.dropped_memory;
-  rearm(a);
+  int err = engine_receive(host_engine(a->host), body, n, now_ns(a), &all);
+  if (!err) taken(a, &all, receipt);
   return err;
+}
+
+static bool on_receive_some(void *ctx, struct otlp_cursor *body, size_t cost_max,
+                            struct intake_receipt *receipt) {
+  struct agent *a = ctx;
+  struct engine_receipt some = {0};
+  bool more = engine_receive_some(host_engine(a->host), body, cost_max, now_ns(a), &some);
+  taken(a, &some, receipt);
+  return more;
+}
+
+static void on_aside(void *ctx, void (*work)(void *), void (*done)(void *), void *job) {
+  struct agent *a = ctx;
+  aside_run(a->aside, work, done, job);
 }
 
 /* ---- once a second ------------------------------------------------------------------------- */
@@ -309,13 +330,16 @@ static void make_data(struct agent *a) {
 
 static int open_intake(struct agent *a) {
   const struct config *c = a->config;
-  struct intake_options options = {.limits = {LIMIT_DEPTH, LIMIT_SPANS, LIMIT_ELEMENTS,
+  uint32_t elements = (uint32_t)(c->http.body_bytes_max / LIMIT_ELEMENT_BYTES);
+  if (elements < LIMIT_ELEMENTS) elements = LIMIT_ELEMENTS;
+  struct intake_options options = {.limits = {LIMIT_DEPTH, LIMIT_SPANS, elements,
                                               c->http.body_bytes_max * LIMIT_DECODED_FACTOR},
                                    .body_bytes_max = c->http.body_bytes_max,
                                    .traces_path = c->http.traces_path,
                                    .reject_other_signals = c->other_signals == CONFIG_REJECT};
-  struct intake_calls calls = {.receive = on_receive, .ctx = a};
-  int err = intake_new(&options, &calls, &a->intake);
+  struct intake_calls calls = {on_receive, a, on_aside, on_receive_some};
+  int err = aside_new(&a->loop, &a->aside);
+  if (!err) err = intake_new(&options, &calls, &a->intake);
   return err ? complain(a, "intake", err_text(err)) : 0;
 }
 
@@ -323,7 +347,7 @@ static int open_server(struct agent *a, const char *key, const struct config_add
                        const struct http_calls *calls, uint64_t body_bytes_max,
                        struct server **out) {
   const struct config *c = a->config;
-  uint64_t in_flight = body_bytes_max * LIMIT_BODIES_IN_FLIGHT;
+  uint64_t in_flight = body_bytes_max / 2 * LIMIT_BODIES_IN_FLIGHT_HALVES;
   if (in_flight < LIMIT_BODIES_IN_FLIGHT_BYTES) in_flight = LIMIT_BODIES_IN_FLIGHT_BYTES;
   struct server_limits limits = {.connections_max = c->http.connections_max,
                                  .body_bytes_max = body_bytes_max,
@@ -463,6 +487,7 @@ static bool close_all(struct agent *a) {
   bool flushed = true;
   close_servers(a, 0);
   while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
+  aside_close(a->aside);
   uv_walk(&a->loop, close_handle, NULL);
   uv_run(&a->loop, UV_RUN_DEFAULT);
   uv_loop_close(&a->loop);
@@ -480,6 +505,7 @@ static bool close_all(struct agent *a) {
 int agent_run(const struct config *config) {
   struct agent a = {.config = config};
   struct timespec wall;
+  heap_lean();
   clock_gettime(CLOCK_REALTIME, &wall);
   a.wall_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
   a.mono_ns = uv_hrtime();

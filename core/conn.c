@@ -14,73 +14,42 @@
  * error or the end of the stream, or a step that took too long, closes it; a peer amid a request is
  * told 408 first.
  *
+ * When a request takes long, or many came at once: reading stops as well, the connection joins the line
+ * of those whose turn is to come, and the room behind is asked again, one connection a turn of the loop
+ * (conn_next_turn). What is closed meanwhile stays until then.
+ *
  * Where bodies find no room, the connection that has been at one for longest makes it, while another
  * is being read (conn_make_room).
  *
  * Who frees what: everything belongs to struct conn and is freed with it in on_handle_closed, when
- * libuv has closed both handles. `rest` is charged to the budget as bodies are. */
+ * libuv has closed both handles and no turn is waited for. `rest` is charged to the budget as bodies are. */
 #include "conn.h"
 
-#include <assert.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <uv.h>
 
+#include "conn_parts.h"
 #include "err.h"
 #include "heap.h"
-#include "http1.h"
-
-/* Each has its time limit. */
-enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_WRITE, PHASE_LINGER, PHASE_CLOSED };
-
-enum { CONN_MAGIC = 0x636f6e6e };
-
-struct conn {
-  uint32_t magic;
-  enum phase phase;
-  uv_tcp_t tcp;
-  uv_timer_t timer;
-  uv_write_t write;
-  int handles; /* not yet closed */
-  struct porch *porch;
-  struct conn *next, **back;
-  struct http1 *http;
-  bool last;            /* the connection ends with the answer being written */
-  bool answered;        /* the request was refused by its head; its body is read past */
-  uint64_t deadline_ms; /* of the phase; the timer may come earlier, and then looks again */
-  uint64_t end_ms;      /* of body and linger: not past this, whatever progress there is */
-  uint64_t since_ms;    /* when the phase began */
-  char *out;            /* what the peer did not take yet */
-  size_t out_left;      /* of it at the last look */
-  char *rest;           /* bytes to parse after that */
-  size_t rest_bytes;
-};
+#include "limits.h"
 
 static void conn_take(struct conn *c, const char *bytes, size_t n);
 
-static struct conn *conn_of(void *data) {
-  struct conn *c = data;
-  assert(c && c->magic == CONN_MAGIC);
-  return c;
-}
-
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void drop_rest(struct conn *c) {
+void conn_drop_rest(struct conn *c) {
   c->porch->budget.bytes -= c->rest_bytes;
   heap_free(c->rest);
   c->rest = NULL;
   c->rest_bytes = 0;
 }
 
-static void on_handle_closed(uv_handle_t *handle) {
-  struct conn *c = conn_of(handle->data);
-  if (--c->handles > 0) return;
+static void conn_release(struct conn *c) {
+  if (--c->holds > 0) return;
   struct porch *porch = c->porch;
   http1_free(c->http);
-  drop_rest(c);
+  conn_drop_rest(c);
   heap_free(c->out);
   c->magic = 0;
   heap_free(c);
@@ -88,51 +57,17 @@ static void on_handle_closed(uv_handle_t *handle) {
   porch->on_gone(porch);
 }
 
-static void conn_close(struct conn *c) {
+static void on_handle_closed(uv_handle_t *handle) {
+  conn_release(conn_of(handle->data));
+}
+
+void conn_close(struct conn *c) {
   if (c->phase == PHASE_CLOSED) return;
   c->phase = PHASE_CLOSED;
   *c->back = c->next;
   if (c->next) c->next->back = c->back;
   uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
   uv_close((uv_handle_t *)&c->timer, on_handle_closed);
-}
-
-/* ---- time ------------------------------------------------------------------------------------ */
-
-static uint64_t now_ms(const struct conn *c) {
-  return uv_now(c->porch->loop);
-}
-
-static uint64_t phase_ms(const struct conn *c) {
-  const struct server_limits *l = &c->porch->limits;
-  switch (c->phase) {
-  case PHASE_IDLE: return l->idle_ns / 1000000;
-  case PHASE_HEAD: return l->header_ns / 1000000;
-  case PHASE_BODY: return l->body_ns / 1000000;
-  case PHASE_WRITE: return l->write_ns / 1000000;
-  default: return CONN_LINGER_MS;
-  }
-}
-
-static void on_timer(uv_timer_t *timer);
-
-/* Sets the deadline anew. The timer is only moved when it would come too late: most deadlines are
- * replaced long before they are due. */
-static void conn_extend(struct conn *c) {
-  c->deadline_ms = now_ms(c) + phase_ms(c);
-  if ((c->phase == PHASE_BODY || c->phase == PHASE_LINGER) && c->deadline_ms > c->end_ms)
-    c->deadline_ms = c->end_ms;
-  uint64_t left = c->deadline_ms > now_ms(c) ? c->deadline_ms - now_ms(c) : 0;
-  if (!uv_is_active((uv_handle_t *)&c->timer) || uv_timer_get_due_in(&c->timer) > left)
-    uv_timer_start(&c->timer, on_timer, left, 0);
-}
-
-static void conn_enter(struct conn *c, enum phase phase) {
-  c->phase = phase;
-  c->since_ms = now_ms(c);
-  if (phase == PHASE_BODY) c->end_ms = now_ms(c) + phase_ms(c) * CONN_BODY_FACTOR;
-  if (phase == PHASE_LINGER) c->end_ms = now_ms(c) + (uint64_t)CONN_LINGER_MS * 5;
-  conn_extend(c);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -148,7 +83,8 @@ static void read_on(struct conn *c) {
 /* The last answer is on its way: no more from us, but hear the peer out. */
 static void conn_linger(struct conn *c) {
   uv_os_fd_t fd;
-  drop_rest(c);
+  http1_abandon(c->http); /* a body that was refused is not held any longer */
+  conn_drop_rest(c);
   if (uv_fileno((uv_handle_t *)&c->tcp, &fd) != 0 || shutdown(fd, SHUT_WR) != 0) {
     conn_close(c);
     return;
@@ -165,6 +101,19 @@ static void conn_sent(struct conn *c) {
     conn_enter(c, http1_begun(c->http) ? PHASE_BODY : PHASE_IDLE);
 }
 
+/* Parses what was kept, and reads again. */
+static void conn_go_on(struct conn *c) {
+  if (c->phase >= PHASE_WRITE) return;
+  char *rest = c->rest;
+  size_t n = c->rest_bytes;
+  c->rest = NULL;
+  c->rest_bytes = 0;
+  c->porch->budget.bytes -= n;
+  conn_take(c, rest, n);
+  heap_free(rest);
+  if (c->phase < PHASE_WRITE) read_on(c);
+}
+
 static void on_written(uv_write_t *write, int status) {
   struct conn *c = conn_of(write->data);
   heap_free(c->out);
@@ -176,15 +125,7 @@ static void on_written(uv_write_t *write, int status) {
   }
   c->porch->stats.bytes_written += c->out_left;
   conn_sent(c);
-  if (c->last || c->phase == PHASE_CLOSED) return;
-  char *rest = c->rest;
-  size_t n = c->rest_bytes;
-  c->rest = NULL;
-  c->rest_bytes = 0;
-  c->porch->budget.bytes -= n;
-  conn_take(c, rest, n);
-  heap_free(rest);
-  if (c->phase < PHASE_WRITE) read_on(c);
+  conn_go_on(c);
 }
 
 /* The peer is slow: keep what it did not take. */
@@ -256,8 +197,7 @@ static void conn_answer(struct conn *c, struct http_response *response, bool kee
   }
 }
 
-/* The hall's own refusals end the connection: where a next request would begin is unknown. */
-static void conn_refuse(struct conn *c, int status, const char *why, bool has_head) {
+void conn_refuse(struct conn *c, int status, const char *why, bool has_head) {
   const struct http_calls *calls = &c->porch->calls;
   struct http_response response = answer_begin(c);
   response.status = status;
@@ -283,9 +223,35 @@ static void take_head(struct conn *c) {
   conn_answer(c, &response, keep, request->verb == HTTP_VERB_HEAD);
 }
 
+/* Joins those whose turn is to come; held until then. */
+static void turn_join(struct conn *c) {
+  struct porch *porch = c->porch;
+  c->holds++;
+  c->next_turn = NULL;
+  if (porch->turns)
+    porch->turns_last->next_turn = c;
+  else
+    porch->turns = c;
+  porch->turns_last = c;
+  porch->on_turns(porch);
+}
+
+static void on_wake(void *waiter) {
+  struct conn *c = conn_of(waiter);
+  turn_join(c);
+  conn_release(c); /* the hold of take_request */
+}
+
+/* Reading stops until its turn has come. */
+static void turn_wait(struct conn *c) {
+  if (c->phase == PHASE_CLOSED) return;
+  uv_read_stop((uv_stream_t *)&c->tcp);
+  conn_enter(c, PHASE_TURN);
+}
+
 static void take_request(struct conn *c) {
   const struct http_calls *calls = &c->porch->calls;
-  const struct http_request *request = http1_request(c->http);
+  struct http_request *request = http1_request(c->http);
   if (c->answered) {
     c->answered = false;
     http1_next(c->http);
@@ -293,10 +259,35 @@ static void take_request(struct conn *c) {
     return;
   }
   struct http_response response = answer_begin(c);
+  request->work = &c->work;
+  request->wake = on_wake;
+  request->waiter = c;
+  request->budget = &c->porch->budget;
   calls->on_request(calls->ctx, request, &response);
+  c->working = response.later != HTTP_NOW;
+  if (response.later == HTTP_NEXT_TURN) turn_join(c);
+  if (response.later == HTTP_WAIT) c->holds++;
+  if (c->working) {
+    turn_wait(c);
+    return;
+  }
   bool keep = request->keep_alive, bare = request->verb == HTTP_VERB_HEAD;
   http1_next(c->http);
   conn_answer(c, &response, keep, bare);
+}
+
+bool conn_next_turn(struct porch *porch) {
+  struct conn *c = porch->turns;
+  if (!c) return false;
+  porch->turns = c->next_turn;
+  porch->current = c;
+  if (c->working)
+    take_request(c);
+  else if (c->phase == PHASE_TURN)
+    conn_enter(c, PHASE_IDLE);
+  conn_go_on(c);
+  conn_release(c);
+  return true;
 }
 
 static void take_error(struct conn *c) {
@@ -335,9 +326,10 @@ static void keep_rest(struct conn *c, const char *bytes, size_t n) {
 }
 
 /* Parses the bytes and acts on what they complete, until they are used up, an answer must wait for
- * the peer, or the connection ends. */
+ * the peer or its turn, or the connection ends. */
 static void conn_take(struct conn *c, const char *bytes, size_t n) {
   bool fresh = false;
+  int requests = 0;
   while (c->phase < PHASE_WRITE) {
     size_t taken;
     c->porch->current = c;
@@ -355,8 +347,12 @@ static void conn_take(struct conn *c, const char *bytes, size_t n) {
       take_request(c);
     else
       take_error(c);
+    if (event != HTTP1_REQUEST || ++requests < LIMIT_REQUESTS_A_TURN || n == 0 || c->phase != PHASE_IDLE) continue;
+    turn_wait(c);
+    turn_join(c);
   }
-  if (c->phase == PHASE_WRITE && !c->last && n > 0) keep_rest(c, bytes, n);
+  bool waits = c->phase == PHASE_TURN || (c->phase == PHASE_WRITE && !c->last);
+  if (waits && n > 0) keep_rest(c, bytes, n);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -383,74 +379,6 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     conn_take(c, buf->base, (size_t)n);
 }
 
-/* ---- making room ----------------------------------------------------------------------------- */
-
-static size_t held(const struct conn *c) {
-  return c->phase == PHASE_BODY || c->phase == PHASE_WRITE ? http1_held(c->http) + c->rest_bytes : 0;
-}
-
-bool conn_make_room(struct http_budget *budget) {
-  struct porch *porch = (struct porch *)(void *)((char *)budget - offsetof(struct porch, budget));
-  struct conn *oldest = NULL;
-  for (struct conn *c = porch->conns; c; c = c->next)
-    if (c != porch->current && held(c) && (!oldest || c->since_ms < oldest->since_ms)) oldest = c;
-  if (!oldest || now_ms(oldest) - oldest->since_ms < CONN_PATIENCE_MS) return false;
-  http1_abandon(oldest->http);
-  drop_rest(oldest);
-  if (oldest->phase == PHASE_BODY && !oldest->answered)
-    conn_refuse(oldest, 503, "too many bodies are being received, and this one is slow", true);
-  else
-    conn_close(oldest);
-  return true;
-}
-
-/* ---- too late -------------------------------------------------------------------------------- */
-
-/* A peer that takes bytes, however slowly, is given more time. */
-static void write_late(struct conn *c) {
-  size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
-  if (left < c->out_left) {
-    c->porch->stats.bytes_written += c->out_left - left;
-    c->out_left = left;
-    conn_extend(c);
-    return;
-  }
-  c->porch->stats.timeouts[SERVER_TIMEOUT_WRITE]++;
-  conn_close(c);
-}
-
-static void conn_late(struct conn *c) {
-  switch (c->phase) {
-  case PHASE_IDLE:
-    c->porch->stats.timeouts[SERVER_TIMEOUT_IDLE]++;
-    conn_close(c);
-    break;
-  case PHASE_HEAD:
-    c->porch->stats.timeouts[SERVER_TIMEOUT_HEADER]++;
-    conn_refuse(c, 408, "the head of the request took too long", false);
-    break;
-  case PHASE_BODY:
-    c->porch->stats.timeouts[SERVER_TIMEOUT_BODY]++;
-    if (c->answered)
-      conn_close(c);
-    else
-      conn_refuse(c, 408, "the body of the request took too long", true);
-    break;
-  case PHASE_WRITE: write_late(c); break;
-  default: conn_close(c);
-  }
-}
-
-static void on_timer(uv_timer_t *timer) {
-  struct conn *c = conn_of(timer->data);
-  if (c->phase == PHASE_CLOSED) return;
-  uint64_t now = now_ms(c);
-  if (now < c->deadline_ms)
-    uv_timer_start(timer, on_timer, c->deadline_ms - now, 0);
-  else
-    conn_late(c);
-}
-
 /* ---- the beginning --------------------------------------------------------------------------- */
 
 static void conn_link(struct conn *c) {
@@ -468,7 +396,7 @@ int conn_open(struct porch *porch, int fd) {
   if (http1_new(porch->limits.body_bytes_max, &porch->budget, &c->http) != 0) goto err_after_alloc;
   c->magic = CONN_MAGIC;
   c->porch = porch;
-  c->handles = 2;
+  c->holds = 2;
   uv_timer_init(porch->loop, &c->timer);
   uv_tcp_init(porch->loop, &c->tcp);
   c->timer.data = c->tcp.data = c;

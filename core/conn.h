@@ -13,7 +13,7 @@ enum conn_bounds {
   CONN_ANSWER_KEPT_BYTES = 1 << 20,   /* memory kept from one answer to the next */
   CONN_LINGER_MS = 2000,              /* without a byte, and five times that in all, after a last answer */
   CONN_BODY_FACTOR = 10,              /* a whole body may take this many times body_ns */
-  CONN_PATIENCE_MS = 250              /* a body that has been coming for so long makes room for others */
+  CONN_PATIENCE_MS = 25              /* a body that has been coming for so long makes room for others */
 };
 
 /* What the connections of a server share. */
@@ -24,6 +24,8 @@ struct porch {
   struct http_budget budget;
   struct server_stats stats;
   struct conn *conns;                 /* all that are open */
+  struct conn *turns, *turns_last;    /* whose turn is to come */
+  void (*on_turns)(struct porch *p);  /* there is one: see conn_next_turn */
   struct conn *current;               /* whose bytes are being read: makes no room for itself */
   char *block;                        /* CONN_BLOCK_BYTES: bytes lie here within one read only */
   struct buffer head, body;           /* the answer being made */
@@ -35,6 +37,8 @@ struct porch {
 /* The budget's make_room: of those that hold bytes, the connection that has been at it for longest is ended, a body
  * with 503. So a crowd of slow senders takes room from itself and not from who comes after it. */
 bool conn_make_room(struct http_budget *budget);
+/* Lets the first of those that wait for their turn go on. false: there was none. */
+bool conn_next_turn(struct porch *porch);
 /* Takes the connected socket in every case. 0 or a negative fluo_err, and then it is closed. */
 int conn_open(struct porch *porch, int fd);
 /* Closes those that are between requests; with cut, all of them. */

@@ -1,41 +1,59 @@
 /* The allocator's seam. The counters are the one mutable global of the core: they exist for
- * specs, which fail the n-th allocation and look for leaks; the agent never reads them. */
+ * specs, which fail the n-th allocation and look for leaks; the agent never reads them. They are
+ * atomic because a large body is decoded in a thread. */
 #include "heap.h"
 
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
 
-static uint64_t fail_from, fail_to, allocations, failed;
-static int64_t live;
+static atomic_uint_fast64_t fail_from, fail_to, allocations, failed;
+static atomic_int_fast64_t live;
 
 static int fails(void) {
-  if (!fail_from || ++allocations < fail_from || allocations > fail_to) return 0;
+  uint64_t from = atomic_load_explicit(&fail_from, memory_order_relaxed);
+  if (!from) return 0;
+  uint64_t n = atomic_fetch_add(&allocations, 1) + 1;
+  if (n < from || n > fail_to) return 0;
   failed++;
   return 1;
 }
 
+static void count(int by) {
+  if (by) atomic_fetch_add_explicit(&live, by, memory_order_relaxed);
+}
+
+/* Left to itself the library keeps what large blocks left behind, and a heap for each thread: up to twice what is
+ * in use. */
+void heap_lean(void) {
+  mallopt(M_MMAP_THRESHOLD, HEAP_MAPPED_BYTES);
+  mallopt(M_TRIM_THRESHOLD, 2 * HEAP_MAPPED_BYTES);
+  mallopt(M_ARENA_MAX, 1);
+}
+
 void *heap_alloc(size_t size) {
   void *p = fails() ? NULL : malloc(size ? size : 1);
-  live += p != NULL;
+  count(p != NULL);
   return p;
 }
 
 void *heap_zalloc(size_t size) {
   void *p = fails() ? NULL : calloc(1, size ? size : 1);
-  live += p != NULL;
+  count(p != NULL);
   return p;
 }
 
 void *heap_realloc(void *p, size_t size) {
   void *q = fails() ? NULL : realloc(p, size ? size : 1);
-  live += p == NULL && q != NULL;
+  count(p == NULL && q != NULL);
   return q;
 }
 
 void heap_free(void *p) {
-  live -= p != NULL;
+  count(-(p != NULL));
   free(p);
 }
 

@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Once, at the start of the agent: a block of HEAP_MAPPED_BYTES or more goes back to the kernel when it is freed. */
+enum { HEAP_MAPPED_BYTES = 256 << 10 };
+void heap_lean(void);
+
 /* NULL when out of memory (or told to fail). size 0 is taken as 1. The caller frees with heap_free. */
 void *heap_alloc(size_t size);
 void *heap_zalloc(size_t size);                    /* zeroed */

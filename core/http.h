@@ -26,7 +26,15 @@ struct http_request {
   bool http10, keep_alive, expects_continue;
   const uint8_t *body;                      /* in on_request only: decoded from chunks, not from gzip */
   size_t body_bytes;
+  void **work;                              /* in on_request: NULL at first, the room's own until it answers */
+  void (*wake)(void *waiter);               /* ends HTTP_WAIT, from the loop; never within on_request */
+  void *waiter;
+  struct http_budget *budget;               /* what memory for it is charged to; NULL: nothing */
 };
+
+/* When a request is answered: now, or when on_request is called again with the same request: once the others have
+ * had their turn, or after `wake`. */
+enum http_later { HTTP_NOW, HTTP_NEXT_TURN, HTTP_WAIT };
 
 /* Starts zeroed but for an empty body. */
 struct http_response {
@@ -35,15 +43,17 @@ struct http_response {
   const char *allow;                        /* static text of Allow, NULL: none */
   uint32_t retry_after_s;                   /* 0: none */
   bool close;                               /* close the connection after it */
+  enum http_later later;                    /* not HTTP_NOW: no answer yet, all else is ignored */
   struct buffer *body;                      /* empty, the server's; fill it, never keep it */
 };
 
-/* What the room behind a listener does. All are synchronous. */
+/* What the room behind a listener does. */
 struct http_calls {
   /* The head is read, its body is not. Setting response->status refuses the request now, so that a client
    * that waits for 100 Continue sends no body; on_request is then not called. */
   void (*on_head)(void *ctx, const struct http_request *request, struct http_response *response);
-  /* The request is whole. Must set a status. */
+  /* The request is whole. Must set a status, or `later`; then it is called again until it has, even where the
+   * connection is gone by then: a request that was begun is ended. */
   void (*on_request)(void *ctx, const struct http_request *request, struct http_response *response);
   /* The hall refuses a request whose head it has (408, 413, 503 …, status and retry_after_s are set): say
    * it in the right encoding. An untouched body is sent as text/plain. May be NULL. */

@@ -476,7 +476,7 @@ void http1_abandon(struct http1 *p) {
   http_body_release(&p->body);
 }
 
-const struct http_request *http1_request(const struct http1 *p) {
+struct http_request *http1_request(struct http1 *p) {
   return &p->request;
 }
 

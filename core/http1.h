@@ -35,7 +35,7 @@ enum http1_event http1_feed(struct http1 *p, const void *bytes, size_t n, size_t
  * most what the body still lacks. NULL: no such place (no body of known length is being read). */
 char *http1_lend(struct http1 *p, size_t *n);
 /* From HTTP1_HEAD on; what it lends is valid until http1_next, its body pointer until the next feed. */
-const struct http_request *http1_request(const struct http1 *p);
+struct http_request *http1_request(struct http1 *p);
 /* Body bytes still to come of a body of known length; UINT64_MAX: chunked. */
 uint64_t http1_left(const struct http1 *p);
 /* After HTTP1_HEAD: the body will be read past and not kept, up to HTTP1_DISCARD_BYTES_MAX. */

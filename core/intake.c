@@ -1,30 +1,31 @@
 /* OTLP/HTTP.
  *
  * Good path of traces: the head names a path, a method, an encoding and a compression that we take;
- * the body is inflated into `inflated`, transcoded from JSON into `wire`, checked as a whole by
- * otlp_check, and handed to the engine, each step only where it is needed: plain protobuf is not
- * copied at all. Bodies of other signals are taken and dropped undecoded, so that SDKs which send
+ * the body is decoded (decode.h; plain protobuf is not copied) and handed to the engine. A body that
+ * would keep others waiting joins the line: the first in it is decoded aside, then taken in parts,
+ * one a turn of the loop, and answered when all of it is in. Bodies of other signals are taken and dropped undecoded, so that SDKs which send
  * all signals to one place do not complain.
  *
  * Ways it fails: by the head: 405 and 415 in text, 404 and 413 with a google.rpc.Status in the
  * request's encoding where that is known. By the body: 400 or 413 with such a status, and then
  * nothing of it was counted as spans. No memory: 503 with Retry-After.
  *
- * Who frees what: the request's body stays the server's; both scratch buffers are ours, kept from
- * one request to the next while they are small. */
+ * Who frees what: the request's body stays the server's; the scratch is ours, kept from
+ * one request to the next while it is small. A body in line is ours from long_wait to long_end, and the
+ * server asks until it is answered, so every one gets there. */
 #include "intake.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "decode.h"
 #include "err.h"
 #include "heap.h"
-#include "inflate.h"
-#include "otlp_json.h"
+#include "limits.h"
 #include "otlp_reply.h"
 
-enum { SCRATCH_KEPT_BYTES = 1 << 20, WIRE_SLACK_BYTES = 4096 };
+enum { SCRATCH_KEPT_BYTES = 1 << 20 };
 enum rpc_code {
   RPC_INVALID_ARGUMENT = 3,
   RPC_DEADLINE_EXCEEDED = 4,
@@ -44,8 +45,23 @@ struct intake {
   struct intake_options options;
   char *traces_path; /* NULL: none */
   struct intake_calls calls;
-  struct buffer inflated, wire;
+  struct decode_scratch scratch;       /* of bodies that are answered at once */
+  struct decode_scratch long_scratch;  /* of the first in line */
+  struct long_body *line, **line_end;  /* the first is being worked on */
   struct intake_stats stats;
+};
+
+/* A body that takes long: it waits in line, is decoded aside, and then taken in parts. */
+struct long_body {
+  struct long_body *next;
+  struct intake *in;
+  const struct http_request *request;
+  struct decode decode;
+  struct otlp_cursor cursor;
+  struct intake_receipt receipt;
+  size_t charged; /* to the budget, for its scratch */
+  int err;
+  bool decoded;
 };
 
 /* ---- what the head says ---------------------------------------------------------------------- */
@@ -158,70 +174,6 @@ static void on_head(void *ctx, const struct http_request *request, struct http_r
   if (response->status) in->stats.refused++;
 }
 
-/* ---- decoding -------------------------------------------------------------------------------- */
-
-struct decoding {
-  const struct http_request *request;
-  enum intake_format format;
-  bool gzip;
-  struct otlp_bytes body;
-  struct otlp_summary summary;
-  uint32_t invalid_utf8, enum_names; /* found by the transcoder */
-  char why[256];
-};
-
-static int inflate(struct intake *in, struct decoding *d) {
-  buffer_clear(&in->inflated);
-  int err = inflate_gzip(d->body.p, d->body.n, &in->inflated);
-  if (err == FLUO_ETOOLARGE)
-    snprintf(d->why, sizeof d->why, "the body is larger than %zu bytes once inflated",
-             in->inflated.max);
-  else if (err)
-    snprintf(d->why, sizeof d->why, "gzip: %s", err_text(err));
-  d->body = (struct otlp_bytes){(const uint8_t *)in->inflated.data, in->inflated.len};
-  return err;
-}
-
-static int transcode(struct intake *in, struct decoding *d) {
-  struct otlp_json_result result;
-  struct otlp_fault fault = {0};
-  buffer_clear(&in->wire);
-  int err = otlp_json_transcode((const char *)d->body.p, d->body.n, true, &in->options.limits,
-                                &in->wire, &result, &fault);
-  if (err) {
-    snprintf(d->why, sizeof d->why, "%s (line %u, column %u)",
-             *fault.what ? fault.what : err_text(err), fault.line, fault.column);
-    return err;
-  }
-  d->invalid_utf8 = result.invalid_utf8;
-  d->enum_names = result.enum_names;
-  d->body = (struct otlp_bytes){(const uint8_t *)in->wire.data, in->wire.len};
-  return 0;
-}
-
-static int check(struct intake *in, struct decoding *d) {
-  struct otlp_fault fault = {0};
-  int err = otlp_check(d->body.p, d->body.n, &in->options.limits, &d->summary, &fault);
-  if (!err) return 0;
-  const char *what = *fault.what ? fault.what : err_text(err);
-  /* A byte of the transcoded form would tell a sender of JSON nothing. */
-  if (d->format == INTAKE_JSON)
-    snprintf(d->why, sizeof d->why, "%s", what);
-  else
-    snprintf(d->why, sizeof d->why, "%s (byte %zu)", what, fault.offset);
-  return err;
-}
-
-static int decode(struct intake *in, struct decoding *d) {
-  int err = 0;
-  d->body = (struct otlp_bytes){d->request->body, d->request->body_bytes};
-  if (d->gzip) err = inflate(in, d);
-  if (!err) in->stats.bytes_decoded += d->body.n;
-  if (!err && d->format == INTAKE_JSON) err = transcode(in, d);
-  if (!err) err = check(in, d);
-  return err;
-}
-
 /* ---- answering ------------------------------------------------------------------------------- */
 
 /* Why some spans are not in, or NULL. */
@@ -252,24 +204,26 @@ static void reply(struct intake *in, struct http_response *response, enum intake
     buffer_clear(response->body);
 }
 
-static void fail(struct intake *in, struct http_response *response, const struct decoding *d,
+static void fail(struct intake *in, struct http_response *response, const struct decode *d,
                  int err) {
-  if (err == FLUO_ENOMEM) {
+  enum intake_format format = d->json ? INTAKE_JSON : INTAKE_PROTOBUF;
+  if (err == FLUO_ENOMEM || err == FLUO_EFULL) {
     in->stats.no_memory++;
-    refuse(response, d->format, 503, "out of memory");
+    refuse(response, format, 503,
+           err == FLUO_EFULL ? "too many bodies are being received" : "out of memory");
   } else if (err == FLUO_ETOOLARGE) {
     in->stats.too_large++;
-    refuse(response, d->format, 413, d->why);
+    refuse(response, format, 413, d->why);
   } else {
     in->stats.malformed++;
-    refuse(response, d->format, 400, d->why);
+    refuse(response, format, 400, d->why);
   }
 }
 
-static void take_traces(struct intake *in, struct decoding *d, struct http_response *response) {
-  struct intake_receipt receipt = {0};
-  int err = decode(in, d);
-  if (!err) err = in->calls.receive(in->calls.ctx, d->body.p, d->body.n, &d->summary, &receipt);
+/* The one answer to a body of traces. */
+static void conclude(struct intake *in, struct http_response *response, const struct decode *d,
+                     const struct intake_receipt *receipt, int err) {
+  in->stats.bytes_decoded += d->inflated_bytes;
   if (err) {
     fail(in, response, d, err);
     return;
@@ -277,34 +231,146 @@ static void take_traces(struct intake *in, struct decoding *d, struct http_respo
   in->stats.invalid_utf8 += d->summary.invalid_utf8 + d->invalid_utf8;
   in->stats.strindex += d->summary.strindex;
   in->stats.enum_names += d->enum_names;
-  reply(in, response, d->format, &receipt);
+  reply(in, response, d->json ? INTAKE_JSON : INTAKE_PROTOBUF, receipt);
 }
 
-static void trim(struct buffer *b, size_t kept) {
-  size_t max = b->max;
-  if (b->capacity <= kept) return;
-  buffer_deinit(b);
-  buffer_init(b, max);
+static struct decode decoding(const struct intake *in, const struct http_request *request,
+                              struct decode_scratch *scratch) {
+  enum intake_format format = INTAKE_PROTOBUF;
+  struct decode d = {.body = {request->body, request->body_bytes},
+                     .limits = &in->options.limits,
+                     .scratch = scratch};
+  bool known = format_of(request, &format) && gzip_of(request, &d.gzip);
+  assert(known); /* on_head saw to it */
+  (void)known;
+  d.json = format == INTAKE_JSON;
+  return d;
+}
+
+/* ---- a body that takes long ------------------------------------------------------------------ */
+
+/* In a thread of its own: only the body, its decoding and its scratch are touched. */
+static void long_decode(void *job) {
+  struct long_body *b = job;
+  if (!b->err) b->err = decode_run(&b->decode);
+  if (!b->err) b->err = otlp_open(&b->cursor, b->decode.body.p, b->decode.body.n);
+}
+
+static void long_decoded(void *job) {
+  struct long_body *b = job;
+  b->decoded = true;
+  b->request->wake(b->request->waiter);
+}
+
+static bool long_charge(struct long_body *b) {
+  struct http_budget *budget = b->request->budget;
+  size_t bytes = decode_bytes(&b->decode);
+  if (!budget) return true;
+  if (!http_budget_affords(budget, bytes)) return false;
+  budget->bytes += bytes;
+  b->charged = bytes;
+  return true;
+}
+
+/* The first in line is begun; it may be in a bad place in time, and is told so when its turn comes. */
+static void long_begin(struct intake *in) {
+  struct long_body *b = in->line;
+  if (b && !long_charge(b)) b->err = FLUO_EFULL;
+  if (b) in->calls.aside(in->calls.ctx, long_decode, long_decoded, b);
+}
+
+/* Leaves the line, so that the next may begin while this one is answered. */
+static void long_end(struct intake *in, struct long_body *b) {
+  assert(in->line == b);
+  in->line = b->next;
+  if (!in->line) in->line_end = &in->line;
+  decode_scratch_trim(&in->long_scratch, 0);
+  if (b->charged) b->request->budget->bytes -= b->charged;
+  *b->request->work = NULL;
+  long_begin(in);
+}
+
+/* Joins the line. */
+static void long_wait(struct intake *in, const struct http_request *request,
+                      struct http_response *response) {
+  struct long_body *b = heap_zalloc(sizeof *b);
+  if (!b) {
+    struct decode d = decoding(in, request, &in->scratch);
+    fail(in, response, &d, FLUO_ENOMEM);
+    return;
+  }
+  b->in = in;
+  b->request = request;
+  b->decode = decoding(in, request, &in->long_scratch);
+  *request->work = b;
+  response->later = HTTP_WAIT;
+  *in->line_end = b;
+  in->line_end = &b->next;
+  if (in->line == b) long_begin(in);
+}
+
+/* Its turn: one part of it, or the answer. */
+static void long_go_on(struct intake *in, struct long_body *b, struct http_response *response) {
+  struct intake_receipt *receipt = &b->receipt;
+  assert(b->decoded);
+  if (!b->err && in->calls.receive_some(in->calls.ctx, &b->cursor, LIMIT_PART_COST, receipt)) {
+    response->later = HTTP_NEXT_TURN;
+    return;
+  }
+  if (!b->err) otlp_close(&b->cursor);
+  long_end(in, b);
+  conclude(in, response, &b->decode, receipt, b->err);
+  heap_free(b);
+}
+
+/* ---- a body ---------------------------------------------------------------------------------- */
+
+static bool takes_long(const struct decode *d) {
+  size_t cost = d->body.n + (size_t)d->summary.spans * OTLP_SPAN_COST + (size_t)d->summary.elements * 2 * OTLP_STEP_COST;
+  return cost > LIMIT_PART_COST;
+}
+
+static void take_traces(struct intake *in, const struct http_request *request,
+                        struct http_response *response) {
+  struct intake_receipt receipt = {0};
+  bool waits = in->calls.aside != NULL;
+  if (waits && request->body_bytes > LIMIT_SHORT_BYTES) {
+    long_wait(in, request, response);
+    return;
+  }
+  struct decode d = decoding(in, request, &in->scratch);
+  int err = decode_run(&d);
+  /* What is too large for the short way may be small enough for the long one. */
+  if (waits && (err == FLUO_ETOOLARGE || (!err && takes_long(&d)))) {
+    long_wait(in, request, response);
+    return;
+  }
+  if (!err) err = in->calls.receive(in->calls.ctx, d.body.p, d.body.n, &d.summary, &receipt);
+  conclude(in, response, &d, &receipt, err);
 }
 
 static void on_request(void *ctx, const struct http_request *request,
                        struct http_response *response) {
   struct intake *in = ctx;
   enum intake_signal signal = INTAKE_TRACES;
-  struct decoding d = {.request = request};
+  enum intake_format format = INTAKE_PROTOBUF;
+  bool gzip = false;
+  if (request->work && *request->work) {
+    long_go_on(in, *request->work, response);
+    return;
+  }
   bool known =
-      signal_of(in, request, &signal) && format_of(request, &d.format) && gzip_of(request, &d.gzip);
+      signal_of(in, request, &signal) && format_of(request, &format) && gzip_of(request, &gzip);
   assert(known); /* on_head saw to it */
   (void)known;
-  in->stats.requests[signal][d.format]++;
+  in->stats.requests[signal][format]++;
   in->stats.bytes[signal] += request->body_bytes;
-  if (d.gzip) in->stats.gzip++;
+  if (gzip) in->stats.gzip++;
   if (signal == INTAKE_TRACES)
-    take_traces(in, &d, response);
+    take_traces(in, request, response);
   else
-    reply(in, response, d.format, &(struct intake_receipt){0});
-  trim(&in->inflated, SCRATCH_KEPT_BYTES);
-  trim(&in->wire, SCRATCH_KEPT_BYTES);
+    reply(in, response, format, &(struct intake_receipt){0});
+  decode_scratch_trim(&in->scratch, SCRATCH_KEPT_BYTES);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -319,9 +385,11 @@ int intake_new(const struct intake_options *options, const struct intake_calls *
     in->traces_path = heap_strdup(options->traces_path);
     if (!in->traces_path) goto err_after_alloc;
   }
-  buffer_init(&in->inflated, options->body_bytes_max);
-  /* Wire form can be longer than JSON: a byte that is no UTF-8 becomes the three of U+FFFD. */
-  buffer_init(&in->wire, options->body_bytes_max * 3 + WIRE_SLACK_BYTES);
+  size_t at_once = options->body_bytes_max;
+  if (calls->aside && at_once > LIMIT_SHORT_BYTES) at_once = LIMIT_SHORT_BYTES;
+  decode_scratch_init(&in->scratch, at_once);
+  decode_scratch_init(&in->long_scratch, options->body_bytes_max);
+  in->line_end = &in->line;
   *out = in;
   return 0;
 
@@ -332,8 +400,9 @@ err_after_alloc:
 
 void intake_free(struct intake *in) {
   if (!in) return;
-  buffer_deinit(&in->inflated);
-  buffer_deinit(&in->wire);
+  assert(!in->line); /* the servers are closed, and so every request has ended */
+  decode_scratch_trim(&in->scratch, 0);
+  decode_scratch_trim(&in->long_scratch, 0);
   heap_free(in->traces_path);
   heap_free(in);
 }
@@ -343,8 +412,7 @@ void intake_http(struct intake *in, struct http_calls *out) {
 }
 
 void intake_trim(struct intake *in) {
-  trim(&in->inflated, 0);
-  trim(&in->wire, 0);
+  decode_scratch_trim(&in->scratch, 0);
 }
 
 const struct intake_stats *intake_stats(const struct intake *in) {

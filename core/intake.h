@@ -27,6 +27,11 @@ struct intake_calls {
   int (*receive)(void *ctx, const uint8_t *body, size_t n, const struct otlp_summary *summary,
                  struct intake_receipt *receipt);
   void *ctx;
+  /* For bodies that would keep others waiting; both or neither (NULL: every body is answered at once). aside runs
+   * work(job) apart from the loop and later done(job) on it, one at a time. receive_some takes spans up to a cost
+   * (otlp_step): whether there are more. */
+  void (*aside)(void *ctx, void (*work)(void *job), void (*done)(void *job), void *job);
+  bool (*receive_some)(void *ctx, struct otlp_cursor *body, size_t cost_max, struct intake_receipt *receipt);
 };
 
 int intake_new(const struct intake_options *options, const struct intake_calls *calls, struct intake **out);

@@ -2,16 +2,27 @@
 #ifndef FLUO_LIMITS_H
 #define FLUO_LIMITS_H
 
-/* Bodies that are being received, all connections together, in bodies of the largest size; and that much where
- * these are small. It lies on top of the buffer, and is what 300 slow senders can take. 503, Retry-After. */
-#define LIMIT_BODIES_IN_FLIGHT 2u
+/* Bodies in memory, all connections together, in halves of the largest size (20 MiB at 8 MiB); and that much where
+ * these are small. What a large body needs to be decoded counts as well: 8 MiB of JSON in gzip take 16. It lies on
+ * top of the buffer, and is what 300 slow senders can take. Past it the slowest makes room: 503, Retry-After. */
+#define LIMIT_BODIES_IN_FLIGHT_HALVES 5u
 #define LIMIT_BODIES_IN_FLIGHT_BYTES (16u << 20)
 /* Messages nested in a body, the request being 0. Deeper ones are no telemetry; recursion stays small. 400. */
 #define LIMIT_DEPTH 64
 /* Spans in one body: 8 MiB of empty spans would be 4 million. 400. */
 #define LIMIT_SPANS 262144
-/* Attributes, events, links, array values, scopes and resources in one body. 400. */
-#define LIMIT_ELEMENTS 2097152
+/* Attributes, events, links, array values, scopes, resources and unknown fields in one body; where bodies may be
+ * larger than 8 MiB, one for every 16 bytes. Clients need 25 and more for each. Two million in one span would hold
+ * up the loop for 50 ms. 400. */
+#define LIMIT_ELEMENTS 524288u
+#define LIMIT_ELEMENT_BYTES 16
+/* What the loop does for one request before others have their turn, as otlp_step counts: some half a millisecond,
+ * an SDK's batch of 512 spans. A body that is larger, as sent or decoded, waits in line: it is decoded in a thread
+ * and taken in parts, one such body at a time. */
+#define LIMIT_PART_COST (1u << 20)
+#define LIMIT_SHORT_BYTES (512u << 10)
+/* Pipelined requests of one connection that are answered before others have their turn. */
+#define LIMIT_REQUESTS_A_TURN 16
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */
 #define LIMIT_OUT_BYTES (8u << 20)
 #define LIMIT_LOG_BYTES (1u << 20)
@@ -50,6 +61,9 @@
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
 
+/* What a body of JSON may take more in wire form than its text, for bytes that are no UTF-8 become three: all of a
+ * body of 2 MiB may. 413. */
+#define LIMIT_DECODED_MORE_BYTES (4u << 20)
 /* A body of N bytes may become at most this many times N in the arena: a span of 30 bytes takes 80. 400. */
 #define LIMIT_DECODED_FACTOR 4
 

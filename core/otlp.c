@@ -127,15 +127,17 @@ static int walk_child(struct scan *s, struct place place, const struct otlp_fiel
 
 static inline int walk_field(struct scan *s, struct place place, const struct wire_field *field,
                              uint32_t depth) {
-  if (field->number >= OTLP_FIELDS) return 0;
-  const struct otlp_field *known = &otlp_shapes[place.message].fields[field->number];
+  static const struct otlp_field unknown = {.kind = OTLP_UNKNOWN};
+  const struct otlp_field *known =
+      field->number < OTLP_FIELDS ? &otlp_shapes[place.message].fields[field->number] : &unknown;
+  bool counts = known->kind == OTLP_UNKNOWN || (known->repeated && known->child != OTLP_SPAN);
+  if (counts && ++s->elements > s->limits->elements_max)
+    return fail(s, place, FLUO_ETOOMANY, "more elements than", s->limits->elements_max);
   if (known->kind == OTLP_UNKNOWN) return 0;
   if (known->wire != field->type) {
     if (known->kind == OTLP_INDEX) return 0;
     return fail(s, place, FLUO_EMALFORMED, "of a wrong wire type", 0);
   }
-  if (known->repeated && known->child != OTLP_SPAN && ++s->elements > s->limits->elements_max)
-    return fail(s, place, FLUO_ETOOMANY, "more elements than", s->limits->elements_max);
   if (known->kind == OTLP_STRING) s->summary->invalid_utf8 += !is_utf8(field->text, field->len);
   else if (known->kind == OTLP_MESSAGE) return walk_child(s, place, known, field, depth);
   else if (known->kind == OTLP_INDEX) s->summary->strindex++;
@@ -239,5 +241,7 @@ int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
       .body = body, .end = wire_end(body, n), .limits = limits, .summary = summary, .fault = fault};
   struct place place = {body, OTLP_REQUEST, 0};
   if (n > UINT32_MAX) return fail(&s, place, FLUO_ETOOLARGE, "more bytes than", UINT32_MAX);
-  return walk(&s, OTLP_REQUEST, (struct otlp_bytes){body, n}, 0);
+  int err = walk(&s, OTLP_REQUEST, (struct otlp_bytes){body, n}, 0);
+  summary->elements = s.elements;
+  return err;
 }

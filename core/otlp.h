@@ -13,7 +13,7 @@
 struct otlp_limits {
   uint32_t depth_max;         /* nesting of messages below the request; AnyValues count */
   uint32_t spans_max;         /* spans in one body */
-  uint32_t elements_max;      /* all repeated elements: attributes, events, links, values, scopes … */
+  uint32_t elements_max;      /* all repeated elements (attributes, events, links, values, scopes …) and unknown fields */
   size_t   decoded_bytes_max; /* what the spans would take in the arena: skeletons and payloads */
 };
 
@@ -21,6 +21,7 @@ struct otlp_summary {
   uint32_t spans;             /* in the body, bad ones included */
   uint32_t rejected;          /* bad spans: an id of wrong length or all zero (a parent id: of wrong length) */
   uint32_t invalid_utf8;      /* strings that are not UTF-8: kept as they are, U+FFFD where they are printed */
+  uint32_t elements;          /* as elements_max counts them */
   uint32_t strindex;          /* string indices outside profiles: taken as absent */
 };
 

@@ -10,7 +10,7 @@
  * spin.)
  *
  * The end: server_close stops the listener and drains. The server is freed when its last connection
- * and both of its own handles are closed, whichever comes last. */
+ * and all of its own handles are closed, whichever comes last. */
 #include "server.h"
 
 #include <arpa/inet.h>
@@ -35,6 +35,7 @@ struct server {
   struct porch porch;
   uv_poll_t poll;
   uv_timer_t timer; /* backs off from accepting; then bounds the drain */
+  uv_idle_t turns; /* while connections wait for theirs */
   int fd;
   int handles; /* not yet closed */
   uint16_t port;
@@ -70,8 +71,10 @@ static void on_handle_closed(uv_handle_t *handle) {
 /* The timer goes last: while connections are left it bounds them. */
 static void server_last(struct server *s) {
   if (s->porch.draining && s->porch.stats.connections_open == 0 &&
-      !uv_is_closing((uv_handle_t *)&s->timer))
+      !uv_is_closing((uv_handle_t *)&s->timer)) {
     uv_close((uv_handle_t *)&s->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&s->turns, on_handle_closed);
+  }
 }
 
 static void on_drained(uv_timer_t *timer) {
@@ -95,6 +98,19 @@ void server_close(struct server *s, uint64_t drain_ns, void (*on_closed)(void *c
       (!uv_is_active((uv_handle_t *)&s->timer) || uv_timer_get_due_in(&s->timer) > left))
     uv_timer_start(&s->timer, on_drained, left, 0);
   server_last(s);
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+/* One a turn of the loop, which looks at all sockets in between. */
+static void on_turn(uv_idle_t *turns) {
+  struct server *s = turns->data;
+  if (!conn_next_turn(&s->porch)) uv_idle_stop(turns);
+}
+
+static void on_turns(struct porch *porch) {
+  struct server *s = (struct server *)((char *)porch - offsetof(struct server, porch));
+  uv_idle_start(&s->turns, on_turn);
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */
@@ -249,6 +265,7 @@ static struct server *server_alloc(struct uv_loop_s *loop, const struct http_cal
   s->porch.budget.bytes_max = (size_t)s->porch.limits.bytes_in_flight_max;
   s->porch.budget.make_room = conn_make_room;
   s->porch.on_gone = on_gone;
+  s->porch.on_turns = on_turns;
   buffer_init(&s->porch.head, HEAD_BYTES_MAX);
   buffer_init(&s->porch.body, CONN_ANSWER_BYTES_MAX);
   s->porch.block = heap_alloc(CONN_BLOCK_BYTES);
@@ -270,8 +287,9 @@ int server_open(struct uv_loop_s *loop, const char *host, uint16_t port,
   err = FLUO_EIO;
   if (uv_poll_init(loop, &s->poll, fd) != 0) goto err_after_alloc;
   uv_timer_init(loop, &s->timer);
-  s->handles = 2;
-  s->poll.data = s->timer.data = s;
+  uv_idle_init(loop, &s->turns);
+  s->handles = 3;
+  s->poll.data = s->timer.data = s->turns.data = s;
   accept_on(s);
   *out = s;
   return 0;

@@ -122,7 +122,7 @@ function M.many(place, element, n)
   if place == "resource_spans" then return wire.text(1, element):rep(n) end
   if place == "scope_spans" then return wire.text(1, wire.text(2, element):rep(n)) end
   if place == "spans" then return wire.text(1, wire.text(2, wire.text(2, element):rep(n))) end
-  local numbers = { attributes = 9, events = 11, links = 13 }
+  local numbers = { attributes = 9, events = 11, links = 13, unknown = 17 }
   return wire.text(1, wire.text(2, wire.text(2, wire.span { extra = wire.text(numbers[place], element):rep(n) })))
 end
 

@@ -117,7 +117,7 @@ describe("gzip", function()
   end)
 
   it("of full size is decoded within the bounds, from JSON too", function()
-    local event = '{"name":"e"},'
+    local event = '{"name":"event"},'
     local json = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"%s","events":[%s]}]}]}]}'
     local n = math.floor((hostile.BODY_BYTES - 300) / #event)
     local big = gzip(json:format(("1"):rep(32), ("2"):rep(16), event:rep(n) .. '{"name":"e"}'))

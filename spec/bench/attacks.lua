@@ -51,7 +51,7 @@ local function ordinary(bytes)
 end
 
 local SPANS_JSON = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"%s","events":[%s]}]}]}]}'
-local EVENT = '{"name":"e"},'
+local EVENT = '{"name":"event"},'
 local events_json = SPANS_JSON:format(("1"):rep(32), ("2"):rep(16), EVENT:rep(math.floor((EIGHT - 300) / #EVENT)) .. '{"name":"e"}')
 
 -- name; the bytes; options of the attacker.
@@ -61,13 +61,14 @@ local ATTACKS = {
   { "values nested through 8 MB, JSON", function() return request(hostile.nested_json(EIGHT, "span", true), hostile.JSON) end },
   { "empty spans, 4 million", function() return request(hostile.many("spans", "", 4000000)) end },
   { "spans without ids, 262,144", function() return request(hostile.many("spans", "", 262144)) end },
-  { "empty attributes, 2 million", function() return request(hostile.many("attributes", "", 2097144)) end },
-  { "attributes with a key, 1.6 million", function() return request(hostile.many("attributes", wire.text(1, "k"), 1600000)) end },
-  { "empty events, 2 million", function() return request(hostile.many("events", "", 2097144)) end },
-  { "events with a name, 600,000", function() return request(hostile.many("events", wire.text(2, "exception"), 600000)) end },
-  { "links, 2 million", function() return request(hostile.many("links", "", 2097144)) end },
-  { "scopes, 2 million", function() return request(hostile.many("scope_spans", "", 2097144)) end },
-  { "resources, 2 million", function() return request(hostile.many("resource_spans", "", 2097144)) end },
+  { "empty attributes, 4 million", function() return request(hostile.many("attributes", "", 4000000)) end },
+  { "empty attributes, 524,280", function() return request(hostile.many("attributes", "", 524280)) end },
+  { "attributes with a key, 524,280", function() return request(hostile.many("attributes", wire.text(1, "k"), 524280)) end },
+  { "empty events, 524,280", function() return request(hostile.many("events", "", 524280)) end },
+  { "events with a name, 524,280", function() return request(hostile.many("events", wire.text(2, "exception"), 524280)) end },
+  { "links, 524,280", function() return request(hostile.many("links", "", 524280)) end },
+  { "scopes, 524,280", function() return request(hostile.many("scope_spans", "", 524280)) end },
+  { "resources, 524,280", function() return request(hostile.many("resource_spans", "", 524280)) end },
   { "traces of one span, 100,000 a body", function() return request(hostile.spans(100000, own_trace)) end },
   { "a trace of 130,000 spans", function() return request(hostile.spans(130000, function(i) return 7, i, i - 1 end)) end },
   { "span names, 100,000", function() return request(hostile.spans(100000, own_trace, own_name)) end },
