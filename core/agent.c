@@ -28,6 +28,7 @@
 #include "arena.h"
 #include "aside.h"
 #include "err.h"
+#include "greeting.h"
 #include "heap.h"
 #include "host.h"
 #include "intake.h"
@@ -405,36 +406,13 @@ static void bracketed(const struct config_address *address, uint16_t port, char 
   snprintf(out, 80, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, port);
 }
 
-/* What a newcomer does next: one request that makes a shipped rule fire, with a new trace id each
- * time.
- * "" where that rule is not loaded. */
-static void write_try(const struct agent *a, const char *otlp, char out[1024]) {
-  const uint32_t count = ruleset_ir(host_rules(a->host))->rules;
-  out[0] = '\0';
-  for (uint32_t i = 0; i < count; i++) {
-    if (strcmp(host_rule_name(a->host, i), "cache-miss-500") != 0) continue;
-    snprintf(out, 1024,
-             "curl -s http://%s/v1/traces -H 'Content-Type: application/json' -d "
-             "'{\"resourceSpans\":[{\"resource\":"
-             "{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}}]},"
-             "\"scopeSpans\":[{\"spans\":"
-             "[{\"traceId\":\"'$(printf %%032x $(date "
-             "+%%s%%N))'\",\"spanId\":\"00f067aa0ba902b7\",\"name\":\"http.request\",\"kind\":2,"
-             "\"startTimeUnixNano\":\"'$(date +%%s%%N)'\",\"endTimeUnixNano\":\"'$(date "
-             "+%%s%%N)'\",\"attributes\":"
-             "[{\"key\":\"http.status_code\",\"value\":{\"intValue\":500}},{\"key\":\"cache_miss\","
-             "\"value\":{\"boolValue\":true}}]}]}]}]}'",
-             otlp);
-  }
-}
-
 /* People on a terminal get the command as it can be pasted, a log reader as a field. */
 static void say_ready(struct agent *a) {
   char otlp[80] = "none", admin[80] = "none", command[1024] = "";
   bool people = isatty(STDERR_FILENO) && a->config->log.format != LOG_JSON;
   if (a->otlp_http) bracketed(&a->config->listen.otlp_http, server_port(a->otlp_http), otlp);
   if (a->admin) bracketed(&a->config->listen.admin, server_port(a->admin), admin);
-  if (a->otlp_http) write_try(a, otlp, command);
+  if (a->otlp_http) greeting(a->host, otlp, command);
   a->state = AGENT_READY;
   struct log_field fields[] = {log_s("version", FLUO_VERSION),
                                log_s("otlp_http", otlp),

@@ -19,6 +19,13 @@ void decode_scratch_init(struct decode_scratch *s, size_t body_bytes_max) {
   buffer_init(&s->wire, body_bytes_max + more + WIRE_SLACK_BYTES);
 }
 
+static void trim(struct buffer *b, size_t kept) {
+  size_t max = b->max;
+  if (b->capacity <= kept) return;
+  buffer_deinit(b);
+  buffer_init(b, max);
+}
+
 size_t decode_bytes(const struct decode *d) {
   size_t text = d->gzip ? d->scratch->inflated.max : d->body.n;
   return (d->gzip ? text : 0) + (d->json ? text : 0);

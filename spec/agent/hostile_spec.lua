@@ -88,7 +88,7 @@ rule "array"      { when = { name = "deep", k = function(v) return #v > 3 end } 
         assert.equal(200, hostile.post(agent, row[2]).status)
       end, { rules = hostile.RULES .. LOOKS })
       log = table.concat(log, "\n")
-      assert.truthy(log:find(('"rule":"%s","times":1,"error":"this span is too large'):format(row[1]), 1, true), log)
+      assert.truthy(log:find(('"rule":"%s","times":1,"error":"too large for a function'):format(row[1]), 1, true), log)
       assert.is_nil(log:find("stopped; the others", 1, true))
     end)
   end
