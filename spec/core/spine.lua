@@ -11,6 +11,7 @@ ffi.cdef [[
   int poll(struct spine_poll *, unsigned long, int);
   int clock_gettime(int, struct spine_time *);
   int kill(int, int);
+  int getpid(void);
   int waitid(int, unsigned, void *, int);
   int memfd_create(const char *, unsigned);
   int close(int);
@@ -48,7 +49,8 @@ local function on_violation(s, v)
     spans[i + 1] = (id:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
   end
   local name = ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len)
-  local key = ("%s %s %s"):format(name, ffi.string(v.id), table.concat(spans, ","))
+  local trace = ffi.string(v.trace_id, 16):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  local key = ("%s %s %s"):format(name, trace, table.concat(spans, ","))
   s.found[key] = (s.found[key] or 0) + 1
 end
 
@@ -64,6 +66,7 @@ local function host_calls(s)
   set("on_quarantine", function(_, rule) say("quarantine", ffi.string(rule)) end)
   set("on_trouble", function(_, why) say("trouble", ffi.string(why)) end)
   set("on_lost", function(_, why) say("lost", ffi.string(why)) end)
+  set("on_reload", function(_, reload) s.reloads[#s.reloads + 1] = tonumber(reload.err) end)
   return calls
 end
 
@@ -104,16 +107,20 @@ local function open_intake(s)
   return 0
 end
 
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
 --- Opens it over rules (text). Gives the spine, or nil and the error; then finish() has been done.
 function M.open(rules)
-  local s = setmetatable({ found = {}, said = {}, callbacks = {}, now = M.T0, live = core.heap_live(), events = 0,
+  local s = setmetatable({ found = {}, said = {}, reloads = {}, callbacks = {}, now = M.T0, ahead = 0ULL, live = core.heap_live(), events = 0,
     path = os.tmpname() .. ".lua", diagnostics = ffi.C.memfd_create("diagnostics", 1) }, Spine)
-  local file = assert(io.open(s.path, "w"))
-  file:write(rules)
-  file:close()
+  write(s.path, rules)
   local err, why = open_host(s)
   if err == 0 then
-    s.engine, s.study = core.host_engine(s.host), core.host_study(s.host)
+    s.engine = core.host_engine(s.host)
     err, why = open_intake(s)
   end
   if err == 0 then return s end
@@ -128,6 +135,7 @@ local function event(s, f)
   s.events = s.events + 1
   if s.before then s.before(s.events) end
   local result = f()
+  core.host_tidy(s.host)
   if s.after then s.after(s.events) end
   if s.failure then error(s.failure, 0) end
   return result
@@ -153,23 +161,25 @@ function Spine:post(body, o)
 end
 
 function Spine:readable(wait_ms)
-  local fd = ffi.new("struct spine_poll", { core.study_fd(self.study), 1, 0 })
+  local fd = ffi.new("struct spine_poll", { core.host_fd(self.host), 1, 0 })
   return ffi.C.poll(fd, 1, wait_ms) > 0
 end
 
---- One turn of an owner's loop.
+--- One turn of an owner's loop. A spine in a hurry (hurry = true) has a clock that runs ahead while it waits for what
+-- may never come.
 function Spine:turn()
-  local readable = self:readable(50)
+  local readable = self:readable(self.hurry and 10 or 50)
+  if self.hurry and not readable then self.ahead = self.ahead + M.SECOND / 10 end
   event(self, function()
-    if readable then core.study_readable(self.study, M.mono())
-    else core.study_tick(self.study, M.mono()) end
+    local turn = readable and core.host_readable or core.host_tick
+    turn(self.host, M.mono() + self.ahead)
   end)
 end
 
 --- Until nothing is out.
 function Spine:run()
   local start = M.mono()
-  while core.study_busy(self.study) do
+  while core.host_busy(self.host) or core.host_reloading(self.host) do
     self:turn()
     assert(M.mono() - start < DEADLINE_NS, "the study is still busy")
   end
@@ -179,6 +189,12 @@ end
 function Spine:advance(seconds)
   self.now = self.now + seconds * M.SECOND
   event(self, function() while core.engine_step(self.engine, self.now) do end end)
+end
+
+--- Other rules (text), from then on.
+function Spine:reload(rules)
+  write(self.path, rules)
+  event(self, function() core.host_reload(self.host) end)
 end
 
 function Spine:close_all()
@@ -194,21 +210,30 @@ jit.off(event, true)
 
 -- ---- looking -------------------------------------------------------------------------------------
 
-function Spine:pid(victim)
-  if victim == "worker" then return core.study_worker_pid(self.study) end
-  return core.study_rules_pid(self.study)
+-- The processes: "worker" and "rules" of the rules in force, "others" of rules that are loaded or drain.
+function Spine:pids(victim)
+  local study = core.host_study(self.host)
+  local own = { worker = core.study_worker_pid(study), rules = core.study_rules_pid(study) }
+  if own[victim] then return own[victim] > 0 and { own[victim] } or {} end
+  local list, file = {}, assert(io.open("/proc/self/task/" .. ffi.C.getpid() .. "/children"))
+  for pid in file:read("*a"):gmatch("%d+") do
+    pid = tonumber(pid)
+    if pid ~= own.worker and pid ~= own.rules then list[#list + 1] = pid end
+  end
+  file:close()
+  return list
 end
 
-local P_PID, WAITED = 1, { [9] = 0x1000004, [19] = 0x1000002 }          -- WNOWAIT | WEXITED, | WSTOPPED
+local P_PID, WAITED = 1, { [9] = 0x1000004, [19] = 0x1000006 }   -- WNOWAIT | WEXITED; or WSTOPPED
 
---- Signals a process (SIGKILL or SIGSTOP), if there is one just now, and waits until that has happened to it; who it
--- belongs to can wait for it once more. (To signal pid 0 would be to signal ourselves.)
+--- Signals processes (SIGKILL or SIGSTOP), where there are any just now, and waits until that has happened to them;
+-- who they belong to can wait for them once more.
 function Spine:kill(victim, signal)
-  local pid = self:pid(victim)
-  if pid <= 0 then return end
-  ffi.C.kill(pid, signal)
-  assert(ffi.C.waitid(P_PID, pid, ffi.new("char[256]"), WAITED[signal]) == 0)
-  self.kills = (self.kills or 0) + 1
+  for _, pid in ipairs(self:pids(victim)) do
+    ffi.C.kill(pid, signal)
+    assert(ffi.C.waitid(P_PID, pid, ffi.new("char[256]"), WAITED[signal]) == 0)
+    self.kills = (self.kills or 0) + 1
+  end
 end
 
 --- The engine's counters; the books must balance.
@@ -221,14 +246,14 @@ end
 
 function Spine:study_stats()
   local stats = ffi.new("struct study_stats")
-  core.study_stats_get(self.study, stats)
+  core.host_study_stats(self.host, stats)
   return stats
 end
 
 --- Answers that were unknown, over all rules.
 function Spine:unknown()
-  local n, rules = 0, core.ruleset_ir(core.host_rules(self.host)).rules
-  for i = 0, rules - 1 do n = n + tonumber(core.engine_rule_stats(self.engine, i).unknown) end
+  local n, set = 0, core.host_rules(self.host)
+  for i = 0, core.ruleset_ir(set).rules - 1 do n = n + tonumber(core.engine_rule_stats(self.engine, i).unknown) end
   return n
 end
 
