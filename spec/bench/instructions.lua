@@ -15,8 +15,8 @@ local function output_of(command)
 end
 
 local function count(rules)
-  local name = rules:gsub(" ", "-")
-  local ir, out = ("%s/bench-%s.ir"):format(build, name), ("%s/callgrind.%s"):format(build, name)
+  local label = rules:gsub(" ", "-")
+  local ir, out = ("%s/bench-%s.ir"):format(build, label), ("%s/callgrind.%s"):format(build, label)
   assert(output_of(("luajit spec/bench/rules.lua %s %s 2>&1"):format(rules, ir)) == "")
   local said = output_of(("valgrind --tool=callgrind --callgrind-out-file=%s --toggle-collect=otlp_check "
     .. "--toggle-collect=engine_receive --toggle-collect=engine_step %s/inside %s %d %d 16 2>&1"):format(out, build, ir, SPANS, REQUESTS))
