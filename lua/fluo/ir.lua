@@ -177,9 +177,14 @@ local function flags_of(rule)
   return flags
 end
 
---- What a rule's version is the hash of: what it means, and the texts that its functions may reach. Not
+--- What stands for the texts that the functions of a file may reach, in the versions of its rules.
+function M.hash_texts(form, texts)
+  return form.hash(table.concat(texts, "\0"))
+end
+
+-- What a rule's version is the hash of: what it means, and the texts that its functions may reach. Not
 -- its name, which ids have beside it, nor anything that a match does not depend on, nor other rules.
-function M.version_text(rule)
+local function version_text(rule)
   return rule.meaning .. "\0" .. (rule.functions > 0 and rule.texts or "")
 end
 
@@ -207,7 +212,7 @@ function M.add(form, rule)
   put_parts(form, record.summary, rule.summary)
   put_pairs(form, record.actions, rule.actions)
   put_pairs(form, record.labels, rule.labels)
-  ffi.copy(record.version, form.hash(M.version_text(rule)), 16)
+  ffi.copy(record.version, form.hash(version_text(rule)), 16)
   record.scope = ffi.C["FLUO_SCOPE_" .. rule.scope]
   record.severity = ffi.C["FLUO_SEVERITY_" .. rule.severity:upper()]
   record.mode = ffi.C["FLUO_MODE_" .. rule.mode:upper()]

@@ -89,12 +89,16 @@ end
 -- The rules of a file without errors, written down at once: what served only that is let go, and so is
 -- all that served the load of the file, before the next one is looked at.
 local function gather(result, context, keep)
+  local form, texts = result.form, nil
   for _, declared in ipairs(context.declared) do
     local r = declared.rule
     if #context.errors == 0 and r then
       r.file, r.line = context.main.file, declared.line
-      if r.functions > 0 then r.texts = table.concat(context.texts, "\0") end
-      if result.form then ir.add(result.form, r) end
+      if form then
+        if r.functions > 0 then texts = texts or ir.hash_texts(form, context.texts) end
+        r.texts = texts
+        ir.add(form, r)
+      end
       result.rules[#result.rules + 1] = keep and r or ir.strip(r)
     end
   end
