@@ -126,13 +126,13 @@ end
 
 -- Names that do not exist, in functions too that did not run yet. Gives a note each.
 local function check_globals(unit, chunk, known, notes)
-  local uses, is_assigned = sandbox.globals(chunk), {}
+  local uses, is_assigned = sandbox.globals(chunk, known), {}
   for _, use in ipairs(uses) do is_assigned[use.name] = is_assigned[use.name] or use.assigned end
   for _, use in ipairs(uses) do
     local message, hint
     if use.assigned then
       message, hint = assigned(use.name)
-    elseif known[use.name] == nil and not is_assigned[use.name] then
+    elseif not is_assigned[use.name] then
       message, hint = undefined(use.name, known)
     end
     if message then

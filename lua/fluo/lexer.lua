@@ -9,6 +9,20 @@ local KEYWORDS = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return
                then true until while]]):gmatch("%a+") do KEYWORDS[word] = true end
 
+-- What a byte can begin. The scan goes by bytes: string.find with a pattern is not compiled.
+local WORD, SPACE, QUOTE, DIGIT, FIRST = {}, {}, {}, {}, {}
+for b = 0, 255 do
+  local c = string.char(b)
+  DIGIT[b], QUOTE[b] = c:find("%d") ~= nil, c == '"' or c == "'"
+  FIRST[b] = c:find("[%a_\128-\255]") ~= nil
+  WORD[b], SPACE[b] = FIRST[b] or DIGIT[b], c:find("[ \t\r\n\v\f]") ~= nil
+end
+-- Of more bytes than one, or no token at all.
+local LONGER = {}
+for b in ("-[.=~<>:"):gmatch(".") do LONGER[b:byte()] = true end
+for b = 0, 31 do LONGER[b] = true end
+LONGER[127] = true
+
 local OPERATORS = { "...", "..", "==", "~=", "<=", ">=", "::" }
 
 -- The last byte of a long bracket that opens at `at`, or nil: none, or unfinished.
@@ -48,14 +62,16 @@ end
 
 -- The last byte of the token that starts at `at`; true when it is a comment.
 local function token(source, at)
-  local c = source:sub(at, at)
-  if c:find("[%a_\128-\255]") then
-    local _, last = source:find("^[%w_\128-\255]*", at)
-    return last
-  elseif c:find("%d") or source:find("^%.%d", at) then
+  local b = source:byte(at)
+  if FIRST[b] then
+    repeat at = at + 1 until not WORD[source:byte(at)]
+    return at - 1
+  elseif DIGIT[b] or b == 46 and DIGIT[source:byte(at + 1)] then
     return number(source, at)
-  elseif c == '"' or c == "'" then
+  elseif QUOTE[b] then
     return quoted(source, at)
+  elseif not LONGER[b] then
+    return at
   elseif source:find("^%-%-", at) then
     local last, long = long_bracket(source, at + 2)
     if long then return last, true end
@@ -67,7 +83,7 @@ local function token(source, at)
   for _, operator in ipairs(OPERATORS) do
     if source:sub(at, at + #operator - 1) == operator then return at + #operator - 1 end
   end
-  if c:find("%c") then return nil end
+  if source:find("^%c", at) then return nil end
   return at
 end
 
@@ -86,10 +102,10 @@ end
 function M.scan(source)
   local lex = setmetatable({ source = source, from = {}, to = {}, n = 0, comments = {} }, Lex)
   lex.starts = line_starts(source)
-  local at = 1
+  local at, size = 1, #source
   while true do
-    at = source:find("[^ \t\r\n\v\f]", at)
-    if not at then break end
+    while SPACE[source:byte(at)] do at = at + 1 end
+    if at > size then break end
     local last, comment = token(source, at)
     if not last then break end
     if comment then
@@ -108,12 +124,13 @@ function Lex:text(i) return i >= 1 and self.n >= i and self.source:sub(self.from
 --- "name", "keyword", "number", "string", "operator", or "end" past the last.
 function Lex:kind(i)
   if i < 1 or i > self.n then return "end" end
-  local c = self.source:sub(self.from[i], self.from[i])
-  if c:find("[%a_\128-\255]") then return KEYWORDS[self:text(i)] and "keyword" or "name" end
-  if c == '"' or c == "'" then return "string" end
-  local long = self.to[i] > self.from[i]
-  if c:find("%d") or (c == "." and long and self:text(i):find("^%.%d")) then return "number" end
-  return c == "[" and long and "string" or "operator"
+  local at = self.from[i]
+  local b = self.source:byte(at)
+  if FIRST[b] then return KEYWORDS[self:text(i)] and "keyword" or "name" end
+  if QUOTE[b] then return "string" end
+  local long = self.to[i] > at
+  if DIGIT[b] or b == 46 and long and DIGIT[self.source:byte(at + 1)] then return "number" end
+  return b == 91 and long and "string" or "operator"
 end
 
 --- The value of a string token.
@@ -154,24 +171,29 @@ function Lex:line_range(line)
   return from, last
 end
 
-local CLOSES = { ["("] = ")", ["["] = "]", ["{"] = "}" }
+local CLOSES, OPENS = { ["("] = ")", ["["] = "]", ["{"] = "}" }, { [")"] = true, ["]"] = true, ["}"] = true }
+
+-- What closes each bracket. One that does not fit leaves all that are open then unclosed.
+local function pairs_of(lex)
+  local closes, open, depth = {}, {}, 0
+  for i = 1, lex.n do
+    local text = lex.from[i] == lex.to[i] and lex:text(i)
+    if CLOSES[text] then
+      depth = depth + 1
+      open[depth] = i
+    elseif OPENS[text] then
+      local fits = depth > 0 and CLOSES[lex:text(open[depth])] == text
+      if fits then closes[open[depth]] = i end
+      depth = fits and depth - 1 or 0
+    end
+  end
+  return closes
+end
 
 --- The token that closes the bracket at token i, or nil.
 function Lex:closing(i)
-  local stack = {}
-  for k = i, self.n do
-    if self:kind(k) == "operator" then
-      local text = self:text(k)
-      if CLOSES[text] then
-        stack[#stack + 1] = CLOSES[text]
-      elseif text == ")" or text == "]" or text == "}" then
-        if stack[#stack] ~= text then return nil end
-        stack[#stack] = nil
-        if #stack == 0 then return k end
-      end
-    end
-  end
-  return nil
+  self.closes = self.closes or pairs_of(self)
+  return self.closes[i]
 end
 
 local OPENS_BLOCK = { ["function"] = true, ["if"] = true, ["do"] = true, ["repeat"] = true }

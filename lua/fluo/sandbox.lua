@@ -215,27 +215,27 @@ end
 local GET = util and opcode_of("return probe_of_a_global")
 local SET = util and opcode_of("probe_of_a_global = 1")
 
-local function walk(proto, found)
+local function walk(proto, known, found)
   local info = util.funcinfo(proto)
   for pc = 1, info.bytecodes - 1 do
     local instruction = util.funcbc(proto, pc)
     local opcode = bit.band(instruction, 0xff)
-    if opcode == GET or opcode == SET then
-      found[#found + 1] = { name = constant(proto, instruction), assigned = opcode == SET,
-                            line = util.funcinfo(proto, pc).currentline }
+    local name = (opcode == GET or opcode == SET) and constant(proto, instruction)
+    if name and (opcode == SET or known[name] == nil) then
+      found[#found + 1] = { name = name, assigned = opcode == SET, line = util.funcinfo(proto, pc).currentline }
     end
   end
   for i = 1, info.gcconsts do
     local child = util.funck(proto, -i)
-    if type(child) == "proto" then walk(child, found) end
+    if type(child) == "proto" then walk(child, known, found) end
   end
 end
 
---- Every use of a global in a compiled chunk, functions that never run included, by line:
--- { name, line, assigned }. Empty where this LuaJIT cannot tell.
-function M.globals(chunk)
+--- Every use of a global that is not known, or that assigns one, in a compiled chunk, functions that never run
+-- included, by line: { name, line, assigned }. Empty where this LuaJIT cannot tell.
+function M.globals(chunk, known)
   local found = {}
-  if GET and SET then walk(chunk, found) end
+  if GET and SET then walk(chunk, known, found) end
   table.sort(found, function(a, b)
     if a.line ~= b.line then return a.line < b.line end
     if a.name ~= b.name then return a.name < b.name end

@@ -78,7 +78,7 @@ end)
 
 describe("the globals of a chunk", function()
   it("are found in functions that never run", function()
-    local found = sandbox.globals(loadstring("local a = b\nreturn function() return function() c = d.e end end"))
+    local found = sandbox.globals(loadstring("local a = b\nreturn function() return function() c = d.e end end"), {})
     local list = {}
     for i, use in ipairs(found) do list[i] = use.line .. use.name .. tostring(use.assigned) end
     assert.same({ "1bfalse", "2ctrue", "2dfalse" }, list)
