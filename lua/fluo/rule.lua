@@ -302,13 +302,15 @@ end
 
 -- ---- a rule -------------------------------------------------------------------------------------
 
+local KNOWN = {}
+for _, key in ipairs(M.KEYS) do KNOWN[key] = true end
+
 local function check_keys(context, t)
-  local known, unknown = {}, {}
-  for _, key in ipairs(M.KEYS) do known[key] = true end
+  local unknown = {}
   for key in pairs(t) do
     if type(key) ~= "string" then
       unknown[#unknown + 1] = ""
-    elseif not known[key] then
+    elseif not KNOWN[key] then
       unknown[#unknown + 1] = key
     end
   end
