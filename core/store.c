@@ -245,8 +245,8 @@ static void late_trace(struct store *s, struct trace *t, struct ghost *g) {
   link_append(&s->late, &t->memory->idle);
 }
 
-/* A span of a trace that is not open. The record is made first, for making room may close and forget traces;
- * only then is it decided what it becomes. */
+/* A span of a trace that is not open. The record is made first, for making room may close and forget traces (but
+ * close none of this id); only then is it decided what it becomes. */
 static enum admit admit_elsewhere(struct store *s, const uint8_t id[16], uint64_t hash, uint64_t span_id,
                                   struct trace **out) {
   struct ghost *g = remembered_find(&s->remembered, id, hash, s->now_ns);
@@ -262,7 +262,7 @@ static enum admit admit_elsewhere(struct store *s, const uint8_t id[16], uint64_
   struct record *record = record_new(s, id, hash);
   if (!record) return ADMIT_NO_MEMORY;
   *out = &record->trace;
-  g = remembered_find(&s->remembered, id, hash, s->now_ns);
+  if (g) g = remembered_find(&s->remembered, id, hash, s->now_ns);
   if (g) late_trace(s, *out, g);
   else open_trace(s, *out);
   return g ? ADMIT_LATE : ADMIT_NEW;

@@ -9,7 +9,7 @@
  * memory is freed in record_free and nowhere else.
  *
  * The kernel goes on holding a page of the arena whose blocks were given back, and heap has no use for it. So heap
- * is taken only while it fits beside what the arena has touched, give or take a ninth; else pages that are free go
+ * is taken only while it fits beside what the arena has touched, give or take a tenth; else pages that are free go
  * back to the kernel, and what has to goes until some are. Payloads lie at the arena's upper end, for they go first. */
 #include <assert.h>
 #include <math.h>

@@ -19,7 +19,7 @@ enum {
   DIRECTORY_FROM = 24,            /* extents from which span indices are looked up in a directory */
   ONE_SHARE = 4,                  /* of the arena: the largest piece of one span, so that it cannot close all */
   EVICTIONS_MAX = 1024,           /* traces closed to make room for one span: past it, the span goes */
-  HOLES_SHARE = 9,               /* of the arena: holes in it that are let be */
+  HOLES_SHARE = 10,              /* of the arena: holes in it that are let be */
   HOLE_BYTES = 64 << 10,          /* the most that goes back to the kernel at once */
   REMEMBERED_KEPT_SHARE = 8,      /* of what may be remembered: not forgotten for the sake of open traces */
   EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
