@@ -11,6 +11,7 @@ enum conn_bounds {
   CONN_BLOCK_BYTES = 65536,           /* read at once */
   CONN_ANSWER_BYTES_MAX = 16 << 20,   /* of one answer's body: a page of metrics stays far below it */
   CONN_ANSWER_KEPT_BYTES = 1 << 20,   /* memory kept from one answer to the next */
+  CONN_BODY_KEPT_BYTES = 1 << 20,     /* of one body, for the next */
   CONN_LINGER_MS = 2000,              /* without a byte, and five times that in all, after a last answer */
   CONN_BODY_FACTOR = 10,              /* a whole body may take this many times body_ns */
   CONN_PATIENCE_MS = 25              /* a body that has been coming for so long makes room for others */

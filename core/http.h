@@ -91,8 +91,13 @@ int http_head(struct buffer *b, const struct http_response *response, size_t bod
 struct http_budget {
   size_t bytes, bytes_max;
   bool (*make_room)(struct http_budget *b);
+  size_t spare_bytes_max;     /* the memory of one body up to this is kept for the next; 0: none is */
+  void *spare;                /* that memory, which is charged to nobody; NULL: none */
+  size_t spare_bytes;
 };
 /* Whether n more bytes fit now, room having been made if need be. Charges nothing. */
 bool http_budget_affords(struct http_budget *b, size_t n);
+/* Frees the spare memory. */
+void http_budget_trim(struct http_budget *b);
 
 #endif

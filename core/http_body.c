@@ -1,6 +1,7 @@
 /* The memory of a body: grows by doubling, never past what the body can become, and every byte of
  * capacity is charged to the budget until http_body_release gives it back. A failure changes
- * nothing. */
+ * nothing. What a body leaves is kept for the next one that begins, if it is not too large: most are
+ * of about one size, and to grow to it means copies, and pages that the kernel must clear. */
 #include "http_body.h"
 
 #include <assert.h>
@@ -21,10 +22,38 @@ bool http_budget_affords(struct http_budget *b, size_t n) {
   return true;
 }
 
+void http_budget_trim(struct http_budget *b) {
+  heap_free(b->spare);
+  b->spare = NULL;
+  b->spare_bytes = 0;
+}
+
+static bool take_spare(struct http_body *body, size_t n) {
+  struct http_budget *b = body->budget;
+  if (body->data || !b || b->spare_bytes < n || !http_budget_affords(b, b->spare_bytes) || !b->spare) return false;
+  body->data = b->spare;
+  body->capacity = b->spare_bytes;
+  b->bytes += b->spare_bytes;
+  b->spare = NULL;
+  b->spare_bytes = 0;
+  return true;
+}
+
+/* The larger one is kept. */
+static bool leave_spare(struct http_body *body) {
+  struct http_budget *b = body->budget;
+  if (!b || body->capacity > b->spare_bytes_max || body->capacity <= b->spare_bytes) return false;
+  heap_free(b->spare);
+  b->spare = body->data;
+  b->spare_bytes = body->capacity;
+  return true;
+}
+
 int http_body_room(struct http_body *body, size_t n, uint64_t bound) {
   assert(body->len <= body->capacity && body->len <= body->bytes_max);
   if (n <= body->capacity - body->len) return 0;
   if (n > body->bytes_max - body->len) return FLUO_ETOOLARGE;
+  if (take_spare(body, n)) return 0;
   size_t bytes = (size_t)grown_bytes(body, body->len + n, bound), more = bytes - body->capacity;
   if (body->budget && !http_budget_affords(body->budget, more)) return FLUO_EFULL;
   uint8_t *grown = heap_realloc(body->data, bytes);
@@ -37,7 +66,7 @@ int http_body_room(struct http_body *body, size_t n, uint64_t bound) {
 
 void http_body_release(struct http_body *body) {
   if (body->budget) body->budget->bytes -= body->capacity;
-  heap_free(body->data);
+  if (!leave_spare(body)) heap_free(body->data);
   body->data = NULL;
   body->len = body->capacity = 0;
 }

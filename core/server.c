@@ -50,6 +50,7 @@ static void server_free(struct server *s) {
   buffer_deinit(&s->porch.head);
   buffer_deinit(&s->porch.body);
   heap_free(s->porch.block);
+  http_budget_trim(&s->porch.budget);
   heap_free(s);
 }
 
@@ -264,6 +265,7 @@ static struct server *server_alloc(struct uv_loop_s *loop, const struct http_cal
   s->porch.limits = limits_of(limits);
   s->porch.budget.bytes_max = (size_t)s->porch.limits.bytes_in_flight_max;
   s->porch.budget.make_room = conn_make_room;
+  s->porch.budget.spare_bytes_max = CONN_BODY_KEPT_BYTES;
   s->porch.on_gone = on_gone;
   s->porch.on_turns = on_turns;
   buffer_init(&s->porch.head, HEAD_BYTES_MAX);

@@ -306,6 +306,28 @@ describe("the parser's bounds are exact:", function()
 end)
 
 describe("the parser's memory", function()
+  it("takes the memory that one before it left, and is charged for it", function()
+    local budget = ffi.new("struct http_budget", { 0, 400000 })
+    budget.spare_bytes_max = 150000
+    local most
+    local options = { budget = budget, on_request = function() most = tonumber(budget.bytes) end }
+    local function take(n)
+      local body = ("b"):rep(n)
+      local seen = whole(post(HOST .. ("Content-Length: %d\r\n"):format(n), body), options)
+      assert.equal(body, seen[2].body)
+    end
+    take(100000)
+    assert.same({ 100000, 0, 100000 }, { most, tonumber(budget.bytes), tonumber(budget.spare_bytes) })
+    local spare = budget.spare
+    take(10)
+    assert.same({ 100000, 0, 100000 }, { most, tonumber(budget.bytes), tonumber(budget.spare_bytes) })
+    assert.equal(spare, budget.spare)
+    take(200000)                              -- too large to be kept
+    assert.same({ 0, 100000 }, { tonumber(budget.bytes), tonumber(budget.spare_bytes) })
+    core.http_budget_trim(budget)
+    assert.is_true(budget.spare == nil)
+  end)
+
   it("is charged to the shared budget and given back", function()
     local budget = ffi.new("struct http_budget", { 0, 100000 })
     local most = 0
