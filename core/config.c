@@ -24,7 +24,7 @@
 #include "heap.h"
 #include "worker.h"
 
-/* 24 keys with their paths, and CONFIG_ARGS_MAX arguments as numbers. */
+/* 25 keys with their paths, and CONFIG_ARGS_MAX arguments as numbers. */
 enum { REPLY_BYTES = 4 << 20 };
 
 /* ---- what the child said -------------------------------------------------------------------- */

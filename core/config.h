@@ -34,9 +34,10 @@
   X("status_ok_is_explicit",  status_ok_is_explicit,  BOOL) \
   X("skip_broken",            skip_broken,            BOOL) \
   X("watch_rules",            watch_rules,            BOOL) \
+  X("require_specs",          require_specs,          BOOL) \
   X("other_signals",          other_signals,          SIGNALS)
 
-enum config_bounds { CONFIG_KEYS_COUNT = 24, CONFIG_ARGS_MAX = 65536 };
+enum config_bounds { CONFIG_KEYS_COUNT = 25, CONFIG_ARGS_MAX = 65536 };
 
 enum config_signals { CONFIG_DISCARD, CONFIG_REJECT };
 
@@ -63,7 +64,7 @@ struct config {
   } trace;
   struct { char *violations; } output;        /* "stdout", "none", or a path */
   struct { enum log_level level; enum log_format format; } log;
-  bool semconv_renames, status_ok_is_explicit, skip_broken, watch_rules;
+  bool semconv_renames, status_ok_is_explicit, skip_broken, watch_rules, require_specs;
   enum config_signals other_signals;
 
   /* Of the command line only. */

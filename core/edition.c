@@ -33,9 +33,20 @@ static int open_diagnostics(void) {
   return -1;
 }
 
+/* All that judging depends on, as flags of `fluo replay`: specs are to be judged as the traces will be. */
+static void specs_flags(const struct config *c, char out[STUDY_SPECS_BYTES]) {
+  snprintf(out, STUDY_SPECS_BYTES,
+           "--trace.idle=%lluns --trace.max-age=%lluns --trace.late=%lluns --trace.spans-max=%u --trace.bytes-max=%llu "
+           "--buffer.bytes-max=%llu --semconv.renames=%d --status-ok-is-explicit=%d",
+           (unsigned long long)c->trace.idle_ns, (unsigned long long)c->trace.max_age_ns,
+           (unsigned long long)c->trace.late_ns, c->trace.spans_max, (unsigned long long)c->trace.bytes_max,
+           (unsigned long long)c->buffer.bytes_max, c->semconv_renames, c->status_ok_is_explicit);
+}
+
 int edition_start(const struct edition_options *options, const struct study_calls *calls, struct host *host,
                   struct edition **out, char why[256]) {
   int err = FLUO_ENOMEM;
+  char specs[STUDY_SPECS_BYTES];
   why[0] = '\0';
   struct edition *e = heap_zalloc(sizeof *e);
   if (!e) goto err_after_nothing;
@@ -43,8 +54,10 @@ int edition_start(const struct edition_options *options, const struct study_call
   e->diagnostics_fd = -1;
   err = FLUO_EIO;
   if (options->diagnostics_fd < 0 && (e->diagnostics_fd = open_diagnostics()) < 0) goto err_after_edition;
+  specs_flags(options->config, specs);
   struct study_options study = {.exe = options->exe,
                                 .rules_path = options->config->rules,
+                                .specs = options->live && options->config->require_specs ? specs : NULL,
                                 .skip_broken = options->config->skip_broken,
                                 .renamed = options->config->semconv_renames,
                                 .explicit_ok = options->config->status_ok_is_explicit,

@@ -82,6 +82,7 @@ static int run(int argc, char **argv) {
 int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : "";
   if (strcmp(command, WORKER_RULES) == 0) return worker_main(argc, argv);
+  if (strcmp(command, "--internal-specs") == 0) return worker_script("fluo.testing.required", argc, argv, NULL);
   if (strcmp(command, "--internal-config") == 0) return worker_script("fluo.config", argc, argv, NULL);
   if (!open_standard()) return 1;
   signal(SIGPIPE, SIG_IGN);

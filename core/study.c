@@ -270,6 +270,7 @@ static int copy_options(struct study *s, const struct study_options *options) {
   s->options = *options;
   s->options.exe = options->exe ? heap_strdup(options->exe) : NULL;
   s->options.rules_path = heap_strdup(options->rules_path);
+  s->options.specs = options->specs ? heap_strdup(options->specs) : NULL;
   if (!s->options.cpu_ns) s->options.cpu_ns = STUDY_CALL_CPU_NS;
   if (!s->options.wall_ns) s->options.wall_ns = STUDY_WALL_NS;
   if (!s->options.load_cpu_ns) s->options.load_cpu_ns = STUDY_LOAD_CPU_NS;
@@ -277,7 +278,7 @@ static int copy_options(struct study *s, const struct study_options *options) {
   s->inbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
   s->outbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
   s->reply = heap_alloc(sizeof *s->reply);
-  bool copied = s->options.rules_path && (s->options.exe || !options->exe);
+  bool copied = s->options.rules_path && (s->options.exe || !options->exe) && (s->options.specs || !options->specs);
   return copied && s->inbox && s->outbox && s->reply ? 0 : FLUO_ENOMEM;
 }
 
@@ -376,6 +377,7 @@ void study_close(struct study *s) {
   study_blame_deinit(&s->blame);
   heap_free((void *)(uintptr_t)s->options.exe);
   heap_free((void *)(uintptr_t)s->options.rules_path);
+  heap_free((void *)(uintptr_t)s->options.specs);
   heap_free(s->inbox);
   heap_free(s->outbox);
   heap_free(s->reply);

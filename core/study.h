@@ -77,10 +77,13 @@ struct study_calls {
   void *ctx;
 };
 
+enum { STUDY_SPECS_BYTES = 512 };
+
 struct study_options {
   const char *exe;                    /* the binary to start; NULL: /proc/self/exe */
   const char *rules_path;             /* a directory or one file */
   bool skip_broken;                   /* leave out files that do not load */
+  const char *specs;                  /* require_specs: flags to judge specs with, less than STUDY_SPECS_BYTES; NULL: none */
   bool renamed;                       /* span.attributes[…] looks renamed keys up */
   bool explicit_ok;                   /* "OK" does not match UNSET in patterns that functions make */
   bool wall_clock;                    /* false in replay: only CPU and memory are limited */

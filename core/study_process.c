@@ -23,12 +23,13 @@
 
 #include "err.h"
 #include "fluo.h"
+#include "study.h"
 #include "worker.h"
 
 enum { ARGUMENTS_MAX = 16, LIFTED_FROM = 16, PULSE_BYTES = 4096 };
 
 struct arguments {
-  char parent[32], heap[40];
+  char parent[32], heap[40], specs[STUDY_SPECS_BYTES + 16];
   char *list[ARGUMENTS_MAX];
 };
 
@@ -40,6 +41,10 @@ static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
   a->list[n++] = (char *)(uintptr_t)WORKER_RULES;
   a->list[n++] = a->parent;
   a->list[n++] = a->heap;
+  if (how->specs) {
+    snprintf(a->specs, sizeof a->specs, "--specs=%s", how->specs);
+    a->list[n++] = a->specs;
+  }
   if (how->skip_broken) a->list[n++] = (char *)(uintptr_t)"--skip-broken";
   if (how->renamed) a->list[n++] = (char *)(uintptr_t)"--renamed";
   if (how->explicit_ok) a->list[n++] = (char *)(uintptr_t)"--explicit-ok";

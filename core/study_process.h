@@ -14,6 +14,7 @@ struct study_process { int pid, fd; };
 struct study_spawn {
   const char *exe;                 /* NULL: /proc/self/exe */
   const char *rules_path;
+  const char *specs;               /* less than STUDY_SPECS_BYTES; NULL: none are required */
   bool skip_broken, renamed, explicit_ok, json, lines;
   bool again;                      /* loads what last_fd has and leaves no texts: *texts_fd is -1 then */
   int last_fd;                     /* lent; the texts of the rules in force; -1: none */

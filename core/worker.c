@@ -84,6 +84,7 @@ struct worker {
   size_t heap_full;                /* half-way between the heap at the fork and the budget */
   lua_State *lua;
   long parent;
+  const char *specs;               /* NULL: none are required */
   bool skip_broken, renamed, explicit_ok, lines, again;
   struct voice voice;
   bool filtered;                   /* the kernel took the first filter, so it will take the second */
@@ -203,6 +204,7 @@ static bool parse(struct worker *w, int argc, char **argv) {
   for (int i = 2; i < argc; i++) {
     if (starts(argv[i], "--parent=", &value)) w->parent = strtol(value, NULL, 10);
     else if (starts(argv[i], "--heap=", &value)) w->heap.max = strtoull(value, NULL, 10);
+    else if (starts(argv[i], "--specs=", &value)) w->specs = value;
     else if (!strcmp(argv[i], "--skip-broken")) w->skip_broken = true;
     else if (!strcmp(argv[i], "--renamed")) w->renamed = true;
     else if (!strcmp(argv[i], "--explicit-ok")) w->explicit_ok = true;
@@ -305,6 +307,8 @@ static bool read_rules(struct worker *w) {
   if (!push(w, "read")) return false;
   lua_pushstring(w->lua, w->rules_path);
   lua_createtable(w->lua, 0, 8);
+  lua_pushstring(w->lua, w->specs);
+  lua_setfield(w->lua, -2, "specs");
   set_flag(w->lua, "skip_broken", w->skip_broken);
   set_flag(w->lua, "renamed", w->renamed);
   set_flag(w->lua, "explicit_ok", w->explicit_ok);

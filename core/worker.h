@@ -36,6 +36,7 @@ enum worker_exit {
  * this before anything else when argv[1] is WORKER_RULES. Options, then the path of the rules:
  *   --parent=PID   the core: when it is gone, so are we
  *   --heap=BYTES   heap budget of this process and of each worker
+ *   --specs=FLAGS  take only rules whose specs pass; another process of this program runs them, judging with FLAGS
  *   --skip-broken  leave out files that do not load
  *   --renamed      functions see attributes under their renamed conventions too
  *   --explicit-ok  "OK" does not match UNSET in their patterns

@@ -14,7 +14,8 @@ local COMMANDS = {}
 function COMMANDS.check(config)
   local argument = config.arguments[1]
   local path = argument and argument.text or config.values.rules.value
-  return require("fluo.cli.check").run(path, { json = config.flags.json or false })
+  local specs = config.values.require_specs.value and require("fluo.cli.test").flags(config) or nil
+  return require("fluo.cli.check").run(path, { json = config.flags.json or false, specs = specs })
 end
 
 function COMMANDS.init(config)

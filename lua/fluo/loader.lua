@@ -108,6 +108,7 @@ end
 local function load_file(result, source, modules, options)
   local context = evaluate.file(source, source.modules or modules, options)
   check_names(result, context, source)
+  for _, d in ipairs(source.refused or {}) do context.errors[#context.errors + 1] = d end
   result.files = result.files + 1
   if #context.errors > 0 then
     result.failed[source.file] = true
@@ -118,7 +119,8 @@ local function load_file(result, source, modules, options)
 end
 
 --- Evaluates sources once: what load gives, and besides failed, the set of rule files that did not load, and used,
--- the others as texts.write takes them. A rule file sees its own modules, where it has some, else those given.
+-- the others as texts.write takes them. A rule file sees its own modules, where it has some, else those given; what
+-- its source has in `refused` are errors of it too.
 function M.evaluate(sources, modules, options)
   sandbox.install()
   -- The heap of this process is bounded, and a full one is its end: collect early rather than late.

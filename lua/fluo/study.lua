@@ -9,6 +9,7 @@ local loader = require("fluo.loader")
 local query = require("fluo.query")
 local reload = require("fluo.reload")
 local reply = require("fluo.reply")
+local required = require("fluo.testing.required")
 local texts = require("fluo.texts")
 local trace = require("fluo.trace")
 local view = require("fluo.view")
@@ -39,13 +40,19 @@ local function on_place(file, rule)
 end
 
 --- Reads every file that the rules need; nothing of them runs yet. given: skip_broken, renamed, json (what there is to
--- say is lines of the log), time (of these), pulse (an address), again (load what `before` has, and nothing else).
+-- say is lines of the log), time (of these), pulse (an address), again (load what `before` has, and nothing else), specs
+-- (require_specs: the flags that they are judged with; what is loaded again was good before).
 -- before: the texts of the rules in force, or "".
 function M.read(path, given, before)
   options = given
   options.on_place = on_place
   last = texts.read(before)
-  if not options.again then sources = loader.read(path) end
+  if options.again then return end
+  sources = loader.read(path)
+  if options.specs then
+    on_place("the specs of " .. path)
+    required.refuse(sources, required.ask(path, options.specs))
+  end
 end
 
 local function load_all()

@@ -1,5 +1,6 @@
 -- `fluo test`: what an author sees of specs that pass, that fail, and that are wrong.
 local cjson = require("cjson")
+local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
 
 local RULE = [[
@@ -209,5 +210,94 @@ print(r.attrib["tests"], r.attrib["errors"], r.attrib["skipped"], [(t.attrib["na
   it("ends where a spec cannot be interrupted", function()
     local status, _, err = run(it_body "while true do pcall(function() while true do end end) end", "", "ulimit -t 3;")
     assert.not_equal(0, status, err)
+  end)
+end)
+
+-- ---- require_specs ------------------------------------------------------------------------------
+
+local PASSING = it_body [[
+  trace { span { name = "db.query", duration = "2s" }, span { name = "retry", attributes = { attempt = 4 } } }
+  assert.fires "slow-query"
+  assert.fires "retried"]]
+
+local function required(spec, command)
+  write("r.lua", RULE)
+  if spec then write("r_spec.lua", spec) end
+  return replay.shell(("timeout 60 %s %s --require-specs --rules %s"):format(replay.fluo, command, folder))
+end
+
+-- Runs the agent until its log says that it is ready: exit status, log.
+local function start(flags)
+  write("run.sh", ([[
+    mkfifo %s/log
+    %s run --require-specs %s --rules %s --listen.otlp-http=127.0.0.1:0 --listen.admin=none 2>%s/log & agent=$!
+    while read -r line; do echo "$line" >&2; case $line in *\"ready\"*) kill $agent;; esac; done <%s/log
+    wait $agent]]):format(folder, replay.fluo, flags, folder, folder, folder))
+  local status, _, err = replay.shell("timeout 60 sh " .. folder .. "/run.sh")
+  return status, err
+end
+
+describe("require_specs", function()
+  it("has nothing against rules that their specs show to fire", function()
+    local status, out = required(PASSING, "check")
+    assert.same({ 0, "2 rules, 0 errors, 0 warnings\n" }, { status, out })
+  end)
+
+  it("refuses a rule that no spec shows to fire, and says what to write", function()
+    local status, out = required(it_body 'trace { span { name = "x" } } assert.silent "retried"', "check")
+    assert.equal(1, status)
+    has(out, folder .. "/r.lua:1:1: error: no spec that passes shows the rule `slow-query` to fire\n"
+      .. "  hint: write one in " .. folder .. '/r_spec.lua: assert.fires("slow-query")')
+    has(out, "0 rules, 2 errors, 0 warnings")
+  end)
+
+  it("refuses rules without specs, but none that is off", function()
+    write("off.lua", 'rule "unused" { mode = "off", when = { name = "x" } }')
+    local status, out = required(nil, "check")
+    assert.equal(1, status)
+    has(out, "1 rule, 2 errors, 0 warnings")
+  end)
+
+  it("refuses rules whose specs fail, with the failure", function()
+    local status, out = required(PASSING:gsub("2s", "1s"), "check")
+    assert.equal(1, status)
+    has(out, folder .. "/r_spec.lua:3:1: error: the spec `r works` fails: rule `slow-query` did not fire")
+  end)
+
+  it("keeps `fluo run` from starting, and stdout empty", function()
+    local status, out, err = required(nil, "run --listen.otlp-http=127.0.0.1:0 --listen.admin=none")
+    assert.same({ 1, "" }, { status, out })
+    has(err, "no spec that passes shows the rule `retried` to fire")
+  end)
+
+  it("lets `fluo run` start where all is well", function()
+    write("r.lua", RULE)
+    write("r_spec.lua", PASSING)
+    local status, err = start("")
+    assert.equal(0, status, err)
+    has(err, '"rules":2')
+  end)
+
+  it("keeps a rule that nothing tests from being reloaded", function()
+    write("r.lua", RULE)
+    write("r_spec.lua", PASSING)
+    local agent = assert(harness.start { rules = folder, flags = { "--require-specs", "--watch-rules=false" } })
+    write("new.lua", 'rule "new" { when = { name = "x" } }')
+    replay.shell(("curl -s -X POST http://%s/-/reload"):format(agent.admin))
+    local status, said = agent:reloaded()
+    agent:stop()
+    assert.equal(500, tonumber(status) or status)
+    has(said, "of files with errors the last good version stays in force")
+    has(said, "no spec that passes shows the rule `new` to fire")
+  end)
+
+  it("leaves out the files that are refused where broken ones are skipped", function()
+    write("good.lua", 'rule "good" { when = { name = "x" } }')
+    write("good_spec.lua", it_body 'trace { span { name = "x" } } assert.fires "good"')
+    write("r.lua", RULE)
+    local status, err = start("--skip-broken")
+    assert.equal(0, status, err)
+    has(err, '"rules":1')
+    has(err, "no spec that passes shows the rule `retried` to fire")
   end)
 end)

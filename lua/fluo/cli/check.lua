@@ -9,10 +9,16 @@ local function counted(n, what) return ("%d %s%s"):format(n, what, n == 1 and ""
 --- Checks the rules at a path, writes to `out` (default: stdout). 0 without errors, else 1.
 --   options.json     one JSON object a line instead of text, and no summary
 --   options.actions  names of actions that exist
+--   options.specs    require_specs: the flags of `fluo replay` that specs are judged with
 function M.run(path, options)
   options = options or {}
   local out = options.out or io.stdout
-  local result = loader.load(loader.read(path), options)
+  local sources = loader.read(path)
+  if options.specs then
+    local required = require("fluo.testing.required")
+    required.refuse(sources, required.find(path, options.specs))
+  end
+  local result = loader.load(sources, options)
   local write = options.json and diagnostic.json or diagnostic.text
   for _, list in ipairs { result.errors, result.warnings } do
     for _, d in ipairs(list) do out:write(write(d), "\n") end

@@ -57,6 +57,8 @@ local M = {
     help = "start without the rule files that do not load" },
   { key = "watch_rules", type = value.bool, default = "true",
     help = "reload the rules when their files change; SIGHUP always does" },
+  { key = "require_specs", type = value.bool, default = "false",
+    help = "a rule is taken only where its specs pass and one shows it to fire" },
   { key = "other_signals", type = value.choice("discard", "reject"), default = "discard",
     help = "metrics and logs are taken and discarded, or refused" },
 }

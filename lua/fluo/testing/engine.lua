@@ -1,7 +1,6 @@
 --- Judges what a test built by `fluo replay` in a process of its own, so that a spec proves what the agent does.
 local abi = require("fluo.abi")
 local diagnostic = require("fluo.diagnostic")
-local json = require("dkjson")
 local loader = require("fluo.loader")
 
 local M = {}
@@ -20,8 +19,8 @@ local function read(path)
   return text
 end
 
--- This program, also where its file was replaced since.
-local function program()
+--- This program, also where its file was replaced since.
+function M.program()
   local file = assert(io.open("/proc/self/stat"))
   local pid = file:read("*n")
   file:close()
@@ -32,7 +31,7 @@ end
 function M.new(flags, options)
   local words = {}
   for i, flag in ipairs(flags) do words[i] = quote(flag) end
-  return setmetatable({ program = options and options.program or program(), flags = table.concat(words, " "),
+  return setmetatable({ program = options and options.program or M.program(), flags = table.concat(words, " "),
                         loaded = {} }, Engine)
 end
 
@@ -71,11 +70,11 @@ local function run(command)
   return out or text, said, tonumber(status)
 end
 
--- Warnings about the rules are for `fluo check`; what begins with our name means that a test proves nothing.
+-- Warnings are for `fluo check` and the log; what else begins with our name means that a test proves nothing.
 local function trouble(said, status)
   local lines = {}
   for line in said:gmatch("[^\n]+") do
-    if status ~= 0 or line:find("^fluo: ") then lines[#lines + 1] = line end
+    if status ~= 0 or line:find("^fluo: ") and not line:find("^fluo: warning: ") then lines[#lines + 1] = line end
   end
   return #lines > 0 and table.concat(lines, "\n") or status ~= 0 and ("fluo replay ended with %d"):format(status or -1)
 end
@@ -97,7 +96,7 @@ function Engine:judge(rules, files, requests)
   if made then os.remove(made) end
   local wrong = trouble(said, status)
   if wrong then return nil, wrong end
-  local violations = {}
+  local violations, json = {}, require("dkjson")
   for line in out:gmatch("[^\n]+") do violations[#violations + 1] = assert(json.decode(line)) end
   return violations
 end

@@ -61,6 +61,7 @@ local function listen(busted, run)
   local failed
   local function add(element, status, message, trace)
     local result = { name = full_name(busted, element), status = status, seconds = element.duration or 0 }
+    result.spec = run.session.path
     result.file, result.line, result.message = located(message, trace or element.trace, run.session.path)
     if not message then result.message = nil end
     run.results[#run.results + 1] = result
@@ -97,8 +98,8 @@ local function register(busted, run, path, globals)
   local chunk, why = run.session:compile(path, globals)
   if not chunk then
     local file, line, text = located(why, nil, path)
-    run.results[#run.results + 1] = { file = file, line = line, name = path, status = "error", message = text,
-                                      seconds = 0 }
+    run.results[#run.results + 1] = { spec = path, file = file, line = line, name = path, status = "error",
+                                      message = text, seconds = 0 }
     return
   end
   local function get_trace(_, info) return info end
