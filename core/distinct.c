@@ -1,5 +1,6 @@
-/* HyperLogLog. A register holds the longest run of leading zeros, plus one, among the hashes that belong to it;
- * how many registers hold which value is all that the estimate needs. Nothing allocates, nothing can fail. */
+/* HyperLogLog. A register holds the longest run of leading zeros, plus one, among the hashes that
+ * belong to it; how many registers hold which value is all that the estimate needs. Nothing
+ * allocates, nothing can fail. */
 #include "distinct.h"
 
 #include <math.h>

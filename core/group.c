@@ -1,5 +1,5 @@
-/* Keys of groups. Whole numbers are written as such whatever type they came in, other numbers as the shortest decimal
- * that reads back the same, texts as they are. Ways to fail: the buffer's. */
+/* Keys of groups. Whole numbers are written as such whatever type they came in, other numbers as
+ * the shortest decimal that reads back the same, texts as they are. Ways to fail: the buffer's. */
 #include "group.h"
 
 #include <inttypes.h>
@@ -59,7 +59,8 @@ int group_text(const struct fluo_value *value, struct buffer *out) {
   return err ? err : 1;
 }
 
-int group_add(const struct span_view *view, uint32_t field, const char *key, uint32_t key_len, struct buffer *out) {
+int group_add(const struct span_view *view, uint32_t field, const char *key, uint32_t key_len,
+              struct buffer *out) {
   char scratch[32];
   struct fluo_value value;
   uint32_t len = 0;

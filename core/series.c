@@ -1,14 +1,17 @@
-/* The series' story. Exact events lie in a ring, by time; the first `inside` of them are in the window and in its
- * totals, the rest wait for t. What the kind needs beside totals (the numbers in order, the hashes) is kept of those
- * inside. When the ring is full all of it is poured into buckets on a grid of D / 60, and
- * exact events begin anew: a quiet group is exact, a busy one costs the same however busy it is. What comes for a
- * time that a bucket stands for goes into that bucket.
+/* The series' story. Exact events lie in a ring, by time; the first `inside` of them are in the
+ * window and in its totals, the rest wait for t. What the kind needs beside totals (the numbers in
+ * order, the hashes) is kept of those inside. When the ring is full all of it is poured into
+ * buckets on a grid of D / 60, and exact events begin anew: a quiet group is exact, a busy one
+ * costs the same however busy it is. What comes for a time that a bucket stands for goes into that
+ * bucket.
  *
- * A bucket counts as inside as soon as its oldest event is, and until its newest leaves. Totals are sums that things
- * are added to and taken from; whole numbers are summed exactly, fractions with Neumaier's compensation.
+ * A bucket counts as inside as soon as its oldest event is, and until its newest leaves. Totals are
+ * sums that things are added to and taken from; whole numbers are summed exactly, fractions with
+ * Neumaier's compensation.
  *
- * Ways to fail: no memory, or buckets past their bound (a window far shorter than the time by which t lags): the
- * event is refused before anything is changed. Everything here belongs to the series and is freed with it. */
+ * Ways to fail: no memory, or buckets past their bound (a window far shorter than the time by which
+ * t lags): the event is refused before anything is changed. Everything here belongs to the series
+ * and is freed with it. */
 #include "series.h"
 
 #include <assert.h>
@@ -23,7 +26,7 @@
 
 struct totals {
   __int128 whole;
-  double fraction, lost;            /* Neumaier's sum, and what it lost so far */
+  double fraction, lost; /* Neumaier's sum, and what it lost so far */
   uint64_t samples, numerator, spans, estimated, plus_infinite, minus_infinite;
 };
 
@@ -32,22 +35,22 @@ struct series_bucket {
   struct totals totals;
   double least, greatest;
   struct sketch sketch;
-  struct distinct *distinct;        /* owned; NULL where the kind has none */
+  struct distinct *distinct; /* owned; NULL where the kind has none */
   bool inside;
 };
 
 struct series {
   enum series_kind kind;
   uint64_t ns, t_ns;
-  struct totals totals;             /* of all that is inside */
-  struct series_event *ring;        /* by time, then arrival */
-  uint32_t head, count, inside, capacity;   /* capacity: a power of two, or 0 */
-  struct multiset keys;             /* SERIES_ORDER, SERIES_DISTINCT: of the exact events inside */
-  struct series_bucket *buckets;    /* by slot */
+  struct totals totals;                   /* of all that is inside */
+  struct series_event *ring;              /* by time, then arrival */
+  uint32_t head, count, inside, capacity; /* capacity: a power of two, or 0 */
+  struct multiset keys;          /* SERIES_ORDER, SERIES_DISTINCT: of the exact events inside */
+  struct series_bucket *buckets; /* by slot */
   uint32_t buckets_count, buckets_capacity;
-  struct sketch sketch;             /* SERIES_ORDER: of all buckets inside */
-  struct distinct *distinct;        /* SERIES_DISTINCT: of all that is inside; NULL: no bucket yet */
-  bool stale;                       /* these two have to be made anew */
+  struct sketch sketch;      /* SERIES_ORDER: of all buckets inside */
+  struct distinct *distinct; /* SERIES_DISTINCT: of all that is inside; NULL: no bucket yet */
+  bool stale;                /* these two have to be made anew */
 };
 
 /* ---- totals -------------------------------------------------------------------------------- */
@@ -170,7 +173,8 @@ static bool has_bucket(const struct series *s, uint64_t slot) {
 static int bucket_new(struct series *s, uint32_t i, uint64_t slot) {
   struct distinct *distinct = NULL;
   if (s->buckets_count == SERIES_BUCKETS_MAX) return FLUO_EFULL;
-  int err = heap_grow((void **)&s->buckets, &s->buckets_capacity, s->buckets_count, sizeof *s->buckets);
+  int err =
+      heap_grow((void **)&s->buckets, &s->buckets_capacity, s->buckets_count, sizeof *s->buckets);
   if (err) return err;
   if (s->kind == SERIES_DISTINCT) {
     if (!s->distinct && !(s->distinct = heap_zalloc(sizeof *s->distinct))) return FLUO_ENOMEM;
@@ -178,8 +182,11 @@ static int bucket_new(struct series *s, uint32_t i, uint64_t slot) {
     s->stale = true;
   }
   memmove(s->buckets + i + 1, s->buckets + i, (s->buckets_count - i) * sizeof *s->buckets);
-  s->buckets[i] = (struct series_bucket){
-      .slot = slot, .oldest_ns = UINT64_MAX, .least = INFINITY, .greatest = -INFINITY, .distinct = distinct};
+  s->buckets[i] = (struct series_bucket){.slot = slot,
+                                         .oldest_ns = UINT64_MAX,
+                                         .least = INFINITY,
+                                         .greatest = -INFINITY,
+                                         .distinct = distinct};
   s->buckets_count++;
   return 0;
 }
@@ -252,8 +259,8 @@ static int refresh(struct series *s) {
   return err;
 }
 
-/* All exact events into buckets, the newest first, each out of the ring as soon as it is in one: where memory ends
- * half-way, nothing is lost or double. */
+/* All exact events into buckets, the newest first, each out of the ring as soon as it is in one:
+ * where memory ends half-way, nothing is lost or double. */
 static int pour(struct series *s) {
   while (s->count) {
     const struct series_event *e = at(s, s->count - 1);
@@ -271,7 +278,8 @@ static int pour(struct series *s) {
 
 static void buckets_leave(struct series *s, uint64_t until_ns) {
   uint32_t gone = 0;
-  while (gone < s->buckets_count && s->buckets[gone].newest_ns <= until_ns) bucket_leave(s, &s->buckets[gone++]);
+  while (gone < s->buckets_count && s->buckets[gone].newest_ns <= until_ns)
+    bucket_leave(s, &s->buckets[gone++]);
   s->buckets_count -= gone;
   if (gone) memmove(s->buckets, s->buckets + gone, s->buckets_count * sizeof *s->buckets);
 }
@@ -380,7 +388,8 @@ double series_greatest(const struct series *s) {
   return greatest;
 }
 
-/* The numbers of the buckets, by their sketch, and the exact ones are both in order: they are walked as one. */
+/* The numbers of the buckets, by their sketch, and the exact ones are both in order: they are
+ * walked as one. */
 double series_at_rank(const struct series *s, uint64_t rank) {
   const struct sketch *sketch = &s->sketch;
   uint32_t exact = 0;
@@ -406,7 +415,8 @@ uint64_t series_oldest_ns(const struct series *s) {
 }
 
 size_t series_bytes(const struct series *s) {
-  size_t bytes = sizeof *s + s->capacity * sizeof *s->ring + s->keys.capacity * sizeof *s->keys.keys +
+  size_t bytes = sizeof *s + s->capacity * sizeof *s->ring +
+                 s->keys.capacity * sizeof *s->keys.keys +
                  s->buckets_capacity * sizeof *s->buckets + sketch_bytes(&s->sketch);
   if (s->distinct) bytes += sizeof *s->distinct;
   for (uint32_t i = 0; i < s->buckets_count; i++) {

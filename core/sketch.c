@@ -1,10 +1,10 @@
-/* The sketch's story. A number x > 0 belongs to bin i, gamma^(i-1) < x <= gamma^i, with gamma = (1 + a) / (1 - a)
- * for a relative error a; the bin's middle, 2 gamma^i / (gamma + 1), is within a of each number in it. Negative
- * numbers mirror that, zero has a bin of its own, and one key orders them all, so that there is one sparse,
- * sorted array of bins and a rank is found by walking it.
+/* The sketch's story. A number x > 0 belongs to bin i, gamma^(i-1) < x <= gamma^i, with gamma = (1
+ * + a) / (1 - a) for a relative error a; the bin's middle, 2 gamma^i / (gamma + 1), is within a of
+ * each number in it. Negative numbers mirror that, zero has a bin of its own, and one key orders
+ * them all, so that there is one sparse, sorted array of bins and a rank is found by walking it.
  *
- * Bounds: past SKETCH_BINS_MAX the lowest bins fall together into one (the paper's collapsing store). Ways to fail:
- * no memory for a bin, found out before anything is changed. */
+ * Bounds: past SKETCH_BINS_MAX the lowest bins fall together into one (the paper's collapsing
+ * store). Ways to fail: no memory for a bin, found out before anything is changed. */
 #include "sketch.h"
 
 #include <assert.h>
@@ -84,7 +84,8 @@ int sketch_reserve(struct sketch *s, uint32_t n) {
   uint32_t wanted = s->bins_count + n;
   if (wanted > SKETCH_BINS_MAX + 1) wanted = SKETCH_BINS_MAX + 1;
   if (wanted <= s->bins_capacity) return 0;
-  if (n == 1) return heap_grow((void **)&s->bins, &s->bins_capacity, s->bins_count, sizeof *s->bins);
+  if (n == 1)
+    return heap_grow((void **)&s->bins, &s->bins_capacity, s->bins_count, sizeof *s->bins);
   void *bins = heap_realloc(s->bins, wanted * sizeof *s->bins);
   if (!bins) return FLUO_ENOMEM;
   s->bins = bins;

@@ -1,9 +1,9 @@
-/* The state's story. A key is looked up in one table for all owners (seeded: keys come from the network). Each group
- * stands in four places: the table, its owner's list and everybody's list, both by use, and the heap of timers;
- * group_free takes it out of all of them.
+/* The state's story. A key is looked up in one table for all owners (seeded: keys come from the
+ * network). Each group stands in four places: the table, its owner's list and everybody's list,
+ * both by use, and the heap of timers; group_free takes it out of all of them.
  *
- * Ways it fails: no memory for a group or a timer: the caller is told and loses that event. A bound is reached: the least
- * recently used group goes, with what it knew, counted. */
+ * Ways it fails: no memory for a group or a timer: the caller is told and loses that event. A bound
+ * is reached: the least recently used group goes, with what it knew, counted. */
 #include "state.h"
 
 #include <assert.h>
@@ -18,12 +18,12 @@ enum { SLOTS_FIRST = 16 };
 struct state {
   struct hash_key key;
   struct state_group **slots;
-  uint32_t slots_count;             /* a power of two, or 0 */
+  uint32_t slots_count; /* a power of two, or 0 */
   struct state_link groups;
-  struct state_group **timers;      /* a heap by due_ns */
+  struct state_group **timers; /* a heap by due_ns */
   uint32_t timers_count, timers_capacity;
   size_t bytes_max;
-  uint64_t owners;                  /* ever */
+  uint64_t owners; /* ever */
   struct state_stats stats;
 };
 
@@ -65,7 +65,8 @@ static void timer_sift(struct state *s, uint32_t at) {
   for (uint32_t up; at && g->due_ns < s->timers[up = (at - 1) / 2]->due_ns; at = up)
     timer_put(s, at, s->timers[up]);
   for (uint32_t child; (child = 2 * at + 1) < s->timers_count; at = child) {
-    if (child + 1 < s->timers_count && s->timers[child + 1]->due_ns < s->timers[child]->due_ns) child++;
+    if (child + 1 < s->timers_count && s->timers[child + 1]->due_ns < s->timers[child]->due_ns)
+      child++;
     if (s->timers[child]->due_ns >= g->due_ns) break;
     timer_put(s, at, s->timers[child]);
   }
@@ -89,7 +90,8 @@ int state_timer(struct state_group *g, uint64_t due_ns) {
     return 0;
   }
   if (!g->timer) {
-    int err = heap_grow((void **)&s->timers, &s->timers_capacity, s->timers_count, sizeof *s->timers);
+    int err =
+        heap_grow((void **)&s->timers, &s->timers_capacity, s->timers_count, sizeof *s->timers);
     if (err) return err;
     timer_put(s, s->timers_count++, g);
   }
@@ -159,7 +161,8 @@ static int slots_grow(struct state *s) {
   return 0;
 }
 
-static int group_new(struct state_owner *o, uint64_t hash, const void *key, uint32_t n, struct state_group **out) {
+static int group_new(struct state_owner *o, uint64_t hash, const void *key, uint32_t n,
+                     struct state_group **out) {
   struct state *s = o->state;
   if (o->groups_count == o->groups_max) evict(of_owner(o->groups.next));
   int err = slots_grow(s);
@@ -187,9 +190,10 @@ static int group_new(struct state_owner *o, uint64_t hash, const void *key, uint
   return 0;
 }
 
-static bool is_key(const struct state_group *g, const struct state_owner *o, uint64_t hash, const void *key,
-                   uint32_t n) {
-  return g->hash == hash && g->owner == o && g->key_bytes == n && (!n || !memcmp(state_key(g), key, n));
+static bool is_key(const struct state_group *g, const struct state_owner *o, uint64_t hash,
+                   const void *key, uint32_t n) {
+  return g->hash == hash && g->owner == o && g->key_bytes == n &&
+         (!n || !memcmp(state_key(g), key, n));
 }
 
 int state_get(struct state_owner *o, const void *key, uint32_t n, struct state_group **out) {
@@ -212,7 +216,8 @@ void state_account(struct state_group *g) {
   size_t bytes = ops->size + g->key_bytes + ops->bytes(g);
   s->stats.bytes += bytes - g->bytes;
   g->bytes = bytes;
-  while (s->stats.bytes > s->bytes_max && s->groups.next != &g->of_all) evict(of_all(s->groups.next));
+  while (s->stats.bytes > s->bytes_max && s->groups.next != &g->of_all)
+    evict(of_all(s->groups.next));
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -235,7 +240,8 @@ void state_free(struct state *s) {
   heap_free(s);
 }
 
-void state_owner_init(struct state_owner *o, struct state *s, const struct state_ops *ops, uint32_t groups_max) {
+void state_owner_init(struct state_owner *o, struct state *s, const struct state_ops *ops,
+                      uint32_t groups_max) {
   *o = (struct state_owner){.state = s, .ops = ops, .groups_max = groups_max};
   o->salt = ++s->owners * UINT64_C(0x9e3779b97f4a7c15);
   list_init(&o->groups);

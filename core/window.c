@@ -1,12 +1,13 @@
 /* The windows' story.
  *
- * Good path: an event goes into its group's series, and the group becomes the most recently used one. A window with an
- * upper comparison is judged at once, at the time of the group's newest event. One with a lower comparison has a timer:
- * each time an event leaves, a lateness later, it is judged at that time, whatever newer events have come since. `open`
- * remembers that the comparison was true, so that only the step from false to true is a crossing.
+ * Good path: an event goes into its group's series, and the group becomes the most recently used
+ * one. A window with an upper comparison is judged at once, at the time of the group's newest
+ * event. One with a lower comparison has a timer: each time an event leaves, a lateness later, it
+ * is judged at that time, whatever newer events have come since. `open` remembers that the
+ * comparison was true, so that only the step from false to true is a crossing.
  *
- * Ways it fails: no memory for a group, an event or a timer: lost, counted. What the bounds of the state take away is
- * counted there.
+ * Ways it fails: no memory for a group, an event or a timer: lost, counted. What the bounds of the
+ * state take away is counted there.
  *
  * Who frees what: groups are the state's; what they hold is freed in deinit. */
 #include "window.h"
@@ -21,14 +22,14 @@
 struct group {
   struct state_group head;
   struct series *series;
-  struct window_witness *latest;    /* by event time */
+  struct window_witness *latest; /* by event time */
   uint32_t latest_count, latest_capacity;
-  uint64_t first_ns, newest_ns;     /* observed since; time of its newest event */
-  bool open, whole;                 /* whole: a whole window has been observed */
+  uint64_t first_ns, newest_ns; /* observed since; time of its newest event */
+  bool open, whole;             /* whole: a whole window has been observed */
 };
 
 struct window {
-  struct state_owner groups;        /* the first member: a group's owner is its window */
+  struct state_owner groups; /* the first member: a group's owner is its window */
   struct window_terms terms;
   struct window_calls calls;
   void *owner;
@@ -72,7 +73,8 @@ static size_t group_bytes(const struct state_group *head) {
   return series_bytes(g->series) + g->latest_capacity * sizeof *g->latest;
 }
 
-/* The window's end that is to be judged next: that of the oldest event, or of the first whole window. */
+/* The window's end that is to be judged next: that of the oldest event, or of the first whole
+ * window. */
 static uint64_t next_end(const struct group *g) {
   uint64_t oldest = series_oldest_ns(g->series), ns = window_of(g)->terms.ns;
   if (!g->whole && g->first_ns < oldest) oldest = g->first_ns;
@@ -107,7 +109,8 @@ static bool latest_grow(struct group *g) {
   return true;
 }
 
-/* Keeps the spans of the latest events, each once. Without memory for one more the oldest makes room. */
+/* Keeps the spans of the latest events, each once. Without memory for one more the oldest makes
+ * room. */
 static void latest_note(struct group *g, const struct window_witness *witness) {
   for (uint32_t i = g->latest_count; i-- > 0;) {
     if (!same_span(&g->latest[i], witness)) continue;
@@ -226,8 +229,8 @@ static int take_later(struct group *g, const struct series_event *event) {
   return set_timer(g);
 }
 
-int window_take(struct window *w, const void *group, uint32_t group_bytes, const struct series_event *event,
-                const struct window_witness *witness) {
+int window_take(struct window *w, const void *group, uint32_t group_bytes,
+                const struct series_event *event, const struct window_witness *witness) {
   struct state_group *head;
   int err = state_get(&w->groups, group, group_bytes, &head);
   if (!err) {
@@ -255,7 +258,7 @@ int window_observe(struct window *w, uint64_t now_ns) {
 static void on_due(struct state_group *head, uint64_t now_ns) {
   struct group *g = (struct group *)(void *)head;
   uint64_t end = next_end(g);
-  (void)now_ns;                     /* it judges what was, not what is */
+  (void)now_ns; /* it judges what was, not what is */
   int err = series_move(g->series, end);
   if (end - window_of(g)->terms.ns >= g->first_ns) g->whole = true;
   if (!err && g->whole) judge(g, end);
@@ -266,9 +269,10 @@ static void on_due(struct state_group *head, uint64_t now_ns) {
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-int window_new(struct state *state, const struct window_terms *terms, const struct window_calls *calls, void *owner,
-               struct window **out) {
-  static const struct state_ops ops = {sizeof(struct group), group_init, group_deinit, group_bytes, on_due};
+int window_new(struct state *state, const struct window_terms *terms,
+               const struct window_calls *calls, void *owner, struct window **out) {
+  static const struct state_ops ops = {sizeof(struct group), group_init, group_deinit, group_bytes,
+                                       on_due};
   assert(terms->ns);
   struct window *w = heap_zalloc(sizeof *w);
   if (!w) return FLUO_ENOMEM;
