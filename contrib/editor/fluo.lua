@@ -58,8 +58,8 @@
 ---@field trace_state fluo.Match?
 ---@field root boolean? Has no parent id.
 ---@field resource table<string, fluo.Match>? Attributes of the resource.
----@field event table<string, fluo.Match>? One event satisfies all: name, and attributes.
----@field link table<string, fluo.Match>? One link satisfies all: trace_id span_id trace_state, and attributes.
+---@field event table<string, fluo.Match>|(fun(event: fluo.Event): any)|nil One event satisfies all: name, and attributes; `where` sees it whole.
+---@field link table<string, fluo.Match>|(fun(link: fluo.Link): any)|nil One link satisfies all: trace_id span_id trace_state, and attributes.
 ---@field attributes table<string, fluo.Match>? Attributes that are named like a field.
 ---@field where (fun(span: fluo.Span): any)? Called for spans that pass the rest.
 ---@field [string] fluo.Match

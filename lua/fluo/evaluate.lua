@@ -167,6 +167,8 @@ local function require_api(context, modules)
       context.fail(("there is no module `%s` in lib/"):format(tostring(name)), hint, tostring(name))
     elseif loaded[name] ~= nil then
       return loaded[name]
+    elseif context.sealed then
+      error(("`require %q` stands outside of functions: modules are loaded while rules are"):format(name), 2)
     elseif loading[name] then
       context.fail(("the module `%s` requires itself"):format(name), nil, name)
     end

@@ -211,8 +211,50 @@ describe("the answer of a function", function()
   end)
 
   it("is asked only of traces that pass the rest of an `and`", function()
-    local _, said = counts("trace.has { name = 'b' } * trace.satisfies(function(t) error 'asked' end)", "a@0")
-    assert.equal("", said)
+    local function asked(text)
+      local _, said = counts("trace.has { name = 'b' } * trace.satisfies(function(t) error 'asked' end)", text)
+      return said:find("asked", 1, true) ~= nil
+    end
+    assert.same({ false, true }, { asked "a@0", asked "b@0" })
+  end)
+
+  it("goes by what the rules go by: renamed attributes, a strict OK", function()
+    local rules = [[
+rule "ok" { when = trace.satisfies(function(t) return t:find { status = "OK" } end) }
+rule "renamed" { when = trace.satisfies(function(t) return t:find { ["http.status_code"] = 500 } end) }
+]]
+    local requests = { { replay.span { name = "a", attr = { ["http.response.status_code"] = 500 } } } }
+    assert.equal(2, #replay.run(rules, requests))
+    assert.equal("renamed", replay.run(rules, requests, "--status-ok-is-explicit")[1].rule)
+    assert.equal("ok", replay.run(rules, requests, "--semconv.renames=false")[1].rule)
+  end)
+
+  it("comes in time for traces as large as they may be, and as ill shaped", function()
+    local questions = { "#t.root:descendants() + #t:critical_path() > 0", "#t:all {} == t.span_count",
+      "local n = 0 for s in t:spans() do n = n + #s:children() + s:self_time() end return n >= 0",
+      "local last for s in t:spans() do last = s end return #last:ancestors() + #last:siblings() >= 0" }
+    local function shape(parent_of)
+      local spans = {}
+      for i = 1, 9000 do
+        spans[i] = replay.span { name = "x", id = "s" .. i, at = i / 1000, dur = 20 - i / 1000, parent = parent_of(i) }
+      end
+      return spans
+    end
+    local rules = {}
+    for i, question in ipairs(questions) do
+      rules[i] = ('rule "%d" { when = trace.satisfies(function(t) %s end) }\n'):format(i,
+        question:find("^local") and question or "return not t.root or " .. question)
+    end
+    for what, parent_of in pairs {
+      ["a chain"] = function(i) return i > 1 and "s" .. i - 1 or nil end,
+      ["one parent of all"] = function(i) return i > 1 and "s1" or nil end,
+      ["a ring"] = function(i) return "s" .. i % 9000 + 1 end,
+      ["orphans of one parent"] = function() return "gone" end,
+      ["a chain told backwards"] = function(i) return i < 9000 and "s" .. i + 1 or nil end,
+    } do
+      local found, status, said = replay.run(table.concat(rules), { shape(parent_of) })
+      assert.same({ 0, #questions }, { status, #found }, what .. "\n" .. said)
+    end
   end)
 
   it("stays unknown though the function caught that a pattern has no answer", function()

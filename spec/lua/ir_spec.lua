@@ -41,6 +41,18 @@ describe("the intermediate form", function()
     assert.same({ 2, "!" }, { tonumber(rule.summary.count), form.text(form.parts[rule.summary.first + 1].key) })
   end)
 
+  it("says of a function of the trace that it reads any span, waits for no hit, and is part of the version", function()
+    local text = [[rule "s" { when = trace.satisfies(function(t) return t:count { n = 1 } > %d end) }]]
+    local form = form_of(text:format(1))
+    assert.equal(ffi.C.FLUO_RULE_PAYLOADS, form.rules[0].flags)
+    assert.same({ 0, 1, ffi.C.FLUO_GATE_TRUE }, { tonumber(form.rules[0].patterns.count), tonumber(form.rules[0].gate.count),
+      tonumber(form.gates[form.rules[0].gate.first].op) })
+    assert.not_equal(versions(text:format(1)).s, versions(text:format(2)).s)
+    form = form_of [[rule "s" { when = trace.has { n = 1 } * trace.satisfies(function(t) return t.complete end) }]]
+    assert.equal(ffi.C.FLUO_GATE_HITS, tonumber(form.gates[form.rules[0].gate.first].op))
+    assert.equal(1, tonumber(form.rules[0].gate.count))
+  end)
+
   it("puts nodes in postorder, each with its parent, the root last and its own", function()
     local form = form_of 'rule "s" { when = { a = 1, b = missing, c = 2 } }'
     local ops, parents = {}, {}

@@ -21,6 +21,35 @@ local function table_of(lines)
   end
 end
 
+describe("a function of the trace", function()
+  local yes = trace.satisfies(function(t) return t.n == 1 end)
+  local throws = trace.satisfies(function() error("boom", 0) end)
+  table_of {
+    { "holds", yes, row "a", true }, { "does not", yes, row "a a", false },
+    { "negated", -yes, row "a", false }, { "negated, does not hold", -yes, row "a a", true },
+    { "throws", throws, row "a", "unknown" }, { "throws, negated", -throws, row "a", "unknown" },
+    { "throws beside what is false", throws * B, row "a", false }, { "throws beside what is true", throws + A, row "a", true },
+    { "is unknown in a cut trace", yes, row "a", "unknown", CUT }, { "is unknown while the trace is open", yes, row "a", "unknown", { closing = false } },
+    { "is unknown near the start where an orphan is there", yes, { { "a", 0, orphan = true } }, "unknown", { startup = true } },
+    { "holds with an orphan at another time", yes, { { "a", 0, orphan = true } }, true },
+  }
+
+  it("is not asked where what stands before it is false, nor twice", function()
+    local asked = 0
+    local counting = trace.satisfies(function() asked = asked + 1 return true end)
+    truth(has(B) * counting, row "a")
+    assert.equal(0, asked)
+    truth(has(A) * counting * (counting + B), row "a")
+    assert.equal(1, asked)
+  end)
+
+  it("has no witness, and its errors are handed on", function()
+    local _, result = judge(yes, row "a")
+    assert.same({ {}, nil }, { result.witnesses, result.reason })
+    assert.same({ "boom" }, select(4, judge(throws + A, row "a")))
+  end)
+end)
+
 describe("a condition on what is there", function()
   table_of {
     { "has one span", has(A), row "a b", true },

@@ -71,6 +71,11 @@ function M.view(spans, options, names)
     end
     return sorted(list, view)
   end
+  function view.satisfies(fn)
+    local good, result = pcall(fn, view)
+    if not good then return nil, result end
+    return result and true or false
+  end
   function view.unknown(pattern) return (options.unknown or {})[names[pattern]] or 0 end
   return view
 end
@@ -115,14 +120,14 @@ function M.gate_open(compiled, view)
   return stack[1]
 end
 
---- Judges a condition, or { when, always, never, complete }, on spans: truth, result, compiled.
+--- Judges a condition, or { when, always, never, complete }, on spans: truth, result, compiled, failures.
 -- A gate that closes on a violation fails the spec that judged it.
 function M.judge(parts, spans, options)
   local compiled, names = prepare(parts)
   local view = M.view(spans, options, names)
-  local truth, result = judge.prepare(compiled)(view)
+  local truth, result, failures = judge.prepare(compiled)(view)
   assert(truth ~= true or M.gate_open(compiled, view), "the gate was closed on a violation")
-  return truth, result, compiled
+  return truth, result, compiled, failures
 end
 
 --- true, false or "unknown".
