@@ -154,7 +154,8 @@ for _, class in ipairs(M.classes) do
   for _, relation in ipairs(class[1] == C and { "child", "parent", "descendant", "ancestor", "sibling" } or {}) do
     local kind = ("fun(self: %s, other: %s|%s): %s"):format(C, C, P, C)
     class[#class + 1] = { relation, kind, ("The spans of the other that are the %s of one."):format(relation) }
-    class[#class + 1] = { "no_" .. relation, kind, ("The spans of the other that are the %s of none."):format(relation) }
+    local none = ("The spans of the other that are the %s of none."):format(relation)
+    class[#class + 1] = { "no_" .. relation, kind, none }
     class[#class + 1] = { "without_" .. relation, kind, ("The spans that have no such %s."):format(relation) }
   end
 end

@@ -40,8 +40,8 @@ local function on_place(file, rule)
 end
 
 --- Reads every file that the rules need; nothing of them runs yet. given: skip_broken, renamed, json (what there is to
--- say is lines of the log), time (of these), pulse (an address), again (load what `before` has, and nothing else), specs
--- (require_specs: the flags that they are judged with; what is loaded again was good before).
+-- say is lines of the log), time (of these), pulse (an address), again (load what `before` has, and nothing else),
+-- specs (require_specs: the flags that they are judged with; what is loaded again was good before).
 -- before: the texts of the rules in force, or "".
 function M.read(path, given, before)
   options = given
