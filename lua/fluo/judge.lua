@@ -135,14 +135,22 @@ function value.ALL(run, node)
   return true
 end
 
+-- What a function says, asked once wherever it stands.
+local function answer(run, fn)
+  local known = run.found[fn]
+  if not known then
+    local truth, why = run.view.satisfies(fn)
+    known = { truth = truth }
+    run.found[fn], run.failures[#run.failures + 1] = known, why
+  end
+  return known.truth
+end
+
 -- A function may ask for what is not there, so it is asked only where nothing can be missing.
 function value.SATISFIES(run, node)
   if spans.unsure(run) then return nil end
-  local truth, why = run.view.satisfies(node.fn)
-  if truth == nil then
-    run.failures[#run.failures + 1] = why
-    return nil
-  end
+  local truth = answer(run, node.fn)
+  if truth == nil then return nil end
   return truth ~= node.negated
 end
 
