@@ -2,10 +2,10 @@
 #ifndef FLUO_LIMITS_H
 #define FLUO_LIMITS_H
 
-/* Bodies in memory, all connections together, in halves of the largest size (20 MiB at 8 MiB); and that much where
+/* Bodies in memory, all connections together, in quarters of the largest size (18 MiB at 8 MiB); and that much where
  * these are small. What a large body needs to be decoded counts as well: 8 MiB of JSON in gzip take 16. It lies on
  * top of the buffer, and is what 300 slow senders can take. Past it the slowest makes room: 503, Retry-After. */
-#define LIMIT_BODIES_IN_FLIGHT_HALVES 5u
+#define LIMIT_BODIES_IN_FLIGHT_QUARTERS 9u
 #define LIMIT_BODIES_IN_FLIGHT_BYTES (16u << 20)
 /* Messages nested in a body, the request being 0. Deeper ones are no telemetry; recursion stays small. 400. */
 #define LIMIT_DEPTH 64
@@ -62,8 +62,8 @@
 #define LIMIT_FILE_BYTES (1u << 30)
 
 /* What a body of JSON may take more in wire form than its text, for bytes that are no UTF-8 become three: all of a
- * body of 2 MiB may. 413. */
-#define LIMIT_DECODED_MORE_BYTES (4u << 20)
+ * body of 1 MiB may. 413. */
+#define LIMIT_DECODED_MORE_BYTES (2u << 20)
 /* A body of N bytes may become at most this many times N in the arena: a span of 30 bytes takes 80. 400. */
 #define LIMIT_DECODED_FACTOR 4
 
