@@ -38,6 +38,7 @@
 #include "page.h"
 #include "report.h"
 #include "server.h"
+#include "watch.h"
 
 enum agent_state { AGENT_STARTING, AGENT_READY, AGENT_DRAINING };
 
@@ -47,6 +48,7 @@ struct agent {
   struct log *log;
   struct report report; /* its outputs are ours */
   struct host *host;
+  struct watch *rules_watch; /* NULL: watch_rules is false */
   struct intake *intake;
   struct aside *aside;
   struct server *otlp_http, *admin;
@@ -402,34 +404,18 @@ static int open_loop(struct agent *a) {
   return 0;
 }
 
-static void bracketed(const struct config_address *address, uint16_t port, char out[80]) {
-  snprintf(out, 80, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, port);
+static uint16_t port_of(const struct server *server) {
+  return server ? server_port(server) : 0;
 }
 
-/* People on a terminal get the command as it can be pasted, a log reader as a field. */
-static void say_ready(struct agent *a) {
-  char otlp[80] = "none", admin[80] = "none", command[1024] = "";
-  bool people = isatty(STDERR_FILENO) && a->config->log.format != LOG_JSON;
-  if (a->otlp_http) bracketed(&a->config->listen.otlp_http, server_port(a->otlp_http), otlp);
-  if (a->admin) bracketed(&a->config->listen.admin, server_port(a->admin), admin);
-  if (a->otlp_http) greeting(a->host, otlp, command);
-  a->state = AGENT_READY;
-  struct log_field fields[] = {log_s("version", FLUO_VERSION),
-                               log_s("otlp_http", otlp),
-                               log_s("admin", admin),
-                               log_s("rules_path", a->config->rules),
-                               log_u("rules", ruleset_ir(host_rules(a->host))->rules),
-                               log_s("violations", a->config->output.violations),
-                               log_s("data", a->config->data),
-                               log_s("try", command),
-                               {.type = LOG_END}};
-  if (people || !command[0]) fields[7].type = LOG_END;
-  log_line(a->log, LOG_INFO, "ready", fields);
-  if (people && command[0])
-    fprintf(stderr,
-            "\nPoint an OpenTelemetry SDK here with OTEL_EXPORTER_OTLP_ENDPOINT=http://%s\nor make "
-            "a shipped rule fire:\n\n%s\n\n",
-            otlp, command);
+static int open_watch(struct agent *a) {
+  struct watch_options options = {.path = a->config->rules,
+                                  .settle_ns = LIMIT_SETTLE_NS,
+                                  .settle_max_ns = LIMIT_SETTLE_MAX_NS,
+                                  .rescan_ns = LIMIT_RESCAN_NS};
+  if (!a->config->watch_rules) return 0;
+  int err = watch_open(&a->loop, &options, on_reload_wanted, a, &a->rules_watch);
+  return err ? complain(a, "watch_rules", err_text(err)) : 0;
 }
 
 static int open_all(struct agent *a) {
@@ -439,7 +425,7 @@ static int open_all(struct agent *a) {
   a->report.now_ns = a->mono_ns;
   make_data(a);
   open_hangup(a);
-  if (open_host(a) || open_violations(a) || open_intake(a) || open_loop(a)) return -1;
+  if (open_watch(a) || open_host(a) || open_violations(a) || open_intake(a) || open_loop(a)) return -1;
   return open_servers(a);
 }
 
@@ -465,10 +451,12 @@ static bool close_all(struct agent *a) {
   bool flushed = true;
   close_servers(a, 0);
   while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
+  watch_close(a->rules_watch);
   aside_close(a->aside);
   uv_walk(&a->loop, close_handle, NULL);
   uv_run(&a->loop, UV_RUN_DEFAULT);
   uv_loop_close(&a->loop);
+  watch_free(a->rules_watch);
   say_stopped(a);
   host_close(a->host);
   intake_free(a->intake);
@@ -490,7 +478,8 @@ int agent_run(const struct config *config) {
   if (uv_loop_init(&a.loop)) return complain(&a, "event loop", "cannot be made"), 1;
   int err = open_all(&a);
   if (!err) {
-    say_ready(&a);
+    a.state = AGENT_READY;
+    greet(a.log, config, a.host, port_of(a.otlp_http), port_of(a.admin));
     rearm(&a);
     uv_run(&a.loop, UV_RUN_DEFAULT);
   }

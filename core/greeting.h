@@ -1,10 +1,12 @@
-/* What a newcomer does next. */
+/* What the agent says when it is ready: where it listens, and to a newcomer what to do next. */
 #ifndef FLUO_GREETING_H
 #define FLUO_GREETING_H
+#include "config.h"
 #include "host.h"
+#include "log.h"
 
-/* A command that makes a shipped rule fire, with a new trace id each time; otlp is the listener's address. "" where
- * that rule is not loaded. */
-void greeting(const struct host *host, const char *otlp, char out[1024]);
+/* Ports that are in use; 0: there is no such listener. */
+void greet(struct log *log, const struct config *config, const struct host *host, uint16_t otlp_port,
+           uint16_t admin_port);
 
 #endif

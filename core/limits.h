@@ -53,6 +53,14 @@
 /* Editions of the rules alive at once: one in force, one being loaded, and two that traces from before are still judged
  * by; each has two processes. A reload past it waits until a trace's end frees one, trace.max_age at the longest. */
 #define LIMIT_EDITIONS 4
+/* Files and folders that the watch looks at: a directory has at most 10,000 rule files. What is beyond is not noticed, and
+ * SIGHUP reloads it. */
+#define LIMIT_WATCHED_ENTRIES 65536
+/* A change is acted upon when it has been quiet for this long, or this long after the first one. */
+#define LIMIT_SETTLE_NS 250000000ull
+#define LIMIT_SETTLE_MAX_NS 2000000000ull
+/* How often rule files are looked at where nothing was announced. */
+#define LIMIT_RESCAN_NS 30000000000ull
 /* What one reload may print: load errors and warnings. What is beyond is cut, and `fluo check` prints it all. */
 #define LIMIT_DIAGNOSTICS_BYTES 65536
 /* Of these, lines that the log takes; /-/reload has them all. */

@@ -180,3 +180,78 @@ it("a directory that is gone for a while takes no rule with it", function()
   assert.equal(200, (reload(agent)))
   stop(agent)
 end)
+
+describe("the watch over the rules", function()
+  local function watched(files, of)
+    local rules = directory(files)
+    local agent = assert(harness.start { rules = rules .. (of or "") })
+    agent.rules = rules
+    return agent
+  end
+
+  local function said(agent, text) return agent:read_log(function(line) return line:find(text, 1, true) end) end
+
+  it("reloads when a file is written, added, renamed over or removed", function()
+    local agent = watched { ["a.lua"] = has "one" }
+    replay.write(agent.rules .. "/a.lua", has "two")
+    said(agent, '"added":"two"')
+    replay.write(agent.rules .. "/b.lua", has "three")
+    said(agent, '"added":"three"')
+    replay.write(agent.rules .. "/.b.lua", has "four")
+    os.rename(agent.rules .. "/.b.lua", agent.rules .. "/b.lua")
+    said(agent, '"added":"four"')
+    os.remove(agent.rules .. "/b.lua")
+    said(agent, '"removed":"four"')
+    stop(agent)
+  end)
+
+  it("sees a module in lib/ change", function()
+    local agent = watched { ["a.lua"] = has "first" }
+    os.execute("mkdir " .. agent.rules .. "/lib")
+    replay.write(agent.rules .. "/lib/m.lua", 'return "second"')
+    replay.write(agent.rules .. "/a.lua", 'rule(require "m") { when = {} }')
+    said(agent, '"added":"second"')
+    replay.write(agent.rules .. "/lib/m.lua", 'return "third"')
+    said(agent, '"added":"third"')
+    stop(agent)
+  end)
+
+  it("sees the swap of a ConfigMap's ..data", function()
+    local rules = directory {}
+    os.execute(("cd %s && mkdir ..1 ..2 && ln -s ..1 ..data && ln -s ..data/a.lua a.lua"):format(rules))
+    replay.write(rules .. "/..1/a.lua", has "one")
+    replay.write(rules .. "/..2/a.lua", has "two")
+    local agent = assert(harness.start { rules = rules })
+    agent.rules = rules
+    os.execute(("cd %s && ln -s ..2 ..data_tmp && mv -T ..data_tmp ..data"):format(rules))
+    said(agent, '"added":"two"')
+    stop(agent)
+  end)
+
+  it("follows the path where a link to another directory takes its place, and there", function()
+    local rules = directory {}
+    os.execute(("cd %s && mkdir 1 2 && ln -s 1 now"):format(rules))
+    replay.write(rules .. "/1/a.lua", has "one")
+    replay.write(rules .. "/2/a.lua", has "two")
+    local agent = assert(harness.start { rules = rules .. "/now" })
+    agent.rules = rules
+    os.execute(("cd %s && ln -s 2 next && mv -T next now"):format(rules))
+    said(agent, '"added":"two"')
+    replay.write(rules .. "/2/a.lua", has "three")
+    said(agent, '"added":"three"')
+    stop(agent)
+  end)
+
+  it("takes a directory that is gone for a while, and one file as rules", function()
+    local agent = watched { ["a.lua"] = has "one" }
+    os.execute(("mv %s %s.away"):format(agent.rules, agent.rules))
+    said(agent, "the last good version stays in force")
+    os.execute(("mv %s.away %s"):format(agent.rules, agent.rules))
+    said(agent, "nothing has changed")
+    stop(agent)
+    agent = watched({ ["a.lua"] = has "one", ["b.lua"] = "no rule" }, "/a.lua")
+    replay.write(agent.rules .. "/a.lua", has "two")
+    said(agent, '"added":"two"')
+    stop(agent)
+  end)
+end)

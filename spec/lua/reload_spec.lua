@@ -43,12 +43,13 @@ local BROKEN = 'rule "broken" { when = 5 }\n'
 
 describe("a reload", function()
   it("takes files as they are while they load", function()
-    assert.equal("b c", (after({ ["a.lua"] = rule "a", ["b.lua"] = rule "b" }, { ["b.lua"] = rule "b", ["c.lua"] = rule "c" })))
+    local before = { ["a.lua"] = rule "a", ["b.lua"] = rule "b" }
+    assert.equal("b c", (after(before, { ["b.lua"] = rule "b", ["c.lua"] = rule "c" })))
   end)
 
   it("takes a file that does not load as it was last when it did, and says what is wrong with it", function()
-    local names, errors = after({ ["a.lua"] = rule "a", ["b.lua"] = rule "b" }, { ["a.lua"] = BROKEN, ["b.lua"] = rule "c" },
-      { ["a.lua"] = "rule rule", ["b.lua"] = rule "d" })
+    local names, errors = after({ ["a.lua"] = rule "a", ["b.lua"] = rule "b" },
+      { ["a.lua"] = BROKEN, ["b.lua"] = rule "c" }, { ["a.lua"] = "rule rule", ["b.lua"] = rule "d" })
     assert.equal("a d", names)
     assert.equal(1, #errors)
     assert.truthy(errors[1]:find("^a.lua:1 "))
@@ -90,7 +91,8 @@ describe("a reload", function()
   end)
 
   it("lets a file that has not changed keep the name that one before it takes too", function()
-    local names, errors = after({ ["a.lua"] = rule "a", ["b.lua"] = rule "b" }, { ["a.lua"] = rule "b", ["b.lua"] = rule "b" })
+    local names, errors = after({ ["a.lua"] = rule "a", ["b.lua"] = rule "b" },
+      { ["a.lua"] = rule "b", ["b.lua"] = rule "b" })
     assert.equal("a b", names)
     assert.same({ "a.lua:1 the name `b` is taken: b.lua:1:7 has it" }, errors)
   end)

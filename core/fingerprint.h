@@ -1,0 +1,13 @@
+/* What a directory of rule files looks like from outside: when that has changed, its files are worth reading. */
+#ifndef FLUO_FINGERPRINT_H
+#define FLUO_FINGERPRINT_H
+#include "hash.h"
+
+struct fingerprint { uint64_t a, b; };
+
+/* Of names, inodes, sizes and times of the files of a directory and of its lib/, or of one file and the lib/ beside it,
+ * links followed; names that begin with "." or "_" are passed over, as rules are. What cannot be read is part of it, with
+ * its error. Blocks as the file system does; allocates nothing of ours, so any thread may call it. */
+struct fingerprint fingerprint_of(const struct hash_key *key, const char *path);
+
+#endif
