@@ -44,7 +44,9 @@ M.globals = {
   { "replay", "fun(file: string)", "Recorded OTLP beside the spec, instead of built traces.", where = "spec" },
 }
 
-local function compare(what) return ("fun(self: fluo.Count, n: integer): %s"):format(C), what end
+local function compare(what)
+  return ("fun(self: fluo.Count, n: integer): %s"):format(C), what
+end
 
 M.classes = {
   { "fluo.Operand", "What a field is compared by: gt \"300ms\"." },
