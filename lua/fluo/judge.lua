@@ -3,7 +3,7 @@
 -- What it sees of the trace is a view, a table of plain values (spans are indices from 0, in order of
 -- arrival):
 --   n                     how many spans
---   start(i), end_(i)     times in ns from any one origin: integral numbers or 64-bit cdata, which
+--   start(i), end_(i)     times in ns from any one origin: integral numbers or int64 cdata, which
 --                         compare and subtract exactly with each other
 --   id(i)                 8 bytes; no two spans of a trace share one
 --   parent(i)             8 bytes, or nil: it has none

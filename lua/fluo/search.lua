@@ -4,99 +4,24 @@
 -- before it; where one has none, the one before moves on. What was chosen leaves the next step an interval of starts,
 -- so a choice is a binary search, and of `overlaps` the next candidate in it that ends late enough.
 --
--- Two things keep this from trying all combinations. First candidates go that cannot have a partner among the later
--- steps, from the last step to the first: of chains in which each step is bound to the one before it, and of any two
--- steps, what is left never leads astray. And after each choice the intervals of all later steps must hold some
--- candidate. Windows over three steps and more can still be so unlucky that the work is a product of the hits: it is
--- counted, and beyond WORK_MAX the search is given up. Then nobody knows whether there is an assignment.
+-- Two things keep this from trying all combinations. First candidates go that lie in no window which could hold all
+-- of its steps and items, and those that cannot have a partner among the later steps, from the last step to the
+-- first: of chains in which each step is bound to the one before it, and of any two steps, what is left never leads
+-- astray. And after each choice the intervals of all later steps must hold some candidate. Windows over three steps
+-- and more that are bound to each other in other ways, too, can still be so unlucky that the work is a product of the
+-- hits: it is counted, and beyond WORK_MAX the search is given up. Then nobody knows whether there is an assignment.
+local candidates = require("fluo.candidates")
 local comparison = require("fluo.comparison")
+local plus, first_from, next_fit = candidates.plus, candidates.first_from, candidates.next_fit
 
 local M = {}
 
 --- Looks at a candidate or at a bound, of one search: some 100 ms, of the 250 ms that a rule has for a trace.
 -- Beyond it the rule's answer is unknown, which fluo_rule_unknown_total counts.
-M.WORK_MAX = 1000000
+M.WORK_MAX = 500000
 
--- ---- times ---------------------------------------------------------------------------------------
-
-local EXACT, FURTHEST = 2 ^ 53, 2 ^ 62
-
--- t + n, exactly: times are numbers where these are exact, and int64 else. What is beyond all times stays there.
-local function plus(t, n)
-  local sum = tonumber(t) + tonumber(n)
-  if sum > -EXACT and sum < EXACT then
-    return type(t) == "number" and type(n) == "number" and sum or tonumber(t + n)
-  end
-  if sum >= FURTHEST then return 2LL ^ 62 end
-  if sum <= -FURTHEST then return -(2LL ^ 62) end
-  return 0LL + t + n
-end
-
--- ---- candidates ----------------------------------------------------------------------------------
-
--- The first index whose start is not before t.
-local function first_from(step, t)
-  local low, high, starts = 1, step.n + 1, step.starts
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if starts[middle] < t then low = middle + 1 else high = middle end
-  end
-  return low
-end
-
--- The latest ends of blocks of 2, 4, 8 … candidates: levels[k][i] is that of block i of 2^k.
-local function levels_of(ends)
-  local levels, below = {}, ends
-  while #below > 1 do
-    local level = {}
-    for i = 1, #below, 2 do
-      local left, right = below[i], below[i + 1]
-      level[#level + 1] = (right and right > left) and right or left
-    end
-    levels[#levels + 1], below = level, level
-  end
-  return levels
-end
-
--- The next index from `at` on whose end is after t: up over blocks that end too early, and down into the first that
--- does not.
-local function next_ending_after(step, at, t)
-  if at > step.n then return nil end
-  step.levels = step.levels or levels_of(step.ends)
-  local levels, k, block = step.levels, 0, at
-  local function latest() return k == 0 and step.ends[block] or k > 0 and levels[k][block] or nil end
-  while true do
-    local latest_end = latest()
-    if latest_end == nil then return nil end
-    if latest_end > t then break end
-    while block % 2 == 0 and k < #levels do block, k = block / 2, k + 1 end
-    if k == #levels then return nil end
-    block = block + 1
-  end
-  while k > 0 do
-    block, k = 2 * block - 1, k - 1
-    if latest() <= t then block = block + 1 end
-  end
-  return block
-end
-
--- The next candidate of a step from `at` on within bounds: { low, high } of its start (nil: none), a hole from
--- hole_low to hole_high in that, what it must end after, and the span that it must not be.
-local function next_fit(step, at, bounds)
-  if bounds.low then at = math.max(at, first_from(step, bounds.low)) end
-  while true do
-    if bounds.ends_after then at = next_ending_after(step, at, bounds.ends_after) end
-    local start = at and step.starts[at]
-    if not start or (bounds.high and start > bounds.high) then return nil end
-    if bounds.hole_low and start >= bounds.hole_low and start <= bounds.hole_high then
-      at = first_from(step, plus(bounds.hole_high, 1))
-    elseif step.list[at] == bounds.other then
-      at = at + 1
-    else
-      return at
-    end
-  end
-end
+-- Of a larger group or window not every pair of steps is looked at beforehand.
+local GROUP_MAX = 16
 
 -- ---- bounds --------------------------------------------------------------------------------------
 
@@ -161,17 +86,6 @@ end
 
 -- ---- candidates without a partner ----------------------------------------------------------------
 
-local function drop(step, test)
-  local list, starts, ends = {}, {}, {}
-  for at = 1, step.n do
-    if test(at) then
-      local n = #list + 1
-      list[n], starts[n], ends[n] = step.list[at], step.starts[at], step.ends[at]
-    end
-  end
-  step.list, step.starts, step.ends, step.n, step.levels = list, starts, ends, #list, nil
-end
-
 -- The least window that holds both.
 local function shared_window(one, other)
   local ns
@@ -195,7 +109,7 @@ local function prune(step, later)
   if pair and pair.from ~= step.index then pair = nil end
   local follows = contains(later.after, step.index)
   if not (pair or follows or ns) then return end
-  drop(step, function(at)
+  candidates.keep(step, function(at)
     local bounds = {}
     if follows then raise(bounds, plus(step.starts[at], 1)) end
     if pair then bound_by_pair(bounds, pair, step, at) end
@@ -203,8 +117,6 @@ local function prune(step, later)
     return next_fit(later, 1, bounds) ~= nil
   end)
 end
-
-local GROUP_MAX = 16             -- of a larger group not every step is compared with what follows it
 
 -- Neighbours, and steps that are bound to each other: few pairs, however many steps there are.
 local function prune_all(self)
@@ -243,7 +155,7 @@ local function index_from(view, list, t)
 end
 
 local function item_holds(self, item, t0)
-  self.work = self.work + 1
+  self.work = self.work + 4
   if item.compare == "ALWAYS" then return true end
   local view, list = self.view, item.list
   local n = index_from(view, list, plus(t0, item.ns)) - index_from(view, list, t0)
@@ -255,6 +167,58 @@ local function items_hold(self, window, t0)
     if not item_holds(self, self.items[item], t0) then return false end
   end
   return true
+end
+
+-- Whether a window may begin there: its items hold, and every step has a candidate in it.
+local function may_begin(self, window, t0)
+  local stop = plus(t0, window.ns)
+  for i = window.first, window.last do
+    local step = self.steps[i]
+    local start = step.starts[first_from(step, t0)]
+    if not start or start >= stop then return false end
+  end
+  return items_hold(self, window, t0)
+end
+
+-- The starts of a list at which a window may begin.
+local function moments_of(self, window, list)
+  local moments = {}
+  for _, span in ipairs(list) do
+    local t0 = self.view.start(span)
+    if t0 ~= moments[#moments] and may_begin(self, window, t0) then moments[#moments + 1] = t0 end
+  end
+  return { starts = moments, n = #moments }
+end
+
+-- Drops what lies in no window that may begin. What is left of a window over steps in any order and nothing else leads
+-- to an assignment from whichever step.
+local function prune_by_moments(self, window)
+  local lists = {}
+  for i = window.first, window.last do lists[#lists + 1] = moments_of(self, window, self.steps[i].list) end
+  for _, item in ipairs(window.items) do
+    if item.leads then lists[#lists + 1] = moments_of(self, window, self.items[item].list) end
+  end
+  for i = window.first, window.last do
+    local step = self.steps[i]
+    candidates.keep(step, function(at)
+      local from = plus(plus(step.starts[at], -window.ns), 1)
+      for _, moments in ipairs(lists) do
+        local t0 = moments.starts[first_from(moments, from)]
+        if t0 and t0 <= step.starts[at] then return true end
+      end
+      return false
+    end)
+  end
+end
+
+local function prune_windows(self)
+  for _, window in ipairs(self.chain.windows) do
+    local steps = window.last - window.first + 1
+    -- Of two steps, or of steps in order, what follows here sees as much.
+    local worth_it = #window.items > 0 or (window.any and steps > 2)
+    if worth_it and steps <= GROUP_MAX then prune_by_moments(self, window) end
+  end
+  self.work = 0
 end
 
 -- A window that takes any order may begin with a span that is counted in it: the earliest such t0, or the earliest
@@ -340,9 +304,9 @@ end
 
 local function open_step(view, chain, opened, index)
   local from = opened.steps[index]
-  local step = { index = index, list = from.list, n = #from.list, starts = {}, ends = {}, windows = {}, absences = {},
-                 closing = {}, after = chain.steps[index].after }
-  for k, span in ipairs(from.list) do step.starts[k], step.ends[k] = view.start(span), view.end_(span) end
+  local step = candidates.of(view, from.list)
+  step.index, step.after = index, chain.steps[index].after
+  step.windows, step.absences, step.closing = {}, {}, {}
   return step
 end
 
@@ -370,6 +334,7 @@ end
 -- opened.moments: whether there is such an assignment, and whether the search was given up.
 function M.find(view, chain, opened)
   local self = open(view, chain, opened)
+  prune_windows(self)
   if not prune_all(self) then return false, false end
   local found, given_up = choose_all(self)
   for index, step in ipairs(found and self.steps or {}) do

@@ -3,7 +3,7 @@ local trace, judge, truth = traces.trace, traces.judge, traces.truth
 local has, missing, count, all = trace.has, trace.missing, trace.count, trace.all
 
 local A, B, C = { name = "a" }, { name = "b" }, { name = "c" }
-local function seconds(n) return n * 1000000000ULL end
+local function seconds(n) return n * 1000000000LL end
 local function gt(n) return { op = "GT", n = n } end
 local CUT = { cut = true }
 

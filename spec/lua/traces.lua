@@ -4,7 +4,7 @@ local judge = require("fluo.judge")
 local M = {}
 
 --- Times of the specs are ns from here: far past 2^53, so that a double would lose them.
-M.BASE = 2ULL ^ 60
+M.BASE = 2LL ^ 60
 
 -- Patterns of the specs are tables { name = "a" } and hit the spans of that name.
 local context = { conditions = {}, canonical = function(pattern) return pattern.label end }
