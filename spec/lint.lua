@@ -56,7 +56,10 @@ end
 
 local function c_opens(line) return line:find("^[%a].*%)%s*{$") or line:find("^%s+.*%)%s*{$") and line:find("^%s%s%s%s%s%s%s%s%s%s%s%s") end
 local function c_closes(line) return line == "}" end
-local function lua_opens(line) return line:find("^local function ") or line:find("^function ") or line:find("^[%w_.]+ = function") end
+local function lua_opens(line)
+  if line:find("%f[%w]end$") then return false end                -- all of it stands in one line
+  return line:find("^local function ") or line:find("^function ") or line:find("^[%w_.]+ = function")
+end
 local function lua_closes(line) return line == "end" end
 
 for _, path in ipairs(files(build .. "/obj/*.d")) do check_includes(path) end
