@@ -348,6 +348,7 @@ function M.satisfies(of, fn)
   trace.begin(id, whole)
   local good, truth = pcall(fn, new_handle(trace.current()))
   local spoiled = trace.finish()
+  view, facts = nil, nil                        -- what is stale asks for neither
   if not good then return nil, type(truth) == "string" and truth or "threw a " .. type(truth) end
   if spoiled then return nil, spoiled end
   return truth and true or false

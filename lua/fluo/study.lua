@@ -159,6 +159,7 @@ local function judge_all(job)
     for _, failure in ipairs(failures or {}) do note(rule, failure) end
     reply.verdict(rule, truth, result, truth and view.latest_end(result.witnesses))
   end
+  view.close()
 end
 
 --- Answers the job in the inbox: the size of the reply, which is in the outbox then.

@@ -338,6 +338,14 @@ function M.attach(base, options)
   renamed = options.renamed or false
 end
 
+-- Lets go of what belongs to an evaluation: of a large trace that is most of a worker's heap.
+local function let_go()
+  if used then
+    spans, offsets, count, events, links = {}, {}, 0, {}, {}
+    used = false
+  end
+end
+
 --- Begins an evaluation: handles made before are stale from now on. of: where the whole trace is seen,
 --   at(rank) -> offset of a span, by its rank from 1 in the order of time
 --   relations[key](rank) -> what span[key] is, beside its fields
@@ -345,15 +353,13 @@ function M.begin(id, of)
   evaluation = evaluation + 1
   elements, spoiled, whole = 0, nil, of
   ffi.copy(trace_id, id, 16)
-  if used then
-    spans, offsets, count, events, links = {}, {}, 0, {}, {}
-    used = false
-  end
+  let_go()
 end
 
 --- Ends it: no handle is good for anything until the next begins. Why it was spoiled, or nil.
 function M.finish()
   evaluation, whole = evaluation + 1, nil
+  let_go()
   return spoiled
 end
 

@@ -200,6 +200,11 @@ function M.open(at)
   return view
 end
 
+--- Lets go of what was found out about the trace of the last job.
+function M.close()
+  lists, unknowns, sorted, view.facts = nil, nil, nil, nil
+end
+
 --- The latest end, in Unix time (uint64), among the spans of a list, or among all where the list is empty.
 function M.latest_end(list)
   local latest = 0ULL

@@ -85,6 +85,34 @@ describe("a function of a trace", function()
     assert.is_true(truth)
   end)
 
+  it("leaves nothing of the trace in the heap once the job is done", function()
+    local list = {}
+    for i = 1, 3000 do list[i] = { id = ("%08d"):format(i), parent = i > 1 and ("%08d"):format(i - 1) or nil, start = i } end
+    arena = spans.plain(4194304)
+    view.attach(arena.base, query.satisfies)
+    trace.attach(arena.base, {})
+    job = arena:job { spans = list, closing = true }
+    local function used()
+      collectgarbage()
+      collectgarbage()
+      return collectgarbage("count")
+    end
+    local function ask()
+      local size = 0
+      assert(view.open(job).satisfies(function(t)
+        local all = t.root:descendants()
+        size = used()
+        return #all == 2999
+      end))
+      view.close()
+      return size
+    end
+    ask()
+    local before = used()
+    assert.is_true(ask() - before > 300)
+    assert.is_true(used() - before < 20)
+  end)
+
   it("takes patterns of every operand", function()
     local list = { { id = 1, name = "GET /", attributes = { n = 5, s = "abc" } } }
     for text, expected in pairs {
