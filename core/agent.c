@@ -22,7 +22,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "admin.h"
 #include "arena.h"
@@ -34,6 +33,7 @@
 #include "intake.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "out.h"
 #include "page.h"
 #include "report.h"
@@ -475,7 +475,7 @@ int agent_run(const struct config *config) {
   clock_gettime(CLOCK_REALTIME, &wall);
   a.wall_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
   a.mono_ns = uv_hrtime();
-  if (uv_loop_init(&a.loop)) return complain(&a, "event loop", "cannot be made"), 1;
+  if (loop_open(&a.loop)) return complain(&a, "event loop", "cannot be made"), 1;
   int err = open_all(&a);
   if (!err) {
     a.state = AGENT_READY;

@@ -5,7 +5,7 @@ local problems = {}
 
 -- A library's header, and the only files that may know it.
 local OWNERS = {
-  { "/uv%.h$", { agent = true, server = true, conn = true, conn_late = true, aside = true, watch = true } },
+  { "/uv%.h$", { loop = true, agent = true, server = true, conn = true, conn_late = true, aside = true, watch = true } },
   { "/lua%.h$", { worker = true } },
   { "/llhttp%.h$", { http1 = true } },
   { "/zlib%.h$", { inflate = true } },
