@@ -255,3 +255,66 @@ describe("the watch over the rules", function()
     stop(agent)
   end)
 end)
+
+-- FLUO_RELOADS=1000 takes a quarter of an hour.
+describe("reloads under load", function()
+  local RELOADS = tonumber(os.getenv("FLUO_RELOADS") or 8)
+  local STABLE = [[
+rule "error" { when = { name = "second", where = function(s) return s.status == "ERROR" end } }
+rule "retry" { when = trace.has { name = "first" }:followed_by { name = "second" } }
+rule "unaudited" { when = trace.has { name = "first" } * trace.missing { name = "audit" } }
+]]
+
+  local function variant(n) return ('rule "noise %d" { when = { name = "x%d" } }\n'):format(n, n) end
+
+  -- One trace a round, a reload amid it. The ids of what was found, each with how often.
+  local function run(reloads)
+    local agent = started({ ["a.lua"] = variant(0), ["b.lua"] = STABLE }, { "--trace.idle=2s" })
+    for i = 1, RELOADS do
+      local first, second = span { name = "first", id = "a" }, span { name = "second", id = "b", at = 5, status = "ERROR" }
+      for _, s in ipairs { first, second } do s.wire.traceId = ("%032x"):format(i) end
+      agent:send { { first } }
+      if reloads then
+        replay.write(agent.rules .. "/a.lua", variant(i))
+        replay.shell(("curl -s -X POST http://%s/-/reload"):format(agent.admin))
+      end
+      agent:send { { second } }
+      if reloads then assert.equal(200, (agent:reloaded())) end
+    end
+    local page
+    repeat page = agent:metrics() until page.fluo_in_flight_spans == 0
+    local ids, found, totals = {}, stop(agent)
+    for _, v in ipairs(found) do ids[v.rule .. " " .. v.id] = (ids[v.rule .. " " .. v.id] or 0) + 1 end
+    return ids, #found, totals.evaluated, page
+  end
+
+  it("lose nothing and double nothing: what is found is what is found without them", function()
+    local undisturbed, count, evaluated = run(false)
+    assert.same({ 3 * RELOADS, 2 * RELOADS }, { count, evaluated })
+    local ids, _, judged, page = run(true)
+    assert.same(undisturbed, ids)
+    assert.equal(evaluated, judged)
+    assert.equal(RELOADS, page['fluo_rules_reloads_total{result="changed"}'])
+    assert.equal(RELOADS, page['fluo_rule_violations_total{rule="retry",severity="medium"}'])
+  end)
+end)
+
+it("a rule that is quarantined stays so while it is unchanged, and runs again when its text has changed", function()
+  local function rules(more)
+    return 'rule "loops" { when = { where = function(s) while s.name == "loop" do end return true end } }' .. more
+  end
+  local agent = started { ["a.lua"] = rules "" , ["b.lua"] = has "one" }
+  for i = 1, 3 do
+    local s = span { name = "loop", id = "a" }
+    s.wire.traceId = ("%032x"):format(i)
+    agent:send { { s } }
+  end
+  agent:read_log(function(line) return line:find("is quarantined", 1, true) end)
+  replay.write(agent.rules .. "/b.lua", has "two")
+  assert.equal(200, (reload(agent)))
+  assert.equal(1, agent:metrics()['fluo_rule_quarantined{rule="loops"}'])
+  replay.write(agent.rules .. "/a.lua", rules " -- mended")
+  assert.equal(200, (reload(agent)))
+  assert.equal(0, agent:metrics()['fluo_rule_quarantined{rule="loops"}'])
+  stop(agent)
+end)
