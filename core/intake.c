@@ -327,7 +327,7 @@ static void long_go_on(struct intake *in, struct long_body *b, struct http_respo
 
 static bool takes_long(const struct decode *d) {
   size_t cost = d->body.n + (size_t)d->summary.spans * OTLP_SPAN_COST + (size_t)d->summary.elements * 2 * OTLP_STEP_COST;
-  return cost > LIMIT_PART_COST;
+  return cost > 2 * LIMIT_PART_COST;
 }
 
 static void take_traces(struct intake *in, const struct http_request *request,

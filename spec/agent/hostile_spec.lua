@@ -256,3 +256,28 @@ describe("ids", function()
     assert.same({ n + 1, bad }, { totals.received, totals.rejected })
   end)
 end)
+
+describe("an attribute given twice", function()
+  local RULE = [[
+rule "pattern"  { when = { name = "twice", k = "last" }, summary = "{k} {resource.k}" }
+rule "first"    { when = { name = "twice", k = "first" } }
+rule "resource" { when = { name = "twice", resource = { k = "last" } } }
+rule "twice-event"    { when = { name = "twice", event = { k = "last" } } }
+rule "function" { when = { name = "twice", where = function(s)
+  return s.attributes.k == "last" and s.resource.k == "last" and s.events[1].attributes.k == "last"
+end } }
+]]
+
+  it("has the value that came last, to patterns, functions and templates, in every place", function()
+    local function twice(number) return wire.attribute(number, "k", "first") .. wire.attribute(number, "k", "last") end
+    local agent = hostile.start { rules = hostile.RULES .. RULE }
+    local span = wire.span { name = "twice", extra = twice(9) .. wire.text(11, twice(3)) }
+    assert.equal(200, hostile.post(agent, wire.body({ span }, twice(1))).status)
+    hostile.alive(agent)
+    local seen, found = {}, select(3, hostile.stop(agent))
+    for _, v in ipairs(found) do seen[v.rule] = v.summary or true end
+    assert.equal("last last", seen.pattern)
+    assert.is_nil(seen.first)
+    assert.truthy(seen.resource and seen["twice-event"] and seen["function"])
+  end)
+end)

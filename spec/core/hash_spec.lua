@@ -52,4 +52,35 @@ describe("hash", function()
     local a, b = core.hash_key_random(), core.hash_key_random()
     assert.is_false(a.k0 == b.k0 and a.k1 == b.k1)
   end)
+
+  it("draws another key in every process", function()
+    local seen = {}
+    for _ = 1, 3 do
+      local pipe = io.popen([[luajit -e 'package.path = "lua/?.lua;./?.lua;" .. package.path
+        local core = require("spec.support").core("hash")
+        print(tostring(core.hash_key_random().k0))' 2>&1]])
+      local said = pipe:read("*a")
+      pipe:close()
+      assert.truthy(said:find("^%d+ULL"), said)
+      assert.is_nil(seen[said])
+      seen[said] = true
+    end
+  end)
+
+  it("spreads under one key what was chosen to collide under another", function()
+    local SLOTS, chosen, i = 1024, {}, 0
+    while #chosen < 256 do
+      i = i + 1
+      local text = "key " .. i
+      if core.hash64(key, text, #text) % SLOTS == 0 then chosen[#chosen + 1] = text end
+    end
+    for _ = 1, 8 do
+      local other, taken, slots = core.hash_key_random(), {}, 0
+      for _, text in ipairs(chosen) do
+        local slot = tonumber(core.hash64(other, text, #text) % SLOTS)
+        if not taken[slot] then taken[slot], slots = true, slots + 1 end
+      end
+      assert.is_true(slots > 200)                           -- 226 at random; one if the key meant nothing
+    end
+  end)
 end)

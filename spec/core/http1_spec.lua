@@ -410,3 +410,20 @@ describe("the head of an answer", function()
     assert.equal("HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n", head({ status = 204 }, 0, true))
   end)
 end)
+
+describe("every prefix of a request", function()
+  it("is waited for: neither an error nor a request, and no byte behind it is read", function()
+    local lines = "Content-Type: application/json\r\nX-A:  b \r\n"
+    for _, input in ipairs({
+      "POST /v1/traces?a=b HTTP/1.1\r\n" .. HOST .. lines .. "Content-Length: 5\r\n\r\nhello",
+      "POST /v1/traces HTTP/1.1\r\n" .. HOST .. lines .. "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n",
+      "\r\nGET / HTTP/1.0\r\n\r\n",
+    }) do
+      for n = 0, #input do
+        local said = outline(whole(input:sub(1, n)))
+        assert.is_nil(said:find("error", 1, true), n)
+        assert.equal(n == #input, said:find("body", 1, true) ~= nil, n)
+      end
+    end
+  end)
+end)
