@@ -153,6 +153,65 @@ describe("a function that", function()
   end)
 end)
 
+-- Whatever kind of function it is. `x` is what it is called with.
+describe("in every function that a rule can have", function()
+  local CALLBACKS = {
+    span = "{ where = function(x) %s end }", value = "{ text = function(x) %s end }",
+    event = '{ event = { name = "e", where = function(x) %s end } }', ["event value"] = "{ event = { n = function(x) %s end } }",
+    link = "{ link = { where = function(x) %s end } }", trace = "trace.satisfies(function(x) %s end)",
+  }
+  local GOOD_BODIES = {
+    span = "x.name == 'a'", value = "x == ('a'):rep(40)", event = "x.name == 'e'", ["event value"] = "x == 1",
+    link = "x.name == nil and #x.trace_id == 32", trace = "x.root.name == 'a'",
+  }
+  local KINDS = 6
+
+  -- One trace that closes in its time, before a bad rule for each kind and a good one behind it: how often each thing was said of
+  -- the bad ones, and the violations of these.
+  local function try(body, shared)
+    local rules = { shared or "", 'rule "closed" { when = trace.has { name = "a" } * trace.missing { name = "never" } }' }
+    for kind, text in pairs(CALLBACKS) do
+      rules[#rules + 1] = ('rule "bad %s" { when = %s }'):format(kind, text:format(body))
+      rules[#rules + 1] = ('rule "good %s" { when = %s }'):format(kind, text:format("return " .. GOOD_BODIES[kind]))
+    end
+    local agent = assert(harness.start { rules = table.concat(rules, "\n"), flags = { "--trace.idle=1s" } })
+    agent:send { { span { name = "a", trace = "t", attr = { text = ("a"):rep(40) }, events = { { "e", 1, { n = 1 } } },
+      links = { { "u", "u" } } } } }
+    agent:read_log(function(line) return line:find('"rule":"closed"', 1, true) end)
+    local found, totals, status, log = agent:stop()
+    assert.same({ 1, 0 }, { totals.evaluated, status })
+    local good, bad, stopped, threw = 0, 0, {}, {}
+    for _, v in ipairs(found) do
+      if v.rule:find("^good") then good = good + 1 elseif v.rule:find("^bad") then bad = bad + 1 end
+    end
+    for _, line in ipairs(log) do
+      local rule = line:match('"rule":"bad ([^"]*)"')
+      if rule and line:find("was stopped", 1, true) then stopped[#stopped + 1] = rule end
+      if rule and line:find("raised an error", 1, true) then threw[#threw + 1] = rule end
+    end
+    assert.equal(KINDS, good, table.concat(log, "\n"))
+    return { bad = bad, stopped = #stopped, threw = #threw }
+  end
+
+  for what, row in pairs({
+    ["loops, interpreted"] = { "while true do local f = function() return {} end f() end", { bad = 0, stopped = KINDS, threw = 0 } },
+    ["loops, compiled"] = { "local n = 0 repeat n = n + 1 until n < 0", { bad = 0, stopped = KINDS, threw = 0 } },
+    ["lets string.find backtrack"] = { "return (('a'):rep(60)):find(('.-'):rep(20) .. 'b')", { bad = 0, stopped = KINDS, threw = 0 } },
+    ["allocates without end"] = { "local t = {} for i = 1, 1e9 do t[i] = { i } end", { bad = 0, stopped = KINDS, threw = 0 } },
+    ["recurses"] = { "local function f() return f() + 1 end return f()", { bad = 0, stopped = 0, threw = KINDS } },
+    ["throws"] = { "error('boom')", { bad = 0, stopped = 0, threw = KINDS } },
+    ["calls coroutine.wrap on itself"] = { "local co co = coroutine.wrap(function() return co() end) return co()",
+      { bad = 0, stopped = 0, threw = KINDS } },
+    ["returns nonsense"] = { "local t = {} t.t = t return t, x, 0/0", { bad = KINDS, stopped = 0, threw = 0 } },
+    ["hands back what it was called with"] = { "return x", { bad = KINDS, stopped = 0, threw = 0 } },
+    ["keeps what it was called with"] = { "kept[#kept + 1] = x return true", { bad = KINDS, stopped = 0, threw = 0 }, "local kept = {}" },
+    ["writes to what it got"] = { "x.name = 'mine' return x.name == 'mine'",
+      { bad = 2, stopped = 0, threw = KINDS - 2 } },         -- an event or link is a copy of its own
+  }) do
+    it(what .. ": the others are unharmed", function() assert.same(row[2], try(row[1], row[3])) end)
+  end
+end)
+
 describe("the study", function()
   it("is replaced when its worker is killed, and nothing is lost", function()
     local agent = assert(harness.start { rules = GOOD })
