@@ -113,6 +113,42 @@ describe("a function of a trace", function()
     assert.is_true(used() - before < 20)
   end)
 
+  it("relates spans as plain definitions do, in random trees with orphans and rings", function()
+    math.randomseed(11)
+    for _ = 1, 200 do
+      local list, n = {}, math.random(1, 12)
+      for i = 1, n do
+        local at = math.random(0, 20)
+        list[i] = { id = ("%08d"):format(i), name = tostring(i), parent = math.random() < 0.8 and ("%08d"):format(math.random(1, n + 1)) or nil,
+          start = 1000 + at, end_ = 1000 + at + math.random(0, 15) }
+      end
+      local seen = open(list)
+      local truth, why = seen.satisfies(function(t)
+        local all, below = t:all {}, 0
+        for i = 2, #all do assert(all[i - 1].start <= all[i].start) end
+        for _, span in ipairs(all) do
+          local covered, up = 0, span.parent
+          for ns = tonumber(span.start), tonumber(span.end_) - 1 do
+            local busy = false
+            for _, child in ipairs(span:children()) do
+              assert(child.parent == span)
+              busy = busy or (child.start <= ns and ns < child.end_)
+            end
+            covered = covered + (busy and 1 or 0)
+          end
+          assert(math.abs(span:self_time() * 1e6 - (tonumber(span.end_ - span.start) - covered)) < 1e-6, "self_time")
+          local height = 0
+          while up do height, up = height + 1, up.parent end
+          assert(#span:ancestors() == height, "ancestors")
+          below = below + #span:descendants() - height
+          for _, sibling in ipairs(span:siblings()) do assert(sibling.parent_id == span.parent_id and sibling ~= span) end
+        end
+        return below == 0
+      end)
+      assert.is_true(truth, why)
+    end
+  end)
+
   it("takes patterns of every operand", function()
     local list = { { id = 1, name = "GET /", attributes = { n = 5, s = "abc" } } }
     for text, expected in pairs {
