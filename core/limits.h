@@ -45,7 +45,9 @@
  * table leaves open. They travel in one job. Past it the pattern is unknown for the span
  * (fluo_rule_unknown_total). */
 #define LIMIT_PATTERN_QUESTIONS 4096u
-/* The buffer's share for symbols and for the ids of closed traces (an eighth each, within buffer.bytes_max); past them
+/* Whatever traces take lies within buffer.bytes_max: arena, records, tables, notes, symbols, ids of closed traces. On top
+ * of it come holes in the arena (a tenth, store_parts.h), bodies in flight and output (both above), and the processes.
+ * The buffer's share for symbols and for the ids of closed traces (an eighth each, within buffer.bytes_max); past them
  * fluo_symbols_refused_total and fluo_forgotten_ids_total count. Ids make room for open traces, down to an eighth of that. */
 #define LIMIT_SYMBOLS_SHARE 8
 #define LIMIT_REMEMBERED_SHARE 8
