@@ -1,14 +1,13 @@
-/* The arena's story. One memfd is mapped shared and never moves. arena_get takes the free block
- * that lies lowest of those that are large enough, arena_get_high the highest, and splits it (so what
- * lives long gathers at the bottom, what goes first at the top, and what is between can go back to the
- * kernel); arena_put merges it with free buddies. All books lie
- * in the heap: per order a bitmap of free blocks with summaries above it (the lowest set bit is found in
- * as many steps as there are summaries, four at 4 GiB), and one byte a block for the order of those given
- * out. Of each order the lowest and the highest free block are known, so a search is one look over 25 numbers. Only
- * arena_new allocates; if it fails, arena_free takes down what stood. arena_trim knows from one byte a page
- * what was written since it last went back, so a second call costs a look at the large free blocks and no
- * system call. It begins with the largest, which lies between the two ends: what is free near them is written again
- * soonest. */
+/* The arena's story. One memfd is mapped shared and never moves. arena_get takes the free block that lies lowest
+ * of those that are large enough, arena_get_high the highest, and splits it (so what lives long gathers at the
+ * bottom, what goes first at the top, and what is between can go back to the kernel); arena_put merges it with
+ * free buddies. All books lie in the heap: per order a bitmap of free blocks with summaries above it (the lowest
+ * set bit is found in as many steps as there are summaries, four at 4 GiB), and one byte a block for the order of
+ * those given out. Of each order the lowest and the highest free block are known, so a search is one look over 25
+ * numbers. Only arena_new allocates; if it fails, arena_free takes down what stood. arena_trim knows from one byte
+ * a page what was written since it last went back, so a second call costs a look at the large free blocks and no
+ * system call. It begins with the largest, which lies between the two ends: what is free near them is written
+ * again soonest. */
 #include "arena.h"
 
 #include <assert.h>

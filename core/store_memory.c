@@ -1,16 +1,17 @@
-/* Room. Everything a trace takes is charged to it and to the store: arena blocks, and heap (its record, its
- * table of ids, the engine's notes). Arena blocks, heap and the ids of closed traces together stay within the arena's size, so
- * one number bounds the pantry.
+/* Room. Everything a trace takes is charged to it and to the store: arena blocks, and heap (its record, its table
+ * of ids, the engine's notes). Arena blocks, heap and the ids of closed traces together stay within the arena's
+ * size, so one number bounds the pantry.
  *
- * When room is short, room_make works down the order of pressure, one trace at a time: a payload that no rule
- * can need, ids of closed traces, an eviction, nothing. The trace that is being written is never evicted; it may be shed, so its
- * payload's place is taken last (store_write.c). Each step is constant: the traces that can be shed stand in a
- * list of their own, and pinned ones that stood in the way are remembered until one is unpinned. A trace's
- * memory is freed in record_free and nowhere else.
+ * When room is short, room_make works down the order of pressure, one trace at a time: a payload that no rule can
+ * need, ids of closed traces, an eviction, nothing. The trace that is being written is never evicted; it may be
+ * shed, so its payload's place is taken last (store_write.c). Each step is constant: the traces that can be shed
+ * stand in a list of their own, and pinned ones that stood in the way are remembered until one is unpinned. A
+ * trace's memory is freed in record_free and nowhere else.
  *
  * The kernel goes on holding a page of the arena whose blocks were given back, and heap has no use for it. So heap
  * is taken only while it fits beside what the arena has touched, give or take a tenth; else pages that are free go
- * back to the kernel, and what has to goes until some are. Payloads lie at the arena's upper end, for they go first. */
+ * back to the kernel, and what has to goes until some are. Payloads lie at the arena's upper end, for they go
+ * first. */
 #include <assert.h>
 #include <math.h>
 
@@ -172,8 +173,8 @@ bool room_make(struct store *s, size_t bytes) {
   return true;
 }
 
-/* Returns free pages of the arena to the kernel: false: there were none. To look for one is not free, so after a search
- * in vain the next one waits until there are more holes. */
+/* Returns free pages of the arena to the kernel: false: there were none. To look for one is not free, so after a
+ * search in vain the next one waits until there are more holes. */
 static bool hole_return(struct store *s) {
   size_t holes = arena_bytes_touched(s->arena) - arena_bytes_used(s->arena);
   if (holes < s->holes_kept) s->holes_kept = holes;

@@ -1,9 +1,9 @@
 /* Closed traces, remembered so that a span that comes late is known as late, and one that comes twice as a
  * duplicate. All of it lies in the heap, within a bound of its own and within the store's. Where the first is
- * reached, or traces need the room (remembered_shrink), the ids of spans go first, those of the oldest trace before others (a span sent again then counts as late), and only when no ids are
- * left the oldest traces are forgotten (a span of one then begins a new trace). Each is counted. Two lists in
- * the order of time make both a step each. A ghost frees its own ids; a late trace that still points to it
- * is told. */
+ * reached, or traces need the room (remembered_shrink), the ids of spans go first, those of the oldest trace
+ * before others (a span sent again then counts as late), and only when no ids are left the oldest traces are
+ * forgotten (a span of one then begins a new trace). Each is counted. Two lists in the order of time make both a
+ * step each. A ghost frees its own ids; a late trace that still points to it is told. */
 #include <assert.h>
 
 #include "heap.h"
