@@ -68,14 +68,16 @@ end
 local function trace_of_shop()
   local spans = {
     { name = "http.request", id = "root", dur = 5000, attr = { ["http.status_code"] = 500, cache_miss = true } },
-    { name = "auth.login", id = "l1", parent = "root", at = 1, status = "ERROR" }, { name = "auth.login", id = "l2", parent = "root", at = 9 },
+    { name = "auth.login", id = "l1", parent = "root", at = 1, status = "ERROR" }, { name = "auth.login", id = "l2",
+      parent = "root", at = 9 },
     { name = "payment.charge_card", id = "p", parent = "root", at = 10, dur = 3000, attr = { amount = 2000 } },
     { name = "db.query", id = "q", parent = "p", at = 20, dur = 1500 },
     { name = "gateway", id = "g", parent = "p", at = 30, dur = 400, attr = { ["http.url"] = "https://x/payment-api/y" } },
     { name = "read", id = "r", parent = "root", at = 40, attr = { ["data.contains_pii"] = true } },
   }
   for i = 1, 60 do
-    spans[#spans + 1] = { name = "select", id = "s" .. i, parent = "root", at = 50 + i, dur = 1, kind = "CLIENT", attr = { ["db.system"] = "x" } }
+    spans[#spans + 1] = { name = "select", id = "s" .. i, parent = "root", at = 50 + i, dur = 1, kind = "CLIENT",
+      attr = { ["db.system"] = "x" } }
   end
   return spans
 end

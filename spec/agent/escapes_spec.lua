@@ -7,7 +7,8 @@ local HELP = [[
 local function refused(f, ...) local good, why = pcall(f, ...) return not good and type(why) == "string" end
 ]]
 
-local REQUEST = { replay.span { name = "a", dur = 100, attr = { n = 5, ["_at"] = "mine", text = "x" }, events = { { "e", 1, { k = 1 } } },
+local REQUEST = { replay.span { name = "a", dur = 100, attr = { n = 5, ["_at"] = "mine", text = "x" },
+  events = { { "e", 1, { k = 1 } } },
   links = { { "u", "w" } } }, replay.span { name = "b", parent = "a", at = 10 } }
 
 -- Replays probes { what = body } as functions of the trace: those that did not hold, and what was said.
@@ -16,7 +17,8 @@ local function failing(probes, before)
   for what in pairs(probes) do names[#names + 1] = what end
   table.sort(names)
   for _, what in ipairs(names) do
-    rules[#rules + 1] = ("rule %q { when = trace.satisfies(function(t) local s = t.root %s end) }\n"):format(what, probes[what])
+    rules[#rules + 1] = ("rule %q { when = trace.satisfies(function(t) local s = t.root %s end) }\n"):format(what,
+      probes[what])
   end
   local found, status, said = replay.run(table.concat(rules), { REQUEST })
   assert.equal(0, status, said)
@@ -292,11 +294,13 @@ rule "1" { when = trace.satisfies(function(t) local s = t.root
   end)
 
   for what, row in pairs {
-    ["backtracks in string.find"] = { "('a'):rep(3e5):find(('.-'):rep(3) .. '%b()' .. ('(.?)'):rep(40))", "it ran for too long" },
+    ["backtracks in string.find"] = { "('a'):rep(3e5):find(('.-'):rep(3) .. '%b()' .. ('(.?)'):rep(40))",
+      "it ran for too long" },
     ["recurses through gsub"] = { "local function f() return (('x'):gsub('.', f)) end f()", "the worker died" },
     ["asks for all of all spans for ever"] = { "while true do for s in t:spans() do t:count { n = s.attributes.n } end end", "it ran for too long" },
     ["makes patterns for ever"] = { "local i = 0 while true do i = i + 1 t:count { n = i, where = function() end } end", "it ran for too long" },
-    ["loops again whenever it is caught"] = { "while true do pcall(function() while true do end end) end", "it ran for too long" },
+    ["loops again whenever it is caught"] = { "while true do pcall(function() while true do end end) end",
+      "it ran for too long" },
     ["keeps descendants for ever"] = { "local l = {} while true do l[#l + 1] = t.root:descendants() end", "" },
     ["keeps what it finds for ever"] = { "local l = {} while true do l[#l + 1] = t:all {} end", "" },
     ["concatenates without end"] = { "local l = {} for i = 1, 1e6 do l[i] = 'xxxxxxxxxx' end while true do l[1] = table.concat(l) end", "" },
@@ -312,8 +316,10 @@ rule "1" { when = trace.satisfies(function(t) local s = t.root
   end
 
   it("may throw whatever it likes", function()
-    for what, body in pairs { ["nil"] = "error()", ["a table"] = "error {}", ["a span"] = "error(t.root)", ["a function"] = "error(error)",
-      ["a thread"] = "error(coroutine.create(error))", ["true"] = "error(true)", ["a text of a megabyte"] = "error(('x'):rep(1e6))",
+    for what, body in pairs { ["nil"] = "error()", ["a table"] = "error {}", ["a span"] = "error(t.root)",
+      ["a function"] = "error(error)",
+      ["a thread"] = "error(coroutine.create(error))", ["true"] = "error(true)",
+        ["a text of a megabyte"] = "error(('x'):rep(1e6))",
       ["bytes"] = "error('\\27[2J\\0\\255')" } do
       local list, said = failing { [what] = body }
       assert.same({ what }, list)

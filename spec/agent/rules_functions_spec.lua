@@ -81,14 +81,17 @@ describe("a function of the whole trace", function()
   end)
 
   it("takes for a pattern what a rule takes: a table, any_of, not_, a function, functions within", function()
-    all_hold({ "t:count { name = glob 'a*', duration = gt '15ms' } == 1", "t:count(any_of { { name = 'a' }, { name = 'b' } }) == 3",
+    all_hold({ "t:count { name = glob 'a*', duration = gt '15ms' } == 1",
+      "t:count(any_of { { name = 'a' }, { name = 'b' } }) == 3",
       "t:count(not_ { name = 'a' }) == 1", "t:count(function(s) return s.name == 'a' end) == 2", "t:count {} == 3",
-      "t:count { name = function(v) return v < 'b' end } == 2", "t:count { name = 'a', where = function(s) return s.parent end } == 1" },
+      "t:count { name = function(v) return v < 'b' end } == 2",
+        "t:count { name = 'a', where = function(s) return s.parent end } == 1" },
       "a1@0 a2@1+20<a1 b@2<a2")
   end)
 
   it("judges a table that was changed by what is in it now", function()
-    all_hold({ "local p = { name = 'a' } local n = t:count(p) p.name = 'b' return n == 2 and t:count(p) == 1" }, "a1@0 a2@1 b@2")
+    all_hold({ "local p = { name = 'a' } local n = t:count(p) p.name = 'b' return n == 2 and t:count(p) == 1" },
+      "a1@0 a2@1 b@2")
   end)
 
   it("has one value for each span: equal, and a key of tables that are walked in order", function()
@@ -143,9 +146,12 @@ describe("relations of spans", function()
   end)
 
   it("raise an error that names the mistake", function()
-    for call, why in pairs { ["t.root.children()"] = "with a colon", ["t.root.chidren"] = "did you mean", ["t:find()"] = "takes a pattern",
-      ["t.find { name = 'a' }"] = "with a colon", ["t.spanz"] = "a trace has no `spanz`", ["t:find { status = 'BAD' }"] = "unknown status",
-      ["t:find 'a'"] = "a span pattern is a table", ["t:find(missing)"] = "a pattern is expected", ["t:all { n = gt() }"] = "takes 1 argument" } do
+    for call, why in pairs { ["t.root.children()"] = "with a colon", ["t.root.chidren"] = "did you mean",
+      ["t:find()"] = "takes a pattern",
+      ["t.find { name = 'a' }"] = "with a colon", ["t.spanz"] = "a trace has no `spanz`",
+        ["t:find { status = 'BAD' }"] = "unknown status",
+      ["t:find 'a'"] = "a span pattern is a table", ["t:find(missing)"] = "a pattern is expected",
+        ["t:all { n = gt() }"] = "takes 1 argument" } do
       local list, said = held({ "local x = " .. call .. " return true" }, "a@0")
       assert.same({}, list)
       assert.truthy(said:find(why, 1, true), call .. "\n" .. said)
@@ -170,15 +176,18 @@ end)
 
 describe("the answer of a function", function()
   local function counts(when, text, keys)
-    local found, status, said = replay.run(('rule "r" { when = %s%s }\n'):format(when, keys or ""), { replay.arrival(text, "t") })
+    local found, status, said = replay.run(('rule "r" { when = %s%s }\n'):format(when, keys or ""),
+      { replay.arrival(text, "t") })
     assert.equal(0, status, said)
     return #found, said
   end
 
   it("is combined as every other condition is", function()
     local yes, no = "trace.satisfies(function(t) return 1 end)", "trace.satisfies(function(t) return nil end)"
-    for when, n in pairs { [yes] = 1, [no] = 0, ["-" .. no] = 1, ["-" .. yes] = 0, [yes .. " * trace.has { name = 'a' }"] = 1,
-      [yes .. " * trace.has { name = 'b' }"] = 0, [no .. " + trace.has { name = 'a' }"] = 1, [no .. " + trace.missing { name = 'b' }"] = 1 } do
+    for when, n in pairs { [yes] = 1, [no] = 0, ["-" .. no] = 1, ["-" .. yes] = 0,
+      [yes .. " * trace.has { name = 'a' }"] = 1,
+      [yes .. " * trace.has { name = 'b' }"] = 0, [no .. " + trace.has { name = 'a' }"] = 1,
+        [no .. " + trace.missing { name = 'b' }"] = 1 } do
       assert.equal(n, (counts(when, "a@0")), when)
     end
   end)
@@ -192,7 +201,8 @@ describe("the answer of a function", function()
 
   it("is unknown where the function throws, so that only what does not need it is decided", function()
     local throws = "trace.satisfies(function(t) error 'boom' end)"
-    for when, n in pairs { [throws] = 0, ["-" .. throws] = 0, [throws .. " + trace.has { name = 'a' }"] = 1, [throws .. " * trace.has { name = 'a' }"] = 0 } do
+    for when, n in pairs { [throws] = 0, ["-" .. throws] = 0, [throws .. " + trace.has { name = 'a' }"] = 1,
+      [throws .. " * trace.has { name = 'a' }"] = 0 } do
       local fired, said = counts(when, "a@0")
       assert.equal(n, fired, when)
       assert.truthy(said:find("boom", 1, true))
@@ -267,7 +277,8 @@ rule "renamed" { when = trace.satisfies(function(t) return t:find { ["http.statu
 end)
 
 describe("a function of an event or a link", function()
-  local spans = { { name = "x", events = { { "e", 1, { n = 1 } }, { "f", 2, { n = 2 } } }, links = { { "u", "w", { k = 5 }, state = "s=1" } } } }
+  local spans = { { name = "x", events = { { "e", 1, { n = 1 } }, { "f", 2, { n = 2 } } },
+    links = { { "u", "w", { k = 5 }, state = "s=1" } } } }
 
   it("sees it whole, as `event`, as `where` in its table, and within any_of", function()
     local rows = {}
@@ -294,7 +305,8 @@ end)
 describe("a pattern in a function", function()
   math.randomseed(20)
   local function pick(list) return list[math.random(#list)] end
-  local VALUES = { "5", "5.5", "'5'", "'5.0'", "' 5 '", "true", "'true'", "'a'", "'ab'", "''", "9007199254740993LL", "'9007199254740993'" }
+  local VALUES = { "5", "5.5", "'5'", "'5.0'", "' 5 '", "true", "'true'", "'a'", "'ab'", "''", "9007199254740993LL",
+    "'9007199254740993'" }
   local NUMBERS = { "5", "4.9", "'5'", "9007199254740992", "9007199254740993LL", "-1" }
   local leaf = {
     function() return pick(VALUES) end,
@@ -302,12 +314,15 @@ describe("a pattern in a function", function()
     function() return pick { "gt", "ge", "lt", "le" } .. "(" .. pick(NUMBERS) .. ")" end,
     function() return ("between(%s, 6)"):format(pick { "4", "5", "'5'" }) end,
     function() return ("%s { %s, %s }"):format(pick { "one_of", "none_of" }, pick(VALUES), pick(VALUES)) end,
-    function() return pick { "contains", "prefix", "suffix", "glob", "matches" } .. pick { "'a'", "'b'", "'5'", "'a.*'" } end,
+    function() return pick { "contains", "prefix", "suffix", "glob", "matches" }
+      .. pick { "'a'", "'b'", "'5'", "'a.*'" } end,
     function() return pick { "exists", "missing" } end,
     function() return "function(v) return v == " .. pick(VALUES) .. " end" end,
   }
-  local FIELDS = { "name = glob 'x*'", "status = 'OK'", "status = ne 'ERROR'", "kind = 'SERVER'", "duration = gt '5ms'", "root = true", "service = missing",
-    "resource = { k = 5 }", "event = { name = 'e' }", "event = { k = %s }", "link = { k = %s }", "link = missing", "where = function(s) return s.kind ~= 'SERVER' end" }
+  local FIELDS = { "name = glob 'x*'", "status = 'OK'", "status = ne 'ERROR'", "kind = 'SERVER'",
+    "duration = gt '5ms'", "root = true", "service = missing",
+    "resource = { k = 5 }", "event = { name = 'e' }", "event = { k = %s }", "link = { k = %s }", "link = missing",
+      "where = function(s) return s.kind ~= 'SERVER' end" }
   local function entries()
     local list = {}
     for _ = 1, math.random(1, 2) do
@@ -323,12 +338,16 @@ describe("a pattern in a function", function()
   end
 
   local function any_value()
-    return pick { 5, 5.5, "5", "5.0", " 5 ", true, "true", "a", "ab", "", "abc", replay.wire { intValue = "9007199254740993" }, replay.wire { doubleValue = 5 },
-      { 5, "a" }, { "ab", true }, {}, replay.wire { bytesValue = "YQ==" }, replay.wire { kvlistValue = { values = { { key = "k", value = { intValue = "5" } } } } } }
+    return pick { 5, 5.5, "5", "5.0", " 5 ", true, "true", "a", "ab", "", "abc",
+      replay.wire { intValue = "9007199254740993" }, replay.wire { doubleValue = 5 },
+      { 5, "a" }, { "ab", true }, {}, replay.wire { bytesValue = "YQ==" },
+        replay.wire { kvlistValue = { values = { { key = "k", value = { intValue = "5" } } } } } }
   end
   local function random_span(i)
-    local function attr() return { k = math.random() < 0.8 and any_value() or nil, ["a.b"] = math.random() < 0.4 and any_value() or nil } end
-    return { name = pick { "x", "xy", "z" }, id = "s" .. i, status = pick { "UNSET", "OK", "ERROR" }, kind = pick { "SERVER", "CLIENT" }, dur = math.random(1, 10),
+    local function maybe(chance) return math.random() < chance and any_value() or nil end
+    local function attr() return { k = maybe(0.8), ["a.b"] = maybe(0.4) } end
+    return { name = pick { "x", "xy", "z" }, id = "s" .. i, status = pick { "UNSET", "OK", "ERROR" },
+      kind = pick { "SERVER", "CLIENT" }, dur = math.random(1, 10),
       service = math.random() < 0.3 and false or nil, attr = attr(), resource = { k = any_value() },
       events = math.random() < 0.5 and { { pick { "e", "f" }, 1, attr() }, { "e", 2, attr() } } or nil,
       links = math.random() < 0.3 and { { "u", "w", attr() } } or nil }

@@ -48,6 +48,9 @@ view.attach(arena.base, query.satisfies)
 trace.attach(arena.base, { renamed = true })
 filter.attach(arena.base, { renamed = true })
 
+collectgarbage("setpause", 150)                                  -- as in a worker
+collectgarbage("setstepmul", 400)
+
 local function measure(question)
   local fn = setfenv(assert(loadstring("return function(t) " .. question .. " end")), setmetatable(operand, { __index = _G }))()
   collectgarbage()

@@ -48,7 +48,8 @@ describe("a function of a trace", function()
 
   it("has times that are exact, however far spans lie apart", function()
     local far = 2ULL ^ 60
-    local list = { { id = 1, start = far, end_ = far + 1500000 }, { id = 2, parent = 1, start = far + 1, end_ = far + 500001 },
+    local list = { { id = 1, start = far, end_ = far + 1500000 }, { id = 2, parent = 1, start = far + 1,
+      end_ = far + 500001 },
       { id = 3, start = 5 } }
     assert.is_true(satisfies(list, function(t)
       local root = t:all({})[2]
@@ -58,7 +59,8 @@ describe("a function of a trace", function()
 
   it("sees a span that ends before it starts as one of no length", function()
     local list = { { id = 1, start = 100, end_ = 50, skewed = true }, { id = 2, parent = 1, start = 100, end_ = 1000100 } }
-    assert.is_true(satisfies(list, function(t) return t.root:self_time() == 0 and t.root.duration == 0 and t.duration == 1 end))
+    assert.is_true(satisfies(list, function(t) return t.root:self_time() == 0 and t.root.duration == 0
+      and t.duration == 1 end))
   end)
 
   it("shares nothing with the next but what is found out about the trace", function()
@@ -69,7 +71,8 @@ describe("a function of a trace", function()
       return #t:all {} == 2
     end))
     assert.is_true(seen.satisfies(function(t)
-      local stale = not pcall(function() return kept.t.root end) and not pcall(kept.next) and not pcall(function() return kept.all[2].name end)
+      local stale = not pcall(function() return kept.t.root end) and not pcall(kept.next)
+        and not pcall(function() return kept.all[2].name end)
       return stale and kept.t ~= t and #t:all {} == 2
     end))
     assert.is_false(pcall(function() return kept.t.root end))
@@ -119,7 +122,8 @@ describe("a function of a trace", function()
       local list, n = {}, math.random(1, 12)
       for i = 1, n do
         local at = math.random(0, 20)
-        list[i] = { id = ("%08d"):format(i), name = tostring(i), parent = math.random() < 0.8 and ("%08d"):format(math.random(1, n + 1)) or nil,
+        list[i] = { id = ("%08d"):format(i), name = tostring(i), parent = math.random() < 0.8
+          and ("%08d"):format(math.random(1, n + 1)) or nil,
           start = 1000 + at, end_ = 1000 + at + math.random(0, 15) }
       end
       local seen = open(list)
@@ -152,8 +156,10 @@ describe("a function of a trace", function()
   it("takes patterns of every operand", function()
     local list = { { id = 1, name = "GET /", attributes = { n = 5, s = "abc" } } }
     for text, expected in pairs {
-      ["{ n = gt(4) }"] = 1, ["{ n = between(1, 4) }"] = 0, ["{ s = one_of { 'abc', 'x' } }"] = 1, ["{ s = matches 'a.c' }"] = 1,
-      ["{ s = glob 'a*d' }"] = 0, ["any_of { { n = 6 }, { s = prefix 'a' } }"] = 1, ["not_ { s = exists }"] = 0, ["{ gone = missing }"] = 1,
+      ["{ n = gt(4) }"] = 1, ["{ n = between(1, 4) }"] = 0, ["{ s = one_of { 'abc', 'x' } }"] = 1,
+        ["{ s = matches 'a.c' }"] = 1,
+      ["{ s = glob 'a*d' }"] = 0, ["any_of { { n = 6 }, { s = prefix 'a' } }"] = 1, ["not_ { s = exists }"] = 0,
+        ["{ gone = missing }"] = 1,
       ["{}"] = 1, ["{ event = missing }"] = 1, ["{ s = function(v) return v == 'abc' end }"] = 1,
     } do
       local p = setfenv(assert(loadstring("return " .. text)), operand)()
