@@ -1,6 +1,7 @@
 --- An exact tokenizer of Lua, for places: which line and column, where a rule stands in its file, the
 -- text of a pattern, what Lua itself drops without a word (a side of `and`). It never fails: what cannot
 -- be a token ends the scan, for Lua's own parser has refused the file already or is about to.
+local ffi = require("fluo.abi").ffi
 local M = {}
 local Lex = {}
 Lex.__index = Lex
@@ -173,9 +174,10 @@ end
 
 local CLOSES, OPENS = { ["("] = ")", ["["] = "]", ["{"] = "}" }, { [")"] = true, ["]"] = true, ["}"] = true }
 
--- What closes each bracket. One that does not fit leaves all that are open then unclosed.
+-- What closes each bracket, 0 for what nothing does. One that does not fit leaves all that are open then unclosed.
+-- A table would take as much again as the tokens.
 local function pairs_of(lex)
-  local closes, open, depth = {}, {}, 0
+  local closes, open, depth = ffi.new("int32_t[?]", lex.n + 1), {}, 0
   for i = 1, lex.n do
     local text = lex.from[i] == lex.to[i] and lex:text(i)
     if CLOSES[text] then
@@ -193,7 +195,8 @@ end
 --- The token that closes the bracket at token i, or nil.
 function Lex:closing(i)
   self.closes = self.closes or pairs_of(self)
-  return self.closes[i]
+  local close = i >= 1 and i <= self.n and self.closes[i] or 0
+  return close > 0 and close or nil
 end
 
 local OPENS_BLOCK = { ["function"] = true, ["if"] = true, ["do"] = true, ["repeat"] = true }

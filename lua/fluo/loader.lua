@@ -86,23 +86,26 @@ end
 
 -- ---- loading ------------------------------------------------------------------------------------
 
--- The rules of a file without errors, written down at once: what served only that is let go, and so is
--- all that served the load of the file, before the next one is looked at.
+-- The rules of a file without errors, written down at once. What served only the load of the file is let go before
+-- that, and each rule with what only the form needed of it as soon as it is written: with ten thousand of them the
+-- heap would not hold both.
 local function gather(result, context, keep)
-  local form, texts = result.form, nil
-  for _, declared in ipairs(context.declared) do
-    local r = declared.rule
-    if #context.errors == 0 and r then
-      r.file, r.line = context.main.file, declared.line
+  local form, declared, texts, file = result.form, context.declared, context.texts, context.main.file
+  local whole, hashed = #context.errors == 0, nil
+  context.seal()
+  for i, entry in ipairs(whole and declared or {}) do
+    local r = entry.rule
+    declared[i] = false
+    if r then
+      r.file, r.line = file, entry.line
       if form then
-        if r.functions > 0 then texts = texts or ir.hash_texts(form, context.texts) end
-        r.texts = texts
+        if r.functions > 0 then hashed = hashed or ir.hash_texts(form, texts) end
+        r.texts = hashed
         ir.add(form, r)
       end
       result.rules[#result.rules + 1] = keep and r or ir.strip(r)
     end
   end
-  context.seal()
 end
 
 local function load_file(result, source, modules, options)

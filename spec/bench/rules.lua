@@ -46,16 +46,6 @@ local never = {
   function(i) return ('trace.count { ["thread.name"] = one_of { "never-%d", "none-%d" } }:over(5)'):format(i, i) end,
 }
 
---- n rules, 20 of which match as those of M.text(20) do: for an index, and a loader, that have much to do.
-function M.many(n)
-  local list = {}
-  for i = 1, n do
-    local text = i <= 20 and (matching[i] or other(i)) or never[i % #never + 1](i)
-    list[i] = ('rule "bench-%d" { when = %s, mode = "shadow" }'):format(i, text)
-  end
-  return table.concat(list, "\n") .. "\n"
-end
-
 --- The text of a rule file. It always holds one more rule, which never matches.
 function M.text(n)
   local list = { 'rule "control" { when = { name = "never there" } }' }
@@ -64,6 +54,14 @@ function M.text(n)
     list[#list + 1] = ('rule "%s" { when = %s, mode = "shadow" }'):format(name, matching[i] or other(i))
   end
   return table.concat(list, "\n") .. "\n"
+end
+
+--- The rules of M.text(20), and others of every kind up to n: for an index, and a loader, that have much to do.
+function M.many(n)
+  local list = { M.text(20) }
+  for i = 21, n do list[i] = ('rule "bench-%d" { when = %s }\n'):format(i, never[i % #never + 1](i)) end
+  for i = 2, 20 do list[i] = "" end
+  return table.concat(list)
 end
 
 if arg and arg[0] and arg[0]:find("bench/rules.lua", 1, true) then
