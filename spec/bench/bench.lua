@@ -67,13 +67,14 @@ local KINDS = {
   { name = "protobuf, 20 rules", rules = 20 },
   { name = "protobuf, 100 rules", rules = 100 },
   { name = "protobuf, 1000 rules", rules = 1000 },
+  { name = "20 of 10,000 rules", rules = 10000, many = true },
   { name = "JSON, 100 rules", rules = 100, load = "--json" },
   { name = "50,000 spans/s, 100 rules", rules = 100, load = "--rate=50000 --connections=4", rate = true },
 }
 
 local function one(kind)
   local started = socket.now()
-  local agent = assert(harness.start { rules = rules.text(kind.rules),
+  local agent = assert(harness.start { rules = (kind.many and rules.many or rules.text)(kind.rules),
     flags = { "--trace.idle=1s", "--output.violations=" .. fifo } })
   local ready_ms = (socket.now() - started) * 1e3
   local before, idle_pss, idle_rss = weigh(agent.pid)
