@@ -47,7 +47,7 @@ enum { WORKER_NICE = 5 };
 /* ---- what there is to say ------------------------------------------------------------------------ */
 
 /* A line on the diagnostics descriptor: for people, or like those of the core's log. */
-struct voice { bool json; char time[32]; };
+struct voice { bool json, lines; char time[32]; };
 
 /* Before the doors close: the C library may have to look for a time zone. */
 static void voice_init(struct voice *v) {
@@ -62,7 +62,8 @@ static void say(const struct voice *v, const char *level, const char *text) {
   char quoted[2048];
   size_t n = 0;
   if (!v->json) {
-    dprintf(WORKER_FD_DIAGNOSTICS, "fluo: %s%s\n", strcmp(level, "warn") ? "" : "warning: ", text);
+    const char *kind = !strcmp(level, "warn") ? "warning: " : v->lines ? "error: " : "";
+    dprintf(WORKER_FD_DIAGNOSTICS, "%s%s%s\n", v->lines ? "" : "fluo: ", kind, text);
     return;
   }
   for (const char *p = text; *p && n < sizeof quoted - 8; p++) {
@@ -85,7 +86,7 @@ struct worker {
   lua_State *lua;
   long parent;
   const char *specs;               /* NULL: none are required */
-  bool skip_broken, renamed, explicit_ok, lines, again;
+  bool skip_broken, renamed, explicit_ok, again;
   struct voice voice;
   bool filtered;                   /* the kernel took the first filter, so it will take the second */
   const char *rules_path;
@@ -209,7 +210,7 @@ static bool parse(struct worker *w, int argc, char **argv) {
     else if (!strcmp(argv[i], "--renamed")) w->renamed = true;
     else if (!strcmp(argv[i], "--explicit-ok")) w->explicit_ok = true;
     else if (!strcmp(argv[i], "--json")) w->voice.json = true;
-    else if (!strcmp(argv[i], "--lines")) w->lines = true;
+    else if (!strcmp(argv[i], "--lines")) w->voice.lines = true;
     else if (!strcmp(argv[i], "--again")) w->again = true;
     else if (!strcmp(argv[i], "--") && i + 1 < argc) w->rules_path = argv[++i];
     else return false;
@@ -313,7 +314,7 @@ static bool read_rules(struct worker *w) {
   set_flag(w->lua, "renamed", w->renamed);
   set_flag(w->lua, "explicit_ok", w->explicit_ok);
   set_flag(w->lua, "json", w->voice.json);
-  set_flag(w->lua, "lines", w->lines);
+  set_flag(w->lua, "lines", w->voice.lines);
   set_flag(w->lua, "again", w->again);
   lua_pushstring(w->lua, w->voice.time);
   lua_setfield(w->lua, -2, "time");
