@@ -7,7 +7,9 @@
  * nobody announces are found by the look that comes round anyway. After a change the watches are set anew, since the
  * directory may be another one by now, and it is looked once more for what came in between.
  *
- * Ways it fails: no watch can be had (no such directory, too many watches): then only the regular look is left.
+ * Ways it fails: no watch can be had (no such directory, too many watches): then only the regular look is left. A look
+ * that never comes back, from a file system that hangs: there is no other one; at the end it is waited for as long as
+ * for anything, and then all of this stays allocated, for the thread still has it.
  *
  * The struct is the owner's until watch_free; the thread reads the path and the key, and writes `seen`, between
  * aside_run and on_looked, when nobody else does. */
@@ -23,6 +25,7 @@
 #include "err.h"
 #include "fingerprint.h"
 #include "heap.h"
+#include "limits.h"
 
 enum { PLACES = 3 };             /* the rules, their lib/, and where their name stands */
 
@@ -140,22 +143,28 @@ int watch_open(struct uv_loop_s *loop, const struct watch_options *options, void
   return 0;
 }
 
+static void on_waited(uv_timer_t *timer) {
+  (void)timer;                     /* so that a turn of the loop ends */
+}
+
 static void close_one(uv_handle_t *handle) {
   if (!uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
 void watch_close(struct watch *w) {
   if (!w) return;
+  uint64_t until_ns = uv_hrtime() + LIMIT_DRAIN_NS;
   w->closing = true;
-  while (w->looking) uv_run(w->settle.loop, UV_RUN_ONCE);
-  aside_close(w->aside);
+  uv_timer_start(&w->settle, on_waited, 10, 10);
+  while (w->looking && uv_hrtime() < until_ns) uv_run(w->settle.loop, UV_RUN_ONCE);
+  if (!w->looking) aside_close(w->aside);
   for (int i = 0; i < PLACES; i++) close_one((uv_handle_t *)&w->events[i]);
   close_one((uv_handle_t *)&w->settle);
   close_one((uv_handle_t *)&w->rescan);
 }
 
 void watch_free(struct watch *w) {
-  if (!w) return;
+  if (!w || w->looking) return;
   heap_free(w->path);
   heap_free(w->lib);
   heap_free(w->above);

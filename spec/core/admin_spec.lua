@@ -10,7 +10,12 @@ local function ask(path, verb, room)
     core.buffer_text(b, room.text or "a 1\n")
     return room.err or 0
   end)
-  local admin = ffi.new("struct admin_calls", { ready = ready, metrics = metrics })
+  local page = ffi.cast("void (*)(void *, struct http_response *)", function(_, to)
+    to.status, to.content_type = room.reloads and 202 or 200, "text/plain"
+  end)
+  local reload = ffi.cast("void (*)(void *)", function() room.reloads = room.reloads + 1 end)
+  local admin = ffi.new("struct admin_calls", { ready = ready, metrics = metrics, reload_page = page,
+    reload = room.reloads and reload or nil })
   local calls, b = ffi.new("struct http_calls"), ffi.new("struct buffer")
   core.buffer_init(b, 65536)
   core.admin_http(admin, calls)
@@ -21,8 +26,7 @@ local function ask(path, verb, room)
   local answer = { response.status, b.len > 0 and ffi.string(b.data, b.len) or "", ffi.string(response.content_type),
     allow = response.allow ~= nil and ffi.string(response.allow) or nil }
   core.buffer_deinit(b)
-  ready:free()
-  metrics:free()
+  for _, made in ipairs { ready, metrics, page, reload } do made:free() end
   return answer
 end
 jit.off(ask)
@@ -45,7 +49,18 @@ describe("the admin listener's pages", function()
   it("are listed at /", function()
     local page = ask("/")
     assert.equal(200, page[1])
-    for _, path in ipairs({ "/-/healthy", "/-/ready", "/metrics" }) do assert.is_truthy(page[2]:find(path, 1, true)) end
+    for _, path in ipairs({ "/-/healthy", "/-/ready", "/-/reload", "/metrics" }) do assert.is_truthy(page[2]:find(path, 1, true)) end
+  end)
+
+  it("take a POST to reload the rules, where that is allowed, and GET says how it went", function()
+    local room = { reloads = 0 }
+    assert.equal(202, ask("/-/reload", POST, room)[1])
+    assert.equal(1, room.reloads)
+    assert.equal(202, ask("/-/reload", GET, room)[1])
+    assert.equal(1, room.reloads)
+    assert.same({ 403, "only on a loopback address; SIGHUP does the same\n" }, { unpack(ask("/-/reload", POST), 1, 2) })
+    assert.equal(200, ask("/-/reload")[1])
+    assert.equal("GET, HEAD, POST", ask("/-/reload", 0).allow)
   end)
 
   it("are there for GET and HEAD, and nothing else is there", function()
