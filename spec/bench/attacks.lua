@@ -10,6 +10,7 @@ local harness = require("spec.agent.harness")
 local hostile = require("spec.agent.hostile")
 local replay = require("spec.replay")
 local rules = require("spec.bench.rules")
+local support = require("spec.support")
 local wire = require("spec.otlp_writer")
 
 local RUNS = tonumber(os.getenv("BENCH_RUNS") or 3)
@@ -21,6 +22,8 @@ local build = os.getenv("BUILD") or "build"
 local load_program, attack_program, file = build .. "/load", build .. "/attack", build .. "/attack.bytes"
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(load_program)))
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -o %s spec/bench/attack.c"):format(attack_program)))
+local turns_library, turns_file = build .. "/turns.so", build .. "/turns.json"
+assert(os.execute(("cc -O2 -D_GNU_SOURCE -fPIC -shared -o %s spec/bench/turns.c -ldl"):format(turns_library)))
 
 -- ---- the attacks ----------------------------------------------------------------------------------
 
@@ -101,12 +104,15 @@ local ATTACKS = {
 -- ---- one run --------------------------------------------------------------------------------------
 
 local function with_agent(what)
-  local agent = assert(harness.start { rules = rules.text(20), flags = { "--output.violations=none" } })
+  local agent = assert(harness.start { rules = rules.text(20), flags = { "--output.violations=none" },
+    shell = ('TURNS=%s TURNS_SECONDS=%d LD_PRELOAD=%s exec "$@"'):format(turns_file, SECONDS, turns_library) })
   local result = what(agent, agent.otlp:match(":(%d+)$"))
   hostile.weigh(agent)
   result.peak_mib = agent.peak_kib / 1024
   local _, totals, status = agent:stop()                -- the books are looked at there
   result.alive = status == 0 and totals ~= nil
+  local turns = cjson.decode(support.read(turns_file))
+  result.turn_ms_max, result.turn_ms_p99 = turns.turn_ms_max, turns.turn_ms_p99
   return result
 end
 
@@ -171,8 +177,8 @@ end
 local saturation = median(most, "rate")
 local rate = saturation * SHARE
 print(("%d runs of %d s, interleaved; ordinary load %d spans/s, %d %% of %d"):format(RUNS, SECONDS, rate, SHARE * 100, saturation))
-print("                                        attack      p99 of acks, ms                     peak")
-print("                                    requests/s   sink    agent   ratio (most)  failed    MiB  answers 2xx 4xx 5xx")
+print("                                        attack      p99 of acks, ms                  turns, CPU ms: p99, most     peak")
+print("                                    requests/s   sink    agent   ratio (most)  failed     sink         agent     MiB  answers 2xx 4xx 5xx")
 
 local results = {}
 for _, attack in ipairs(ATTACKS) do
@@ -191,11 +197,14 @@ for _, attack in ipairs(ATTACKS) do
     local entry = { name = name, requests_per_second = said.requests_per_second, bytes = #bytes,
       p99_us = median(with, "p99"), p99_us_sink = median(without, "p99"), p50_us = median(with, "p50"),
       p50_us_sink = median(without, "p50"), ratio = ratio, ratio_most = worst, failed = median(with, "failed"),
-      peak_mib = median(with, "peak_mib"), answers = { said.status_2xx, said.status_4xx, said.status_5xx } }
+      turn_ms_p99 = median(with, "turn_ms_p99"), turn_ms_max = median(with, "turn_ms_max"),
+      turn_ms_p99_sink = median(without, "turn_ms_p99"), turn_ms_max_sink = median(without, "turn_ms_max"),
+      alive = with[1].alive, peak_mib = median(with, "peak_mib"), answers = { said.status_2xx, said.status_4xx, said.status_5xx } }
     results[#results + 1] = entry
-    print(("%-36s  %8.1f %7.1f %7.1f  %6.2f (%5.2f)  %5d  %6.1f  %d %d %d"):format(name, entry.requests_per_second,
-      entry.p99_us_sink / 1e3, entry.p99_us / 1e3, ratio, worst, entry.failed, entry.peak_mib, said.status_2xx,
-      said.status_4xx, said.status_5xx))
+    print(("%-36s  %8.1f %7.1f %7.1f  %6.2f (%5.2f)  %5d  %5.1f %5.1f  %5.1f %5.1f  %6.1f  %d %d %d"):format(name,
+      entry.requests_per_second, entry.p99_us_sink / 1e3, entry.p99_us / 1e3, ratio, worst, entry.failed,
+      entry.turn_ms_p99_sink, entry.turn_ms_max_sink, entry.turn_ms_p99, entry.turn_ms_max, entry.peak_mib,
+      said.status_2xx, said.status_4xx, said.status_5xx))
     io.flush()
   end
 end
