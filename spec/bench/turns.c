@@ -1,6 +1,6 @@
 /* How long an agent's loop turns, in CPU time of its thread, which no other load on the machine can lengthen much:
  * preloaded into the agent, it stands around epoll_pwait and epoll_wait. A turn is what delays everybody whose bytes
- * come meanwhile. It counts for $TURNS_SECONDS, for an agent that ends closes all its traces in one. Then, at the end, it writes one JSON object to the file that $TURNS names: the longest turn, and the
+ * come meanwhile. It counts for $TURNS_SECONDS, for an agent that ends closes all its traces in one; then, at the end, it writes
  * length past which lie 1 % of the time spent in turns. */
 #include <dlfcn.h>
 #include <signal.h>
@@ -15,9 +15,15 @@
 enum { STEP_US = 20, BUCKETS = 20000 };
 
 static uint64_t counts[BUCKETS], began_us;
-static time_t until_s;
+static double until_s;
 static pid_t owner;
 static char path[512];
+
+static double wall_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 static uint64_t cpu_us(void) {
   struct timespec t;
@@ -26,7 +32,7 @@ static uint64_t cpu_us(void) {
 }
 
 static void turn_ends(void) {
-  if (!began_us || time(NULL) > until_s) return;
+  if (!began_us || wall_s() > until_s) return;
   uint64_t bucket = (cpu_us() - began_us) / STEP_US;
   counts[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
 }
@@ -49,7 +55,7 @@ int epoll_wait(int fd, struct epoll_event *events, int max, int timeout) {
 
 __attribute__((constructor)) static void start(void) {
   const char *name = getenv("TURNS"), *seconds = getenv("TURNS_SECONDS");
-  until_s = time(NULL) + (seconds ? atoi(seconds) : 0);
+  until_s = wall_s() + (seconds ? atoi(seconds) : 0);
   owner = getpid();
   if (name) snprintf(path, sizeof path, "%s", name);
 }
