@@ -1,7 +1,8 @@
 /* How long an agent's loop turns, in CPU time of its thread, which no other load on the machine can lengthen much:
  * preloaded into the agent, it stands around epoll_pwait and epoll_wait. A turn is what delays everybody whose bytes
- * come meanwhile. It counts for $TURNS_SECONDS, for an agent that ends closes all its traces in one; then, at the end, it writes
- * length past which lie 1 % of the time spent in turns. */
+ * come meanwhile. It counts for $TURNS_SECONDS, because an agent that ends closes all its traces in one turn; then,
+ * at the end, it writes one JSON object to the file that $TURNS names: the longest turn, and the length past which
+ * lie 1 % of the time spent in turns. */
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdint.h>
