@@ -137,6 +137,49 @@ describe("a reload of the rules", function()
   end)
 end)
 
+describe("reloads that come while one is under way", function()
+  it("are one more, and the last text is what is in force", function()
+    local agent = started { ["a.lua"] = has "rule 0" }
+    for i = 1, 30 do
+      replay.write(agent.rules .. "/a.lua", has("rule " .. i))
+      ffi.C.kill(agent.pid, HUP)
+    end
+    local _, text = reload(agent)
+    assert.truthy(text)
+    local page = agent:metrics()
+    assert.equal(0, page['fluo_rule_violations_total{rule="rule 30",severity="medium"}'])
+    assert.same({ 1, 1 }, { page.fluo_rules_loaded, page.fluo_rules_last_reload_successful })
+    stop(agent)
+  end)
+
+  it("wait where too many rule sets are alive, and take no span with them", function()
+    local agent = started({ ["a.lua"] = has "x" .. has("rule 0", "y") }, { "--trace.idle=500ms" })
+    for i = 1, 6 do
+      local s = span { name = "x" }
+      s.wire.traceId = ("%032x"):format(i)
+      agent:send { { s } }
+      replay.write(agent.rules .. "/a.lua", has "x" .. has("rule " .. i, "y"))
+      replay.shell(("curl -s -X POST http://%s/-/reload"):format(agent.admin))
+      assert.truthy(agent:metrics().fluo_rules_editions <= 4)
+    end
+    assert.equal(200, (agent:reloaded()))
+    assert.equal(0, agent:metrics()['fluo_rule_violations_total{rule="rule 6",severity="medium"}'])
+    local found, totals = stop(agent)
+    assert.same({ 6, 6 }, { #found, totals.evaluated })
+  end)
+end)
+
+it("a load that eats memory refuses the reload, and says which file it was", function()
+  local agent = started { ["a.lua"] = has "one" }
+  replay.write(agent.rules .. "/b.lua", 'local t = {} for i = 1, 1e9 do t[i] = ("x"):rep(1e6) .. i end')
+  local status, text = reload(agent)
+  assert.equal(500, status)
+  assert.truthy(text:find("those in force stay: the rules need more than 65536 KiB of memory", 1, true), text)
+  assert.truthy(text:find("b.lua", 1, true))
+  assert.equal(1, agent:metrics().fluo_rules_loaded)
+  stop(agent)
+end)
+
 describe("a file that does not load any more", function()
   local BROKEN = 'rule "one" { when = trace.has { nmae = "x" }\n'
 
