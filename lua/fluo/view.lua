@@ -21,16 +21,24 @@ local EXACT = 2 ^ 53
 
 local arena = ffi.cast("const uint8_t *", nil)
 local base                                                -- start of span 0, uint64
-local limits, pointers = {}, {}                           -- extents of spans: first index past it, record 0
+local nearest, extents = 1, 0                             -- the extent asked for last, and how many there are
+local limits, pointers = { [0] = 0 }, {}                           -- extents of spans: first index past it, record 0
 local hits_head, hits_count
 local lists, unknowns, sorted                             -- by pattern; nil until asked for
 
 -- ---- spans --------------------------------------------------------------------------------------
 
+-- Neighbours mostly follow each other. A large trace has thousands of extents.
 local function span_at(i)
-  local k = 1
-  while i >= limits[k] do k = k + 1 end
-  return pointers[k] + i
+  if i >= limits[nearest] or i < limits[nearest - 1] then
+    local low, high = 1, extents
+    while low < high do
+      local middle = math.floor((low + high) / 2)
+      if i >= limits[middle] then low = middle + 1 else high = middle end
+    end
+    nearest = low
+  end
+  return pointers[nearest] + i
 end
 
 local function relative(ns)
@@ -71,6 +79,7 @@ end
 
 local function find_extents(head, count)
   local first, k = 0, 0
+  nearest = 1
   while first < count do
     local extent = ffi.cast(extent_ptr, arena + head)
     k = k + 1
@@ -79,6 +88,7 @@ local function find_extents(head, count)
     limits[k] = first
     head = extent.next
   end
+  extents = k
 end
 
 -- ---- hits ---------------------------------------------------------------------------------------
