@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,15 +44,26 @@ static void add(struct look *l, const char *path, const struct stat *status, int
 
 static void look_folder(struct look *l, const char *path, int depth);
 
+/* Whether a name's end says that it may hold rules or a module: what else lies about may change all the time, such as
+ * the agent's own output. */
+static bool may_hold_rules(const char *name) {
+  static const char *const extensions[] = {".lua", ".yml", ".yaml", ".rule", ".js"};
+  const char *dot = strrchr(name, '.');
+  for (size_t i = 0; dot && i < sizeof extensions / sizeof *extensions; i++)
+    if (strcmp(dot, extensions[i]) == 0) return true;
+  return false;
+}
+
 static void look_at(struct look *l, const char *folder, const char *name, int depth) {
   char path[PATH_MAX];
   struct stat status;
   int n = snprintf(path, sizeof path, "%s/%s", folder, name);
   if (n < 0 || (size_t)n >= sizeof path) return;      /* nobody can open it either */
   int err = stat(path, &status) ? errno : 0;
-  add(l, path, &status, err);
-  if (!err && S_ISDIR(status.st_mode) && (depth ? depth < DEPTH_MAX : strcmp(name, "lib") == 0))
-    look_folder(l, path, depth + 1);
+  bool is_folder = !err && S_ISDIR(status.st_mode);
+  bool modules = is_folder && (depth ? depth < DEPTH_MAX : strcmp(name, "lib") == 0);
+  if (is_folder ? modules : may_hold_rules(name)) add(l, path, &status, err);
+  if (modules) look_folder(l, path, depth + 1);
 }
 
 /* depth 0: the rules themselves; else the modules below lib/. */

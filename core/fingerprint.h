@@ -5,9 +5,9 @@
 
 struct fingerprint { uint64_t a, b; };
 
-/* Of names, inodes, sizes and times of the files of a directory and of its lib/, or of one file and the lib/ beside it,
- * links followed; names that begin with "." or "_" are passed over, as rules are. What cannot be read is part of it, with
- * its error. Blocks as the file system does; allocates nothing of ours, so any thread may call it. */
+/* Of names, inodes, sizes and times of the rule files of a directory and of its lib/, or of one file and the lib/ beside
+ * it, links followed; what is known by its name to be no rule file is passed over. What cannot be read is part of it,
+ * with its error. Blocks as the file system does; allocates nothing of ours, so any thread may call it. */
 struct fingerprint fingerprint_of(const struct hash_key *key, const char *path);
 
 #endif
