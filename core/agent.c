@@ -350,7 +350,7 @@ static int open_server(struct agent *a, const char *key, const struct config_add
                        const struct http_calls *calls, uint64_t body_bytes_max,
                        struct server **out) {
   const struct config *c = a->config;
-  uint64_t in_flight = body_bytes_max / 4 * LIMIT_BODIES_IN_FLIGHT_QUARTERS;
+  uint64_t in_flight = body_bytes_max / 8 * LIMIT_BODIES_IN_FLIGHT_EIGHTHS;
   if (in_flight < LIMIT_BODIES_IN_FLIGHT_BYTES) in_flight = LIMIT_BODIES_IN_FLIGHT_BYTES;
   struct server_limits limits = {.connections_max = c->http.connections_max,
                                  .body_bytes_max = body_bytes_max,

@@ -28,7 +28,7 @@ static void trim(struct buffer *b, size_t kept) {
 
 size_t decode_bytes(const struct decode *d) {
   size_t text = d->gzip ? d->scratch->inflated.max : d->body.n;
-  return (d->gzip ? text : 0) + (d->json ? text : 0);
+  return (d->gzip ? text : 0) + (d->json ? text / 2 : 0);
 }
 
 void decode_scratch_trim(struct decode_scratch *s, size_t kept) {

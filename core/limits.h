@@ -2,11 +2,11 @@
 #ifndef FLUO_LIMITS_H
 #define FLUO_LIMITS_H
 
-/* Bodies in memory, all connections together, in quarters of the largest size (18 MiB at 8 MiB); and that much where
- * these are small. What a large body needs to be decoded counts as well: 8 MiB of JSON in gzip take 16. It lies on
+/* Bodies in memory, all connections together, in eighths of the largest size (13 MiB at 8 MiB); and that much where
+ * these are small. What a large body needs to be decoded counts as well: 8 MiB of JSON in gzip take 12. It lies on
  * top of the buffer, and is what 300 slow senders can take. Past it the slowest makes room: 503, Retry-After. */
-#define LIMIT_BODIES_IN_FLIGHT_QUARTERS 9u
-#define LIMIT_BODIES_IN_FLIGHT_BYTES (16u << 20)
+#define LIMIT_BODIES_IN_FLIGHT_EIGHTHS 13u
+#define LIMIT_BODIES_IN_FLIGHT_BYTES (13u << 20)
 /* Messages nested in a body, the request being 0. Deeper ones are no telemetry; recursion stays small. 400. */
 #define LIMIT_DEPTH 64
 /* Spans in one body: 8 MiB of empty spans would be 4 million. 400. */
