@@ -22,8 +22,8 @@ struct decode {
   uint32_t invalid_utf8, enum_names;  /* found by the transcoder */
   char why[256];                      /* it failed */
 };
-/* What of the scratch a body that was not decoded yet is likely to take at the most, in bytes: wire form is half of JSON. Up to that half and LIMIT_DECODED_MORE_BYTES more
- * where it is one long text. */
+/* What of the scratch a body that was not decoded yet is likely to take at the most, in bytes: wire form is half of
+ * its JSON. Where that is one long text, as much again and LIMIT_DECODED_MORE_BYTES. */
 size_t decode_bytes(const struct decode *d);
 /* 0; or FLUO_ETOOLARGE (the scratch's bounds, decoded bytes), FLUO_ENOMEM, or another error that says it is no OTLP. */
 int decode_run(struct decode *d);
