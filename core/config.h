@@ -22,6 +22,7 @@
   X("http.body_timeout",      http.body_ns,           UINT64) \
   X("http.traces_path",       http.traces_path,       STRING) \
   X("buffer.bytes_max",       buffer.bytes_max,       UINT64) \
+  X("state.bytes_max",        state.bytes_max,        UINT64) \
   X("trace.idle",             trace.idle_ns,          UINT64) \
   X("trace.max_age",          trace.max_age_ns,       UINT64) \
   X("trace.late",             trace.late_ns,          UINT64) \
@@ -37,7 +38,7 @@
   X("require_specs",          require_specs,          BOOL) \
   X("other_signals",          other_signals,          SIGNALS)
 
-enum config_bounds { CONFIG_KEYS_COUNT = 25, CONFIG_ARGS_MAX = 65536 };
+enum config_bounds { CONFIG_KEYS_COUNT = 26, CONFIG_ARGS_MAX = 65536 };
 
 enum config_signals { CONFIG_DISCARD, CONFIG_REJECT };
 
@@ -57,6 +58,7 @@ struct config {
     char *traces_path;               /* one more path for traces besides /v1/traces; "": none */
   } http;
   struct { uint64_t bytes_max; } buffer;      /* the arena */
+  struct { uint64_t bytes_max; } state;       /* windows and sequences */
   struct {
     uint64_t idle_ns, max_age_ns, late_ns;
     uint32_t spans_max;

@@ -34,12 +34,14 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
                        bool unknown) {
   const struct ruleset *rules = t->judged_by->set;
   uint32_t rule = ruleset_pattern(rules, pattern)->rule;
-  bool span_rule = ruleset_rule(rules, rule)->scope == FLUO_SCOPE_SPAN;
-  if (span_rule) {
+  uint8_t scope = ruleset_rule(rules, rule)->scope;
+  if (scope != FLUO_SCOPE_TRACE) {
     if (unknown)
       engine_counts(t, rule)->unknown++;
-    else
+    else if (scope == FLUO_SCOPE_SPAN)
       engine_report_span(e, t, rule, span);
+    else
+      engine_across_hit(e, t, rule, pattern, span);
     return;
   }
   if (t->state == TRACE_LATE) return; /* trace rules do not see late spans */
@@ -207,6 +209,8 @@ static bool send_questions(struct engine *e, uint32_t first, uint32_t n) {
     return false;
   }
   sheet->count = n;
+  sheet->batch = engine_batch(e);
+  engine_batch_asks(sheet->batch);
   memcpy(sheet->notes, e->asked + first, n * sizeof sheet->notes[0]);
   fill_questions(e, questions, sheet->notes, n);
   sheet_link(e, sheet);
@@ -275,7 +279,10 @@ static void settle_touched(struct engine *e) {
 
 void engine_answers(struct engine *e, const struct study_job *job, const uint8_t *answers) {
   struct question_sheet *sheet = job->owner;
+  e->batch = sheet->batch;
   take_answers(e, sheet->notes, answers, sheet->count);
+  engine_end_request(e);
+  engine_batch_answered(e, sheet->batch);
   sheet_free(sheet);
   settle_touched(e);
 }
@@ -295,22 +302,28 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
   e->renamed = options->renamed;
   e->started_ns = options->started_ns;
   e->max_age_ns = options->store.max_age_ns;
+  e->late_from_ns = UINT64_MAX;
   struct store_calls store_calls = {.on_close = on_close, .ctx = e};
-  int err = store_new(&options->store, &store_calls, &e->store);
-  if (err)
+  int err = state_new(options->state_bytes_max, &e->state);
+  if (!err) err = store_new(&options->store, &store_calls, &e->store);
+  if (err) {
+    state_free(e->state);
     heap_free(e);
-  else
-    *out = e;
-  return err;
+    return err;
+  }
+  *out = e;
+  return 0;
 }
 
 void engine_free(struct engine *e) {
   if (!e) return;
   while (e->sheets) sheet_free(e->sheets);
+  engine_across_free(e);
   engine_free_rules(e);
   heap_free(e->asked);
   heap_free(e->group);
   store_free(e->store);
+  state_free(e->state);
   heap_free(e);
 }
 
@@ -322,12 +335,15 @@ bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost
                          struct engine_receipt *receipt) {
   enum otlp_step step = OTLP_STEP_ON;
   if (now_ns > e->now_ns) e->now_ns = now_ns;
+  e->late_ns = e->late_from_ns == UINT64_MAX ? e->now_ns : e->late_from_ns;
   e->receipt = receipt;
+  engine_across_arrival(e);
   for (size_t cost = 0; cost < cost_max && (step = otlp_step(body, &cost)) != OTLP_STEP_END;)
     if (step == OTLP_STEP_SPAN) take_span(e, &body->span);
   e->receipt = NULL;
   store_end_request(e->store, e->now_ns);
   send_asked(e);
+  engine_end_request(e);
   settle_touched(e);
   return step != OTLP_STEP_END;
 }
@@ -343,18 +359,33 @@ int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now
   return 0;
 }
 
+void engine_late_from(struct engine *e, uint64_t clock_ns) {
+  e->late_from_ns = clock_ns;
+}
+
 uint64_t engine_next_due(const struct engine *e) {
-  return store_next_due(e->store);
+  uint64_t traces = store_next_due(e->store), across = engine_across_due(e);
+  return traces < across ? traces : across;
 }
 
 bool engine_step(struct engine *e, uint64_t now_ns) {
   if (now_ns > e->now_ns) e->now_ns = now_ns;
+  if (engine_across_due(e) < store_next_due(e->store)) return state_step(e->state, now_ns);
   return store_close_due(e->store, now_ns);
 }
 
 void engine_close_all(struct engine *e, uint64_t now_ns) {
   if (now_ns > e->now_ns) e->now_ns = now_ns;
   while (store_close_oldest(e->store, CLOSE_SHUTDOWN, e->now_ns)) {}
+}
+
+void engine_across_stats_get(const struct engine *e, struct engine_across_stats *out) {
+  const struct state_stats *s = state_stats(e->state);
+  *out = e->across;
+  out->groups = s->groups;
+  out->bytes = s->bytes;
+  out->groups_evicted = s->groups_evicted;
+  out->lost_events = s->lost;
 }
 
 bool engine_idle(const struct engine *e) {

@@ -25,6 +25,7 @@ struct engine_options {
   bool live;
   bool renamed;                 /* fields of templates are looked up under renamed conventions */
   uint64_t started_ns;
+  size_t state_bytes_max;       /* of windows and sequences */
 };
 
 int engine_new(const struct engine_options *options, const struct engine_calls *calls, struct engine **out);
@@ -50,6 +51,11 @@ int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now
  * starts zeroed and sums up. */
 bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost_max, uint64_t now_ns,
                          struct engine_receipt *receipt);
+/* What is received next is late, to windows, by this clock and not by its arrival. For replay, where a request may arrive
+ * at the end of its own spans. */
+void engine_late_from(struct engine *e, uint64_t clock_ns);
+/* Windows are judged no more, nor are their timers due. */
+void engine_end_windows(struct engine *e);
 /* When the next timer is due; UINT64_MAX: none. */
 uint64_t engine_next_due(const struct engine *e);
 /* Runs the one timer that is due first at or before now: false if there was none. */
@@ -69,6 +75,12 @@ struct engine_stats {
   uint64_t questions_shed;                  /* not asked: LIMIT_QUESTIONS were out. Unknown */
   uint64_t hits_lost;                       /* no memory for a question or a note: the trace counts as cut */
 };
+/* Windows and sequences. */
+struct engine_across_stats {
+  uint64_t late_events, future_events;      /* of windows: dropped, moved */
+  uint64_t groups, bytes, groups_evicted, lost_events;
+};
+void engine_across_stats_get(const struct engine *e, struct engine_across_stats *out);
 struct engine_rule_stats { uint64_t violations, unknown, errors; };
 void engine_stats_get(const struct engine *e, struct engine_stats *out);
 /* Of a rule in force. */

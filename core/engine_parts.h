@@ -2,6 +2,7 @@
 #ifndef FLUO_ENGINE_PARTS_H
 #define FLUO_ENGINE_PARTS_H
 #include "engine.h"
+#include "state.h"
 
 /* What a question was asked for. Kept in the order of the questions of its job. */
 struct question_note {
@@ -12,6 +13,7 @@ struct question_note {
 /* The notes of one job; all groups of a (span, pattern) are whole within it. */
 struct question_sheet {
   struct question_sheet *next, **back;      /* the engine's list of what is out */
+  struct across_batch *batch;               /* of the request; NULL: no rule across traces asks */
   uint32_t count;
   struct question_note notes[];
 };
@@ -25,7 +27,8 @@ struct engine_rules {
   struct study *study;
   struct matcher *matcher;
   struct rule_count **counts;               /* one a rule */
-  uint32_t traces;                          /* that are judged by it */
+  struct across **across;                   /* one a window, then one a sequence */
+  uint32_t traces;                          /* that are judged by it, and notes of such */
   struct engine_rules *older;
 };
 
@@ -38,6 +41,14 @@ struct engine {
   uint32_t asked_count, asked_capacity;
   uint32_t questions_out;                   /* asked and not answered; LIMIT_QUESTIONS at most */
   struct question_sheet *sheets;
+  struct state *state;                      /* of windows and sequences */
+  struct across_batch *now_batch;           /* notes of the request; kept for the next. NULL: none yet */
+  struct across_batch *batch;               /* notes of the request that wait for answers; NULL: none yet */
+  struct across_batch *waiting;             /* it, and those before it, the oldest first */
+  bool rules_ask;                           /* some window or sequence has functions */
+  bool observed;                            /* windows know of the first arrival */
+  uint64_t late_ns, late_from_ns;           /* by which spans are late; UINT64_MAX: by their arrival */
+  struct engine_across_stats across;
   struct fluo_answer *group;               /* scratch of take_group */
   uint32_t group_capacity;
   bool live, renamed;
@@ -62,6 +73,25 @@ static inline struct engine_rule_stats *engine_counts(const struct trace *t, uin
   return &t->judged_by->counts[rule]->stats;
 }
 void engine_free_rules(struct engine *e);
+
+/* engine_across.c: windows and sequences. */
+/* The state of a set's rules: found, or made. 0 or FLUO_ENOMEM, and then engine_across_drop. */
+int engine_across_use(struct engine *e, struct engine_rules *r);
+/* The set is in force, and reports for what it shares with others. */
+void engine_across_own(struct engine *e, struct engine_rules *r);
+/* The set, which is in no list any more, lets go of its state. */
+void engine_across_drop(struct engine *e, struct engine_rules *r);
+void engine_across_free(struct engine *e);
+void engine_across_arrival(struct engine *e);
+uint64_t engine_across_due(const struct engine *e);
+/* The batch of this request for rules with functions; NULL: there are none, or no memory. */
+struct across_batch *engine_batch(struct engine *e);
+void engine_batch_asks(struct across_batch *b);
+void engine_batch_answered(struct engine *e, struct across_batch *b);
+/* All notes of the request are in. */
+void engine_end_request(struct engine *e);
+/* engine_sample.c: a span of the trace is a hit of a window's or sequence's pattern. */
+void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern, uint32_t span);
 
 /* engine_judge.c */
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span);

@@ -24,18 +24,20 @@ void engine_drop_rules(struct trace *t) {
 }
 
 /* Whatever of it was made. */
-static void rules_free(struct engine_rules *r) {
+static void rules_free(struct engine *e, struct engine_rules *r) {
   for (uint32_t i = 0; r->counts && i < ruleset_ir(r->set)->rules && r->counts[i]; i++)
     if (!--r->counts[i]->sets) heap_free(r->counts[i]);
   heap_free(r->counts);
+  engine_across_drop(e, r);
   matcher_free(r->matcher);
   heap_free(r);
 }
 
 void engine_free_rules(struct engine *e) {
-  for (struct engine_rules *r = e->rules, *older; r; r = older) {
-    older = r->older;
-    rules_free(r);
+  while (e->rules) {
+    struct engine_rules *r = e->rules;
+    e->rules = r->older;
+    rules_free(e, r);
   }
 }
 
@@ -72,13 +74,15 @@ int engine_use(struct engine *e, const struct ruleset *set, struct study *study)
   r->set = set;
   r->study = study;
   int err = take_counts(r, e->rules);
+  if (!err) err = engine_across_use(e, r);
   if (!err) err = matcher_new(set, &r->matcher);
   if (err) {
-    rules_free(r);
+    rules_free(e, r);
     return err;
   }
   r->older = e->rules;
   e->rules = r;
+  engine_across_own(e, r);
   keep_payloads(e);
   return 0;
 }
@@ -88,7 +92,7 @@ bool engine_release(struct engine *e, const struct ruleset *set) {
     struct engine_rules *r = *at;
     if (r->set != set || r->traces) continue;
     *at = r->older;
-    rules_free(r);
+    rules_free(e, r);
     keep_payloads(e);
     return true;
   }

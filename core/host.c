@@ -238,7 +238,8 @@ static int open_engine(struct host *h, const struct host_options *options) {
                 .symbols_bytes_max = c->buffer.bytes_max / LIMIT_SYMBOLS_SHARE},
       .live = options->live,
       .renamed = c->semconv_renames,
-      .started_ns = options->started_ns};
+      .started_ns = options->started_ns,
+      .state_bytes_max = c->state.bytes_max};
   struct engine_calls calls = {.on_violation = on_violation, .ctx = h};
   return engine_new(&engine, &calls, &h->engine);
 }

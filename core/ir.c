@@ -52,6 +52,8 @@ static bool layout(const struct ir_check *c, const char *base, size_t n, struct 
   ir->functions = section(base, &at, h->functions, sizeof *ir->functions);
   ir->parts = section(base, &at, h->parts, sizeof *ir->parts);
   ir->pairs = section(base, &at, h->pairs, sizeof *ir->pairs);
+  ir->windows = section(base, &at, h->windows, sizeof *ir->windows);
+  ir->sequences = section(base, &at, h->sequences, sizeof *ir->sequences);
   ir->text = section(base, &at, 0, 1);
   uint64_t end = at + h->text_bytes;
   if (end > n) return wrong_layout(c, "sections reach past the end");
@@ -97,8 +99,8 @@ static bool gate_check(const struct ir_check *c, uint32_t index) {
   struct fluo_range range = rule->gate;
   if (!ir_range_fits(range, c->ir->header->gates)) return ir_wrong(c, "rules", index, "gate range");
   if (range.count > IR_GATES_MAX) return ir_wrong(c, "rules", index, "gate too long");
-  if (rule->scope == FLUO_SCOPE_SPAN && range.count)
-    return ir_wrong(c, "rules", index, "gate of a span rule");
+  if (rule->scope != FLUO_SCOPE_TRACE && range.count)
+    return ir_wrong(c, "rules", index, "gate of no trace rule");
   if (rule->scope == FLUO_SCOPE_TRACE && !range.count)
     return ir_wrong(c, "rules", index, "no gate");
   uint32_t depth = 0;
@@ -185,6 +187,6 @@ int ir_check(const void *bytes, size_t n, struct ir *out, char why[IR_WHY_BYTES]
   why[0] = '\0';
   bool sound = layout(&c, bytes, n, out) && parts_check(&c) && pairs_check(&c) &&
                functions_check(&c) && ir_values_check(&c) && ir_atoms_check(&c) &&
-               rules_check(&c) && ir_patterns_check(&c);
+               rules_check(&c) && ir_patterns_check(&c) && ir_across_check(&c);
   return sound ? 0 : FLUO_EINVALID;
 }

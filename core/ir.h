@@ -20,6 +20,8 @@ struct ir {
   const struct fluo_ir_function *functions;
   const struct fluo_ir_part *parts;
   const struct fluo_ir_pair *pairs;
+  const struct fluo_ir_window *windows;
+  const struct fluo_ir_sequence *sequences;
   const char *text;
 };
 
@@ -27,6 +29,8 @@ enum {
   IR_WHY_BYTES = 128,
   IR_DEPTH_MAX = 256,       /* of a pattern's nodes */
   IR_GATES_MAX = 8192,      /* of a rule; a condition has at most 5,000 terms */
+  IR_BY_MAX = 16,           /* fields of a `by` */
+  IR_STEPS_MAX = 16,        /* of a sequence */
   IR_OPERANDS_MAX = 1 << 24 /* of all atoms together: ranges may share values */
 };
 

@@ -1,5 +1,5 @@
-/* What the two halves of the check share: ir.c (layout, rules, gates, templates) and ir_pattern.c
- * (patterns, nodes, atoms, values). */
+/* What the parts of the check share: ir.c (layout, rules, gates, templates), ir_pattern.c (patterns,
+ * nodes, atoms, values) and ir_across.c (windows, sequences). */
 #ifndef FLUO_CORE_IR_CHECK_H
 #define FLUO_CORE_IR_CHECK_H
 #include <stdbool.h>
@@ -20,5 +20,6 @@ bool ir_range_fits(struct fluo_range range, uint32_t count);
 bool ir_values_check(const struct ir_check *c);
 bool ir_atoms_check(const struct ir_check *c);
 bool ir_patterns_check(const struct ir_check *c);
+bool ir_across_check(const struct ir_check *c);
 
 #endif

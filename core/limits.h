@@ -68,6 +68,15 @@
 /* Of these, lines that the log takes; /-/reload has them all. */
 #define LIMIT_DIAGNOSTICS_LINES 100
 
+/* Notes for windows and sequences of one request, some 200 bytes each, and bytes of their groups' keys. Past them events
+ * are lost (fluo_state_lost_events_total). */
+#define LIMIT_ACROSS_NOTES 262144u
+#define LIMIT_ACROSS_KEY_BYTES (16u << 20)
+/* A window's span may end so far behind the clock, and an event so far before it (RULES.md section 5). Later ones are
+ * dropped, newer ones moved (fluo_window_late_events_total, fluo_window_future_events_total). */
+#define LIMIT_ACROSS_LATE_NS 30000000000ull
+#define LIMIT_ACROSS_FUTURE_NS 5000000000ull
+
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
 

@@ -71,6 +71,20 @@ static void write_buffer(struct buffer *b, const struct store_stats *s) {
                 s->horizon_s);
 }
 
+static void write_state(struct buffer *b, const struct engine *engine) {
+  struct engine_across_stats s;
+  engine_across_stats_get(engine, &s);
+  metrics_gauge(b, "fluo_state_bytes", "Memory of the groups of windows and sequences.", (double)s.bytes);
+  metrics_gauge(b, "fluo_state_groups", "Groups that windows and sequences know.", (double)s.groups);
+  metrics_counter(b, "fluo_state_evicted_groups_total",
+                  "Groups that had to go, the least recently used first, for a bound.", s.groups_evicted);
+  metrics_counter(b, "fluo_state_lost_events_total", "Events of windows and sequences that found no memory.",
+                  s.lost_events);
+  metrics_counter(b, "fluo_window_late_events_total", "Spans that came too late for a window.", s.late_events);
+  metrics_counter(b, "fluo_window_future_events_total",
+                  "Events of windows that were ahead of the clock and were moved.", s.future_events);
+}
+
 static void write_rules(struct buffer *b, const struct page *p) {
   const struct ruleset *rules = host_rules(p->host);
   const struct engine *engine = host_engine(p->host);
@@ -197,6 +211,7 @@ int page_write(const struct page *p, struct buffer *b) {
   write_spans(b, &engine);
   write_traces(b, &store);
   write_buffer(b, &store);
+  write_state(b, host_engine(p->host));
   write_rules(b, p);
   write_study(b, p);
   if (p->intake) write_intake(b, intake_stats(p->intake));

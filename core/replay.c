@@ -37,7 +37,7 @@ struct replay_line {
 
 struct replay {
   struct host *host;
-  uint64_t now_ns;
+  uint64_t now_ns, arrived_ns; /* the clock; the last arrival, 0 before the first */
   struct replay_line *lines;
   uint32_t lines_count, lines_capacity;
   bool failed, fired;
@@ -137,8 +137,10 @@ static int take_request(struct replay *r, const struct source_request *request) 
     otlp_each(request->body, request->n, latest_end, &arrival);
   }
   if (arrival < r->now_ns) arrival = r->now_ns;
+  uint64_t before = r->arrived_ns;
   run_timers(r, arrival);
-  r->now_ns = arrival;
+  r->now_ns = r->arrived_ns = arrival;
+  engine_late_from(host_engine(r->host), request->has_received_at ? UINT64_MAX : before);
   int err = engine_receive(host_engine(r->host), request->body, request->n, arrival, &receipt);
   if (err) return err;
   if (receipt.rejected)
@@ -210,6 +212,7 @@ int replay_run(const struct config *config) {
   }
   for (uint32_t i = 0; i < config->args_count; i++)
     if (take_file(&r, config->args[i], config)) break;
+  engine_end_windows(host_engine(r.host));
   run_timers(&r, UINT64_MAX - 1);
   print_lines(&r);
   host_close(r.host);

@@ -130,6 +130,22 @@ const struct fluo_ir_pair *ruleset_pair(const struct ruleset *r, uint32_t pair) 
   return &r->ir.pairs[pair];
 }
 
+const struct fluo_ir_window *ruleset_window(const struct ruleset *r, uint32_t window) {
+  assert(window < r->ir.header->windows);
+  return &r->ir.windows[window];
+}
+
+const struct fluo_ir_sequence *ruleset_sequence(const struct ruleset *r, uint32_t sequence) {
+  assert(sequence < r->ir.header->sequences);
+  return &r->ir.sequences[sequence];
+}
+
+bool ruleset_asks(const struct ruleset *r, uint32_t rule) {
+  for (uint32_t i = 0; i < r->ir.header->functions; i++)
+    if (r->ir.functions[i].rule == rule) return true;
+  return false;
+}
+
 uint32_t ruleset_find(const struct ruleset *r, const char *name, size_t n) {
   uint32_t low = 0, high = r->ir.header->rules;
   while (low < high) {

@@ -28,6 +28,11 @@ const struct fluo_ir_pattern *ruleset_pattern(const struct ruleset *r, uint32_t 
 uint32_t ruleset_function_rule(const struct ruleset *r, uint32_t function);
 const struct fluo_ir_part *ruleset_part(const struct ruleset *r, uint32_t part);
 const struct fluo_ir_pair *ruleset_pair(const struct ruleset *r, uint32_t pair);
+/* By a rule's `across`. */
+const struct fluo_ir_window *ruleset_window(const struct ruleset *r, uint32_t window);
+const struct fluo_ir_sequence *ruleset_sequence(const struct ruleset *r, uint32_t sequence);
+/* Whether some pattern of the rule has a function. */
+bool ruleset_asks(const struct ruleset *r, uint32_t rule);
 /* The rule of this name; UINT32_MAX: there is none. */
 uint32_t ruleset_find(const struct ruleset *r, const char *name, size_t n);
 /* The rule of r that is rule `of` of `other` unchanged: of that name and that version. UINT32_MAX: none. */

@@ -322,10 +322,6 @@ void sequence_free(struct sequence *s) {
   heap_free(s);
 }
 
-void sequence_hand_over(struct sequence *s, void *owner) {
-  s->owner = owner;
-}
-
 uint64_t sequence_overflow(const struct sequence *s) {
   return s->overflow;
 }

@@ -251,6 +251,11 @@ void state_owner_deinit(struct state_owner *o) {
   while (o->groups.next != &o->groups) state_drop(of_owner(o->groups.next));
 }
 
+void state_owner_stop(struct state_owner *o) {
+  for (struct state_link *at = o->groups.next; at != &o->groups; at = at->next)
+    timer_remove(o->state, of_owner(at));
+}
+
 struct state_stats *state_stats(struct state *s) {
   return &s->stats;
 }

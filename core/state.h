@@ -46,6 +46,8 @@ int state_new(size_t bytes_max, struct state **out);
 void state_free(struct state *s);
 void state_owner_init(struct state_owner *o, struct state *s, const struct state_ops *ops, uint32_t groups_max);
 void state_owner_deinit(struct state_owner *o);             /* every group with it */
+/* Clears the timers of all its groups. */
+void state_owner_stop(struct state_owner *o);
 
 /* The group of this key, as the one used last; a new one where there is none. 0 or FLUO_ENOMEM. Others of its owner may
  * have gone to make room. */

@@ -98,6 +98,9 @@ struct fluo_span *store_span(const struct store *s, const struct trace *t, uint3
 /* The arena offset of a skeleton. */
 uint32_t store_offset(const struct store *s, const struct fluo_span *span);
 
+/* The same text where it stays as long as the store does: as a symbol. Where there is no room for one more: empty. */
+struct fluo_text store_lasting(struct store *s, struct fluo_text text);
+
 void store_pin(struct trace *t);
 void store_unpin(struct trace *t);
 /* Frees a closed or late trace that is not pinned; a late one keeps TRACE_LATE, and has closed_ns by then.

@@ -144,6 +144,12 @@ static bool text_place(struct store *s, struct trace *t, struct otlp_bytes bytes
   return symbol_put(s->symbols, bytes.p, bytes.n, out) || text_keep(s, t, bytes, out);
 }
 
+struct fluo_text store_lasting(struct store *s, struct fluo_text text) {
+  struct fluo_text symbol = {0, 0};
+  symbol_put(s->symbols, arena_at(s->arena, text.off), text.len, &symbol);
+  return symbol;
+}
+
 static const struct fluo_span *span_before(const struct store *s, const struct trace *t) {
   return t->spans.count ? span_at_index(s, t, t->spans.count - 1) : NULL;
 }

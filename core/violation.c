@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "err.h"
+#include "group.h"
 #include "hash.h"
 #include "limits.h"
 #include "utf8.h"
@@ -42,17 +43,30 @@ void time_text(uint64_t unix_ns, char out[32]) {
   snprintf(out + n, 32 - n, ".%09" PRIu64 "Z", unix_ns % 1000000000u);
 }
 
+static bool is_across(const struct violation *v) {
+  return v->rule->scope == FLUO_SCOPE_WINDOW || v->rule->scope == FLUO_SCOPE_SEQUENCE;
+}
+
+/* What tells one violation of a rule from another, into 40 bytes. */
+static size_t put_key(const struct violation *v, uint8_t *key) {
+  if (is_across(v)) {
+    fluo_hash128(v->group, v->group_bytes, key);
+    memcpy(key + 16, &v->time_ns, 8);
+    if (v->rule->scope != FLUO_SCOPE_SEQUENCE) return 24;
+    fluo_hash128(v->spans[0].span_id, 8, key + 24); /* two may start at one time */
+    return 40;
+  }
+  memcpy(key, v->trace_id, 16);
+  if (v->rule->scope != FLUO_SCOPE_SPAN || !v->witnesses_count) return 16;
+  memcpy(key + 16, v->witnesses[0].span->span_id, 8);
+  return 24;
+}
+
 void violation_identify(struct violation *v) {
-  uint8_t key[16 + 1 + 16 + 8 + 256] = {0}, digest[16];
-  size_t n = 0;
+  uint8_t key[16 + 1 + 40 + 256] = {0}, digest[16];
   memcpy(key, v->rule->version, 16);
   key[16] = v->rule->scope;
-  memcpy(key + 17, v->trace_id, 16);
-  n = 33;
-  if (v->rule->scope == FLUO_SCOPE_SPAN && v->witnesses_count) {
-    memcpy(key + n, v->witnesses[0].span->span_id, 8);
-    n += 8;
-  }
+  size_t n = 17 + put_key(v, key + 17);
   /* Names have no bound of their own: a longer one goes in as its hash. */
   const char *name = ruleset_text(v->rules, v->rule->name);
   if (v->rule->name.len <= 256) {
@@ -97,14 +111,55 @@ static void add_text(struct buffer *out, const void *text, size_t n) {
   buffer_json(out, text, n);
 }
 
-static void add_span(struct buffer *out, const struct span_view *view) {
-  char id[17];
-  hex_text(view->span->span_id, 8, id);
-  buffer_printf(out, "{\"span_id\":\"%s\",\"name\":", id);
-  add_text(out, view->arena + view->span->name.off, view->span->name.len);
-  if (view->span->flags & FLUO_SPAN_SERVICE) {
+static void add_span(struct buffer *out, const struct violation_span *span, bool with_trace) {
+  char id[33];
+  buffer_text(out, "{");
+  if (with_trace) {
+    hex_text(span->trace_id, 16, id);
+    buffer_printf(out, "\"trace_id\":\"%s\",", id);
+  }
+  hex_text(span->span_id, 8, id);
+  buffer_printf(out, "\"span_id\":\"%s\",\"name\":", id);
+  add_text(out, span->name, span->name_bytes);
+  if (span->service) {
     buffer_text(out, ",\"service\":");
-    add_text(out, view->arena + view->span->service.off, view->span->service.len);
+    add_text(out, span->service, span->service_bytes);
+  }
+  buffer_text(out, "}");
+}
+
+static struct violation_span span_of(const struct span_view *view) {
+  const struct fluo_span *span = view->span;
+  return (struct violation_span){
+      .span_id = span->span_id,
+      .name = view->arena + span->name.off,
+      .name_bytes = span->name.len,
+      .service = span->flags & FLUO_SPAN_SERVICE ? view->arena + span->service.off : NULL,
+      .service_bytes = span->service.len};
+}
+
+static void add_spans(struct buffer *out, const struct violation *v) {
+  buffer_text(out, ",\"spans\":[");
+  for (uint32_t i = 0; i < v->witnesses_count; i++) {
+    struct violation_span span = is_across(v) ? v->spans[i] : span_of(&v->witnesses[i]);
+    if (i) buffer_text(out, ",");
+    add_span(out, &span, is_across(v));
+  }
+  buffer_printf(out, "],\"span_total\":%" PRIu32, v->witness_total);
+}
+
+/* The fields of `by`, called as the author called them. */
+static void add_group(struct buffer *out, const struct violation *v) {
+  struct fluo_value text;
+  uint32_t at = 0;
+  if (!v->by.count) return;
+  buffer_text(out, ",\"group\":{");
+  for (uint32_t i = 0; i < v->by.count && group_next(v->group, v->group_bytes, &at, &text); i++) {
+    const struct fluo_ir_pair *pair = ruleset_pair(v->rules, v->by.first + i);
+    if (i) buffer_text(out, ",");
+    buffer_json(out, ruleset_text(v->rules, pair->name), pair->name.len);
+    buffer_text(out, ":");
+    buffer_json(out, text.text, text.len);
   }
   buffer_text(out, "}");
 }
@@ -133,17 +188,16 @@ static void add_summary(struct buffer *out, const struct violation *v) {
 int violation_json(const struct violation *v, struct buffer *out) {
   char time[32], trace_id[33];
   time_text(v->time_ns, time);
-  hex_text(v->trace_id, 16, trace_id);
   buffer_printf(out, "{\"id\":\"%s\",\"rule\":", v->id);
   buffer_json(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
-  buffer_printf(
-      out, ",\"severity\":\"%s\",\"scope\":\"%s\",\"time\":\"%s\",\"trace_id\":\"%s\",\"spans\":[",
-      severity_text(v->rule->severity), scope_names[v->rule->scope], time, trace_id);
-  for (uint32_t i = 0; i < v->witnesses_count; i++) {
-    if (i) buffer_text(out, ",");
-    add_span(out, &v->witnesses[i]);
+  buffer_printf(out, ",\"severity\":\"%s\",\"scope\":\"%s\",\"time\":\"%s\"",
+                severity_text(v->rule->severity), scope_names[v->rule->scope], time);
+  if (!is_across(v)) {
+    hex_text(v->trace_id, 16, trace_id);
+    buffer_printf(out, ",\"trace_id\":\"%s\"", trace_id);
   }
-  buffer_printf(out, "],\"span_total\":%" PRIu32, v->witness_total);
+  add_spans(out, v);
+  add_group(out, v);
   if (v->has_value) {
     add_member(out, "value");
     buffer_number(out, v->value);
@@ -188,15 +242,39 @@ static void add_duration(struct buffer *out, int64_t ns) {
   buffer_add(out, fraction, n);
 }
 
+/* Across traces: the group's, or the first witness's name and service. */
+static bool get_across(const struct violation *v, const struct fluo_ir_part *part, struct fluo_value *out) {
+  uint32_t at = 0;
+  struct fluo_text key = part->key;
+  for (uint32_t i = 0; i < v->by.count && group_next(v->group, v->group_bytes, &at, out); i++) {
+    const struct fluo_ir_part *by = ruleset_part(v->rules, ruleset_pair(v->rules, v->by.first + i)->parts.first);
+    bool same = by->field == part->field && by->key.len == key.len &&
+                !memcmp(ruleset_text(v->rules, by->key), ruleset_text(v->rules, key), key.len);
+    if (same) return true;
+  }
+  const struct violation_span *span = v->spans;
+  if (!v->witnesses_count || part->field > FLUO_FIELD_SERVICE || part->field < FLUO_FIELD_NAME) return false;
+  bool name = part->field == FLUO_FIELD_NAME;
+  *out = (struct fluo_value){.type = FLUO_TYPE_STRING,
+                             .text = name ? span->name : span->service,
+                             .len = name ? span->name_bytes : span->service_bytes};
+  return name || span->service;
+}
+
+static bool get_field(const struct violation *v, const struct fluo_ir_part *part, char scratch[32],
+                      struct fluo_value *out) {
+  if (is_across(v)) return get_across(v, part, out);
+  const char *key = ruleset_text(v->rules, part->key);
+  return v->witnesses_count && field_get(&v->witnesses[0], part->field, key, part->key.len, scratch, out);
+}
+
 static void add_field(struct buffer *out, const struct violation *v,
                       const struct fluo_ir_part *part) {
   char scratch[32];
   struct fluo_value value;
-  if (!v->witnesses_count ||
-      !field_get(&v->witnesses[0], part->field, ruleset_text(v->rules, part->key), part->key.len,
-                 scratch, &value))
+  if (!get_field(v, part, scratch, &value))
     buffer_text(out, "-");
-  else if (part->field == FLUO_FIELD_DURATION)
+  else if (part->field == FLUO_FIELD_DURATION && value.type == FLUO_TYPE_INT)
     add_duration(out, value.integer);
   else
     add_value(out, &value);
@@ -228,6 +306,10 @@ static void add_part(struct buffer *out, const struct violation *v,
       buffer_text(out, "-");
     break;
   case FLUO_FIELD_TRACE_ID: /* known without a witness, too */
+    if (is_across(v)) {
+      buffer_text(out, "-");
+      break;
+    }
     hex_text(v->trace_id, 16, trace_id);
     buffer_text(out, trace_id);
     break;

@@ -6,6 +6,12 @@
 #include "buffer.h"
 #include "ruleset.h"
 
+/* A span that may be gone by now. */
+struct violation_span {
+  const uint8_t *trace_id, *span_id, *name, *service;       /* service NULL: it has none */
+  uint32_t name_bytes, service_bytes;
+};
+
 /* Lives as long as the callback that hands it out; it lends from the arena and the rule set. */
 struct violation {
   const struct ruleset *rules;
@@ -19,9 +25,14 @@ struct violation {
   const char *reason; uint32_t reason_bytes;
   bool     has_value; double value, threshold;
   bool     estimated, late;
+  /* Of windows and sequences, instead of trace_id and witnesses: witnesses_count of these. */
+  struct violation_span spans[FLUO_WITNESSES_MAX];
+  const void *group; uint32_t group_bytes;          /* as group_add wrote it, for the fields of `by` */
+  struct fluo_range by;
 };
 
-/* Sets id from rule name, rule version, scope and key (trace id, and for a span rule the span id), so
+/* Sets id from rule name, rule version, scope and key (trace id, and for a span rule the span id; across traces the
+ * group, the time and the first witness), so
  * that the same violation has the same id after a restart, a replay or a second delivery. */
 void violation_identify(struct violation *v);
 /* Appends the object of RULES.md section 8, without a line end. 0 or a negative fluo_err. */

@@ -290,6 +290,6 @@ void window_free(struct window *w) {
   heap_free(w);
 }
 
-void window_hand_over(struct window *w, void *owner) {
-  w->owner = owner;
+void window_stop(struct window *w) {
+  state_owner_stop(&w->groups);
 }

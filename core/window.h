@@ -56,11 +56,11 @@ struct window_calls {
 int window_new(struct state *state, const struct window_terms *terms, const struct window_calls *calls, void *owner,
                struct window **out);
 void window_free(struct window *w);
-/* Hands a window on: to the rule that a reload left as it was. */
-void window_hand_over(struct window *w, void *owner);
 
 /* A window without `by` that timers judge is observed from here on; a second time means nothing. 0 or FLUO_ENOMEM. */
 int window_observe(struct window *w, uint64_t now_ns);
+/* It is judged by timers no more. */
+void window_stop(struct window *w);
 /* Takes an event of a group. Events of one request come in order of time. Calls on_crossing. 0, or FLUO_ENOMEM or
  * FLUO_EFULL: it is lost, and counted. */
 int window_take(struct window *w, const void *group, uint32_t group_bytes, const struct series_event *event,

@@ -68,11 +68,11 @@ struct fluo_value {
 enum { FLUO_IR_MAGIC = 0x4f554c46, FLUO_IR_VERSION = 1 };
 
 /* The header, and behind it without gaps, in this order: rules, patterns, nodes, atoms, values,
- * gates, functions, parts, pairs, then `text_bytes` of text. Every section starts at the next multiple
+ * gates, functions, parts, pairs, windows, sequences, then `text_bytes` of text. Every section starts at the next multiple
  * of 8 bytes from the header's start. */
 struct fluo_ir {
   uint32_t magic, version;
-  uint32_t rules, patterns, nodes, atoms, values, gates, functions, parts, pairs;
+  uint32_t rules, patterns, nodes, atoms, values, gates, functions, parts, pairs, windows, sequences;
   uint32_t text_bytes;
 };
 
@@ -92,14 +92,15 @@ struct fluo_range { uint32_t first, count; };
 
 struct fluo_ir_rule {
   struct fluo_text  name;
-  struct fluo_range patterns;   /* of kind FLUO_OBJECT_SPAN, all of them this rule's */
-  struct fluo_range gate;       /* gates, in postfix; empty for a span rule */
+  struct fluo_range patterns;   /* of kind FLUO_OBJECT_SPAN, all of them this rule's. Of a window: what it looks at,
+                                   and what counts in a ratio's numerator; of a sequence: its steps */
+  struct fluo_range gate;       /* gates, in postfix; of a trace rule alone */
   struct fluo_range summary;    /* parts; empty: none */
   struct fluo_range actions;    /* pairs: (action, argument), e.g. ("log", "text"), ("alert-team", "") */
   struct fluo_range labels;     /* pairs: (name, value) */
   uint8_t version[16];
   uint8_t scope, severity, mode, flags;
-  uint32_t reserved;
+  uint32_t across;              /* of a window or a sequence: which; else 0 */
 };
 
 enum fluo_object { FLUO_OBJECT_SPAN, FLUO_OBJECT_EVENT, FLUO_OBJECT_LINK };
@@ -167,10 +168,31 @@ struct fluo_ir_gate {
   int64_t  n;
 };
 
-/* What a window adds up to. RULES.md section 5. */
+/* What a window adds up to, and of what. RULES.md section 5. */
 enum fluo_aggregate { FLUO_AGGREGATE_COUNT, FLUO_AGGREGATE_SUM, FLUO_AGGREGATE_AVG, FLUO_AGGREGATE_MIN,
                       FLUO_AGGREGATE_MAX, FLUO_AGGREGATE_QUANTILE, FLUO_AGGREGATE_RATE,
                       FLUO_AGGREGATE_DISTINCT, FLUO_AGGREGATE_RATIO };
+enum fluo_sample {
+  FLUO_SAMPLE_SPAN,             /* each span is one, of 1 */
+  FLUO_SAMPLE_FIELD,            /* the value of `field` */
+  FLUO_SAMPLE_NAMED             /* of a span the first that is there: attribute `key`, events or itself of that name */
+};
+struct fluo_ir_window {
+  uint32_t rule;
+  uint32_t aggregate, sample;   /* enum fluo_aggregate, fluo_sample */
+  uint32_t compare;             /* FLUO_OP_GT, GE, LT, LE */
+  uint32_t field, reserved;     /* enum fluo_field */
+  struct fluo_text key;
+  struct fluo_range by;         /* pairs: what the author called it, of one part that is the field */
+  uint64_t ns, samples_min;
+  double   quantile, threshold; /* 0 to 100; durations in ns */
+};
+struct fluo_ir_sequence {
+  uint32_t rule;
+  uint32_t absent;              /* bit i: the i-th of its patterns must not come */
+  struct fluo_range by;         /* as of a window, at least one */
+  uint64_t ns;
+};
 
 /* A function is called with the span, or with a value of what `object` says: of the span, or of one event
  * or link, whose patterns alone have it. */

@@ -30,9 +30,10 @@ local OP, FIELD, NODE, GATE = enum(M.OPS), enum(FIELDS), enum(NODES), enum(GATES
 local SCOPE, MODE, OBJECT = enum(SCOPES), enum(MODES), enum(OBJECTS)
 
 -- In the order in which they stand in the form.
-local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "functions", "parts", "pairs" }
+local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "functions", "parts", "pairs", "windows",
+  "sequences" }
 local TYPES = { rules = "rule", patterns = "pattern", nodes = "node", atoms = "atom", values = "value", gates = "gate",
-  functions = "function", parts = "part", pairs = "pair" }
+  functions = "function", parts = "part", pairs = "pair", windows = "window", sequences = "sequence" }
 
 local function text(b, s)
   local off = b.text_bytes

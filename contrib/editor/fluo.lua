@@ -23,7 +23,7 @@
 ---@class fluo.Rule
 ---@field description string? What it is about, for people.
 ---@field severity "low"|"medium"|"high"|"critical"|nil medium is the default.
----@field when fluo.Condition|fluo.AnyPattern What is a violation.
+---@field when fluo.Condition|fluo.AnyPattern|fluo.Window|fluo.Sequence What is a violation.
 ---@field always fluo.Condition? An invariant: broken where this does not hold in a trace that `when` selects.
 ---@field never fluo.Condition? An invariant: broken where this holds in a trace that `when` selects.
 ---@field actions (fluo.Action|string)[]? Actions, or their names; log by default.
@@ -113,6 +113,29 @@
 ---@field at_most fun(self: fluo.Count, n: integer): fluo.Condition n or fewer.
 ---@field exactly fun(self: fluo.Count, n: integer): fluo.Condition n.
 ---@field within fun(self: fluo.Count, duration: fluo.Duration): fluo.Count Of those in some interval so long.
+
+---Steps across traces.
+---@class fluo.Sequence
+
+---What many spans add up to; one aggregate and one comparison make it a condition.
+---@class fluo.Window
+---@field by fun(self: fluo.Window, ...: string|string[]): fluo.Window A group for each value of these.
+---@field count fun(self: fluo.Window, name?: string): fluo.Window How many spans, or what is called so on them.
+---@field sum fun(self: fluo.Window, name: string): fluo.Window A numeric attribute, the number of events, or 1 for a span of that name.
+---@field avg fun(self: fluo.Window, name: string): fluo.Window The mean of a field.
+---@field min fun(self: fluo.Window, name: string): fluo.Window Its least value.
+---@field max fun(self: fluo.Window, name: string): fluo.Window Its greatest value.
+---@field p fun(self: fluo.Window, q: number, name: string): fluo.Window A percentile of a field.
+---@field rate fun(self: fluo.Window): fluo.Window Spans in a second.
+---@field distinct fun(self: fluo.Window, name: string): fluo.Window How many different values a field has.
+---@field ratio fun(self: fluo.Window, pattern: fluo.AnyPattern): fluo.Window Which part of the spans matches this, too.
+---@field over fun(self: fluo.Window, limit: number|string): fluo.Window More. A duration takes "300ms".
+---@field at_least fun(self: fluo.Window, limit: number|string): fluo.Window So much or more. A duration takes "300ms".
+---@field under fun(self: fluo.Window, limit: number|string): fluo.Window Less. A duration takes "300ms".
+---@field at_most fun(self: fluo.Window, limit: number|string): fluo.Window So much or less. A duration takes "300ms".
+---@field over_baseline fun(self: fluo.Window, limit: number|string): fluo.Window Not yet. A duration takes "300ms".
+---@field under_baseline fun(self: fluo.Window, limit: number|string): fluo.Window Not yet. A duration takes "300ms".
+---@field min_samples fun(self: fluo.Window, n: integer): fluo.Window With fewer nothing is judged.
 
 ---Spans, and what lies below them.
 ---@class fluo.Where
@@ -265,6 +288,18 @@ rule = nil
 ---Conditions over one trace; in a spec, what sends one: trace { span { … } }.
 ---@type fluo.TraceApi
 trace = nil
+
+---What many spans add up to: window("1m", { … }):by("service"):count():over(5).
+---@type fun(duration: fluo.Duration, pattern?: fluo.AnyPattern): fluo.Window
+window = nil
+
+---A window in words: query "sum(api_calls) > 10000 during 1m".
+---@type fun(text: string): fluo.Window
+query = nil
+
+---Steps across traces: sequence { by = "order.id", within = "30s", { … }, not_ { … } }.
+---@type fun(sequence: table): fluo.Sequence
+sequence = nil
 
 ---An action: writes a line. The default action.
 ---@type fun(template: string): fluo.Action

@@ -7,15 +7,17 @@ local condition = require("fluo.condition")
 local context_of = require("fluo.context")
 local junction = require("fluo.junction")
 local operand = require("fluo.operand")
+local window_query = require("fluo.window_query")
 local rule = require("fluo.rule")
 local sandbox = require("fluo.sandbox")
+local sequence = require("fluo.sequence")
 local suggest = require("fluo.suggest")
+local window = require("fluo.window")
 
 local M = {}
 
 M.PASSES_MAX, M.NAME_BYTES_MAX = 50, 256
 
-local FORMS_LATER = { window = true, sequence = true, query = true }
 local FORBIDDEN = {}
 for name in ([[print io os debug ffi jit package load loadstring loadfile dofile module getfenv setfenv
   getmetatable setmetatable rawget rawset rawequal rawlen newproxy xpcall collectgarbage gcinfo _G
@@ -33,7 +35,6 @@ end
 
 -- Message and hint for a global that does not exist.
 local function undefined(name, known)
-  if FORMS_LATER[name] then return ("not yet: `%s`"):format(name), nil end
   local message = ("undefined global `%s`"):format(name)
   if FORBIDDEN[name] then return message, "rule files are sealed: this part of Lua is not among what they may use" end
   if CONDITIONS[name] then return message, ("write trace.%s"):format(name) end
@@ -225,6 +226,7 @@ end
 function environment_of(context, modules)
   local api = operand.api()
   api.rule, api.log, api.trace = rule_api(context), rule.log_api(context), condition.api(context)
+  api.window, api.sequence, api.query = window.api(context), sequence.api(context), window_query.api(context)
   api.require = context.require or require_api(context, modules)
   context.require = api.require
   local known

@@ -28,9 +28,11 @@ end
 
 -- ---- sections -----------------------------------------------------------------------------------
 
-local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "functions", "parts", "pairs" }
+local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "functions", "parts", "pairs", "windows",
+                   "sequences" }
 local RECORDS = { rules = "rule", patterns = "pattern", nodes = "node", atoms = "atom", values = "value",
-                  gates = "gate", functions = "function", parts = "part", pairs = "pair" }
+                  gates = "gate", functions = "function", parts = "part", pairs = "pair", windows = "window",
+                  sequences = "sequence" }
 
 -- A section is an array of records that grows by doubling. A record moves when it does: what add gives is
 -- good until the next add to the same section.
@@ -167,6 +169,38 @@ local function put_pairs(form, target, list)
   range(target, first, form, "pairs")
 end
 
+local function put_by(form, target, by)
+  local list = {}
+  for i, entry in ipairs(by or {}) do
+    list[i] = { name = entry.label, value = "", parts = { { field = entry.field, key = entry.key } } }
+  end
+  put_pairs(form, target, list)
+end
+
+local function put_window(form, rule)
+  local node, record, index = rule.across, add(form, "windows")
+  record.rule, record.aggregate = rule.index, ffi.C["FLUO_AGGREGATE_" .. node.aggregate]
+  record.sample, record.compare = ffi.C["FLUO_SAMPLE_" .. node.sample], ffi.C["FLUO_OP_" .. node.compare]
+  record.field = node.field and ffi.C["FLUO_FIELD_" .. node.field] or 0
+  form.text.put(record.key, node.key)
+  put_by(form, record.by, node.by)
+  record.ns, record.samples_min = node.ns, node.samples_min
+  record.quantile, record.threshold = node.quantile or 0, node.threshold
+  return index
+end
+
+local function put_sequence(form, rule)
+  local node, record, index = rule.across, add(form, "sequences")
+  record.rule, record.ns = rule.index, node.ns
+  for i, absent in ipairs(node.absent) do
+    if absent then record.absent = record.absent + 2 ^ (i - 1) end
+  end
+  put_by(form, record.by, node.by)
+  return index
+end
+
+local PUT_ACROSS = { WINDOW = put_window, SEQUENCE = put_sequence }
+
 local function flags_of(rule)
   local compiled, flags = rule.compiled, 0
   if not compiled then return 0 end
@@ -217,6 +251,8 @@ function M.add(form, rule)
   record.severity = ffi.C["FLUO_SEVERITY_" .. rule.severity:upper()]
   record.mode = ffi.C["FLUO_MODE_" .. rule.mode:upper()]
   record.flags = flags_of(rule)
+  local put_across = PUT_ACROSS[rule.scope]
+  if put_across then record.across = put_across(form, rule) end
 end
 
 --- A pattern by itself, as the only rule of a form of its own: its bytes, and its functions as M.finish gives them.

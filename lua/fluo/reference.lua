@@ -18,6 +18,11 @@ M.aliases = {
 M.globals = {
   { "rule", "fun(name: string): fun(rule: fluo.Rule)", "Declares a rule: rule \"name\" { when = … }." },
   { "trace", "fluo.TraceApi", "Conditions over one trace; in a spec, what sends one: trace { span { … } }." },
+  { "window", ("fun(duration: fluo.Duration, pattern?: %s): fluo.Window"):format(P),
+    "What many spans add up to: window(\"1m\", { … }):by(\"service\"):count():over(5)." },
+  { "query", "fun(text: string): fluo.Window", "A window in words: query \"sum(api_calls) > 10000 during 1m\"." },
+  { "sequence", "fun(sequence: table): fluo.Sequence",
+    "Steps across traces: sequence { by = \"order.id\", within = \"30s\", { … }, not_ { … } }." },
   { "log", "fun(template: string): fluo.Action", "An action: writes a line. The default action." },
   { "eq", "fun(value: fluo.Value): fluo.Operand", "Is equal: 500 is also \"500\" and 500.0." },
   { "ne", "fun(value: fluo.Value): fluo.Operand", "Is there and not equal." },
@@ -44,6 +49,14 @@ M.globals = {
   { "replay", "fun(file: string)", "Recorded OTLP beside the spec, instead of built traces.", where = "spec" },
 }
 
+local function bound(what)
+  return "fun(self: fluo.Window, limit: number|string): fluo.Window", what .. " A duration takes \"300ms\"."
+end
+
+local function total(of, what)
+  return ("fun(self: fluo.Window%s): fluo.Window"):format(of), what
+end
+
 local function compare(what)
   return ("fun(self: fluo.Count, n: integer): %s"):format(C), what
 end
@@ -54,7 +67,7 @@ M.classes = {
   { "fluo.Rule", "What a rule says.",
     { "description", "string?", "What it is about, for people." },
     { "severity", '"low"|"medium"|"high"|"critical"|nil', "medium is the default." },
-    { "when", ("%s|%s"):format(C, P), "What is a violation." },
+    { "when", ("%s|%s|fluo.Window|fluo.Sequence"):format(C, P), "What is a violation." },
     { "always", C .. "?", "An invariant: broken where this does not hold in a trace that `when` selects." },
     { "never", C .. "?", "An invariant: broken where this holds in a trace that `when` selects." },
     { "actions", "(fluo.Action|string)[]?", "Actions, or their names; log by default." },
@@ -116,6 +129,21 @@ M.classes = {
     { "over", compare "More than n." }, { "at_least", compare "n or more." }, { "under", compare "Fewer than n." },
     { "at_most", compare "n or fewer." }, { "exactly", compare "n." },
     { "within", "fun(self: fluo.Count, duration: fluo.Duration): fluo.Count", "Of those in some interval so long." } },
+  { "fluo.Sequence", "Steps across traces." },
+  { "fluo.Window", "What many spans add up to; one aggregate and one comparison make it a condition.",
+    { "by", "fun(self: fluo.Window, ...: string|string[]): fluo.Window", "A group for each value of these." },
+    { "count", total(", name?: string", "How many spans, or what is called so on them.") },
+    { "sum", total(", name: string", "A numeric attribute, the number of events, or 1 for a span of that name.") },
+    { "avg", total(", name: string", "The mean of a field.") }, { "min", total(", name: string", "Its least value.") },
+    { "max", total(", name: string", "Its greatest value.") },
+    { "p", total(", q: number, name: string", "A percentile of a field.") },
+    { "rate", total("", "Spans in a second.") },
+    { "distinct", total(", name: string", "How many different values a field has.") },
+    { "ratio", total((", pattern: %s"):format(P), "Which part of the spans matches this, too.") },
+    { "over", bound "More." }, { "at_least", bound "So much or more." }, { "under", bound "Less." },
+    { "at_most", bound "So much or less." }, { "over_baseline", bound "Not yet." },
+    { "under_baseline", bound "Not yet." },
+    { "min_samples", "fun(self: fluo.Window, n: integer): fluo.Window", "With fewer nothing is judged." } },
   { "fluo.Where", "Spans, and what lies below them.",
     { "has", ("fun(self: fluo.Where, spans: %s|%s): %s"):format(P, C, C), "Some span of those matches." } },
   { "fluo.Span", "A span, as a function sees it; what is absent is nil.",

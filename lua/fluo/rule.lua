@@ -3,9 +3,11 @@
 local condition = require("fluo.condition")
 local operand = require("fluo.operand")
 local pattern = require("fluo.pattern")
+local sequence = require("fluo.sequence")
 local suggest = require("fluo.suggest")
 local template = require("fluo.template")
 local units = require("fluo.units")
+local window = require("fluo.window")
 
 local M = {}
 
@@ -219,12 +221,19 @@ end
 
 -- ---- when, always, never ------------------------------------------------------------------------
 
--- A condition, or a pattern, or nil after a report.
+-- The module that a rule across traces is made by.
+local function across_of(value)
+  return window.is(value) and window or sequence.is(value) and sequence or nil
+end
+
+-- A condition, or a pattern, or a window or sequence, or nil after a report.
 local function when_of(context, value)
   if value == nil then
     context.report("the rule has no `when`", "write when = { name = \"…\" } or when = trace.has { … }")
   elseif condition.is(value) then
     return value, nil
+  elseif across_of(value) then
+    return nil, nil, value
   elseif condition.unfinished(value) then
     context.report(condition.unfinished(value))
   elseif pattern.is(value) then
@@ -284,17 +293,32 @@ local function compile(context, rule, parts)
   rule.meaning = "trace " .. compiled.canonical
 end
 
+local function compile_across(context, rule, across)
+  local made_by = across_of(across)
+  if made_by.unfinished and made_by.unfinished(across) then
+    context.report(made_by.unfinished(across))
+    return
+  end
+  local node, patterns = made_by.compile(across)
+  local compiled = { patterns = patterns }
+  own_patterns(compiled)
+  rule.scope, rule.across, rule.patterns = node.kind:upper(), node, compiled.patterns
+  rule.meaning = made_by.meaning(node)
+end
+
 local function conditions(context, rule, t)
-  local when, span_pattern = when_of(context, t.when)
+  local when, span_pattern, across = when_of(context, t.when)
   local always = invariant_of(context, "always", t.always, when ~= nil)
   local never = invariant_of(context, "never", t.never, when ~= nil)
   if when then
     compile(context, rule, { when = when, always = always, never = never, complete = rule.complete })
   elseif span_pattern then
     rule.scope, rule.patterns, rule.meaning = "SPAN", { span_pattern }, "span " .. span_pattern.canonical
-    if rule.complete ~= nil then
-      context.report("`complete` needs a trace condition as `when`", nil, "complete")
-    end
+  elseif across then
+    compile_across(context, rule, across)
+  end
+  if not when and (span_pattern or across) and rule.complete ~= nil then
+    context.report("`complete` needs a trace condition as `when`", nil, "complete")
   end
   rule.functions = rule.compiled and rule.compiled.functions or 0
   for _, p in ipairs(rule.patterns or {}) do rule.functions = rule.functions + p.functions end

@@ -90,7 +90,7 @@ local SPOILED = {
   ["rules[1]: summary range"] = function(b) b.rules[2].summary = { 0, 1 } end,
   ["rules[1]: pattern of another rule"] = function(b) b.rules[2].patterns = { 4, 1 } end,
   ["rules[0]: pattern of no span"] = function(b) b.rules[1].patterns = { 0, 3 } end,
-  ["rules[0]: gate of a span rule"] = function(b) b.rules[1].gate = { 0, 1 } end,
+  ["rules[0]: gate of no trace rule"] = function(b) b.rules[1].gate = { 0, 1 } end,
   ["rules[1]: no gate"] = function(b) b.rules[2].gate = { 0, 0 } end,
   ["rules[1]: gate leaves more than one operand"] = function(b) b.rules[2].gate = { 0, 2 } end,
   ["gates[2]: arity"] = function(b) b.gates[3].n = 3 end,

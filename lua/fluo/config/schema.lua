@@ -30,6 +30,9 @@ local M = {
   { key = "buffer.bytes_max", type = value.size, default = "64MiB", min = "1MiB", max = "3GiB",
     help = "memory for traces that are being assembled" },
 
+  { key = "state.bytes_max", type = value.size, default = "32MiB", min = "64KiB", max = "4GiB",
+    help = "memory for the groups of windows and sequences" },
+
   { key = "trace.idle", type = value.duration, default = "10s", min = "1ms", max = "1d",
     help = "a trace closes when no span of it came for this long" },
   { key = "trace.max_age", type = value.duration, default = "5m", min = "1ms", max = "7d",

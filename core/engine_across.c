@@ -1,0 +1,378 @@
+/* What rules see across traces: hits of windows and sequences, from spans to their state.
+ *
+ * Good path: a hit of a window's or a sequence's pattern is noted with all that will be asked of
+ * its span, so that nothing of the trace is needed later. When the request is in, its notes are put
+ * in order of time and handed over one by one. Notes of rules with functions stand in a batch of
+ * their own, which is handed over when the last of the request's answers is in: so every rule sees
+ * a request whole, and its functions answered. A crossing or a match that comes of it is reported
+ * at once.
+ *
+ * Timers judge what has gone by, so none runs that is due after a span's arrival while answers
+ * about it are out.
+ *
+ * Which state a rule has: rules of one name and version share it, whichever rule sets they stand
+ * in, so that a reload goes on where the one before it was.
+ *
+ * Ways it fails: no memory for a note, or too many: that event is lost, and counted with those that
+ * the state had no memory for. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_across.h"
+#include "err.h"
+#include "heap.h"
+#include "limits.h"
+
+/* ---- batches ------------------------------------------------------------------------------- */
+
+static void batch_init(struct across_batch *b, uint64_t now_ns) {
+  b->now_ns = now_ns;
+  buffer_init(&b->keys, LIMIT_ACROSS_KEY_BYTES);
+}
+
+static void batch_deinit(struct across_batch *b) {
+  heap_free(b->notes);
+  buffer_deinit(&b->keys);
+}
+
+/* By time, then by rule, then by span: a span's notes for one rule stand together. */
+static int order(const void *left, const void *right) {
+  const struct across_note *a = left, *b = right;
+  if (a->order_ns != b->order_ns) return a->order_ns < b->order_ns ? -1 : 1;
+  if (a->to->rule != b->to->rule) return a->to->rule < b->to->rule ? -1 : 1;
+  if (a->to != b->to) return a->to < b->to ? -1 : 1;
+  int by_span = memcmp(a->span.span_id, b->span.span_id, 8);
+  return by_span ? by_span : memcmp(a->span.trace_id, b->span.trace_id, 16);
+}
+
+static bool of_one_span(const struct across_note *a, const struct across_note *b) {
+  return a->to == b->to && a->order_ns == b->order_ns &&
+         !memcmp(a->span.span_id, b->span.span_id, 8) &&
+         !memcmp(a->span.trace_id, b->span.trace_id, 16);
+}
+
+static void hand_over(struct across_batch *b, const struct across_note *n) {
+  const void *key = b->keys.data + n->group;
+  if (n->to->window) {
+    struct series_event event = {n->order_ns, n->value, n->hash, n->weight, n->flags};
+    window_take(n->to->window, key, n->group_bytes, &event, &n->span);
+    return;
+  }
+  struct sequence_hit hit = {.start_ns = n->span.start_ns,
+                             .end_ns = n->end_ns,
+                             .patterns = n->patterns,
+                             .name = n->span.name,
+                             .service = n->span.service,
+                             .has_service = n->span.has_service};
+  memcpy(hit.trace_id, n->span.trace_id, 16);
+  memcpy(hit.span_id, n->span.span_id, 8);
+  sequence_take(n->to->sequence, key, n->group_bytes, &hit, b->now_ns);
+}
+
+/* A ratio's span that is no hit of the window's own pattern is no event; one that is, and in the
+ * numerator, is one. */
+static bool merge(struct across_note *n, uint32_t patterns) {
+  n->patterns = patterns;
+  if (!n->to->window || n->to->terms->aggregate != FLUO_AGGREGATE_RATIO) return true;
+  if (patterns & 2) n->flags |= SERIES_NUMERATOR;
+  return patterns & 1;
+}
+
+static bool merges(const struct across *to) {
+  return !to->window || to->terms->aggregate == FLUO_AGGREGATE_RATIO;
+}
+
+static void batch_flush(struct across_batch *b) {
+  if (b->count > 1) qsort(b->notes, b->count, sizeof *b->notes, order);
+  for (uint32_t i = 0, end; i < b->count; i = end) {
+    uint32_t patterns = b->notes[i].patterns;
+    for (end = i + 1;
+         merges(b->notes[i].to) && end < b->count && of_one_span(&b->notes[i], &b->notes[end]);
+         end++)
+      patterns |= b->notes[end].patterns;
+    if (merge(&b->notes[i], patterns)) hand_over(b, &b->notes[i]);
+  }
+  for (uint32_t i = 0; i < b->count; i++) b->notes[i].rules->traces--;
+  b->count = 0;
+  buffer_clear(&b->keys);
+}
+
+/* Batches are handed over in order of arrival, each when nothing about it is out any more. */
+static void flush_waiting(struct engine *e) {
+  while (e->waiting && e->waiting->closed && !e->waiting->sheets) {
+    struct across_batch *b = e->waiting;
+    e->waiting = b->next;
+    batch_flush(b);
+    batch_deinit(b);
+    heap_free(b);
+  }
+}
+
+/* The batch of this request for rules with functions. NULL: no memory. */
+struct across_batch *engine_batch(struct engine *e) {
+  if (e->batch || !e->rules_ask) return e->batch;
+  struct across_batch *b = heap_zalloc(sizeof *b), **at = &e->waiting;
+  if (!b) return NULL;
+  batch_init(b, e->now_ns);
+  while (*at) at = &(*at)->next;
+  return *at = e->batch = b;
+}
+
+void engine_batch_asks(struct across_batch *b) {
+  if (b) b->sheets++;
+}
+
+void engine_batch_answered(struct engine *e, struct across_batch *b) {
+  if (b) b->sheets--;
+  flush_waiting(e);
+}
+
+void engine_end_request(struct engine *e) {
+  if (e->batch) e->batch->closed = true;
+  e->batch = NULL;
+  if (e->now_batch) batch_flush(e->now_batch);
+  flush_waiting(e);
+}
+
+struct across_batch *across_batch_for(struct engine *e, const struct across *to) {
+  struct across_batch *b = to->asks ? engine_batch(e) : NULL;
+  if (b) return b;
+  if (!e->now_batch && (e->now_batch = heap_zalloc(sizeof *e->now_batch)))
+    batch_init(e->now_batch, 0);
+  if (e->now_batch) e->now_batch->now_ns = e->now_ns;
+  return e->now_batch;
+}
+
+struct across *across_of(const struct engine_rules *r, uint32_t rule) {
+  const struct fluo_ir_rule *it = ruleset_rule(r->set, rule);
+  return r
+      ->across[it->across + (it->scope == FLUO_SCOPE_SEQUENCE ? ruleset_ir(r->set)->windows : 0)];
+}
+
+struct fluo_range across_by(const struct across *a) {
+  if (a->terms) return a->terms->by;
+  return ruleset_sequence(a->rules->set, ruleset_rule(a->rules->set, a->rule)->across)->by;
+}
+
+/* ---- reporting ----------------------------------------------------------------------------- */
+
+static void add_witness(struct engine *e, struct violation *v, const uint8_t *trace_id,
+                        const uint8_t *span_id, struct fluo_text name,
+                        const struct fluo_text *service) {
+  const uint8_t *arena = arena_base(store_arena(e->store));
+  v->spans[v->witnesses_count++] = (struct violation_span){
+      .trace_id = trace_id,
+      .span_id = span_id,
+      .name = arena + name.off,
+      .name_bytes = name.len,
+      .service = service ? arena + service->off : NULL,
+      .service_bytes = service ? service->len : 0,
+  };
+}
+
+static void report(struct engine *e, const struct across *from, struct violation *v) {
+  const struct engine_rules *r = from->rules;
+  v->rules = r->set;
+  v->rule_index = from->rule;
+  v->rule = ruleset_rule(r->set, from->rule);
+  violation_identify(v);
+  r->counts[from->rule]->stats.violations++;
+  e->calls.on_violation(e->calls.ctx, v);
+}
+
+/* Durations stand in milliseconds, as rules write them. */
+static double shown(const struct fluo_ir_window *w, double x) {
+  bool duration = w->sample == FLUO_SAMPLE_FIELD && w->field == FLUO_FIELD_DURATION;
+  return duration && w->aggregate != FLUO_AGGREGATE_DISTINCT ? x / 1e6 : x;
+}
+
+static void on_crossing(void *ctx, const struct window_crossing *c) {
+  struct engine *e = ctx;
+  const struct across *from = c->owner;
+  struct violation v = {.time_ns = c->time_ns,
+                        .group = c->group,
+                        .group_bytes = c->group_bytes,
+                        .by = across_by(from),
+                        .witness_total = c->spans > UINT32_MAX ? UINT32_MAX : (uint32_t)c->spans,
+                        .has_value = true,
+                        .value = shown(from->terms, c->value),
+                        .threshold = shown(from->terms, c->threshold),
+                        .estimated = c->estimated};
+  for (uint32_t i = 0; i < c->witnesses_count; i++) {
+    const struct window_witness *w = &c->witnesses[i];
+    add_witness(e, &v, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
+  }
+  report(e, from, &v);
+}
+
+static void on_match(void *ctx, const struct sequence_match *m) {
+  struct engine *e = ctx;
+  const struct across *from = m->owner;
+  const struct ruleset *set = from->rules->set;
+  const struct fluo_ir_rule *rule = ruleset_rule(set, from->rule);
+  struct violation v = {.time_ns = m->time_ns,
+                        .group = m->group,
+                        .group_bytes = m->group_bytes,
+                        .by = across_by(from),
+                        .witness_total = m->witnesses_count};
+  for (uint32_t i = 0; i < m->witnesses_count; i++) {
+    const struct sequence_hit *w = m->witnesses[i];
+    add_witness(e, &v, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
+  }
+  char reason[FLUO_REASON_BYTES_MAX];
+  if (m->absent >= 0) {
+    struct fluo_text label =
+        ruleset_pattern(set, rule->patterns.first + (uint32_t)m->absent)->label;
+    v.reason = reason;
+    v.reason_bytes = (uint32_t)snprintf(reason, sizeof reason, "missing %.*s", (int)label.len,
+                                        ruleset_text(set, label));
+    if (v.reason_bytes >= sizeof reason) v.reason_bytes = sizeof reason - 1;
+  }
+  report(e, from, &v);
+}
+
+/* ---- states -------------------------------------------------------------------------------- */
+
+static int open_window(struct engine *e, struct across *a, const struct fluo_ir_window *w) {
+  struct window_calls calls = {on_crossing, e};
+  struct window_terms terms = {.ns = w->ns,
+                               .aggregate = w->aggregate,
+                               .compare = w->compare,
+                               .quantile = w->quantile,
+                               .threshold = w->threshold,
+                               .samples_min = w->samples_min,
+                               .grouped = w->by.count > 0};
+  return window_new(e->state, &terms, &calls, a, &a->window);
+}
+
+static int open_sequence(struct engine *e, struct across *a, const struct fluo_ir_sequence *s,
+                         uint32_t steps) {
+  struct sequence_calls calls = {on_match, e};
+  struct sequence_terms terms = {.ns = s->ns, .steps = steps, .absent = s->absent};
+  return sequence_new(e->state, &terms, &calls, a, &a->sequence);
+}
+
+static void across_free(struct across *a) {
+  window_free(a->window);
+  sequence_free(a->sequence);
+  heap_free(a);
+}
+
+static struct across *across_new(struct engine *e, const struct ruleset *set, uint32_t rule) {
+  struct across *a = heap_zalloc(sizeof *a);
+  if (!a) return NULL;
+  const struct fluo_ir_rule *it = ruleset_rule(set, rule);
+  int err = it->scope == FLUO_SCOPE_WINDOW
+                ? open_window(e, a, ruleset_window(set, it->across))
+                : open_sequence(e, a, ruleset_sequence(set, it->across), it->patterns.count);
+  if (!err) return a;
+  across_free(a);
+  return NULL;
+}
+
+/* What a set in use has of this rule, if it has it in this version. */
+static struct across *across_find(const struct engine *e, const struct ruleset *set,
+                                  const struct fluo_ir_rule *rule) {
+  for (const struct engine_rules *r = e->rules; r; r = r->older) {
+    uint32_t known = ruleset_find(r->set, ruleset_text(set, rule->name), rule->name.len);
+    if (known == UINT32_MAX) continue;
+    const struct fluo_ir_rule *other = ruleset_rule(r->set, known);
+    if (other->scope == rule->scope && !memcmp(other->version, rule->version, 16))
+      return across_of(r, known);
+  }
+  return NULL;
+}
+
+int engine_across_use(struct engine *e, struct engine_rules *r) {
+  const struct fluo_ir *ir = ruleset_ir(r->set);
+  uint32_t count = ir->windows + ir->sequences, at = 0;
+  if (!count) return 0;
+  r->across = heap_zalloc(count * sizeof *r->across);
+  if (!r->across) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < count; i++) {
+    bool window = i < ir->windows;
+    at = window ? ruleset_window(r->set, i)->rule : ruleset_sequence(r->set, i - ir->windows)->rule;
+    struct across *a = across_find(e, r->set, ruleset_rule(r->set, at));
+    if (!a) a = across_new(e, r->set, at);
+    if (!a) return FLUO_ENOMEM;
+    a->sets++;
+    r->across[i] = a;
+  }
+  return 0;
+}
+
+/* The i-th of a set is reported for by that set: its own terms are the same ones, and live as long
+ * as it does. */
+static void own(struct engine_rules *r, uint32_t i) {
+  struct across *a = r->across[i];
+  const struct fluo_ir *ir = ruleset_ir(r->set);
+  a->rules = r;
+  a->terms = i < ir->windows ? ruleset_window(r->set, i) : NULL;
+  a->rule = a->terms ? a->terms->rule : ruleset_sequence(r->set, i - ir->windows)->rule;
+  a->asks = ruleset_asks(r->set, a->rule);
+}
+
+void engine_across_own(struct engine *e, struct engine_rules *r) {
+  const struct fluo_ir *ir = ruleset_ir(r->set);
+  uint64_t now_ns = e->now_ns > e->started_ns ? e->now_ns : e->started_ns;
+  for (uint32_t i = 0; i < ir->windows + ir->sequences; i++) {
+    own(r, i);
+    e->rules_ask |= r->across[i]->asks;
+    if (r->across[i]->window && e->live && window_observe(r->across[i]->window, now_ns))
+      state_stats(e->state)->lost++;
+  }
+}
+
+/* Some other set that has it reports for it from here on. */
+static void find_owner(struct engine *e, struct across *a) {
+  for (struct engine_rules *r = e->rules; r; r = r->older) {
+    uint32_t count = ruleset_ir(r->set)->windows + ruleset_ir(r->set)->sequences;
+    for (uint32_t i = 0; i < count; i++)
+      if (r->across[i] == a) own(r, i);
+  }
+}
+
+void engine_across_drop(struct engine *e, struct engine_rules *r) {
+  uint32_t count = ruleset_ir(r->set)->windows + ruleset_ir(r->set)->sequences;
+  for (uint32_t i = 0; r->across && i < count && r->across[i]; i++) {
+    struct across *a = r->across[i];
+    if (!--a->sets)
+      across_free(a);
+    else if (a->rules == r)
+      find_owner(e, a);
+  }
+  heap_free(r->across);
+}
+
+void engine_across_arrival(struct engine *e) {
+  const struct engine_rules *r = e->rules;
+  if (e->observed || !r) return;
+  e->observed = true;
+  for (uint32_t i = 0; i < ruleset_ir(r->set)->windows; i++)
+    if (window_observe(r->across[i]->window, e->now_ns)) state_stats(e->state)->lost++;
+}
+
+/* ---- timers -------------------------------------------------------------------------------- */
+
+uint64_t engine_across_due(const struct engine *e) {
+  uint64_t due = state_next_due(e->state);
+  /* What arrived before it is not answered yet: then the last answer makes it due. */
+  return e->waiting && e->waiting->now_ns < due ? UINT64_MAX : due;
+}
+
+void engine_end_windows(struct engine *e) {
+  for (const struct engine_rules *r = e->rules; r; r = r->older)
+    for (uint32_t i = 0; i < ruleset_ir(r->set)->windows; i++) window_stop(r->across[i]->window);
+}
+
+void engine_across_free(struct engine *e) {
+  for (struct across_batch *b = e->waiting, *next; b; b = next) {
+    next = b->next;
+    batch_deinit(b);
+    heap_free(b);
+  }
+  if (e->now_batch) batch_deinit(e->now_batch);
+  heap_free(e->now_batch);
+}

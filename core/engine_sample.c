@@ -1,0 +1,197 @@
+/* What a span is to a window or a sequence: its group, when it counts, and what it adds. RULES.md
+ * section 5.
+ *
+ * A window's span counts at its end, its events at their own times. What is needed of the span is
+ * copied into a note, so that the trace may go. Ways it fails: a field is missing, which is no
+ * event; no memory, or too many notes of one request: lost, counted with what the state loses. */
+#include <math.h>
+#include <string.h>
+
+#include "engine_across.h"
+#include "group.h"
+#include "heap.h"
+#include "limits.h"
+#include "value.h"
+
+static uint64_t end_of(const struct fluo_span *span) {
+  return span->start_ns + span_duration_ns(span);
+}
+
+static void note_add(struct engine *e, struct across_batch *b, const struct across_note *draft) {
+  if (b->count == LIMIT_ACROSS_NOTES ||
+      heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes)) {
+    state_stats(e->state)->lost++;
+    return;
+  }
+  b->notes[b->count++] = *draft;
+  draft->rules->traces++;
+}
+
+/* An event is never newer than 5 s past the clock. */
+static uint64_t clamped(struct engine *e, uint64_t time_ns) {
+  uint64_t newest = e->now_ns + LIMIT_ACROSS_FUTURE_NS;
+  if (time_ns <= newest) return time_ns;
+  e->across.future_events++;
+  return newest;
+}
+
+static void add_event(struct engine *e, struct across_batch *b, struct across_note *draft,
+                      uint64_t time_ns, double value, uint32_t weight, uint32_t flags) {
+  draft->order_ns = draft->span.time_ns = clamped(e, time_ns);
+  draft->value = value;
+  draft->weight = weight;
+  draft->flags = flags;
+  note_add(e, b, draft);
+}
+
+/* A value as a number: false where section 2 knows none. */
+static bool number_of(const struct fluo_value *value, double *out) {
+  struct fluo_value number = *value;
+  if (value->type == FLUO_TYPE_STRING && !value_number(value->text, value->len, &number))
+    return false;
+  if (number.type != FLUO_TYPE_INT && number.type != FLUO_TYPE_DOUBLE) return false;
+  *out = number.type == FLUO_TYPE_INT ? (double)number.integer : number.number;
+  return !isnan(*out);
+}
+
+static bool hash_of(const struct fluo_value *value, uint64_t *out) {
+  uint8_t digest[16];
+  struct buffer text;
+  buffer_init(&text, 65536);
+  bool good = group_text(value, &text) > 0;
+  if (good) fluo_hash128(text.data, text.len, digest);
+  if (good) memcpy(out, digest, sizeof *out);
+  buffer_deinit(&text);
+  return good;
+}
+
+static void note_field(struct engine *e, struct across_batch *b, struct across_note *draft,
+                       const struct span_view *view) {
+  const struct fluo_ir_window *w = draft->to->terms;
+  const struct ruleset *set = draft->to->rules->set;
+  char scratch[32];
+  struct fluo_value value;
+  double x = 1;
+  if (!field_get(view, w->field, ruleset_text(set, w->key), w->key.len, scratch, &value)) return;
+  bool good = w->aggregate == FLUO_AGGREGATE_DISTINCT ? hash_of(&value, &draft->hash)
+                                                      : number_of(&value, &x);
+  if (good) add_event(e, b, draft, draft->end_ns, x, 1, SERIES_SPAN);
+}
+
+/* The kept events of that name, each at its own time; and if no other kind was kept, those that the
+ * SDK dropped. */
+static bool note_events(struct engine *e, struct across_batch *b, struct across_note *draft,
+                        const struct span_view *view, const char *name, size_t n) {
+  struct fluo_text payload = view->span->payload;
+  const uint8_t *p = view->arena + payload.off;
+  struct fluo_item event = {.next = 0}, called;
+  uint32_t named = 0, others = 0;
+  while (fluo_item_next(p, payload.len, 11, &event)) {
+    struct fluo_item last = {.len = 0, .text = p};
+    for (called.next = 0; fluo_item_next(event.text, event.len, 2, &called);) last = called;
+    if (last.len != n || memcmp(last.text, name, n)) {
+      others++;
+      continue;
+    }
+    add_event(e, b, draft, fluo_scalar(event.text, event.len, 1), 1, 1, named++ ? 0 : SERIES_SPAN);
+  }
+  uint32_t dropped = view->span->dropped_events;
+  if (named && !others && dropped)
+    add_event(e, b, draft, draft->end_ns, dropped, dropped, SERIES_ESTIMATED);
+  return named;
+}
+
+/* Notes what is called so on the span; whether anything is. */
+static bool note_named(struct engine *e, struct across_batch *b, struct across_note *draft,
+                       const struct span_view *view, const char *name, size_t n) {
+  struct fluo_value value;
+  double x = 1;
+  bool there = field_get(view, FLUO_FIELD_ATTRIBUTE, name, (uint32_t)n, NULL, &value);
+  if (there && (draft->to->terms->aggregate == FLUO_AGGREGATE_COUNT || number_of(&value, &x))) {
+    add_event(e, b, draft, draft->end_ns, x, 1, SERIES_SPAN);
+    return true;
+  }
+  if (note_events(e, b, draft, view, name, n)) return true;
+  struct fluo_text own = view->span->name;
+  if (own.len != n || memcmp(view->arena + own.off, name, n)) return there;
+  add_event(e, b, draft, draft->end_ns, 1, 1, SERIES_SPAN);
+  return true;
+}
+
+/* A name finds itself with an s more or less, too, where it is nowhere on the span. */
+static void note_either(struct engine *e, struct across_batch *b, struct across_note *draft,
+                        const struct span_view *view) {
+  const struct fluo_ir_window *w = draft->to->terms;
+  const char *name = ruleset_text(draft->to->rules->set, w->key);
+  char plural[LIMIT_TEXT_BYTES];
+  size_t n = w->key.len;
+  if (note_named(e, b, draft, view, name, n) || !n || n >= sizeof plural) return;
+  if (name[n - 1] == 's') {
+    note_named(e, b, draft, view, name, n - 1);
+    return;
+  }
+  memcpy(plural, name, n);
+  plural[n] = 's';
+  note_named(e, b, draft, view, plural, n + 1);
+}
+
+static void note_window(struct engine *e, struct across_batch *b, struct across_note *draft,
+                        const struct span_view *view) {
+  if (e->late_ns > draft->end_ns && e->late_ns - draft->end_ns > LIMIT_ACROSS_LATE_NS) {
+    e->across.late_events++;
+    return;
+  }
+  switch (draft->to->terms->sample) {
+  case FLUO_SAMPLE_SPAN: add_event(e, b, draft, draft->end_ns, 1, 1, SERIES_SPAN); break;
+  case FLUO_SAMPLE_FIELD: note_field(e, b, draft, view); break;
+  default: note_either(e, b, draft, view); break;
+  }
+}
+
+/* false: the span lacks a field of `by`, or there is no memory for its key, which is counted. */
+static bool add_group(struct engine *e, struct across_batch *b, struct across_note *draft,
+                      const struct span_view *view, struct fluo_range by) {
+  const struct ruleset *set = draft->to->rules->set;
+  int got = 1;
+  draft->group = (uint32_t)b->keys.len;
+  for (uint32_t i = 0; got == 1 && i < by.count; i++) {
+    const struct fluo_ir_part *part =
+        ruleset_part(set, ruleset_pair(set, by.first + i)->parts.first);
+    got = group_add(view, part->field, ruleset_text(set, part->key), part->key.len, &b->keys);
+  }
+  draft->group_bytes = (uint32_t)b->keys.len - draft->group;
+  if (got == 1) return true;
+  state_stats(e->state)->lost += got < 0;
+  b->keys.len = draft->group;
+  b->keys.err = 0;
+  return false;
+}
+
+void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern,
+                       uint32_t span) {
+  struct engine_rules *r = t->judged_by;
+  struct across *to = across_of(r, rule);
+  struct span_view view = engine_view(e, t, span);
+  struct across_batch *b = across_batch_for(e, to);
+  if (!b) {
+    state_stats(e->state)->lost++;
+    return;
+  }
+  struct across_note draft = {.to = to,
+                              .rules = r,
+                              .order_ns = view.span->start_ns,
+                              .end_ns = end_of(view.span),
+                              .patterns = 1u
+                                          << (pattern - ruleset_rule(r->set, rule)->patterns.first),
+                              .span = {.start_ns = view.span->start_ns,
+                                       .name = store_lasting(e->store, view.span->name),
+                                       .service = store_lasting(e->store, view.span->service),
+                                       .has_service = view.span->flags & FLUO_SPAN_SERVICE}};
+  memcpy(draft.span.trace_id, t->id, 16);
+  memcpy(draft.span.span_id, view.span->span_id, 8);
+  if (!add_group(e, b, &draft, &view, across_by(to))) return;
+  if (to->terms)
+    note_window(e, b, &draft, &view);
+  else
+    note_add(e, b, &draft);
+}

@@ -1,0 +1,73 @@
+/* Checking windows and sequences. A rule and its window name each other, so that each has one; what
+ * is left to check are numbers that code follows blindly. */
+#include <math.h>
+
+#include "ir_check.h"
+
+/* Each pair names one part: a field. */
+static bool by_fits(const struct ir_check *c, struct fluo_range by, uint32_t least) {
+  if (by.count < least || by.count > IR_BY_MAX || !ir_range_fits(by, c->ir->header->pairs))
+    return false;
+  for (uint32_t i = by.first; i < by.first + by.count; i++) {
+    struct fluo_range parts = c->ir->pairs[i].parts;
+    if (parts.count != 1 || c->ir->parts[parts.first].field >= FLUO_FIELD_EVENT_NAME) return false;
+  }
+  return true;
+}
+
+static bool is_owner(const struct ir_check *c, uint32_t rule, uint32_t scope, uint32_t across) {
+  return rule < c->ir->header->rules && c->ir->rules[rule].scope == scope &&
+         c->ir->rules[rule].across == across;
+}
+
+static const char *window_fault(const struct ir_check *c, uint32_t index) {
+  const struct fluo_ir_window *w = &c->ir->windows[index];
+  if (!is_owner(c, w->rule, FLUO_SCOPE_WINDOW, index)) return "rule";
+  uint32_t patterns = c->ir->rules[w->rule].patterns.count;
+  if (patterns != (w->aggregate == FLUO_AGGREGATE_RATIO ? 2u : 1u)) return "patterns";
+  if (w->aggregate > FLUO_AGGREGATE_RATIO) return "aggregate";
+  if (w->sample > FLUO_SAMPLE_NAMED) return "sample";
+  if (w->compare < FLUO_OP_GT || w->compare > FLUO_OP_LE) return "compare";
+  if (w->field >= FLUO_FIELD_EVENT_NAME) return "field";
+  if (!ir_text_fits(c, w->key)) return "key";
+  if (!by_fits(c, w->by, 0)) return "by";
+  if (!w->ns || w->ns > INT64_MAX) return "length";
+  if (!(w->quantile >= 0 && w->quantile <= 100)) return "quantile";
+  return isfinite(w->threshold) ? NULL : "threshold";
+}
+
+static const char *sequence_fault(const struct ir_check *c, uint32_t index) {
+  const struct fluo_ir_sequence *s = &c->ir->sequences[index];
+  if (!is_owner(c, s->rule, FLUO_SCOPE_SEQUENCE, index)) return "rule";
+  uint32_t steps = c->ir->rules[s->rule].patterns.count;
+  if (!steps || steps > IR_STEPS_MAX) return "steps";
+  if (s->absent & 1 || s->absent >> steps) return "absent";
+  if (!by_fits(c, s->by, 1)) return "by";
+  return s->ns && s->ns <= INT64_MAX ? NULL : "length";
+}
+
+/* Each window and sequence has its rule; that each rule has one is left. */
+static bool owned(const struct ir_check *c, uint32_t rule) {
+  const struct fluo_ir_rule *r = &c->ir->rules[rule];
+  switch (r->scope) {
+  case FLUO_SCOPE_WINDOW:
+    return r->across < c->ir->header->windows && c->ir->windows[r->across].rule == rule;
+  case FLUO_SCOPE_SEQUENCE:
+    return r->across < c->ir->header->sequences && c->ir->sequences[r->across].rule == rule;
+  default: return r->across == 0;
+  }
+}
+
+bool ir_across_check(const struct ir_check *c) {
+  for (uint32_t i = 0; i < c->ir->header->windows; i++) {
+    const char *fault = window_fault(c, i);
+    if (fault) return ir_wrong(c, "windows", i, fault);
+  }
+  for (uint32_t i = 0; i < c->ir->header->sequences; i++) {
+    const char *fault = sequence_fault(c, i);
+    if (fault) return ir_wrong(c, "sequences", i, fault);
+  }
+  for (uint32_t i = 0; i < c->ir->header->rules; i++)
+    if (!owned(c, i)) return ir_wrong(c, "rules", i, "across");
+  return true;
+}
