@@ -293,9 +293,7 @@ end)
 describe("a form of later", function()
   it("is a load error that says not yet", function()
     for _, form in ipairs {
-      'window("1m", { name = "a" }):by("service"):count():over(5)',
-        'query "sum(api_calls) > 10000 during 1m by (service)"',
-        'sequence { by = "order.id", within = "30s", { name = "a" }, not_ { name = "b" } }',
+      'window("1m"):count():over_baseline { times = 10 }',
         'trace.ql "{ status = error }"',
       "trace.has({}), late = true",
     } do
