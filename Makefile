@@ -92,7 +92,7 @@ $(BUILD)/clients: spec/clients/package.json spec/clients/package-lock.json spec/
 install: all
 	install -D -m 0755 $(BUILD)/fluo $(DESTDIR)$(PREFIX)/bin/fluo
 	install -d $(DESTDIR)$(PREFIX)/share/fluo/rules
-	install -m 0644 $(filter-out %_spec.lua,$(wildcard rules/*.lua)) rules/README.md $(DESTDIR)$(PREFIX)/share/fluo/rules
+	install -m 0644 $(filter-out %_spec.lua,$(wildcard rules/*.lua)) $(wildcard rules/*.md) $(DESTDIR)$(PREFIX)/share/fluo/rules
 	install -D -m 0644 contrib/editor/fluo.lua $(DESTDIR)$(PREFIX)/share/fluo/editor/fluo.lua
 
 # ---- what keeps it right ------------------------------------------------------------------------

@@ -1,48 +1,199 @@
--- Every example in the manuals loads, and those that are specs pass.
+-- Whatever the manuals show is run: rules load, specs pass, shell lines end well, and names are those of the program.
+local cjson = require("cjson")
 local replay = require("spec.replay")
 
+local MANUALS = { "README.md" }
+for path in io.popen("ls rules/*.md"):lines() do MANUALS[#MANUALS + 1] = path end
+-- A fence without a language is a drawing, and only these manuals have one.
+local DRAWINGS = { ["README.md"] = true }
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+-- Every fenced block, in order: { kind, code, line }; Lua that begins with `describe` is a spec.
 local function blocks(path)
-  local text = assert(io.open(path)):read("*a")
-  local list = {}
-  local specs = {}
-  for code in text:gmatch("```lua\n(.-)```") do
-    local to = code:find("^describe") and specs or list
-    to[#to + 1] = code
+  local list, open, number = {}, nil, 0
+  for line in read(path):gmatch("([^\n]*)\n") do
+    number = number + 1
+    local fence = line:match("^%s*```(%w*)")
+    if fence and open then
+      open.code = table.concat(open, "\n") .. "\n"
+      if open.kind == "lua" and open.code:find("^describe") then open.kind = "spec" end
+      list[#list + 1], open = open, nil
+    elseif fence then
+      open = { kind = fence, line = number }
+    elseif open then
+      open[#open + 1] = line
+    end
   end
-  return list, specs
+  assert(not open, path .. " ends within a fence")
+  return list
 end
 
--- All rules of a manual in a directory, and one of its specs: what `fluo test` says.
-local function tested(rules, spec)
-  local folder = os.tmpname()
-  os.remove(folder)
-  os.execute("mkdir " .. folder)
-  for i, code in ipairs(rules) do replay.write(("%s/%d.lua"):format(folder, i), code) end
-  replay.write(folder .. "/manual_spec.lua", spec)
-  local status, out, err = replay.shell(("%s test %s"):format(replay.fluo, folder))
-  os.execute("rm -r " .. folder)
-  return status, out .. err
+local function of_kind(path, kind)
+  local list = {}
+  for _, block in ipairs(blocks(path)) do
+    if block.kind == kind then list[#list + 1] = block end
+  end
+  return list
 end
 
-for _, path in ipairs { "README.md", "rules/README.md" } do
-  describe(path, function()
-    local rules, specs = blocks(path)
-    for i, code in ipairs(rules) do
-      it("has an example that loads: number " .. i, function()
-        local file = replay.rule_file(code)
-        local status, out, err = replay.shell(("%s check --rules %s"):format(replay.fluo, file))
-        os.remove(file)
-        assert.equal(0, status, out .. err)
-      end)
-    end
-    for i, code in ipairs(specs) do
-      it("has a spec that passes: number " .. i, function()
-        local status, said = tested(rules, code)
-        assert.equal(0, status, said)
-      end)
-    end
+local FLUO = replay.fluo:find("^/") and replay.fluo or io.popen("pwd"):read("*l") .. "/" .. replay.fluo
+
+-- A folder for the time of one function, with rules/ in it, and `fluo` and `your-service` on the path.
+local function with(rules, use)
+  local dir = os.tmpname()
+  os.remove(dir)
+  assert(os.execute(("mkdir -p %s/rules %s/bin && ln -s %s %s/bin/fluo"):format(dir, dir, FLUO, dir)) == 0)
+  for name, code in pairs(rules) do replay.write(("%s/rules/%s.lua"):format(dir, name), code) end
+  replay.write(dir .. "/bin/your-service", "#!/bin/sh\necho $OTEL_EXPORTER_OTLP_ENDPOINT $OTEL_EXPORTER_OTLP_PROTOCOL\n")
+  local ok, why = pcall(use, dir, function(line)
+    return replay.shell(("cd %s && chmod +x bin/* && PATH=$PWD/bin:$PATH && %s"):format(dir, line))
+  end)
+  os.execute("rm -rf " .. dir)
+  if not ok then error(why, 0) end
+end
+
+local function rules_of(path)
+  local rules = {}
+  for i, block in ipairs(of_kind(path, "lua")) do rules[("rule_%02d"):format(i)] = block.code end
+  return rules
+end
+
+-- All rules of a manual, and a spec of it, as `fluo test` says it.
+local function passes(path, spec)
+  local rules = rules_of(path)
+  rules.manual_spec = spec.code
+  with(rules, function(_, shell)
+    local status, out, err = shell("fluo test rules")
+    assert.equal(0, status, out .. err)
   end)
 end
+
+local function loads(block)
+  with({ example = block.code }, function(_, shell)
+    local status, out, err = shell("fluo check --rules rules")
+    assert.equal(0, status, out .. err)
+  end)
+end
+
+local RETRIED = {
+  replay.span { name = "POST /pay", service = "checkout", status = "ERROR" },
+  replay.span { name = "POST /pay", id = "again", service = "checkout", at = 100 },
+}
+
+-- A line of a shell block, where the manual's own rules are in rules/. What builds, tests or serves for ever is
+-- only looked at: that its target is there.
+local function runs(path, line)
+  with(rules_of(path), function(dir, shell)
+    replay.write(dir .. "/traces.jsonl", cjson.encode(replay.request(RETRIED)) .. "\n")
+    for i, spec in ipairs(of_kind(path, "spec")) do replay.write(("%s/rules/manual%d_spec.lua"):format(dir, i), spec.code) end
+    local target = line:match("^make (%w+)")
+    local status, out, err = (target and replay.shell or shell)(target and "make -n " .. target or "timeout 60 " .. line)
+    if line:find("your-service", 1, true) then
+      status, out, err = shell(line)
+      assert.equal("http://127.0.0.1:4318 http/protobuf\n", out)
+    end
+    assert.equal(0, status, line .. "\n" .. out .. err)
+  end)
+end
+
+-- What a reader sees of JSON: its keys in their order; … stands for anything.
+local function keys(text)
+  local list = {}
+  for key in text:gmatch('"([%w_]+)":') do list[#list + 1] = key end
+  return table.concat(list, " ")
+end
+
+for _, path in ipairs(MANUALS) do
+  describe(path, function()
+    for i, block in ipairs(of_kind(path, "lua")) do
+      it(("has an example that loads: number %d, line %d"):format(i, block.line), function() loads(block) end)
+    end
+    local specs = of_kind(path, "spec")
+    for i, block in ipairs(specs) do
+      it(("has a spec that passes: number %d, line %d"):format(i, block.line), function() passes(path, block) end)
+    end
+    for _, block in ipairs(of_kind(path, "sh")) do
+      for line in block.code:gmatch("[^\n]+") do
+        local command = line:match("^(.-)%s*#") or line
+        it("has a line that runs: " .. command, function() runs(path, command) end)
+      end
+    end
+
+    it("has no block that nothing runs", function()
+      for _, block in ipairs(blocks(path)) do
+        assert.truthy(({ lua = true, spec = true, sh = true, json = path == "README.md",
+          [""] = DRAWINGS[path] })[block.kind], ("%s:%d: a block of kind `%s`"):format(path, block.line, block.kind))
+      end
+    end)
+
+    it("leads to files that are there", function()
+      for target in read(path):gmatch("%]%(([^)#]+)[^)]*%)") do
+        if not target:find("^%w+:") then
+          local file = io.open((path:match(".*/") or "") .. target)
+          assert.truthy(file, target)
+          file:close()
+        end
+      end
+    end)
+
+    it("names commands and metrics that are there", function()
+      local _, help = replay.shell(FLUO .. " help")
+      local source = io.popen("cat core/*.c core/*.h"):read("*a")
+      for command in read(path):gmatch("`fluo (%l+)") do
+        assert.truthy(help:find("\n%s+" .. command .. "%s"), "fluo " .. command)
+      end
+      for metric in read(path):gmatch("%f[%w_](fluo_[%l_]+)") do
+        assert.truthy(source:find(metric, 1, true), metric)
+      end
+    end)
+  end)
+end
+
+describe("README.md", function()
+  it("shows the violation that its first rule gives", function()
+    local rule, shown = of_kind("README.md", "lua")[1].code, of_kind("README.md", "json")[1].code
+    local found = replay.run(rule, { RETRIED })
+    assert.equal(1, #found)
+    for key in keys(shown):gmatch("%S+") do
+      assert.truthy(found[1][key] or found[1].spans[1][key], key .. " is not in a violation")
+    end
+    for _, text in ipairs { found[1].rule, found[1].severity, found[1].summary } do
+      assert.truthy(shown:find('"' .. text .. '"', 1, true), text)
+    end
+  end)
+end)
+
+describe("rules/cookbook.md", function()
+  local rules, specs = of_kind("rules/cookbook.md", "lua"), of_kind("rules/cookbook.md", "spec")
+
+  it("has at least twenty rules of at most fifteen lines, each with its spec behind it", function()
+    assert.truthy(#rules >= 20)
+    assert.equal(#rules, #specs)
+    for i, block in ipairs(rules) do
+      assert.truthy(#block <= 15, block.line)
+      local name = block.code:match('rule "([^"]+)"')
+      assert.equal(name, specs[i].code:match('^describe%("([^"]+)"'))
+      for _, verb in ipairs { "fires", "silent" } do
+        assert.truthy(specs[i].code:find(('assert.%s("%s"'):format(verb, name), 1, true), name .. " " .. verb)
+      end
+    end
+  end)
+
+  it("has rules that stand beside each other and beside the shipped ones, without a warning", function()
+    with(rules_of("rules/cookbook.md"), function(dir, shell)
+      os.execute(("cp rules/*.lua %s/rules"):format(dir))
+      local status, out = shell("fluo check --rules rules")
+      assert.equal(0, status, out)
+      assert.truthy(out:find(("%d rules, 0 errors, 0 warnings"):format(#rules + 7), 1, true), out)
+    end)
+  end)
+end)
 
 describe("the shipped rules", function()
   it("load without an error or a warning", function()
