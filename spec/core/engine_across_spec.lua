@@ -1,0 +1,147 @@
+-- What rules see across traces, through the engine: reloads, shared state, timers, and every allocation failed in turn.
+package.path = "lua/?.lua;" .. package.path
+local support = require("spec.support")
+local core, ffi = support.core("engine", "err", "heap", "ruleset", "violation")
+local rulefiles = require("spec.lua.rulefiles")
+local wire = require("spec.otlp_writer")
+
+local SECOND = 1000000000ULL
+local T0 = 1760356800ULL * SECOND
+
+jit.off()                                                  -- C calls back into Lua
+
+local found = {}
+local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
+  found[#found + 1] = { value = v.value, id = ffi.string(v.id), witnesses = v.witnesses_count, total = v.witness_total,
+                        rule = ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len) }
+end)
+
+local sets
+local function ruleset(text)
+  local bytes = rulefiles.good(text).ir
+  local out, why = ffi.new("struct ruleset *[1]"), ffi.new("char[128]")
+  local options = ffi.new("struct ruleset_options", { renamed = true, matches_limit = 10000 })
+  assert(core.ruleset_new(bytes, #bytes, options, out, why) == 0, ffi.string(why))
+  sets[#sets + 1] = out[0]
+  return out[0]
+end
+
+local function engine(state_bytes)
+  local out = ffi.new("struct engine *[1]")
+  local options = ffi.new("struct engine_options", { state_bytes_max = state_bytes or 1048576 })
+  options.store = { 4194304, 10 * SECOND, 300 * SECOND, 60 * SECOND, 10000, 1048576, 262144, 524288 }
+  local calls = ffi.new("struct engine_calls", { on_violation, nil })
+  local err = core.engine_new(options, calls, out)
+  return err == 0 and out[0] or nil
+end
+
+local count = 0
+local function send(e, at, name, key)
+  count = count + 1
+  local id = ("%016d"):format(count)
+  local receipt = ffi.new("struct engine_receipt")
+  local start = T0 + at * SECOND
+  local body = wire.body({ wire.span { trace_id = id, span_id = id:sub(9), name = name or "a", start_ns = start,
+                                       end_ns = start, attributes = { k = key or "x" } } })
+  return core.engine_receive(e, body, #body, start, receipt)
+end
+
+local function across(e)
+  local out = ffi.new("struct engine_across_stats")
+  core.engine_across_stats_get(e, out)
+  return out
+end
+
+local COUNT = 'rule "count" { when = window("1m"):by("k"):count():over(2) }\n'
+local STEPS = 'rule "steps" { when = sequence { by = "k", within = "1m", { name = "a" }, { name = "b" } } }\n'
+local OTHER = 'rule "other" { when = { name = "other" } }\n'
+
+describe("rules across traces", function()
+  local live, e
+
+  before_each(function()
+    live, sets, found = core.heap_live(), {}, {}
+  end)
+  after_each(function()
+    core.heap_fail_from(0)
+    if e then core.engine_free(e) end
+    for _, set in ipairs(sets) do core.ruleset_free(set) end
+    e = nil
+    assert.equal(live, core.heap_live())
+  end)
+
+  it("go on over a reload that leaves their text as it was", function()
+    e = engine()
+    local old, new = ruleset(COUNT .. STEPS), ruleset(OTHER .. STEPS .. COUNT)
+    assert.equal(0, core.engine_use(e, old, nil))
+    send(e, 1)
+    send(e, 2)
+    assert.equal(0, core.engine_use(e, new, nil))
+    send(e, 3, "b")
+    table.sort(found, function(a, b) return a.rule < b.rule end)
+    assert.equal(2, #found)
+    assert.same({ 3, "count", "steps" }, { found[1].value, found[1].rule, found[2].rule })
+  end)
+
+  it("start afresh where it has changed", function()
+    e = engine()
+    local old, new = ruleset(COUNT), ruleset((COUNT:gsub("1m", "2m")))
+    assert.equal(0, core.engine_use(e, old, nil))
+    send(e, 1)
+    send(e, 2)
+    assert.equal(0, core.engine_use(e, new, nil))
+    send(e, 3)
+    assert.same({}, found)
+    send(e, 4)
+    send(e, 5)
+    assert.equal(1, #found)
+  end)
+
+  it("are reported for by whichever set still has them", function()
+    e = engine()
+    local first, second, third = ruleset(COUNT), ruleset(COUNT .. OTHER), ruleset(OTHER)
+    assert.equal(0, core.engine_use(e, first, nil))
+    send(e, 1)                                               -- its trace holds the first set
+    assert.equal(0, core.engine_use(e, second, nil))
+    assert.equal(0, core.engine_use(e, third, nil))
+    assert.is_true(core.engine_release(e, second))
+    assert.is_false(core.engine_release(e, first))
+    assert.equal(1, tonumber(across(e).groups))
+    while core.engine_step(e, T0 + 100 * SECOND) do end
+    assert.is_true(core.engine_release(e, first))
+    assert.equal(0, tonumber(across(e).groups))
+  end)
+
+  it("keep their bound of bytes, and say what went", function()
+    e = engine(65536)
+    assert.equal(0, core.engine_use(e, ruleset(COUNT), nil))
+    for i = 1, 500 do send(e, 1 + i / 1000, "a", "key " .. i) end
+    assert.is_true(tonumber(across(e).bytes) <= 65536)
+    assert.is_true(tonumber(across(e).groups_evicted) > 100)
+  end)
+
+  it("survive any allocation failing: what is lost is counted, and nothing leaks", function()
+    local set = ruleset(COUNT .. STEPS .. 'rule "low" { when = window("1s"):count():under(1) }\n')
+    local n, whole, before = 0, false, core.heap_live()
+    repeat
+      n = n + 1
+      found = {}
+      core.heap_fail_from(n)
+      e = engine()
+      local used = e and core.engine_use(e, set, nil) == 0
+      for i = 1, used and 4 or 0 do send(e, i, i == 4 and "b" or "a") end
+      core.heap_fail_from(0)
+      if used then
+        while core.engine_step(e, T0 + 100 * SECOND) do end
+        local stats = ffi.new("struct engine_stats")
+        core.engine_stats_get(e, stats)
+        assert.equal(stats.received, stats.evaluated + stats.rejected + stats.dropped[0] + stats.dropped[1])
+        whole = #found == 3 and across(e).lost_events == 0 and stats.received == 4
+      end
+      if e then core.engine_free(e) end
+      e = nil
+      assert.equal(before, core.heap_live())
+    until whole
+    assert.is_true(n > 20)
+  end)
+end)
