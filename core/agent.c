@@ -176,6 +176,7 @@ static void warn_of_strindex(struct agent *a) {
 
 static void on_housekeeping(uv_timer_t *timer) {
   struct agent *a = timer->data;
+  while (engine_step(host_engine(a->host), now_ns(a))) {}     /* what closed long ago is forgotten without a timer */
   arena_trim_unused(store_arena(engine_store(host_engine(a->host))), 16u << 20);
   warn_of_pressure(a);
   if (a->intake) warn_of_strindex(a);

@@ -6,7 +6,7 @@
  * sent as jobs after the last span; their trace is pinned until the answers are in. Then every
  * trace that the request touched is settled: early rules whose gate opened go to the study as one
  * job. A trace that closed is judged by all its rules in ascending order, some at a time, and then
- * dropped.
+ * dropped; or kept, where a rule with `late = true` may still fire, and judged by these when late spans came.
  *
  * Ways it fails: no memory for a span: dropped(memory). No memory for a question or a note: that
  * pattern is unknown for the span, or the trace is cut, and hits_lost counts it. The study answers
@@ -34,17 +34,18 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
                        bool unknown) {
   const struct ruleset *rules = t->judged_by->set;
   uint32_t rule = ruleset_pattern(rules, pattern)->rule;
-  uint8_t scope = ruleset_rule(rules, rule)->scope;
-  if (scope != FLUO_SCOPE_TRACE) {
+  const struct fluo_ir_rule *judging = ruleset_rule(rules, rule);
+  if (judging->scope != FLUO_SCOPE_TRACE) {
     if (unknown)
       engine_counts(t, rule)->unknown++;
-    else if (scope == FLUO_SCOPE_SPAN)
+    else if (judging->scope == FLUO_SCOPE_SPAN)
       engine_report_span(e, t, rule, span);
     else
       engine_across_hit(e, t, rule, pattern, span);
     return;
   }
-  if (t->state == TRACE_LATE) return; /* trace rules do not see late spans */
+  if (t->state == TRACE_LATE || (engine_came_late(t, span) && !(judging->flags & FLUO_RULE_LATE)))
+    return; /* trace rules do not see late spans */
   struct tally *tally = tally_put(t, pattern);
   struct trace_rule *note = trace_rule_put(t, rule);
   if (!tally || !note) {
@@ -290,7 +291,16 @@ void engine_answers(struct engine *e, const struct study_job *job, const uint8_t
 /* ---- outside ------------------------------------------------------------------------------- */
 
 static void on_close(void *ctx, struct trace *t) {
-  engine_settle(ctx, t);
+  struct engine *e = ctx;
+  t->look_spans = t->spans.count;
+  if (t->state == TRACE_CLOSED && engine_awaits_late(t)) store_keep(e->store, t);
+  engine_settle(e, t);
+}
+
+static void on_release(void *ctx, struct trace *t) {
+  struct engine *e = ctx;
+  engine_drop_rules(t);
+  store_drop(e->store, t);
 }
 
 int engine_new(const struct engine_options *options, const struct engine_calls *calls,
@@ -303,7 +313,7 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
   e->started_ns = options->started_ns;
   e->max_age_ns = options->store.max_age_ns;
   e->late_from_ns = UINT64_MAX;
-  struct store_calls store_calls = {.on_close = on_close, .ctx = e};
+  struct store_calls store_calls = {.on_close = on_close, .on_release = on_release, .ctx = e};
   int err = state_new(options->state_bytes_max, &e->state);
   if (!err) err = store_new(&options->store, &store_calls, &e->store);
   if (err) {

@@ -98,5 +98,12 @@ void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32
 struct span_view engine_view(const struct engine *e, const struct trace *t, uint32_t span);
 /* What is to be done with a trace now: nothing while answers or a judgment are out. */
 void engine_settle(struct engine *e, struct trace *t);
+/* Whether a rule with `late = true` may still come to be true of the trace: it has not fired, and the counts have not
+ * passed a bound that its gate sets from above. */
+bool engine_awaits_late(const struct trace *t);
+/* Of a trace that closed, all spans that it is judged on later than at the close are late. */
+static inline bool engine_came_late(const struct trace *t, uint32_t span) {
+  return t->state == TRACE_CLOSED && (t->settled || span >= t->look_spans);
+}
 
 #endif

@@ -14,7 +14,9 @@ static int64_t hits_of(const struct gate_counts *counts, uint32_t pattern, uint3
   return op == FLUO_OP_GT || op == FLUO_OP_GE ? (int64_t)tally->count + tally->unknown : tally->count;
 }
 
-static bool compare(int64_t count, uint32_t op, int64_t n) {
+static bool compare(int64_t count, uint32_t op, int64_t n, bool growing) {
+  if (growing && (op == FLUO_OP_GT || op == FLUO_OP_GE)) return true;
+  if (growing && op == FLUO_OP_EQ) return count <= n;
   switch (op) {
   case FLUO_OP_EQ: return count == n;
   case FLUO_OP_GT: return count > n;
@@ -25,13 +27,14 @@ static bool compare(int64_t count, uint32_t op, int64_t n) {
 }
 
 static bool leaf(const struct fluo_ir_gate *g, const struct gate_counts *counts) {
+  bool growing = counts && counts->growing;
   switch (g->op) {
-  case FLUO_GATE_HITS: return compare(hits_of(counts, g->pattern, g->compare), g->compare, g->n);
-  case FLUO_GATE_SPANS: return !counts || compare(counts->spans, g->compare, g->n);
+  case FLUO_GATE_HITS: return compare(hits_of(counts, g->pattern, g->compare), g->compare, g->n, growing);
+  case FLUO_GATE_SPANS: return !counts || compare(counts->spans, g->compare, g->n, growing);
   case FLUO_GATE_DURATION: {
     if (!counts) return true;
     uint64_t ns = counts->duration_ns;
-    return compare(ns > INT64_MAX ? INT64_MAX : (int64_t)ns, g->compare, g->n);
+    return compare(ns > INT64_MAX ? INT64_MAX : (int64_t)ns, g->compare, g->n, growing);
   }
   default: return true;
   }

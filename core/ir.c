@@ -136,7 +136,7 @@ static bool pairs_check(const struct ir_check *c) {
 static const char *rule_fault(const struct ir_check *c, const struct fluo_ir_rule *rule) {
   const struct fluo_ir *h = c->ir->header;
   const uint8_t flags =
-      FLUO_RULE_EARLY | FLUO_RULE_STRUCTURE | FLUO_RULE_COMPLETE | FLUO_RULE_PAYLOADS;
+      FLUO_RULE_EARLY | FLUO_RULE_STRUCTURE | FLUO_RULE_COMPLETE | FLUO_RULE_PAYLOADS | FLUO_RULE_LATE;
   if (!ir_text_fits(c, rule->name)) return "name";
   if (rule->scope > FLUO_SCOPE_SEQUENCE) return "scope";
   if (rule->severity > FLUO_SEVERITY_CRITICAL) return "severity";

@@ -53,7 +53,8 @@
 #define LIMIT_REMEMBERED_SHARE 8
 
 /* Editions of the rules alive at once: one in force, one being loaded, and two that traces from before are still judged
- * by; each has two processes. A reload past it waits until a trace's end frees one, trace.max_age at the longest. */
+ * by; each has two processes. A reload past it waits until a trace's end frees one, trace.max_age and
+ * trace.late at the longest. */
 #define LIMIT_EDITIONS 4
 /* Files and folders that the watch looks at: a directory has at most 10,000 rule files. What is beyond is not noticed, and
  * SIGHUP reloads it. */

@@ -43,6 +43,11 @@ static void write_traces(struct buffer *b, const struct store_stats *s) {
            s->traces_closed[i]);
   metrics_counter(b, "fluo_late_spans_total", "Spans that came after their trace was closed.",
                   s->late_spans);
+  metrics_gauge(b, "fluo_kept_traces", "Closed traces that a rule with late = true may still need.",
+                (double)s->traces_kept);
+  metrics_counter(b, "fluo_released_traces_total",
+                  "Of these, let go before trace.late: for want of room, or at a cap of the trace.",
+                  s->kept_released);
   metrics_counter(b, "fluo_skewed_spans_total",
                   "Spans that end before they start, or never: duration 0.", s->skewed_spans);
   metrics_counter(b, "fluo_malformed_spans_total",

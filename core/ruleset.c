@@ -26,6 +26,7 @@ struct ruleset {
   struct index *index;
   uint32_t *always, always_count;
   uint32_t *any_span, any_span_count;
+  uint32_t *late, late_count;
   uint32_t *by_name;
 };
 
@@ -54,13 +55,15 @@ static int list_rules(struct ruleset *r) {
   uint32_t rules = r->ir.header->rules;
   r->always = heap_alloc(rules * sizeof *r->always);
   r->any_span = heap_alloc(rules * sizeof *r->any_span);
-  if (!r->always || !r->any_span) return FLUO_ENOMEM;
+  r->late = heap_alloc(rules * sizeof *r->late);
+  if (!r->always || !r->any_span || !r->late) return FLUO_ENOMEM;
   for (uint32_t i = 0; i < rules; i++) {
     const struct fluo_ir_rule *rule = &r->ir.rules[i];
     if (rule->scope != FLUO_SCOPE_TRACE || rule->mode == FLUO_MODE_OFF) continue;
     if (gate_open(&r->ir, i, NULL)) r->always[r->always_count++] = i;
     if (rule->flags & FLUO_RULE_EARLY && gate_asks_spans(&r->ir, i))
       r->any_span[r->any_span_count++] = i;
+    if (rule->flags & FLUO_RULE_LATE) r->late[r->late_count++] = i;
   }
   return 0;
 }
@@ -96,6 +99,7 @@ void ruleset_free(struct ruleset *r) {
   atoms_deinit(&r->atoms);
   heap_free(r->always);
   heap_free(r->any_span);
+  heap_free(r->late);
   heap_free(r->by_name);
   heap_free(r->bytes);
   heap_free(r);
@@ -184,6 +188,11 @@ const uint32_t *ruleset_always(const struct ruleset *r, uint32_t *count) {
 const uint32_t *ruleset_any_span(const struct ruleset *r, uint32_t *count) {
   *count = r->any_span_count;
   return r->any_span;
+}
+
+const uint32_t *ruleset_late(const struct ruleset *r, uint32_t *count) {
+  *count = r->late_count;
+  return r->late;
 }
 
 bool ruleset_gate(const struct ruleset *r, uint32_t rule, const struct gate_counts *counts) {

@@ -49,11 +49,15 @@ const uint32_t *ruleset_always(const struct ruleset *r, uint32_t *count);
  * TRUE (FLUO_RULE_STRUCTURE rules become due by their hits). */
 const uint32_t *ruleset_any_span(const struct ruleset *r, uint32_t *count);
 
+/* Trace rules with FLUO_RULE_LATE. */
+const uint32_t *ruleset_late(const struct ruleset *r, uint32_t *count);
+
 /* What a gate asks about a trace. */
 struct gate_counts {
   const struct tally *tallies; uint32_t tallies_count;     /* sorted by pattern (store.h) */
   uint32_t spans;
   uint64_t duration_ns;
+  bool growing;                       /* not what they are, but what they may come to be */
 };
 /* Whether a trace rule's condition can be true at these counts. */
 bool ruleset_gate(const struct ruleset *r, uint32_t rule, const struct gate_counts *counts);

@@ -1,8 +1,9 @@
 /* The pantry's door and its clock. A span is admitted to the open trace of its id, or, where that closed lately,
- * to a late trace that lives for the request, or it opens a trace; a duplicate of either is turned away. An open
+ * to that one if it is kept, else to a late trace that lives for the request; or it opens a trace; a duplicate of either is turned away. An open
  * trace stands in the table and in two lists, by last and by first arrival; time never runs backwards,
  * so the heads of the lists are what closes next. A closing trace leaves table and lists, its ids are remembered,
- * and the engine is told; from then until store_drop it waits in `closed`, its memory still charged.
+ * and the engine is told; from then until store_drop it waits in `closed`, its memory still charged; or in
+ * `kept`, where it was judged and waits for late spans until it is forgotten or its room is wanted.
  *
  * What fails: no memory for a record or the table turns the span away (ADMIT_NO_MEMORY) with nothing changed; no
  * memory to remember a trace forgets it, counted. on_close may call store_drop, so a trace is not looked at after
@@ -32,6 +33,7 @@ int store_new(const struct store_limits *limits, const struct store_calls *calls
   link_init(&s->age);
   link_init(&s->full);
   link_init(&s->closed);
+  link_init(&s->kept);
   link_init(&s->late);
   s->passed = &s->idle;
   remembered_init(&s->remembered, limits->remembered_bytes_max, s->key);
@@ -55,10 +57,11 @@ static void free_all(struct store *s, struct link *list) {
 
 void store_free(struct store *s) {
   if (!s) return;
-  remembered_deinit(&s->remembered);
   free_all(s, &s->idle);
   free_all(s, &s->closed);
+  free_all(s, &s->kept);
   free_all(s, &s->late);
+  remembered_deinit(&s->remembered);
   symbols_free(s->symbols);
   arena_free(s->arena);
   heap_free(s->open.slots);
@@ -132,8 +135,49 @@ void store_close(struct store *s, struct trace *t, enum close_reason reason, uin
 void store_forget(struct store *s, struct trace *t) {
   assert(!t->spans.count && !t->pins);
   if (t->state == TRACE_OPEN) detach(s, t);
-  else if (t->memory->ghost) t->memory->ghost->late = NULL;
   record_free(s, t);
+}
+
+/* ---- kept ------------------------------------------------------------------------------------ */
+
+static bool at_cap(const struct store *s, const struct trace *t) {
+  return t->spans.count >= s->limits.trace_spans_max || t->memory->bytes >= s->limits.trace_bytes_max;
+}
+
+void store_keep(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  assert(t->state == TRACE_CLOSED && !m->ghost);
+  if ((t->reason != CLOSE_IDLE && t->reason != CLOSE_AGE) || at_cap(s, t)) return;
+  m->ghost = remembered_find(&s->remembered, t->id, m->hash, s->now_ns);
+  if (!m->ghost) return;
+  m->ghost->late = t;
+  t->kept = true;
+}
+
+void store_rest(struct store *s, struct trace *t) {
+  assert(t->state == TRACE_CLOSED && !t->pins && t->settled == t->spans.count);
+  notes_charge(s, t);
+  t->state = TRACE_KEPT;
+  s->stats.traces_kept++;
+  link_remove(&t->memory->idle);
+  link_append(&s->kept, &t->memory->idle);
+  full_update(s, t);
+  if (!t->kept) s->calls.on_release(s->calls.ctx, t);
+}
+
+void store_wake(struct store *s, struct trace *t) {
+  t->state = TRACE_CLOSED;
+  s->stats.traces_kept--;
+  link_remove(&t->memory->idle);
+  link_append(&s->closed, &t->memory->idle);
+  full_update(s, t);
+}
+
+void store_let_go(struct store *s, struct trace *t) {
+  t->memory->ghost->late = NULL;
+  t->memory->ghost = NULL;
+  t->kept = false;
+  if (t->state == TRACE_KEPT) s->calls.on_release(s->calls.ctx, t);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -245,14 +289,24 @@ static void late_trace(struct store *s, struct trace *t, struct ghost *g) {
   link_append(&s->late, &t->memory->idle);
 }
 
+/* A kept trace knows its spans, also where their ids were forgotten. */
+static bool was_there(const struct store *s, const struct ghost *g, const uint8_t span_id[8]) {
+  if (remembered_has(&s->remembered, g, id_load(span_id))) return true;
+  return g->late && g->late->kept && g->count < g->late->spans.count && ids_has(s, g->late, span_id);
+}
+
 /* A span of a trace that is not open. The record is made first, for making room may close and forget traces (but
  * close none of this id); only then is it decided what it becomes. */
-static enum admit admit_elsewhere(struct store *s, const uint8_t id[16], uint64_t hash, uint64_t span_id,
+static enum admit admit_elsewhere(struct store *s, const uint8_t id[16], uint64_t hash, const uint8_t span_id[8],
                                   struct trace **out) {
   struct ghost *g = remembered_find(&s->remembered, id, hash, s->now_ns);
-  if (g && remembered_has(&s->remembered, g, span_id)) {
+  if (g && was_there(s, g, span_id)) {
     s->stats.duplicates++;
     return ADMIT_DUPLICATE;
+  }
+  if (g && g->late && g->late->kept && at_cap(s, g->late)) {
+    s->stats.kept_released++;
+    store_let_go(s, g->late);
   }
   if (g && g->late) {
     *out = g->late;
@@ -274,18 +328,18 @@ enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_
   s->evictions = 0;
   uint64_t hash;
   struct trace *t = open_at(s, trace_id, &hash);
-  if (!t) return admit_elsewhere(s, trace_id, hash, id_load(span_id), out);
+  if (!t) return admit_elsewhere(s, trace_id, hash, span_id, out);
   if (ids_has(s, t, span_id)) {
     s->stats.duplicates++;
     return ADMIT_DUPLICATE;
   }
   bool spans = t->spans.count >= s->limits.trace_spans_max;
-  if (!t->spans.count || (!spans && t->memory->bytes < s->limits.trace_bytes_max)) {
+  if (!t->spans.count || !at_cap(s, t)) {
     *out = t;
     return ADMIT_NEW;
   }
   store_close(s, t, spans ? CLOSE_SPANS : CLOSE_BYTES, s->now_ns);
-  return admit_elsewhere(s, trace_id, hash, id_load(span_id), out);
+  return admit_elsewhere(s, trace_id, hash, span_id, out);
 }
 
 void store_end_request(struct store *s, uint64_t now_ns) {

@@ -14,7 +14,8 @@ struct store;
 
 enum trace_state {
   TRACE_OPEN,      /* in the table, takes spans */
-  TRACE_CLOSED,    /* on_close was called; the engine judges it and then calls store_drop */
+  TRACE_CLOSED,    /* on_close was called; the engine judges it and then calls store_drop, or store_rest */
+  TRACE_KEPT,      /* closed and judged; waits for late spans, which make it TRACE_CLOSED again, or for on_release */
   TRACE_LATE       /* holds late spans of one request only, never in the table */
 };
 
@@ -27,7 +28,8 @@ struct chain { uint32_t head, tail; uint32_t count; uint32_t tail_used, tail_cap
 
 struct trace_rule {
   uint32_t rule, spans_judged;       /* spans there were when it was last judged */
-  uint8_t fired, dirty;              /* dirty: a pattern of it gained a hit since */
+  uint8_t fired, unknown;            /* once it was */
+  uint8_t dirty;                     /* a pattern of it gained a hit since */
 };
 
 struct trace {
@@ -35,19 +37,22 @@ struct trace {
   enum trace_state state;
   enum close_reason reason;      /* once closed */
   bool     cut;                  /* closed by anything but CLOSE_IDLE: absence may be unknown */
+  bool     kept;                 /* closed, and its late spans come to it (store_keep) */
   bool     touched, judging;     /* the engine's */
   uint32_t pins;                 /* jobs out, and questions unanswered: not evicted, not shed, not freed */
   uint64_t first_ns, last_ns;    /* arrivals */
-  uint64_t closed_ns;            /* when it closed: for CLOSE_IDLE last_ns + idle */
+  uint64_t closed_ns;            /* when it closed: for CLOSE_IDLE last_ns + idle; then the engine's */
   uint64_t start_min_ns, end_max_ns;
   struct chain spans, hits;
+  uint32_t settled;              /* spans, in order of arrival, that are in flight no longer */
   /* The engine's notes; the store only frees the arrays (heap_free) and counts their bytes. */
   struct tally *tallies;         /* sorted by pattern */
   uint32_t tallies_count, tallies_capacity;
   struct trace_rule *rules;      /* sorted by rule */
   uint32_t rules_count, rules_capacity;
   uint32_t questions;            /* unanswered */
-  uint32_t close_from;           /* rules below it were judged at the close */
+  uint32_t look_spans;           /* once closed: the spans that it is judged on now; later ones came late */
+  uint32_t close_from;           /* rules below it were judged on these */
   struct engine_rules *judged_by; /* the engine's: the rules in force at its first span */
   struct trace *next_touched;    /* the engine's list of traces that a request touched */
   struct trace_memory *memory;   /* the store's own: lists, payload blocks, ids */
@@ -66,6 +71,8 @@ struct store_calls {
   /* The trace left the table (state, reason, cut, closed_ns are set). The engine must in the end call
    * store_drop, now or later. May be called within store_admit, store_add and store_hit. */
   void (*on_close)(void *ctx, struct trace *t);
+  /* The time of a TRACE_KEPT trace is over, or its room is wanted: the engine calls store_drop within the call. */
+  void (*on_release)(void *ctx, struct trace *t);
   void *ctx;
 };
 
@@ -77,14 +84,15 @@ enum admit { ADMIT_NEW, ADMIT_DUPLICATE, ADMIT_LATE, ADMIT_NO_MEMORY };
 /* Which trace a span that arrives now belongs to. ADMIT_NEW: *out is open and takes it (a trace that holds
  * trace_spans_max spans or trace_bytes_max bytes, or whose time is over, was closed first, and then this span
  * is ADMIT_LATE). store_add follows before the next store_admit: only then the span is noted, and its arrival.
- * ADMIT_LATE: *out is a TRACE_LATE trace, shared by this trace's late spans until store_end_request.
+ * ADMIT_LATE: *out is the closed trace, where that is kept; else a TRACE_LATE trace, shared by this trace's late spans
+ * until store_end_request.
  * ADMIT_DUPLICATE: seen before, in an open trace or a remembered one. Time never runs backwards. */
 enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_t span_id[8],
                        uint64_t now_ns, struct trace **out);
 /* Writes the span into the trace that store_admit gave for it: the skeleton, and its index in *index
  * (index of arrival). Frees memory by the order of HOUSE.md section 3 where there is none: payloads of
- * traces that cannot need them, ids of closed traces, then the oldest idle trace is closed (CLOSE_EVICTED), pinned ones passed
- * over. NULL: dropped for memory (all is pinned, or evicted traces that hold a quarter of the arena are still
+ * traces that cannot need them, kept traces, ids of closed ones, then the oldest idle trace is closed (CLOSE_EVICTED),
+ * pinned ones passed over. NULL: dropped for memory (all is pinned, or evicted traces that hold a quarter of the arena are still
  * being judged, or the span alone would take a quarter). Then nothing was written; the trace is marked cut, and
  * one that has no span and no pin is gone, without on_close: do not look at it again. */
 struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_span *span,
@@ -103,7 +111,14 @@ struct fluo_text store_lasting(struct store *s, struct fluo_text text);
 
 void store_pin(struct trace *t);
 void store_unpin(struct trace *t);
-/* Frees a closed or late trace that is not pinned; a late one keeps TRACE_LATE, and has closed_ns by then.
+/* Within on_close: the late spans of a trace that closed by time come to it from now on, as long as it is remembered and
+ * below its caps; t->kept says so. */
+void store_keep(struct store *s, struct trace *t);
+/* The first n spans of a closed trace are in flight no longer. */
+void store_settle(struct store *s, struct trace *t, uint32_t n);
+/* A closed trace that is kept, all settled and not pinned, becomes TRACE_KEPT. */
+void store_rest(struct store *s, struct trace *t);
+/* Frees a closed, kept or late trace that is not pinned; a late one keeps TRACE_LATE, and has closed_ns by then.
  * The ids of a trace that was open stay remembered for late_ns from its closed_ns. */
 void store_drop(struct store *s, struct trace *t);
 
@@ -121,7 +136,8 @@ bool store_close_oldest(struct store *s, enum close_reason reason, uint64_t now_
 /* What is in it and what it did. Counters only grow. */
 struct store_stats {
   uint64_t traces_open, traces_closed[CLOSE_REASONS];
-  uint64_t spans_held;                    /* in open, closed-not-dropped and late traces */
+  uint64_t spans_held;                    /* in open, closed-not-dropped and late traces, but for settled ones */
+  uint64_t traces_kept, kept_released;    /* released before trace.late, for want of room or at a cap */
   uint64_t late_spans, duplicates;
   uint64_t skewed_spans, malformed_spans; /* own parent; cut from a cycle (found at the close) */
   uint64_t payloads_shed, hits_lost, ids_forgotten;   /* forgotten: remembered_bytes_max was reached */

@@ -3,7 +3,7 @@
  * size, so one number bounds the pantry.
  *
  * When room is short, room_make works down the order of pressure, one trace at a time: a payload that no rule can
- * need, ids of closed traces, an eviction, nothing. The trace that is being written is never evicted; it may be
+ * need, a kept trace, ids of closed traces, an eviction, nothing. The trace that is being written is never evicted; it may be
  * shed, so its payload's place is taken last (store_write.c). Each step is constant: the traces that can be shed
  * stand in a list of their own, and pinned ones that stood in the way are remembered until one is unpinned. A
  * trace's memory is freed in record_free and nowhere else.
@@ -90,7 +90,8 @@ void full_update(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
   link_remove(&m->full);
   m->parked = false;
-  if (t->state == TRACE_OPEN && !t->hits.count && m->payload.bytes) link_append(&s->full, &m->full);
+  bool quiet = t->state == TRACE_OPEN || t->state == TRACE_KEPT;
+  if (quiet && !t->hits.count && m->payload.bytes) link_append(&s->full, &m->full);
 }
 
 static void span_shed(struct fluo_span *span) {
@@ -155,8 +156,15 @@ static bool evict_oldest(struct store *s) {
   return false;
 }
 
+static bool release_oldest(struct store *s) {
+  if (link_alone(&s->kept)) return false;
+  s->stats.kept_released++;
+  store_let_go(s, trace_of(s->kept.next, idle));
+  return true;
+}
+
 bool pressure(struct store *s) {
-  return shed_oldest(s) || remembered_shrink(&s->remembered) || evict_oldest(s);
+  return shed_oldest(s) || release_oldest(s) || remembered_shrink(&s->remembered) || evict_oldest(s);
 }
 
 static size_t books_bytes(const struct store *s) {
@@ -238,6 +246,8 @@ struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash) 
 void record_free(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
   link_remove(&m->idle);
+  link_remove(&m->full);
+  if (m->ghost) m->ghost->late = NULL;
   blocks_free(s, t, &m->payload, 0);
   blocks_free(s, t, &m->kept, 0);
   chain_free(s->arena, &t->spans);
@@ -253,8 +263,15 @@ void record_free(struct store *s, struct trace *t) {
 
 void store_drop(struct store *s, struct trace *t) {
   assert(t->state != TRACE_OPEN && !t->pins);
-  s->stats.spans_held -= t->spans.count;
+  store_settle(s, t, t->spans.count);
+  s->stats.traces_kept -= t->state == TRACE_KEPT;
   record_free(s, t);
+}
+
+void store_settle(struct store *s, struct trace *t, uint32_t n) {
+  assert(t->state != TRACE_OPEN && t->settled <= n && n <= t->spans.count);
+  s->stats.spans_held -= n - t->settled;
+  t->settled = n;
 }
 
 void store_pin(struct trace *t) {

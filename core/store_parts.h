@@ -116,7 +116,7 @@ struct ghost {
   uint8_t id[16];
   uint64_t hash, until_ns;
   struct link all, with_ids;      /* by time; with_ids: alone where the ids went or are none */
-  struct trace *late;             /* its late spans of this request */
+  struct trace *late;             /* takes its late spans: itself where it is kept, else TRACE_LATE; or NULL */
   uint64_t *ids;                  /* open addressing, 0 is empty (no valid id is) */
   uint32_t count, capacity;
 };
@@ -167,9 +167,9 @@ struct extent_at { uint32_t first, off; };   /* the index of its first record, a
 struct trace_memory {
   struct store *store;
   uint64_t hash;
-  struct link idle, age;          /* open; closed ones and late ones use idle */
-  struct link full;               /* open, no hit, and with payload: can be shed */
-  struct ghost *ghost;            /* of a late trace */
+  struct link idle, age;          /* open; closed, kept and late ones use idle */
+  struct link full;               /* open or kept, no hit, and with payload: can be shed */
+  struct ghost *ghost;            /* whose late spans it takes */
   struct blocks payload, kept;    /* kept: texts that the symbols refused; never shed */
   uint64_t filter[2];             /* of span ids: a bit each. Where it is not set, the id is new */
   uint32_t *ids;                  /* arena offsets of skeletons by span id; NULL: few spans */
@@ -198,7 +198,7 @@ struct store {
   struct hash_key key;
   struct table open;
   struct remembered remembered;
-  struct link idle, age, full, closed, late;
+  struct link idle, age, full, closed, kept, late;
   struct link *passed;            /* in `idle`: all up to here were pinned when last looked at */
   struct trace *recent;           /* open, what the span before belonged to: mostly this one does, too */
   struct trace *adding;           /* not to be evicted: a span is being written into it */
@@ -218,6 +218,9 @@ struct store {
 void idle_remove(struct store *s, struct trace *t);
 void store_forget(struct store *s, struct trace *t);      /* a trace without spans: as if it had never been */
 void store_close(struct store *s, struct trace *t, enum close_reason reason, uint64_t at_ns);
+void store_wake(struct store *s, struct trace *t);        /* a TRACE_KEPT trace is TRACE_CLOSED again */
+/* Late spans come to it no longer: it is released, or, where it is being judged, the engine will see. */
+void store_let_go(struct store *s, struct trace *t);
 
 /* store_memory.c */
 bool room_is(const struct store *s, size_t bytes);        /* of heap or arena */

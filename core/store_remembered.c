@@ -3,7 +3,7 @@
  * reached, or traces need the room (remembered_shrink), the ids of spans go first, those of the oldest trace
  * before others (a span sent again then counts as late), and only when no ids are left the oldest traces are
  * forgotten (a span of one then begins a new trace). Each is counted. Two lists in the order of time make both a
- * step each. A ghost frees its own ids; a late trace that still points to it is told. */
+ * step each. A ghost frees its own ids; the trace that takes its late spans is told, which may free that. */
 #include <assert.h>
 
 #include "heap.h"
@@ -26,7 +26,7 @@ static void ids_drop(struct remembered *r, struct ghost *g) {
 }
 
 static void ghost_free(struct remembered *r, struct ghost *g) {
-  if (g->late) g->late->memory->ghost = NULL;
+  if (g->late) store_let_go(g->late->memory->store, g->late);
   ids_drop(r, g);
   link_remove(&g->all);
   table_remove(&r->table, g->hash, g);
@@ -46,8 +46,10 @@ static void oldest_ids_forget(struct remembered *r) {
 }
 
 static void oldest_forget(struct remembered *r) {
+  struct ghost *g = ghost_of(r->all.next, all);
   r->forgotten++;
-  ghost_free(r, ghost_of(r->all.next, all));
+  if (g->late) g->late->memory->store->stats.kept_released += g->late->kept;
+  ghost_free(r, g);
 }
 
 /* Makes room by forgetting ids, but not those of `except`. */

@@ -253,12 +253,12 @@ static void span_arrived(struct store *s, struct trace *t, struct fluo_span *k) 
   struct trace_memory *m = t->memory;
   bool later = t->last_ns != s->now_ns;
   span_count(s, t, k);
-  if (t->state == TRACE_LATE) {
+  ids_put(s, t, k);
+  if (t->state != TRACE_OPEN) {
     s->stats.late_spans++;
     if (m->ghost) remembered_renew(&s->remembered, m->ghost, id_load(k->span_id), s->now_ns + s->limits.late_ns);
     return;
   }
-  ids_put(s, t, k);
   if (later) {
     idle_remove(s, t);
     link_append(&s->idle, &m->idle);
@@ -267,16 +267,19 @@ static void span_arrived(struct store *s, struct trace *t, struct fluo_span *k) 
 }
 
 struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_span *span, uint32_t *index) {
-  assert(t->state != TRACE_CLOSED);
+  bool resting = t->state == TRACE_KEPT;
+  assert(t->state != TRACE_CLOSED || t->kept);
+  if (resting) store_wake(s, t);        /* it is not released for want of room for its own */
   s->adding = t;
   s->evictions = 0;
   notes_charge(s, t);
   struct fluo_span *k = record_place(s, t, &t->spans, sizeof *k);
-  bool written = k && (t->state == TRACE_LATE || ids_reserve(s, t)) && span_write(s, t, span, k);
+  bool written = k && (t->state != TRACE_OPEN || ids_reserve(s, t)) && span_write(s, t, span, k);
   s->adding = NULL;
   if (!written) {
     t->cut = true;                      /* what is absent from it may be what was lost */
     if (!t->spans.count && !t->pins) store_forget(s, t);
+    else if (resting) store_rest(s, t);
     return NULL;
   }
   *index = t->spans.count;

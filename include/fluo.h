@@ -84,7 +84,8 @@ enum fluo_rule_flag {
   FLUO_RULE_EARLY     = 1,      /* more spans cannot undo it: judged after each request that touches it */
   FLUO_RULE_STRUCTURE = 2,      /* spans that are no hits can make it true: judged on any new span */
   FLUO_RULE_COMPLETE  = 4,      /* complete = true */
-  FLUO_RULE_PAYLOADS  = 8       /* its functions read spans that are no hits: payloads must stay */
+  FLUO_RULE_PAYLOADS  = 8,      /* its functions read spans that are no hits: payloads must stay */
+  FLUO_RULE_LATE      = 16      /* late = true: judged again when spans come after the close */
 };
 
 /* Ranges are (first, count) into the named section. */

@@ -253,7 +253,7 @@ end
 -- ---- for the rule --------------------------------------------------------------------------------
 
 --- Puts a rule's conditions in the shape to judge: see plan.compile for what is in it.
---   parts.when, parts.always, parts.never: conditions; parts.complete: boolean
+--   parts.when, parts.always, parts.never: conditions; parts.complete, parts.late: booleans
 --   parts.canonical: function(pattern) -> text, instead of that of the context
 function M.compile(parts)
   local function node(c) return c and tree.node(c) end
@@ -263,7 +263,7 @@ function M.compile(parts)
   local when = node(parts.when)
   return plan.compile({
     when = when, always = node(parts.always), never = node(parts.never), complete = parts.complete == true,
-    canonical = parts.canonical or when.context.canonical,
+    late = parts.late == true, canonical = parts.canonical or when.context.canonical,
   })
 end
 

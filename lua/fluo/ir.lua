@@ -208,6 +208,7 @@ local function flags_of(rule)
   if compiled.structure then flags = flags + ffi.C.FLUO_RULE_STRUCTURE end
   if compiled.payloads then flags = flags + ffi.C.FLUO_RULE_PAYLOADS end
   if compiled.complete then flags = flags + ffi.C.FLUO_RULE_COMPLETE end
+  if compiled.late then flags = flags + ffi.C.FLUO_RULE_LATE end
   return flags
 end
 

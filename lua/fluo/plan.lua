@@ -121,6 +121,7 @@ local function text_of_rule(source)
     end
   end
   if source.complete then out[#out + 1] = "complete" end
+  if source.late then out[#out + 1] = "late" end
   return table.concat(out)
 end
 
@@ -152,7 +153,7 @@ local function sum(source, key, add)
   return result
 end
 
---- source: nodes when, always, never (nil: none), complete, canonical(pattern) -> text. Gives:
+--- source: nodes when, always, never (nil: none), complete, late, canonical(pattern) -> text. Gives:
 --   patterns     distinct ones, in order of appearance; a slot is a position here
 --   when, broken, never    plans; broken is `always` negated; a rule is violated when
 --                          `when` holds, and `broken` or `never` if it has either
@@ -161,10 +162,10 @@ end
 --   early        decided as soon as it holds; needs_close: the opposite
 --   functions    how many of the whole trace; payloads: these read spans that are no hits
 --   structure    a span that is no hit can make it true
---   complete, canonical (text, for the rule's version), terms, depth
+--   complete, late, canonical (text, for the rule's version), terms, depth
 function M.compile(source)
   local run = { slots = {}, patterns = {}, functions = 0 }
-  local compiled = { complete = source.complete or false, patterns = run.patterns }
+  local compiled = { complete = source.complete or false, late = source.late or false, patterns = run.patterns }
   compiled.when = plan_of(run, source.when, false)
   compiled.broken = source.always and plan_of(run, source.always, true)
   compiled.never = source.never and plan_of(run, source.never, false)

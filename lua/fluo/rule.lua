@@ -151,11 +151,6 @@ local function m_of_n(context, key, value)
   return nil
 end
 
-local function late(context, key, value)
-  if boolean(context, key, value) then context.report("not yet: `late = true`", nil, key) end
-  return nil
-end
-
 -- A condition of either kind; what it means for incidents is not looked at here.
 local function resolve_when(context, key, value)
   if condition.is(value) then
@@ -170,7 +165,7 @@ end
 
 local CHECKS = {
   description = text, severity = one_of(M.SEVERITIES), mode = one_of(M.MODES), summary = summary,
-  labels = labels, late = late, complete = boolean, group_by = group_by, pending_for = duration,
+  labels = labels, late = boolean, complete = boolean, group_by = group_by, pending_for = duration,
   keep_firing_for = duration, cooldown = duration, resolve_after = duration, resolve_when = resolve_when,
   m_of_n = m_of_n,
 }
@@ -311,14 +306,16 @@ local function conditions(context, rule, t)
   local always = invariant_of(context, "always", t.always, when ~= nil)
   local never = invariant_of(context, "never", t.never, when ~= nil)
   if when then
-    compile(context, rule, { when = when, always = always, never = never, complete = rule.complete })
+    compile(context, rule, { when = when, always = always, never = never, complete = rule.complete, late = rule.late })
   elseif span_pattern then
     rule.scope, rule.patterns, rule.meaning = "SPAN", { span_pattern }, "span " .. span_pattern.canonical
   elseif across then
     compile_across(context, rule, across)
   end
-  if not when and (span_pattern or across) and rule.complete ~= nil then
-    context.report("`complete` needs a trace condition as `when`", nil, "complete")
+  for _, key in ipairs({ "complete", "late" }) do
+    if not when and (span_pattern or across) and rule[key] ~= nil then
+      context.report(("`%s` needs a trace condition as `when`"):format(key), nil, key)
+    end
   end
   rule.functions = rule.compiled and rule.compiled.functions or 0
   for _, p in ipairs(rule.patterns or {}) do rule.functions = rule.functions + p.functions end
@@ -354,7 +351,7 @@ end
 --- The rule object for a declared rule's name and table, or nil when something was wrong (it has been
 -- reported to the context, whose `rule` says which rule this is):
 --   name, scope ("SPAN" | "TRACE"), severity, mode, description, summary (parts), actions, labels,
---   patterns (pattern objects, in order), compiled (a trace rule's, see plan.lua), complete,
+--   patterns (pattern objects, in order), compiled (a trace rule's, see plan.lua), complete, late,
 --   functions (how many), meaning (canonical text for its version), and the keys for incidents
 -- With junction, what `when`, `always` and `never` hold is not looked at: Lua has dropped a part of it.
 function M.check(context, name, t, junction)

@@ -95,6 +95,7 @@ end
 
 local function take_hit(hit)
   local pattern, span = hit.pattern, hit.span
+  if span >= view.n then return end                       -- it came late, while the spans before it are judged
   if pattern >= UNKNOWN then
     pattern = pattern - UNKNOWN
     unknowns[pattern] = (unknowns[pattern] or 0) + 1

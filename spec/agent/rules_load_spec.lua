@@ -295,7 +295,6 @@ describe("a form of later", function()
     for _, form in ipairs {
       'window("1m"):count():over_baseline { times = 10 }',
         'trace.ql "{ status = error }"',
-      "trace.has({}), late = true",
     } do
       local said, status = check(when(form))
       assert.equal(1, status, form)
