@@ -199,7 +199,10 @@ static void on_crossing(void *ctx, const struct window_crossing *c) {
                         .has_value = true,
                         .value = shown(from->terms, c->value),
                         .threshold = shown(from->terms, c->threshold),
-                        .estimated = c->estimated};
+                        .estimated = c->estimated,
+                        .has_baseline = c->has_baseline,
+                        .baseline = shown(from->terms, c->baseline),
+                        .spread = shown(from->terms, c->spread)};
   for (uint32_t i = 0; i < c->witnesses_count; i++) {
     const struct window_witness *w = &c->witnesses[i];
     add_witness(e, &v, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
@@ -243,7 +246,8 @@ static int open_window(struct engine *e, struct across *a, const struct fluo_ir_
                                .quantile = w->quantile,
                                .threshold = w->threshold,
                                .samples_min = w->samples_min,
-                               .grouped = w->by.count > 0};
+                               .grouped = w->by.count > 0,
+                               .baseline = w->baseline};
   return window_new(e->state, &terms, &calls, a, &a->window);
 }
 

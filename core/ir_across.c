@@ -29,6 +29,7 @@ static const char *window_fault(const struct ir_check *c, uint32_t index) {
   if (w->sample > FLUO_SAMPLE_NAMED) return "sample";
   if (w->compare < FLUO_OP_GT || w->compare > FLUO_OP_LE) return "compare";
   if (w->field >= FLUO_FIELD_EVENT_NAME) return "field";
+  if (w->baseline > FLUO_BASELINE_SIGMAS) return "baseline";
   if (!ir_text_fits(c, w->key)) return "key";
   if (!by_fits(c, w->by, 0)) return "by";
   if (!w->ns || w->ns > INT64_MAX) return "length";

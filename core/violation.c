@@ -204,6 +204,12 @@ int violation_json(const struct violation *v, struct buffer *out) {
     add_member(out, "threshold");
     buffer_number(out, v->threshold);
   }
+  if (v->has_baseline) {
+    add_member(out, "baseline");
+    buffer_number(out, v->baseline);
+    add_member(out, "spread");
+    buffer_number(out, v->spread);
+  }
   if (v->reason_bytes) {
     add_member(out, "reason");
     buffer_json(out, v->reason, v->reason_bytes);

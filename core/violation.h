@@ -25,6 +25,7 @@ struct violation {
   const char *reason; uint32_t reason_bytes;
   bool     has_value; double value, threshold;
   bool     estimated, late;
+  bool     has_baseline; double baseline, spread;   /* what is normal, and how far it strays */
   /* Of windows and sequences, instead of trace_id and witnesses: witnesses_count of these. */
   struct violation_span spans[FLUO_WITNESSES_MAX];
   const void *group; uint32_t group_bytes;          /* as group_add wrote it, for the fields of `by` */

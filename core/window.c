@@ -16,12 +16,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "baseline.h"
 #include "err.h"
 #include "heap.h"
 
 struct group {
   struct state_group head;
   struct series *series;
+  struct baseline *baseline;     /* NULL: it has none */
   struct window_witness *latest; /* by event time */
   uint32_t latest_count, latest_capacity;
   uint64_t first_ns, newest_ns; /* observed since; time of its newest event */
@@ -59,18 +61,22 @@ static int group_init(struct state_group *head) {
   struct group *g = (struct group *)(void *)head;
   const struct window_terms *terms = &window_of(g)->terms;
   g->first_ns = UINT64_MAX;
-  return series_new(kind_of(terms->aggregate), terms->ns, &g->series);
+  int err = series_new(kind_of(terms->aggregate), terms->ns, &g->series);
+  if (!err && terms->baseline) err = baseline_new(terms->ns, &g->baseline);
+  return err;
 }
 
 static void group_deinit(struct state_group *head) {
   struct group *g = (struct group *)(void *)head;
   series_free(g->series);
+  baseline_free(g->baseline);
   heap_free(g->latest);
 }
 
 static size_t group_bytes(const struct state_group *head) {
   const struct group *g = (const struct group *)(const void *)head;
-  return series_bytes(g->series) + g->latest_capacity * sizeof *g->latest;
+  size_t bytes = series_bytes(g->series) + g->latest_capacity * sizeof *g->latest;
+  return g->baseline ? bytes + baseline_bytes(g->baseline) : bytes;
 }
 
 /* The window's end that is to be judged next: that of the oldest event, or of the first whole
@@ -186,12 +192,57 @@ static bool compares(double value, uint32_t compare, double threshold) {
   }
 }
 
+/* What a count of nothing is taken for where nothing is normal: ten times nothing would be
+ * anything. */
+static double least_normal(const struct window_terms *terms) {
+  bool counts =
+      terms->aggregate == FLUO_AGGREGATE_COUNT || terms->aggregate == FLUO_AGGREGATE_DISTINCT;
+  return counts ? 1 : 0;
+}
+
+/* What the value is compared with. NaN: with nothing yet. */
+static double limit_of(const struct group *g, double *normal, double *spread) {
+  const struct window_terms *terms = &window_of(g)->terms;
+  bool over = terms->compare == FLUO_OP_GT || terms->compare == FLUO_OP_GE;
+  if (!terms->baseline) return terms->threshold;
+  if (!baseline_get(g->baseline, normal, spread)) return NAN;
+  if (terms->baseline == FLUO_BASELINE_SIGMAS) {
+    double off = terms->threshold * fmax(*spread, least_normal(terms));
+    return off <= 0 ? NAN : over ? *normal + off : *normal - off;
+  }
+  double base = fmax(*normal, least_normal(terms));
+  return base <= 0 ? NAN : over ? base * terms->threshold : base / terms->threshold;
+}
+
+/* The aggregate on each multiple of D / 60 before t that a whole window lies before. A long silence
+ * is as many samples as the baseline can remember. */
+static int learn_until(struct group *g, uint64_t t_ns) {
+  const struct window_terms *terms = &window_of(g)->terms;
+  uint64_t step = terms->ns / BASELINE_SLOTS + 1, reach = step * BASELINE_SAMPLES_MAX;
+  int err = 0;
+  for (uint64_t at; g->baseline && !err && (at = baseline_next(g->baseline)) < t_ns;) {
+    bool whole = g->first_ns != UINT64_MAX && at >= terms->ns && at - terms->ns >= g->first_ns;
+    if (!whole || t_ns - at > reach) {
+      uint64_t from = whole                       ? t_ns - reach
+                      : g->first_ns == UINT64_MAX ? t_ns
+                                                  : g->first_ns + terms->ns - 1;
+      baseline_sample(g->baseline, from < t_ns ? from : t_ns, NAN);
+      continue;
+    }
+    err = series_move(g->series, at);
+    baseline_sample(g->baseline, at, value_of(terms, g->series));
+  }
+  return err;
+}
+
 static void judge(struct group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
+  double normal = 0, spread = 0;
   if (series_samples(g->series) < w->terms.samples_min) return;
-  double value = value_of(&w->terms, g->series);
+  double value = value_of(&w->terms, g->series), limit = limit_of(g, &normal, &spread);
   bool was_open = g->open;
-  g->open = compares(value, w->terms.compare, w->terms.threshold);
+  g->open = compares(value, w->terms.compare, limit);
+  if (g->open && g->baseline) baseline_spoil(g->baseline, t_ns);
   if (!g->open || was_open) return;
   struct window_witness witnesses[WINDOW_WITNESSES_MAX];
   struct window_crossing crossing = {.owner = w->owner,
@@ -199,8 +250,11 @@ static void judge(struct group *g, uint64_t t_ns) {
                                      .group_bytes = g->head.key_bytes,
                                      .time_ns = t_ns,
                                      .value = value,
-                                     .threshold = w->terms.threshold,
+                                     .threshold = limit,
                                      .estimated = series_estimated(g->series),
+                                     .has_baseline = w->terms.baseline,
+                                     .baseline = normal,
+                                     .spread = spread,
                                      .witnesses = witnesses,
                                      .witnesses_count = latest_of(g, t_ns, witnesses),
                                      .spans = series_spans(g->series)};
@@ -213,7 +267,9 @@ static void judge(struct group *g, uint64_t t_ns) {
 static int take_now(struct group *g, const struct series_event *event) {
   uint64_t ns = window_of(g)->terms.ns;
   bool silent = event->time_ns > g->newest_ns && event->time_ns - g->newest_ns >= ns;
-  int err = series_add(g->series, event);
+  if (event->time_ns < g->first_ns) g->first_ns = event->time_ns;
+  int err = learn_until(g, event->time_ns);
+  if (!err) err = series_add(g->series, event);
   if (err) return err;
   if (silent) g->open = false;
   if (event->time_ns > g->newest_ns) g->newest_ns = event->time_ns;
@@ -259,7 +315,8 @@ static void on_due(struct state_group *head, uint64_t now_ns) {
   struct group *g = (struct group *)(void *)head;
   uint64_t end = next_end(g);
   (void)now_ns; /* it judges what was, not what is */
-  int err = series_move(g->series, end);
+  int err = learn_until(g, end);
+  if (!err) err = series_move(g->series, end);
   if (end - window_of(g)->terms.ns >= g->first_ns) g->whole = true;
   if (!err && g->whole) judge(g, end);
   if (!err) err = set_timer(g);

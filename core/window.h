@@ -25,6 +25,7 @@ struct window_terms {
   double   threshold;
   uint64_t samples_min;
   bool     grouped;                 /* has `by`: a group exists from its first event on */
+  uint32_t baseline;                /* enum fluo_baseline */
 };
 
 /* A span that an event came from. The texts are the caller's business: they are kept and given back as they are. */
@@ -41,7 +42,8 @@ struct window_crossing {
   const void *group; uint32_t group_bytes;      /* the key */
   uint64_t time_ns;                 /* the newest event's, or the window's end */
   double   value, threshold;
-  bool     estimated;
+  bool     estimated, has_baseline;
+  double   baseline, spread;        /* what was normal */
   const struct window_witness *witnesses;       /* the latest of the window, in start order */
   uint32_t witnesses_count;
   uint64_t spans;                   /* in the window */

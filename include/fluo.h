@@ -178,15 +178,18 @@ enum fluo_sample {
   FLUO_SAMPLE_FIELD,            /* the value of `field` */
   FLUO_SAMPLE_NAMED             /* of a span the first that is there: attribute `key`, events or itself of that name */
 };
+/* What the threshold is compared with: the value itself, or by how much it is off what is normal for its group. */
+enum fluo_baseline { FLUO_BASELINE_NONE, FLUO_BASELINE_TIMES, FLUO_BASELINE_SIGMAS };
 struct fluo_ir_window {
   uint32_t rule;
   uint32_t aggregate, sample;   /* enum fluo_aggregate, fluo_sample */
   uint32_t compare;             /* FLUO_OP_GT, GE, LT, LE */
-  uint32_t field, reserved;     /* enum fluo_field */
+  uint32_t field;               /* enum fluo_field */
+  uint32_t baseline;            /* enum fluo_baseline */
   struct fluo_text key;
   struct fluo_range by;         /* pairs: what the author called it, of one part that is the field */
   uint64_t ns, samples_min;
-  double   quantile, threshold; /* 0 to 100; durations in ns */
+  double   quantile, threshold; /* 0 to 100; durations in ns, of a baseline how many times, or spreads */
 };
 struct fluo_ir_sequence {
   uint32_t rule;

@@ -53,6 +53,11 @@ local function bound(what)
   return "fun(self: fluo.Window, limit: number|string): fluo.Window", what .. " A duration takes \"300ms\"."
 end
 
+local function baseline(what)
+  return "fun(self: fluo.Window, by: { times?: number, sigmas?: number }): fluo.Window",
+    what .. " than is normal for the group, by so many times, or spreads."
+end
+
 local function total(of, what)
   return ("fun(self: fluo.Window%s): fluo.Window"):format(of), what
 end
@@ -141,8 +146,8 @@ M.classes = {
     { "distinct", total(", name: string", "How many different values a field has.") },
     { "ratio", total((", pattern: %s"):format(P), "Which part of the spans matches this, too.") },
     { "over", bound "More." }, { "at_least", bound "So much or more." }, { "under", bound "Less." },
-    { "at_most", bound "So much or less." }, { "over_baseline", bound "Not yet." },
-    { "under_baseline", bound "Not yet." },
+    { "at_most", bound "So much or less." }, { "over_baseline", baseline "More" },
+    { "under_baseline", baseline "Less" },
     { "min_samples", "fun(self: fluo.Window, n: integer): fluo.Window", "With fewer nothing is judged." } },
   { "fluo.Where", "Spans, and what lies below them.",
     { "has", ("fun(self: fluo.Where, spans: %s|%s): %s"):format(P, C, C), "Some span of those matches." } },

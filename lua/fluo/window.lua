@@ -6,6 +6,7 @@
 --   sample        "SPAN", "FIELD" (field, key) or "NAMED" (key)
 --   quantile, numerator (a pattern)
 --   compare       "GT" "GE" "LT" "LE", and threshold, a double, in ns where the sample is a duration
+--   baseline      nil, "TIMES" or "SIGMAS": then the threshold is that many
 local field = require("fluo.field")
 local order = require("fluo.order")
 local tree = require("fluo.tree")
@@ -183,23 +184,44 @@ local function check_reach(context, what, node, limit)
   end
 end
 
+local function comparable(self, what)
+  local node = tree.self(self, what, Window)
+  if not node.aggregate then
+    node.context.fail(("`%s` compares an aggregate"):format(what), ("as in `:count():%s(…)`"):format(what), what)
+  elseif node.compare then
+    node.context.fail("a window has one comparison", "write another rule for the other", what)
+  end
+  return node
+end
+
 for what, op in pairs(COMPARE) do
   methods[what] = function(self, value)
-    local node = tree.self(self, what, Window)
-    if not node.aggregate then
-      node.context.fail(("`%s` compares an aggregate"):format(what), ("as in `:count():%s(5)`"):format(what), what)
-    elseif node.compare then
-      node.context.fail("a window has one comparison", "write another rule for the other", what)
-    end
+    local node = comparable(self, what)
     local limit = threshold(node.context, what, node, value)
     check_reach(node.context, what, node, limit)
     return with(node, { compare = op, threshold = limit })
   end
 end
 
-for _, what in ipairs({ "over_baseline", "under_baseline" }) do
-  methods[what] = function(self)
-    tree.self(self, what, Window).context.fail(("not yet: `%s`"):format(what), nil, what)
+-- `{ times = 10 }` or `{ sigmas = 4 }`.
+local function baseline_of(context, what, given)
+  local key = type(given) == "table" and getmetatable(given) == nil and next(given)
+  local n = key and given[key]
+  if (key ~= "times" and key ~= "sigmas") or next(given, key) ~= nil then
+    context.fail(("`%s` takes times or sigmas"):format(what),
+      ("as in `:%s { times = 10 }` or `:%s { sigmas = 4 }`"):format(what, what), what)
+  elseif type(n) ~= "number" or not (n > (key == "times" and 1 or 0)) or n == math.huge then
+    context.fail(("`%s` takes a number over %d"):format(key, key == "times" and 1 or 0), nil, key)
+  end
+  return key:upper(), n
+end
+
+for what, op in pairs({ over_baseline = "GE", under_baseline = "LE" }) do
+  methods[what] = function(self, given, ...)
+    local node = comparable(self, what)
+    if select("#", ...) > 0 then given = nil end
+    local kind, n = baseline_of(node.context, what, given)
+    return with(node, { compare = op, threshold = n, baseline = kind })
   end
 end
 
@@ -252,6 +274,7 @@ function M.meaning(node)
   local out = { "window", tostring(node.ns), node.pattern.canonical, node.aggregate, node.sample, node.field or "",
                 ("%q"):format(node.key or ""), units.decimal(node.quantile or 0), node.compare,
                 ("%.17g"):format(node.threshold), ("%d"):format(node.samples_min) }
+  if node.baseline then out[#out + 1] = node.baseline end
   if node.numerator then out[#out + 1] = node.numerator.canonical end
   put_by(out, node.by)
   return table.concat(out, " ")

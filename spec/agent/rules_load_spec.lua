@@ -293,7 +293,6 @@ end)
 describe("a form of later", function()
   it("is a load error that says not yet", function()
     for _, form in ipairs {
-      'window("1m"):count():over_baseline { times = 10 }',
         'trace.ql "{ status = error }"',
     } do
       local said, status = check(when(form))

@@ -194,6 +194,56 @@ describe("sum and count of a name", function()
   end)
 end)
 
+describe("a baseline", function()
+  -- Spans of a chatbot, so many a second from one second on up to another; one request a second.
+  local function calls(requests, from, to, rate)
+    for second = from, to - 1 do
+      local spans = {}
+      local n = type(rate) == "function" and rate(second) or rate
+      for i = 1, n do
+        local at = second * 1000 + math.floor((i - 1) * 1000 / n)
+        spans[i] = replay.span { name = "call", id = "s", trace = ("%d %d"):format(second, i), at = at, dur = 0 }
+      end
+      requests[#requests + 1] = spans
+    end
+    return requests
+  end
+
+  local TIMES = 'window("1m"):by("service"):count():over_baseline { times = 10 }'
+
+  it("of ten times the usual fires within a minute, and says what was normal", function()
+    local found = run(TIMES, calls(calls({}, 0, 1800, 1), 1800, 1860, 10))
+    assert.equal(1, #found)
+    assert.same({ 600, 600, 60, 3 }, { found[1].value, found[1].threshold, found[1].baseline, found[1].spread })
+    assert.same({ service = "svc" }, found[1].group)
+    assert.is_true(found[1].time <= replay.clock(1860000) and found[1].time > replay.clock(1850000), found[1].time)
+  end)
+
+  it("is silent at a wobble, and while it learns", function()
+    math.randomseed(3)
+    assert.same({}, run(TIMES, calls({}, 0, 1800, function() return math.random(4, 6) end)))
+    assert.same({}, run(TIMES, calls(calls({}, 0, 600, 1), 600, 660, 12)))
+  end)
+
+  it("in sigmas fires on what strays, below too", function()
+    local requests = calls(calls({}, 0, 1500, 10), 1500, 1560, 14)
+    assert.equal(1, #run('window("1m"):count():over_baseline { sigmas = 4 }', requests))
+    requests = calls(calls({}, 0, 1500, 10), 1500, 1580, 5)
+    local found = run('window("1m"):count():under_baseline { sigmas = 4 }', requests)
+    assert.equal(1, #found)
+    assert.is_true(found[1].value <= 600 - 4 * found[1].spread)
+  end)
+
+  it("that is wrong is a load error", function()
+    for given, said in pairs { ["{}"] = "times or sigmas", ["10"] = "times or sigmas", ["{ times = 1 }"] = "over 1",
+                               ["{ sigmas = 0 }"] = "over 0", ["{ times = 2, sigmas = 2 }"] = "times or sigmas" } do
+      local _, status, stderr = replay.run(('rule "r" { when = window("1m"):count():over_baseline(%s) }\n'):format(given), {})
+      assert.equal(1, status, given)
+      assert.truthy(stderr:find(said, 1, true), given .. "\n" .. stderr)
+    end
+  end)
+end)
+
 describe("a text query", function()
   it("means what it says", function()
     local spans = {}
