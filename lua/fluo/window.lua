@@ -210,7 +210,7 @@ local function baseline_of(context, what, given)
   if (key ~= "times" and key ~= "sigmas") or next(given, key) ~= nil then
     context.fail(("`%s` takes times or sigmas"):format(what),
       ("as in `:%s { times = 10 }` or `:%s { sigmas = 4 }`"):format(what, what), what)
-  elseif type(n) ~= "number" or not (n > (key == "times" and 1 or 0)) or n == math.huge then
+  elseif type(n) ~= "number" or n ~= n or n <= (key == "times" and 1 or 0) or n == math.huge then
     context.fail(("`%s` takes a number over %d"):format(key, key == "times" and 1 or 0), nil, key)
   end
   return key:upper(), n

@@ -201,8 +201,8 @@ describe("a baseline", function()
       local spans = {}
       local n = type(rate) == "function" and rate(second) or rate
       for i = 1, n do
-        local at = second * 1000 + math.floor((i - 1) * 1000 / n)
-        spans[i] = replay.span { name = "call", id = "s", trace = ("%d %d"):format(second, i), at = at, dur = 0 }
+        local start = second * 1000 + math.floor((i - 1) * 1000 / n)
+        spans[i] = replay.span { name = "call", id = "s", trace = ("%d %d"):format(second, i), at = start, dur = 0 }
       end
       requests[#requests + 1] = spans
     end
