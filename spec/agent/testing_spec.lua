@@ -232,9 +232,9 @@ end
 local function start(flags)
   write("run.sh", ([[
     mkfifo %s/log
-    %s run --require-specs %s --rules %s --listen.otlp-http=127.0.0.1:0 --listen.admin=none 2>%s/log & agent=$!
+    %s run --require-specs %s --rules %s --data=%s/data --listen.otlp-http=127.0.0.1:0 --listen.admin=none 2>%s/log & agent=$!
     while read -r line; do echo "$line" >&2; case $line in *\"ready\"*) kill $agent;; esac; done <%s/log
-    wait $agent]]):format(folder, replay.fluo, flags, folder, folder, folder))
+    wait $agent]]):format(folder, replay.fluo, flags, folder, folder, folder, folder))
   local status, _, err = replay.shell("timeout 60 sh " .. folder .. "/run.sh")
   return status, err
 end
@@ -267,7 +267,7 @@ describe("require_specs", function()
   end)
 
   it("keeps `fluo run` from starting, and stdout empty", function()
-    local status, out, err = required(nil, "run --listen.otlp-http=127.0.0.1:0 --listen.admin=none")
+    local status, out, err = required(nil, "run --listen.otlp-http=127.0.0.1:0 --listen.admin=none --data=" .. folder .. "/data")
     assert.same({ 1, "" }, { status, out })
     has(err, "no spec that passes shows the rule `retried` to fire")
   end)
