@@ -141,3 +141,106 @@ describe("a rule with late = true", function()
     assert.truthy(stderr:find("`late` needs a trace condition as `when`", 1, true), stderr)
   end)
 end)
+
+-- ---- against a plain definition ------------------------------------------------------------------
+
+-- What is looked at is a prefix of the arrivals: at the close those in time, then one more request each. A late rule
+-- fires at the first look whose spans, as a trace of their own, make the same rule without `late` fire.
+local CONDITIONS = {
+  "trace.has(A):followed_by(B)", "trace.has(A) * trace.missing(N)", "trace.count(A):exactly(2)", "trace.all(A)",
+  "trace.count(A):at_most(1) * trace.has(B)", "trace.has(A):child(B)", "trace.has(A):without_child(B)",
+  "trace.has(A):not_followed_by(B)", "trace.span_count(between(3, 5))", "trace.duration(gt(40))", "-trace.all(A)",
+  "trace.has(A) + trace.missing(B)", "trace.where(A):has(B)", "trace.satisfies(function(t) return t:count(A) > t:count(B) end)",
+  "trace.count { name = function(n) return n == 'a' end }:over(1)", "trace.has(A):descendant(B)",
+}
+local ARRIVALS = { 0, 4000, 15000, 18000, 40000, 60000 }
+
+local function rule_text()
+  local text = {}
+  for i, when in ipairs(CONDITIONS) do
+    local form = 'rule "%s %d" { when = %s%s }\n'
+    text[#text + 1] = form:format("plain", i, replay.long(when), "") .. form:format("late", i, replay.long(when), ", late = true")
+  end
+  return table.concat(text)
+end
+
+local function random_span(n, looks)
+  local name = ("aabbnx"):sub(math.random(6)):sub(1, 1)
+  local span = { id = name .. n, name = name, at = math.random(0, 30), dur = math.random(1, 30) }
+  if n > 1 and math.random() < 0.7 then span.parent = looks[math.random(#looks)].id end
+  looks[#looks + 1] = span
+  return span
+end
+
+-- Requests of one trace, and for each look the request of a trace that is all of its spans at once.
+local function scenario(name, requests, alone)
+  local spans, n = {}, 0
+  for k, at in ipairs(ARRIVALS) do
+    local request = { at = at, trace = name }
+    for _ = 1, math.random(k == 1 and 1 or 0, 2) do
+      n = n + 1
+      request[#request + 1] = random_span(n, spans)
+    end
+    if #request > 0 then requests[#requests + 1] = request end
+    if #spans > 0 and k > 1 then alone[#alone + 1] = { trace = name .. "/" .. k, at = 0, unpack(spans) } end
+  end
+end
+
+local function wire(list)
+  for i, request in ipairs(list) do
+    local spans = { at = request.at }
+    for k, s in ipairs(request) do
+      spans[k] = replay.span { id = s.id, name = s.name, at = s.at, dur = s.dur, parent = s.parent, trace = request.trace }
+    end
+    list[i] = spans
+  end
+  return list
+end
+
+-- found[rule][trace id] = the violation
+local function by_rule(found)
+  local out = {}
+  for _, v in ipairs(found) do
+    out[v.rule] = out[v.rule] or {}
+    assert.is_nil(out[v.rule][v.trace_id], "fired twice: " .. v.rule)
+    out[v.rule][v.trace_id] = v
+  end
+  return out
+end
+
+-- { "clock late|in time" } by rule, as the definition says, and as it came.
+local function expected(plain, name)
+  local fires = false
+  for k = 2, #ARRIVALS do
+    local at_close = k == 2
+    if not fires and plain[replay.trace_id(name .. "/" .. k)] then fires = at_close and "in time" or clock(ARRIVALS[k]) end
+  end
+  return fires
+end
+
+describe("a rule with late = true, on random traces,", function()
+  it("fires once, at the first look at which it would have fired without", function()
+    math.randomseed(tonumber(os.getenv("SEED")) or 20251013)
+    local requests, alone, names = {}, {}, {}
+    for i = 1, 60 do
+      names[i] = "r" .. i
+      scenario(names[i], requests, alone)
+    end
+    table.sort(requests, function(a, b) return a.at < b.at or a.at == b.at and a.trace < b.trace end)
+    local late_found = by_rule((replay.run(rule_text(), wire(requests))))
+    local plain_found = by_rule((replay.run(rule_text(), wire(alone))))
+    local fired = 0
+    for i, when in ipairs(CONDITIONS) do
+      for _, name in ipairs(names) do
+        local v = (late_found["late " .. i] or {})[replay.trace_id(name)]
+        local got = v and (v.late and v.time or "in time")
+        local want = expected(plain_found["plain " .. i] or {}, name)
+        if got ~= nil or want then
+          assert.equal(want, got or false, when .. " of " .. name)
+          fired = fired + (got ~= "in time" and 1 or 0)
+        end
+      end
+    end
+    assert.truthy(fired > 50, fired)
+  end)
+end)

@@ -53,9 +53,9 @@ function M.span(spec)
 end
 
 --- A store with its closings in `closed` (state, reason, cut, at, spans of each). Closed traces are dropped at
--- once unless `hold` is set.
-function M.open(limits)
-  local self = { closed = {}, held = {}, hold = false }
+-- once unless `hold` is set; with `keep` those are kept that can be. released: how many were let go.
+function M.open(limits, keep)
+  local self = { closed = {}, held = {}, hold = false, woken = {}, released = 0 }
   self.limits = ffi.new("struct store_limits", {
     arena_bytes = 4 * M.MIB, idle_ns = 10 * M.S, max_age_ns = 300 * M.S, late_ns = 60 * M.S,
     trace_spans_max = 10000, trace_bytes_max = 2 * M.MIB, remembered_bytes_max = M.MIB, symbols_bytes_max = 262144,
@@ -68,10 +68,17 @@ function M.open(limits)
       reason = ffi.string(core.close_reason_text(t.reason)), cut = t.cut, at = t.closed_ns, spans = t.spans.count,
       state = tonumber(ffi.cast("int", t.state)),
     }
+    if keep and t.state == core.TRACE_CLOSED then core.store_keep(self.store, t) end
     if self.hold or t.pins > 0 then self.held[#self.held + 1] = t
+    elseif t.kept then M.methods.rest(self, t)
     else core.store_drop(self.store, t) end
   end)
-  self.calls.on_close = self.on_close
+  self.on_release = ffi.cast("void (*)(void *, struct trace *)", function(_, t)
+    self.released = self.released + 1
+    assert(t.state == core.TRACE_KEPT and not t.kept and t.settled == t.spans.count)
+    core.store_drop(self.store, t)
+  end)
+  self.calls.on_close, self.calls.on_release = self.on_close, self.on_release
   local out = ffi.new("struct store *[1]")
   self.err = core.store_new(self.limits, self.calls, out)
   self.store = out[0]
@@ -84,6 +91,22 @@ local methods = M.methods
 function methods:close()
   if self.err == 0 then core.store_free(self.store) end
   self.on_close:free()
+  self.on_release:free()
+end
+
+--- A closed trace is settled, and rests.
+function methods:rest(t)
+  core.store_settle(self.store, t, t.spans.count)
+  core.store_rest(self.store, t)
+end
+
+--- The end of a request: kept traces that it woke rest again.
+function methods:end_request(now)
+  core.store_end_request(self.store, now)
+  for key, t in pairs(self.woken) do
+    self.woken[key] = nil
+    self:rest(t)
+  end
 end
 
 --- Admits and adds: "new", "duplicate", "late", "no memory" (also where store_add had none), and the trace, index.
@@ -93,6 +116,7 @@ function methods:put(spec, now)
   if admit ~= "new" and admit ~= "late" then return admit end
   local written = core.store_add(self.store, trace[0], span, index)
   if written == nil then return "no memory" end
+  if trace[0].state == core.TRACE_CLOSED then self.woken[tostring(trace[0])] = trace[0] end
   return admit, trace[0], index[0], written
 end
 
@@ -127,7 +151,10 @@ function methods:run(now)
 end
 
 function methods:drop_held()
-  for _, t in ipairs(self.held) do core.store_drop(self.store, t) end
+  for _, t in ipairs(self.held) do
+    self.woken[tostring(t)] = nil
+    if t.kept then self:rest(t) else core.store_drop(self.store, t) end
+  end
   self.held = {}
 end
 
