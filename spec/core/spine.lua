@@ -1,7 +1,7 @@
 --- Everything between a request and a violation but the sockets: intake, host (engine, study, rules) and the real
 -- processes of the study, under a virtual clock, turned by hand, so that a spec can break it at any moment.
 --   local s = spine.open { rules = … }; s:post(body, { type = … }); s:run(); s:advance(11); s:finish()
---   s.found        -- { "rule id span,span": how often }
+--   s.found        -- { "rule id span,span": how often }; s.late: those of them that were late
 local core, ffi = require("spec.support").core("err", "heap", "buffer", "http", "otlp", "intake", "host")
 local M = { core = core, ffi = ffi, exe = os.getenv("FLUO") or "build/fluo" }
 
@@ -51,7 +51,7 @@ local function on_violation(s, v)
   local name = ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len)
   local trace = ffi.string(v.trace_id, 16):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
   local key = ("%s %s %s"):format(name, trace, table.concat(spans, ","))
-  s.found[key] = (s.found[key] or 0) + 1
+  s.found[key], s.late[key] = (s.found[key] or 0) + 1, v.late or nil
 end
 
 local function host_calls(s)
@@ -115,7 +115,7 @@ end
 
 --- Opens it over rules (text). Gives the spine, or nil and the error; then finish() has been done.
 function M.open(rules)
-  local s = setmetatable({ found = {}, said = {}, reloads = {}, callbacks = {}, now = M.T0, ahead = 0ULL, live = core.heap_live(), events = 0,
+  local s = setmetatable({ found = {}, late = {}, said = {}, reloads = {}, callbacks = {}, now = M.T0, ahead = 0ULL, live = core.heap_live(), events = 0,
     path = os.tmpname() .. ".lua", diagnostics = ffi.C.memfd_create("diagnostics", 1) }, Spine)
   write(s.path, rules)
   local err, why = open_host(s)
@@ -248,6 +248,13 @@ function Spine:study_stats()
   local stats = ffi.new("struct study_stats")
   core.host_study_stats(self.host, stats)
   return stats
+end
+
+--- Ids of closed traces that were forgotten before their time.
+function Spine:forgotten()
+  local stats = ffi.new("struct store_stats")
+  core.store_stats_get(core.engine_store(self.engine), self.now, stats)
+  return tonumber(stats.ids_forgotten)
 end
 
 --- Answers that were unknown, over all rules.
