@@ -96,7 +96,7 @@ int main(int argc, char **argv) {
   struct payload bodies[BODIES];
   for (size_t i = 0; i < BODIES; i++) payload_init(&bodies[i], i, spans, false);
   struct engine_options options = {.store = {arena, idle_ns, 300000000000u, 60000000000u, 10000, 8u << 20, arena / 8, arena / 8},
-                                   .live = true, .renamed = true};
+                                   .live = true, .renamed = true, .state_bytes_max = 32u << 20};
   struct engine_calls calls = {.on_violation = on_violation};
   struct engine *e;
   struct ruleset *rules = load_rules(argv[1]);
@@ -104,15 +104,19 @@ int main(int argc, char **argv) {
   uint64_t took[STAGES] = {0};
   run(e, requests, step_ns, took, bodies);
   struct engine_stats stats;
+  struct engine_across_stats across;
   struct store_stats held;
   engine_stats_get(e, &stats);
+  engine_across_stats_get(e, &across);
   store_stats_get(engine_store(e), 0, &held);
   double n = (double)(spans * requests);
   printf("{\"check_ns\":%.1f,\"receive_ns\":%.1f,\"close_ns\":%.1f,\"bytes_a_span\":%.1f,\"violations\":%llu,\"judgments\":%llu,"
-         "\"in_flight\":%llu,\"arena_used\":%llu,\"heap\":%llu,\"shed\":%llu,\"evicted\":%llu,\"dropped\":%llu}\n",
+         "\"in_flight\":%llu,\"arena_used\":%llu,\"heap\":%llu,\"shed\":%llu,\"evicted\":%llu,\"dropped\":%llu,"
+         "\"groups\":%llu,\"group_bytes\":%llu}\n",
          (double)took[STAGE_CHECK] / n, (double)took[STAGE_RECEIVE] / n, (double)took[STAGE_CLOSE] / n, (double)bodies[0].n / (double)spans,
          (unsigned long long)violations, (unsigned long long)stats.judgments, (unsigned long long)stats.in_flight,
          (unsigned long long)held.arena_bytes_used, (unsigned long long)held.heap_bytes, (unsigned long long)held.payloads_shed,
-         (unsigned long long)held.traces_closed[CLOSE_EVICTED], (unsigned long long)stats.dropped[DROP_MEMORY]);
+         (unsigned long long)held.traces_closed[CLOSE_EVICTED], (unsigned long long)stats.dropped[DROP_MEMORY],
+         (unsigned long long)across.groups, (unsigned long long)across.bytes);
   return 0;
 }

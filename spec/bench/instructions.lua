@@ -30,7 +30,7 @@ local function count(rules)
 end
 
 print("     rules  instructions a span  of which (with what they call)")
-for _, rules in ipairs { "0", "20", "100", "1000", "many 20", "many 10000" } do
+for _, rules in ipairs { "0", "20", "100", "1000", "many 20", "many 10000", "windows 0", "windows 100" } do
   local total, inclusive = count(rules)
   local pieces = {}
   for i, name in ipairs(PIECES) do pieces[i] = ("%s %.0f"):format(name, (inclusive[name] or 0) / SPANS / REQUESTS) end

@@ -54,7 +54,7 @@ static void fill_span(struct span *s, uint64_t *state, bool marked) {
   snprintf(a[5].text, sizeof a->text, "user-%08x", (unsigned)random64(state));
   a[6] = (struct attribute){"db.system", "postgresql", 0};
   a[7] = (struct attribute){"net.peer.name", "10.0.12.7", 0};
-  a[8] = (struct attribute){"net.peer.port", "", (int64_t)(1024 + random64(state) % 60000)};
+  a[8] = (struct attribute){"net.peer.port", "", (int64_t)(40000 + random64(state) % 1000)};
   a[9] = (struct attribute){"thread.name", "http-nio-8080-exec-7", 0};
 }
 

@@ -1,5 +1,5 @@
 --- Rules for the benches: n of mixed kinds, ten of which (or all, where they are fewer) match the 1 % of the traces
--- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua [many] N [IR FILE] prints
+-- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua [many|windows] N [IR FILE] prints
 -- them, or writes their intermediate form.
 local M = {}
 
@@ -64,8 +64,30 @@ function M.many(n)
   return table.concat(list)
 end
 
+local AGGREGATES = { 'count():over(1e9)', 'sum("http.response_content_length"):over(1e15)', 'p(95, "duration"):over("1h")',
+  'ratio { status = "ERROR" }:over(0.999)', 'rate():over(1e9)', 'avg("duration"):over("1h")', 'count():under(1)',
+  'count():over_baseline { times = 100 }' }
+local SERVICES = { "frontend", "cart", "checkout", "payment", "catalogue" }
+local NAMES = { "GET /api/products/{id}", "POST /api/cart", "checkout.place_order", "payment.charge_card",
+                "db.query SELECT products", "cache.get", "http.request", "publish order.placed" }
+
+--- n windows, one of each pair of service and name after the other, grouped by a key of 1,000 values. Of a hundred a
+-- span meets two or three.
+function M.windows(n)
+  local list = { M.text(20) }
+  for i = 1, n do
+    list[#list + 1] = ('rule "window-%d" { when = window("1m", { service = "%s", name = "%s" }):by("net.peer.port"):%s }')
+      :format(i, SERVICES[i % 5 + 1], NAMES[i % 8 + 1], AGGREGATES[i % #AGGREGATES + 1])
+  end
+  return table.concat(list, "\n") .. "\n"
+end
+
+local MAKE = { many = M.many, windows = M.windows }
+
 if arg and arg[0] and arg[0]:find("bench/rules.lua", 1, true) then
-  local text = arg[1] == "many" and M.many(tonumber(table.remove(arg, 2))) or M.text(tonumber(arg[1]))
+  local make = MAKE[arg[1]]
+  if make then table.remove(arg, 1) end
+  local text = (make or M.text)(tonumber(arg[1]))
   if not arg[2] then
     io.write(text)
     return
