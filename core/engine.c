@@ -1,7 +1,7 @@
 /* The engine.
  *
- * Good path of a request, or of a part of a large one: a cursor hands out spans; each is admitted to its trace, written into
- * the arena and matched. A hit of a span rule's pattern is a violation at once; a hit of a trace
+ * Good path of a request, or of a part of a large one: a cursor hands out spans; each is admitted to its trace, matched,
+ * and written into the arena. A hit of a span rule's pattern is a violation at once; a hit of a trace
  * rule's pattern is noted in the trace. Patterns whose functions must be asked become questions,
  * sent as jobs after the last span; their trace is pinned until the answers are in. Then every
  * trace that the request touched is settled: early rules whose gate opened go to the study as one
@@ -97,22 +97,27 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
         (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function, m->asks[i].object};
 }
 
-/* The attributes are read where they came in, which the processor has at hand. */
-static void match_span(struct engine *e, struct trace *t, uint32_t index,
-                       const struct fluo_span *span, const uint8_t *payload) {
+/* A span is matched before its payload is stored, where it came in: what is no hit and asked nothing about is never
+ * read again, unless some rule's functions go through all spans of a trace. */
+static bool needs_payload(void *ctx, const struct trace *t, const struct fluo_span *skeleton,
+                          const struct otlp_span *span) {
+  struct engine *e = ctx;
+  const struct engine_rules *rules = t->judged_by ? t->judged_by : e->rules;
   struct span_view view = {.arena = arena_base(store_arena(e->store)),
-                           .span = span,
-                           .payload = payload,
+                           .span = skeleton,
+                           .payload = span->payload.p,
+                           .payload_bytes = (uint32_t)span->payload.n,
                            .trace_id = t->id,
                            .renamed = e->renamed};
-  struct match m;
-  if (matcher_span(t->judged_by->matcher, &view, &m)) {
-    engine_note_lost(e, t);
-    return;
-  }
-  for (uint32_t i = 0; i < m.hits_count; i++) on_pattern(e, t, index, m.hits[i], false);
-  for (uint32_t i = 0; i < m.unknowns_count; i++) on_pattern(e, t, index, m.unknowns[i], true);
-  ask(e, t, index, &m);
+  matcher_span(rules->matcher, &view, &e->match);
+  return rules->payloads || e->match.hits_count || e->match.unknowns_count || e->match.asks_count;
+}
+
+static void take_match(struct engine *e, struct trace *t, uint32_t index) {
+  const struct match *m = &e->match;
+  for (uint32_t i = 0; i < m->hits_count; i++) on_pattern(e, t, index, m->hits[i], false);
+  for (uint32_t i = 0; i < m->unknowns_count; i++) on_pattern(e, t, index, m->unknowns[i], true);
+  ask(e, t, index, m);
 }
 
 /* A touched trace is settled once the request is in. It is not pinned: the rest of the request may shed its
@@ -151,7 +156,7 @@ static void take_span(struct engine *e, const struct otlp_span *span) {
   if (!t->judged_by) engine_hold_rules(e, t);
   touch(e, t);
   e->receipt->accepted++;
-  match_span(e, t, index, written, span->payload);
+  take_match(e, t, index);
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
 }
 
@@ -313,7 +318,8 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
   e->started_ns = options->started_ns;
   e->max_age_ns = options->store.max_age_ns;
   e->late_from_ns = UINT64_MAX;
-  struct store_calls store_calls = {.on_close = on_close, .on_release = on_release, .ctx = e};
+  struct store_calls store_calls = {
+      .on_close = on_close, .on_release = on_release, .needs_payload = needs_payload, .ctx = e};
   int err = state_new(options->state_bytes_max, &e->state);
   if (!err) err = store_new(&options->store, &store_calls, &e->store);
   if (err) {

@@ -27,6 +27,7 @@ struct engine_rules {
   struct study *study;
   struct matcher *matcher;
   struct rule_count **counts;               /* one a rule */
+  bool payloads;                            /* some rule may read any span (FLUO_RULE_PAYLOADS) */
   struct across **across;                   /* one a window, then one a sequence */
   uint32_t traces;                          /* that are judged by it, and notes of such */
   struct engine_rules *older;
@@ -53,6 +54,7 @@ struct engine {
   uint32_t group_capacity;
   bool live, renamed;
   uint64_t started_ns, max_age_ns, now_ns;
+  struct match match;                       /* of the span being written */
   struct engine_receipt *receipt;
   struct engine_stats stats;
 };

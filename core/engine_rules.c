@@ -59,12 +59,16 @@ static int take_counts(struct engine_rules *r, const struct engine_rules *before
   return 0;
 }
 
+static bool reads_payloads(const struct ruleset *set) {
+  for (uint32_t i = 0; i < ruleset_ir(set)->rules; i++)
+    if (ruleset_rule(set, i)->flags & FLUO_RULE_PAYLOADS) return true;
+  return false;
+}
+
 /* Payloads stay while some rule of some set in use may read any span. */
 static void keep_payloads(struct engine *e) {
   bool keep = false;
-  for (const struct engine_rules *r = e->rules; r; r = r->older)
-    for (uint32_t i = 0; i < ruleset_ir(r->set)->rules && !keep; i++)
-      keep = ruleset_rule(r->set, i)->flags & FLUO_RULE_PAYLOADS;
+  for (const struct engine_rules *r = e->rules; r; r = r->older) keep = keep || r->payloads;
   store_keep_payloads(e->store, keep);
 }
 
@@ -73,6 +77,7 @@ int engine_use(struct engine *e, const struct ruleset *set, struct study *study)
   if (!r) return FLUO_ENOMEM;
   r->set = set;
   r->study = study;
+  r->payloads = reads_payloads(set);
   int err = take_counts(r, e->rules);
   if (!err) err = engine_across_use(e, r);
   if (!err) err = matcher_new(set, &r->matcher);

@@ -82,12 +82,11 @@ static void note_field(struct engine *e, struct across_batch *b, struct across_n
  * SDK dropped. */
 static bool note_events(struct engine *e, struct across_batch *b, struct across_note *draft,
                         const struct span_view *view, const char *name, size_t n) {
-  struct fluo_text payload = view->span->payload;
-  const uint8_t *p = view->arena + payload.off;
+  struct span_payload payload = span_payload(view);
   struct fluo_item event = {.next = 0}, called;
   uint32_t named = 0, others = 0;
-  while (fluo_item_next(p, payload.len, 11, &event)) {
-    struct fluo_item last = {.len = 0, .text = p};
+  while (fluo_item_next(payload.p, payload.n, 11, &event)) {
+    struct fluo_item last = {.len = 0, .text = payload.p};
     for (called.next = 0; fluo_item_next(event.text, event.len, 2, &called);) last = called;
     if (last.len != n || memcmp(last.text, name, n)) {
       others++;

@@ -57,15 +57,15 @@ static bool give_status_message(const uint8_t *p, uint32_t n, struct fluo_value 
   return true;
 }
 
-static bool give_attribute(const struct span_view *view, struct fluo_text payload, const char *key,
-                           uint32_t key_len, struct fluo_value *out) {
-  const uint8_t *p = view->arena + payload.off;
-  if (fluo_attribute(p, payload.len, 9, key, key_len, out)) return true;
+static bool give_attribute(const struct span_view *view, const char *key, uint32_t key_len,
+                           struct fluo_value *out) {
+  struct span_payload payload = span_payload(view);
+  if (fluo_attribute(payload.p, payload.n, 9, key, key_len, out)) return true;
   if (!view->renamed) return false;
   for (uint32_t i = 0; i < RENAME_NAMES_MAX; i++) {
     const char *other = fluo_renamed(key, key_len, i);
     if (!other) return false;
-    if (fluo_attribute(p, payload.len, 9, other, (uint32_t)strlen(other), out)) return true;
+    if (fluo_attribute(payload.p, payload.n, 9, other, (uint32_t)strlen(other), out)) return true;
   }
   return false;
 }
@@ -97,12 +97,10 @@ bool field_get(const struct span_view *view, uint32_t field, const char *key, ui
                char scratch[32], struct fluo_value *out) {
   static const uint8_t none[8];
   const struct fluo_span *span = view->span;
-  /* A payload given back may be another trace's by now. */
-  struct fluo_text payload =
-      span->flags & FLUO_SPAN_SHED ? (struct fluo_text){0, 0} : span->payload;
+  struct span_payload payload = span_payload(view);
   const uint8_t *arena = view->arena;
   switch (field) {
-  case FLUO_FIELD_ATTRIBUTE: return give_attribute(view, payload, key, key_len, out);
+  case FLUO_FIELD_ATTRIBUTE: return give_attribute(view, key, key_len, out);
   case FLUO_FIELD_RESOURCE:
     return fluo_attribute(arena + span->resource.off, span->resource.len, 1, key, key_len, out);
   case FLUO_FIELD_NAME: return give_text(arena + span->name.off, span->name.len, out);
@@ -110,7 +108,7 @@ bool field_get(const struct span_view *view, uint32_t field, const char *key, ui
     return span->flags & FLUO_SPAN_SERVICE &&
            give_text(arena + span->service.off, span->service.len, out);
   case FLUO_FIELD_STATUS: return give_status(span->status, out);
-  case FLUO_FIELD_STATUS_MESSAGE: return give_status_message(arena + payload.off, payload.len, out);
+  case FLUO_FIELD_STATUS_MESSAGE: return give_status_message(payload.p, payload.n, out);
   case FLUO_FIELD_KIND: return give_kind(span->kind, out);
   case FLUO_FIELD_DURATION: return give_ns(span_duration_ns(span), out);
   case FLUO_FIELD_START: return give_ns(span->start_ns, out);
@@ -121,7 +119,7 @@ bool field_get(const struct span_view *view, uint32_t field, const char *key, ui
   case FLUO_FIELD_SPAN_ID: return give_hex(span->span_id, 8, scratch, out);
   case FLUO_FIELD_PARENT_ID:
     return memcmp(span->parent_id, none, 8) != 0 && give_hex(span->parent_id, 8, scratch, out);
-  case FLUO_FIELD_TRACE_STATE: return give_last(arena + payload.off, payload.len, 3, out);
+  case FLUO_FIELD_TRACE_STATE: return give_last(payload.p, payload.n, 3, out);
   case FLUO_FIELD_ROOT: return give_bool(span->flags & FLUO_SPAN_ROOT, out);
   default: return false;
   }

@@ -87,12 +87,10 @@ static void walk(struct nested *n, const struct nested_view *view, uint32_t patt
 }
 
 static bool next(struct nested *n) {
-  const struct fluo_span *span = n->view->span->span;
-  if (span->flags & FLUO_SPAN_SHED) return false;
+  struct span_payload payload = span_payload(n->view->span);
   uint32_t number = n->object == FLUO_OBJECT_EVENT ? SPAN_EVENTS : SPAN_LINKS;
   n->index++;
-  return fluo_item_next(n->view->span->arena + span->payload.off, span->payload.len, number,
-                        &n->item);
+  return fluo_item_next(payload.p, payload.n, number, &n->item);
 }
 
 static enum fluo_truth test(struct nested *n, uint32_t pattern) {

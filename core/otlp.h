@@ -44,7 +44,7 @@ struct otlp_span {
   struct otlp_bytes name;
   struct otlp_bytes message;                         /* the Span, whole */
   size_t   payload_bytes;                            /* what otlp_payload will write */
-  const uint8_t *payload;                            /* where it lies in one piece; NULL: it may not */
+  struct otlp_bytes payload;                         /* where it is: alone if it lies in one piece, else the message */
   struct otlp_bytes resource, scope;                 /* merged message bytes; n = 0: none. Equal pointers
                                                         from one call to the next mean the same resource */
 };

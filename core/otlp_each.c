@@ -187,7 +187,8 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   }
   out->payload_bytes = message.n - dropped_bytes;
   /* What is kept stands behind what is not, as nearly always. */
-  if (message.n && after_dropped == message.p + dropped_bytes) out->payload = after_dropped;
+  bool behind = after_dropped == message.p + dropped_bytes;
+  out->payload = behind ? (struct otlp_bytes){after_dropped, out->payload_bytes} : message;
   if (out->kind > FLUO_KIND_CONSUMER) out->kind = FLUO_KIND_UNSPECIFIED;
   if (out->status > FLUO_STATUS_ERROR) out->status = FLUO_STATUS_UNSET;
   put_id(out->trace_id, 16, ids.trace);
@@ -266,8 +267,8 @@ void otlp_payload(const struct otlp_span *span, uint8_t *out) {
   const uint8_t *p = span->message.p, *end = wire_end(p, span->message.n), *run = p;
   uint8_t *to = out;
   if (span->payload_bytes == 0) return;
-  if (span->payload) {
-    memcpy(out, span->payload, span->payload_bytes);
+  if (span->payload.n == span->payload_bytes) {
+    memcpy(out, span->payload.p, span->payload_bytes);
     return;
   }
   while ((p = skip_attributes(p, end)) < end) {

@@ -163,10 +163,8 @@ static void load_field(struct slots *s, const struct wire_field *field) {
 }
 
 static void load_payload(struct slots *s) {
-  const struct fluo_span *span = s->view->span;
-  if (span->flags & FLUO_SPAN_SHED) return;
-  const uint8_t *p = s->view->payload ? s->view->payload : s->view->arena + span->payload.off;
-  const uint8_t *end = p + span->payload.len;
+  struct span_payload payload = span_payload(s->view);
+  const uint8_t *p = payload.p, *end = p + payload.n;
   struct wire_field field;
   while (p && p < end) {
     /* An attribute of less than 128 bytes, as most are. */

@@ -73,6 +73,9 @@ struct store_calls {
   void (*on_close)(void *ctx, struct trace *t);
   /* The time of a TRACE_KEPT trace is over, or its room is wanted: the engine calls store_drop within the call. */
   void (*on_release)(void *ctx, struct trace *t);
+  /* Within store_add, of a span whose skeleton is complete but for its payload: whether that may be read later. If not it
+   * is not stored (FLUO_SPAN_SHED). Must not call the store. NULL: any may be. */
+  bool (*needs_payload)(void *ctx, const struct trace *t, const struct fluo_span *skeleton, const struct otlp_span *span);
   void *ctx;
 };
 

@@ -2,7 +2,8 @@
  * among the symbols, its payload's place, writes, and only then counts the span. What fails before that leaves
  * the trace as it was: texts that were kept are rolled back, an extent that was added stays, empty, for the
  * next span. The payload's place is taken last, because making room for anything may shed the trace's older
- * payloads, and nothing after it can fail. */
+ * payloads, and nothing after it can fail; and only if somebody may read it later, which most spans' nobody does: it
+ * is four fifths of a span. */
 #include <assert.h>
 
 #include "heap.h"
@@ -122,7 +123,12 @@ static uint8_t *bytes_place(struct store *s, struct trace *t, struct blocks *b, 
 }
 
 static bool payload_place(struct store *s, struct trace *t, const struct otlp_span *span, struct fluo_span *k) {
+  bool needed = !s->calls.needs_payload || s->calls.needs_payload(s->calls.ctx, t, k, span);
   if (!span->payload_bytes) return true;
+  if (!needed) {
+    k->flags |= FLUO_SPAN_SHED;
+    return true;
+  }
   uint8_t *place = bytes_place(s, t, &t->memory->payload, span->payload_bytes, &k->payload);
   if (place) otlp_payload(span, place);
   return place != NULL;
@@ -235,13 +241,14 @@ static bool span_write(struct store *s, struct trace *t, const struct otlp_span 
   return false;
 }
 
-static void span_count(struct store *s, struct trace *t, struct fluo_span *k) {
+/* A trace is as large as its spans came, whatever of them is stored: its cap depends on no rule. */
+static void span_count(struct store *s, struct trace *t, const struct otlp_span *span, struct fluo_span *k) {
   uint64_t end = k->end_ns > k->start_ns ? k->end_ns : k->start_ns;
   if (k->start_ns < t->start_min_ns) t->start_min_ns = k->start_ns;
   if (end > t->end_max_ns) t->end_max_ns = end;
   if (k->flags & FLUO_SPAN_SKEWED) s->stats.skewed_spans++;
   if (!memcmp(k->parent_id, k->span_id, 8)) s->stats.malformed_spans++;
-  t->memory->bytes += (uint32_t)sizeof *k + k->payload.len;
+  t->memory->bytes += (uint32_t)(sizeof *k + span->payload_bytes);
   t->last_ns = s->now_ns;
   t->memory->payloads += k->payload.len > 0;
   chain_commit(&t->spans);
@@ -249,10 +256,10 @@ static void span_count(struct store *s, struct trace *t, struct fluo_span *k) {
 }
 
 /* Of the spans that arrive at the same time the first one moves its trace to the end of the lists. */
-static void span_arrived(struct store *s, struct trace *t, struct fluo_span *k) {
+static void span_arrived(struct store *s, struct trace *t, const struct otlp_span *span, struct fluo_span *k) {
   struct trace_memory *m = t->memory;
   bool later = t->last_ns != s->now_ns;
-  span_count(s, t, k);
+  span_count(s, t, span, k);
   ids_put(s, t, k);
   if (t->state != TRACE_OPEN) {
     s->stats.late_spans++;
@@ -283,7 +290,7 @@ struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_
     return NULL;
   }
   *index = t->spans.count;
-  span_arrived(s, t, k);
+  span_arrived(s, t, span, k);
   return k;
 }
 

@@ -3,6 +3,7 @@ package.path = "lua/?.lua;" .. package.path
 local support = require("spec.support")
 local core, ffi = support.core("engine", "err", "heap", "otlp", "ruleset")
 local rulefiles = require("spec.lua.rulefiles")
+local wire = require("spec.otlp_writer")
 
 local WIDE = ffi.new("struct otlp_limits", { 64, 1e6, 1e6, 1e9 })
 local SECOND = 1000000000ULL
@@ -83,6 +84,42 @@ describe("the engine", function()
     assert.equal(T0 + 10 * SECOND, core.engine_next_due(e))
     core.engine_free(e)
     core.ruleset_free(rules)
+  end)
+
+  describe("stores of a span's attributes and events", function()
+    -- Whether the payload of a span with attribute k = "v" is there later.
+    local function stored(rule, span)
+      local rules, t = ruleset(rule), ffi.new("struct trace *[1]")
+      local e = assert(engine(rules))
+      local _, receipt = receive(e, wire.body { span or wire.span { attributes = { k = "v" } } }, T0)
+      assert.equal(1, receipt.accepted)
+      core.store_admit(core.engine_store(e), ("\1"):rep(16), ("\3"):rep(8), T0, t)
+      local written = core.store_span(core.engine_store(e), t[0], 0)
+      local bytes, shed = written.payload.len, bit.band(written.flags, 4)
+      core.engine_free(e)
+      core.ruleset_free(rules)
+      assert.equal(bytes == 0, shed ~= 0)
+      return bytes > 0
+    end
+
+    for _, case in ipairs {
+      { "none, where no rule can read them", 'rule "r" { when = { k = "w" } }', false },
+      { "none, where a rule asks for other spans", 'rule "r" { when = trace.has { name = "x" } * trace.missing { k = "w" } }', false },
+      { "all, where it is a hit of a span rule", 'rule "r" { when = { k = "v" } }', true },
+      { "all, where it is a hit of a trace rule", 'rule "r" { when = trace.missing { k = "v" } }', true },
+      { "all, where it is a hit of a window", 'rule "r" { when = window("1m", { k = "v" }):count():over(5) }', true },
+      { "all, where a function goes through the trace",
+        'rule "r" { when = trace.has { k = "w" } * trace.satisfies(function(t) return t:find { k = "v" } ~= nil end) }', true },
+    } do
+      it(case[1], function() assert.equal(case[3], stored(case[2])) end)
+    end
+
+    it("all, where it is a hit by what stands in several pieces on the wire", function()
+      local span = wire.text(3, "state=1") .. wire.span { attributes = { k = "v" } } .. wire.varint_field(6, 2)
+        .. wire.text(11, wire.text(2, "event"))
+      assert.is_true(stored('rule "r" { when = { k = "v", trace_state = "state=1", event = { name = "event" } } }', span))
+      assert.is_false(stored('rule "r" { when = { k = "v", trace_state = "state=1", event = { name = "other" } } }', span))
+    end)
   end)
 
   it("gives the same ids for the same spans", function()

@@ -34,6 +34,24 @@ describe("the store", function()
       assert.same({ 2, 1, 8 }, { span.kind, span.status, span.flags })
     end)
 
+    it("without its payload where nobody needs that, which is asked when the rest is written", function()
+      local asked = {}
+      s = support.open({ trace_bytes_max = 900 }, false, function(_, k)
+        asked[#asked + 1] = s:text(k.name)
+        return s:text(k.name) == "kept"
+      end)
+      local _, _, _, kept = s:put { id = 1, name = "kept", payload_bytes = 300 }
+      local used = number(s:stats().arena_bytes_used)
+      local _, _, _, left = s:put { id = 2, parent = 9, name = "left", payload_bytes = 600 }
+      assert.same({ "kept", "left" }, asked)
+      assert.same({ 303, 0, 4 }, { kept.payload.len, left.payload.len, left.flags })
+      assert.is_true(number(s:stats().arena_bytes_used) < used + 600)
+      assert.equal(0, number(s:stats().payloads_shed))
+      -- The cap of bytes is about what came.
+      assert.equal("late", (s:put { id = 3 }))
+      assert.equal("byte_cap", s.closed[1].reason)
+    end)
+
     it("and takes the service's name from within the resource", function()
       s = support.open()
       local _, _, _, span = s:put({ resource = support.key_value("a", "b") .. support.key_value("service.name", "x") })

@@ -48,13 +48,15 @@ function M.span(spec)
   bytes(span.scope, spec.scope or "")
   local message = spec.payload_bytes and spec.payload_bytes > 0 and M.field(9, ("p"):rep(spec.payload_bytes)) or ""
   bytes(span.message, message)
+  bytes(span.payload, message)
   span.payload_bytes = #message
   return span
 end
 
 --- A store with its closings in `closed` (state, reason, cut, at, spans of each). Closed traces are dropped at
 -- once unless `hold` is set; with `keep` those are kept that can be. released: how many were let go.
-function M.open(limits, keep)
+-- wanted(trace, skeleton): whether a span's payload is needed; nil: all are.
+function M.open(limits, keep, wanted)
   local self = { closed = {}, held = {}, hold = false, woken = {}, released = 0 }
   self.limits = ffi.new("struct store_limits", {
     arena_bytes = 4 * M.MIB, idle_ns = 10 * M.S, max_age_ns = 300 * M.S, late_ns = 60 * M.S,
@@ -79,6 +81,11 @@ function M.open(limits, keep)
     core.store_drop(self.store, t)
   end)
   self.calls.on_close, self.calls.on_release = self.on_close, self.on_release
+  if wanted then
+    self.needs_payload = ffi.cast("bool (*)(void *, const struct trace *, const struct fluo_span *, const struct otlp_span *)",
+      function(_, t, skeleton) return wanted(t, skeleton) end)
+    self.calls.needs_payload = self.needs_payload
+  end
   local out = ffi.new("struct store *[1]")
   self.err = core.store_new(self.limits, self.calls, out)
   self.store = out[0]
@@ -92,6 +99,7 @@ function methods:close()
   if self.err == 0 then core.store_free(self.store) end
   self.on_close:free()
   self.on_release:free()
+  if self.needs_payload then self.needs_payload:free() end
 end
 
 --- A closed trace is settled, and rests.

@@ -42,7 +42,7 @@ local M = {
   { key = "trace.spans_max", type = value.int, default = "10000", min = "1", max = "1000000",
     help = "spans of one trace; at the cap it closes" },
   { key = "trace.bytes_max", type = value.size, default = "8MiB", min = "1KiB", max = "1GiB",
-    help = "memory of one trace; at the cap it closes" },
+    help = "size of one trace, as its spans came; at the cap it closes" },
 
   { key = "output.violations", type = value.output, default = "stdout", file_relative = true,
     help = "where violations go, as JSON lines: stdout, none, or a file" },
