@@ -133,6 +133,19 @@ describe("a trace closes", function()
     assert.equal(1, #run(MISSING, { arrival("a1@0 a2@1", "t") }, nil, cap), "not cut")
   end)
 
+  it("`complete = true` leaves what is no absence alone, takes several roots, and lets true win an or", function()
+    local function fires(when, trace, keys)
+      return #run(when, { arrival(trace) }, "complete = true" .. (keys and ", " .. keys or ""))
+    end
+    assert.equal(1, fires("trace.has(A) * trace.missing(N)", "a@0 b@1"))
+    assert.equal(1, fires("trace.has(A)", "a@0<gone b@1", "never = trace.has(B)"))
+    assert.equal(1, fires("trace.missing(N) + trace.has(A)", "a@0<gone"))
+    for _, when in ipairs { "trace.has(A) * trace.count(N):under(1)", "trace.all(A)", "trace.has(A):without_child(N)" } do
+      assert.equal(0, fires(when, "a@0<gone"), when)
+    end
+    assert.equal(0, fires("trace.has(A)", "a@0<gone", "always = trace.has(N)"))
+  end)
+
   it("`complete = true` makes any absence unknown unless the trace has its root and no orphan", function()
     for trace, count in pairs { ["a@0"] = 1, ["a@0 b@1<a"] = 1, ["a@0 b@1<gone"] = 0, ["a@0<gone"] = 0,
       ["a@0<b b@1<a"] = 0, ["a@0<a"] = 1 } do
@@ -140,6 +153,72 @@ describe("a trace closes", function()
       assert.equal(1, #run("trace.has(A) * trace.missing(N)", { arrival(trace) }), trace)
       assert.equal(1, #run("trace.has(A)", { arrival(trace) }, "complete = true"), trace)
     end
+  end)
+end)
+
+describe("a trace that reaches its end", function()
+  it("is whole with as many spans as its cap, cut by the next, which is late", function()
+    local cap = "--trace.spans-max=3"
+    assert.equal(1, #run("trace.missing(N)", { arrival "a@0 b@1 c@2" }, nil, cap))
+    assert.equal(0, #run("trace.missing(N)", { arrival "a@0 b@1 c@2 d@3" }, nil, cap))
+    assert.same({ 1, 0 }, { #run("D", { arrival "a@0 b@1 c@2 d@3" }, nil, cap),
+      #run("trace.has(D)", { arrival "a@0 b@1 c@2 d@3" }, nil, cap) })
+    assert.same({ replay.clock(1000) }, times(run("trace.missing(N) + trace.has(A)",
+      { arrival("a@0 b@1", "t", 50), arrival("c@2 d@3", "t", 1000) }, nil, cap)), "at that moment")
+  end)
+
+  it("is judged once more by what needs no absence, as if it had gone on", function()
+    for _, when in ipairs { "trace.span_count(gt(1))", "trace.duration(gt(10))", "trace.count {}:over(1)",
+      "trace.has(A):followed_by(B)", "trace.has {} * trace.span_count(ge(2))" } do
+      assert.equal(1, #run(when, { arrival "a@0 b@1 c@2" }, nil, "--trace.spans-max=2"), when)
+    end
+  end)
+
+  it("at exactly trace.max_age no longer takes a span, and at idle, if both fall together, is whole", function()
+    local function busy(last)
+      local requests = {}
+      for i = 0, 37 do requests[#requests + 1] = arrival(("a%d@0"):format(i), "t", i * 8000) end
+      requests[#requests + 1] = arrival("n@0", "t", last)
+      return requests
+    end
+    assert.equal(1, #run("trace.has(N)", busy(299999.999999)))
+    assert.equal(0, #run("trace.has(N)", busy(300000)))
+    assert.equal(1, #run("trace.missing(N)", { arrival("a@0", "t", 0) }, nil, "--trace.max-age=10s"))
+  end)
+
+  it("makes every form of absence unknown where it was cut, and decides each where it was not", function()
+    for _, when in ipairs { "trace.missing(N)", "-trace.has(N)", "trace.count(N):under(1)", "trace.count(N):at_most(1)",
+      "trace.count(A):exactly(1)", "trace.all(any_of { A, X })", "trace.span_count(lt(9))", "trace.span_count(between(1, 9))",
+      "trace.span_count(eq(2))", "trace.duration(lt '1h')", "trace.has(A):no_child(X)", "trace.has(A):without_child(N)",
+      "trace.has(A):not_followed_by(N)", "trace.has(A):not_followed_by(N):within '1ms'", "-trace.has(A):gap(N, gt(0))",
+      "-trace.has(A):overlaps(N)", "trace.satisfies(function() return true end)", "-trace.where(A):has(N)",
+      "-trace.satisfies(function() return false end)", "(trace.has(A) * trace.missing(N)):within '1ms'",
+      "(trace.has(A) * trace.count(N):under(1)):within '1ms'" } do
+      local function fires(text) return #run(when, { arrival(text) }, nil, "--trace.spans-max=2") end
+      assert.same({ 1, 0 }, { fires "a@0 x@1", fires "a@0 x@1 y@2" }, when)
+    end
+  end)
+end)
+
+describe("three values", function()
+  local THROWS = "trace.missing(function() error 'no' end)"
+  it("false wins an and, true wins an or, else unknown stays, also under not", function()
+    for when, count in pairs {
+      ["-(%s * trace.has(N))"] = 1, ["-(%s * trace.has(A))"] = 0, ["-(%s + trace.has(A))"] = 0, ["%s + trace.has(A)"] = 1,
+      ["%s * trace.has(A)"] = 0, ["%s + trace.missing(N)"] = 1, ["-%s"] = 0, ["- -%s"] = 0, ["-(%s + trace.has(N))"] = 0,
+    } do
+      assert.equal(count, #run(when:format(THROWS), { arrival "a@0" }), when)
+    end
+  end)
+
+  it("decide an invariant part by part, and name only what surely broke", function()
+    local function reason(keys)
+      local v = run("trace.has(A)", { arrival "a@0" }, keys)[1]
+      return v and v.reason
+    end
+    assert.is_nil(reason("always = " .. THROWS))
+    assert.equal("always: missing n", reason("always = " .. THROWS .. " * trace.has(N)"))
+    assert.equal("never: a", reason("always = " .. THROWS .. ", never = trace.has(A)"))
   end)
 end)
 
@@ -165,6 +244,7 @@ describe("a span after the close", function()
     end
     assert.equal(1, #again(69999))
     assert.equal(2, #again(70001))
+    assert.equal(2, #again(70000), "exactly trace.late later is outside")
     assert.equal(1, #again(60000, 119000))
     assert.equal(2, #again(60000, 120001))
     local twice = again(80000)

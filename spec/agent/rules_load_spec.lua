@@ -202,6 +202,27 @@ rule "auth-failure-then-retry" {
       { when "trace.has({}):followed_by({}):within()", "1:49", "duration" } }
   end)
 
+  it("is refused for text, labels and switches of another kind", function()
+    refuses {
+      { 'rule "r" { when = {}, summary = 5 }', "1:@summary", "is text" },
+      { 'rule "r" { when = {}, description = {} }', "1:@description", "is text" },
+      { 'rule "r" { when = {}, labels = { a = 5 } }', "1:34", "is text" },
+      { 'rule "r" { when = {}, labels = { "a" } }', "1:@labels", "a label has a name" },
+      { 'rule "r" { when = trace.has {}, complete = "yes" }', "1:33", "true or false" },
+    }
+  end)
+
+  it("is refused for a condition that could never hold, or compares with nothing", function()
+    refuses {
+      { when "trace.count {}:over(-1)", "1:@over", "a whole number" }, { when "trace.count {}:over(1.5)", "1:@over", "a whole number" },
+      { when "trace.count {}:over '5s'", "1:@over", "a whole number" }, { when "trace.count {}:under(0)", "1:@under", "can never hold" },
+      { when "trace.span_count(gt(1.5))", "1:39", "a whole number" }, { when "trace.duration(lt(0))", "1:34", "never below 0" },
+      { when "trace.has {}:gap({}, contains 'a')", "1:@contains", "cannot be asked" },
+      { when "trace.has()", "1:@has", "one pattern" }, { when "trace.has 'x'", "1:30", "not text" },
+      { when "{ duration = missing }", "1:@missing", "never missing" },
+    }
+  end)
+
   it("is refused for operands that are not used as they are meant", function()
     refuses {
       { when "{ name = one_of('a', 'b') }", "1:28", "one list" }, { when "{ name = gt }", "1:21", "not called" },
@@ -223,6 +244,19 @@ describe("an order by text that is no number", function()
   end)
 end)
 
+describe("a scope", function()
+  it("follows from `when`", function()
+    local rules = 'rule "s" { when = {} }\nrule "f" { when = function() return true end }\n'
+      .. 'rule "t" { when = trace.has {} }\nrule "w" { when = window("1m"):count():over(0) }\n'
+      .. 'rule "q" { when = sequence { by = "name", within = "1s", {}, {} } }\n'
+    local scopes = {}
+    for _, v in ipairs(replay.run(rules, { replay.arrival("a@0"), replay.arrival("a@5", "u") })) do
+      scopes[v.rule] = v.scope
+    end
+    assert.same({ s = "span", f = "span", t = "trace", w = "window", q = "sequence" }, scopes)
+  end)
+end)
+
 describe("a name", function()
   it("is unique over all files; the error names both places", function()
     local said, status = check { ["a.lua"] = when "{}", ["b.lua"] = "\n" .. when "{}" }
@@ -231,6 +265,10 @@ describe("a name", function()
     said, status = check(when "{}" .. when "{}")
     assert.equal(1, status)
     assert.truthy(said:find("r.lua:2:7:.*r.lua:1:7"), said)
+  end)
+
+  it("is taken also by a rule that is off, and by one of the same file", function()
+    refuses { { 'rule "r" { when = {}, mode = "off" }\nrule "r" { when = { v = 1 } }', "2:7", "the name `r` is taken" } }
   end)
 
   it("is text that is not empty", function()
@@ -410,9 +448,10 @@ describe("a bound", function()
       .. when "c" end
     local function wide(n) return "local t = {}\nfor i = 1, " .. n .. " do t[i] = { v = i } end\n"
       .. when "any_of(t)" end
-    for text, bound in pairs { [nested(100)] = false, [nested(201)] = "200", [deep(190)] = false,
-      [wide(2000)] = false, [deep(210)] = "200", [wide(5001)] = "5000",
-      [when "{}" .. "--" .. ("x"):rep(1048576)] = "1 MiB",
+    local function sized(n) return when "{}" .. ("-"):rep(n - #when "{}") end
+    for text, bound in pairs { [nested(100)] = false, [nested(201)] = "200", [deep(200)] = false,
+      [wide(5000)] = false, [deep(201)] = "200", [wide(5001)] = "5000",
+      [sized(1048576)] = false, [sized(1048577)] = "1 MiB",
                                ["local p = { v = 1 }\nfor i = 1, 210 do p = not_(p) end\n" .. when "p"] = "200",
                                  ["local c = trace.has { v = 1 }\nfor i = 1, 5001 do c = c * trace.has { v = i } "
                                    .. "end\n" .. when "c"] = "5000" } do

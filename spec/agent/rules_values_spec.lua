@@ -69,6 +69,17 @@ describe("comparing values", function()
                 { 'none_of { "500." }', 500, false } }
   end)
 
+  it("a sign, leading zeros and all ASCII white space belong to a number; NaN has no order", function()
+    attribute {
+      { "5", "+5", true }, { "0", "-0", true }, { "7", "007", true }, { "0.5", ".5", true }, { "5", "5.", true },
+      { "5", "\t\r\n\v\f 5 \n", true }, { "5", "5\0", false }, { "0.1", "0.10", true }, { "1e300", "1E300", true },
+      { "gt(1e308)", "1e400", true }, { "lt(-1e308)", "-1e400", true },
+      { "gt(0)", wire { doubleValue = "NaN" }, false }, { "le(0)", wire { doubleValue = "NaN" }, false },
+      { "ne(0)", wire { doubleValue = "NaN" }, true }, { "gt(1e308)", wire { doubleValue = "Infinity" }, true },
+      { "one_of { '500' }", 500, true }, { "none_of { '5e2' }", 500, false }, { "between('1', '3')", 2, true },
+    }
+  end)
+
   it("no other text is: hexadecimal, inf, nan, a unit, a point or a sign alone, inner space, no ASCII", function()
     for _, text in ipairs { "0x1F4", "500ms", "5 00", "500,0", "", " ", "\194\160500", "1e", "1e+", "--500",
       "500.0.0", "5_00", "٥" } do
@@ -163,6 +174,17 @@ describe("comparing values", function()
       { "suffix 'wo'", mixed, true }, { "glob 't*'", mixed, true }, { "matches 't.o'", mixed, true },
       { "matches 'onetwo'", mixed, false }, { "exists", mixed, true },
       { "eq(2)", mixed, false }, { "eq(1)", { { 1 } }, false }, { "ne(1)", { { 1 } }, true },
+    }
+  end)
+
+  it("of an array one element has to satisfy an operand by itself", function()
+    attribute {
+      { "between(2, 40)", { 1, 50 }, false }, { "between(2, 40)", { 1, 50, 40 }, true },
+      { "contains 'ab'", { "a", "b" }, false }, { "glob 'a*b'", { "a", "b" }, false },
+    }
+    judge {
+      { "all_of { { v = gt(2) }, { v = lt(40) } }", { v = { 1, 50 } }, true },    -- two operands, two elements
+      { "not_ { v = 1 }", { v = { 1, 2 } }, false }, { "not_ { v = ne(1) }", { v = { 1, 2 } }, true },
     }
   end)
 
