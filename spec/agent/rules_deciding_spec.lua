@@ -115,6 +115,37 @@ describe("a trace closes", function()
     assert.equal(1, #run(MISSING, { busy()[1], busy()[2] }), "not cut")
   end)
 
+  it("exactly trace.max_age after its first span, which wins where it would be idle a nanosecond later", function()
+    local age = "--trace.max-age=20s"
+    local function last(at, when)
+      return run(when, { arrival("a@0", "t", 0), arrival("b@0", "t", 8000), arrival("c@0", "t", 10000),
+        arrival("n@0", "t", at) }, nil, age)
+    end
+    assert.equal(1, #last(19999.999999, "trace.has(N)"))
+    assert.equal(0, #last(20000, "trace.has(N)"), "that one is late")
+    local function closes(at)
+      return times(run(MISSING, { arrival("a@0", "t", 0), arrival("b@0", "t", 8000), arrival("c@0", "t", at) }, nil, age))
+    end
+    assert.same({ replay.clock(20000) }, closes(10000), "both at once: it was whole")
+    assert.same({}, closes(10000.000001), "cut, so unknown")
+  end)
+
+  it("at its span cap not for a span that was there; with the first that is too many, and at its arrival", function()
+    local cap, either = "--trace.spans-max=3", "trace.has(A) + trace.missing(N)"
+    assert.same({ replay.clock(10007) }, times(run(MISSING,
+      { arrival("a1@0 a2@1 a3@2", "t", 7), arrival("a1@0 a3@2", "t", 9) }, nil, cap)))
+    assert.same({ replay.clock(9) }, times(run(either, { arrival("a1@0 a2@1 a3@2", "t", 7), arrival("a4@0", "t", 9) },
+      nil, cap)))
+  end)
+
+  it("at its span cap amid a request: what holds by then has fired, hits or not", function()
+    for _, when in ipairs { "trace.span_count(ge(3))", "trace.duration(gt(5))", "trace.count(A):over(2)",
+      "trace.has(A):overlaps(A)" } do
+      local found = run(when, { arrival "a1@0 a2@1 a3@2 a4@300" }, nil, "--trace.spans-max=3")
+      assert.same({ 1, replay.clock(when:find("overlaps") and 11 or 12) }, { #found, found[1] and found[1].time }, when)
+    end
+  end)
+
   it("at its span cap, cut", function()
     local cap = "--trace.spans-max=3"
     local requests = { arrival("a1@0 a2@1 a3@2 a4@3", "t") }

@@ -140,3 +140,47 @@ describe("a late span", function()
     assert.is_true(core.engine_next_due(s.engine) == 0xffffffffffffffffULL)
   end)
 end)
+
+describe("a trace first seen within trace.max_age of the agent's start", function()
+  local NEAR, ABSENCE = spine.T0 - 3300 * spine.SECOND, 'rule "absent" { when = trace.missing { name = "n" }, late = true }\n'
+  local s
+  setup(function() jit.off() end)
+  teardown(function() jit.on() end)
+  after_each(function() s:finish() end)
+
+  -- Requests of one trace, the first at this time, a second apart; until it closed. Gives what fired, and unknowns.
+  local function seen(at, ...)
+    s = assert(spine.open(ABSENCE))
+    s.now = at
+    for _, text in ipairs { ... } do
+      post(s, text)
+      s:advance(1)
+    end
+    s:run()
+    s:advance(10)
+    s:run()
+    return { fired(s).absent or "no", s:unknown() }
+  end
+
+  it("leaves an absence unknown if it holds an orphan, to the nanosecond", function()
+    assert.same({ "no", 1 }, seen(NEAR - 1, "a@0<gone"))
+    s:finish()
+    assert.same({ "in time", 0 }, seen(NEAR, "a@0<gone"))
+    s:finish()
+    assert.same({ "in time", 0 }, seen(NEAR - 1, "a@0"))
+    s:finish()
+    assert.same({ "in time", 0 }, seen(NEAR - 1, "a@0<b", "b@0"), "no orphan by the close")
+    s:finish()
+    assert.same({ "no", 1 }, seen(NEAR - 1, "a@0", "b@0<gone"), "first seen then")
+  end)
+
+  it("is whole for a late rule once the parent came, which counts as unknown no second time", function()
+    assert.same({ "no", 1 }, seen(NEAR - 1, "a@0<b"))
+    post(s, "x@0")
+    s:run()
+    assert.same({ {}, 1 }, { fired(s), s:unknown() })
+    post(s, "b@0")
+    s:run()
+    assert.same({ { absent = "late" }, 1 }, { fired(s), s:unknown() })
+  end)
+end)
