@@ -8,6 +8,11 @@ local function tail(list, from)
   return result
 end
 
+-- What `fluo check` can say only of an agent that is configured so.
+local function limits(config)
+  return { max_age_ns = config.values["trace.max_age"].value, spans_max = config.values["trace.spans_max"].value }
+end
+
 -- Each takes what fluo.config resolved, and gives the exit status.
 local COMMANDS = {}
 
@@ -15,7 +20,8 @@ function COMMANDS.check(config)
   local argument = config.arguments[1]
   local path = argument and argument.text or config.values.rules.value
   local specs = config.values.require_specs.value and require("fluo.cli.test").flags(config) or nil
-  return require("fluo.cli.check").run(path, { json = config.flags.json or false, specs = specs })
+  return require("fluo.cli.check").run(path, { json = config.flags.json or false, specs = specs,
+    strict = config.flags.strict or false, limits = limits(config) })
 end
 
 function COMMANDS.init(config)

@@ -12,7 +12,7 @@
 --                                         by itself: { op = "EQ" "NE" "GT" "GE" "LT" "LE" or "BETWEEN",
 --                                         n = number or int64, high = likewise (of BETWEEN) }; durations
 --                                         in ns
---   context.warn(message, hint, word)     notes what is seldom meant
+--   context.warn(code, message, hint, word)     notes what is seldom meant; the codes are in lint/allow.lua
 --   context.built(condition)              told of every condition, so that unused ones can be named
 --   context.canonical(pattern) -> text    its meaning as text, for the rule's version
 local order = require("fluo.order")
@@ -251,6 +251,11 @@ function M.api(context)
 end
 
 -- ---- for the rule --------------------------------------------------------------------------------
+
+--- The nodes of a rule's conditions, by name (when, always, never): see tree.lua.
+function M.nodes(parts)
+  return { when = tree.node(parts.when), always = tree.node(parts.always), never = tree.node(parts.never) }
+end
 
 --- Puts a rule's conditions in the shape to judge: see plan.compile for what is in it.
 --   parts.when, parts.always, parts.never: conditions; parts.complete, parts.late: booleans

@@ -5,7 +5,9 @@
 --   the line of the word at fault where the word stands once in the rule, else the rule's line;
 --   the column where the word stands once in that line, else where the line begins.
 local lexer = require("fluo.lexer")
+local duration = require("fluo.lint.duration")
 local operand = require("fluo.operand")
+local allow = require("fluo.lint.allow")
 local field = require("fluo.field")
 local pattern = require("fluo.pattern")
 local tree = require("fluo.tree")
@@ -178,15 +180,19 @@ end
 --- The note that was raised, or nil where anything else was.
 function M.raised(token) return token ~= nil and notes[token] or nil end
 
-local function add(self, severity, message, hint, unit, line, column)
+local function add(self, severity, message, hint, unit, line, column, code)
+  if code and allow.covers(unit, line, code) then
+    self.allowed = self.allowed + 1
+    return
+  end
   local key = ("%s:%d:%d:%s"):format(unit.file, line, column, message)
   if self.seen[key] then return end
   self.seen[key] = true
   local list = severity == "error" and self.errors or self.warnings
   if #list > M.ERRORS_MAX then return end
   if #list == M.ERRORS_MAX then message, hint = ("more than %d %ss in this file"):format(#list, severity), nil end
-  list[#list + 1] = { severity = severity, file = unit.file, line = line, column = column, message = message,
-                      hint = hint, excerpt = unit:excerpt(line) }
+  list[#list + 1] = { severity = severity, code = code, file = unit.file, line = line, column = column,
+                      message = message, hint = hint, excerpt = unit:excerpt(line) }
 end
 
 -- The innermost line of an author's text that runs now.
@@ -209,11 +215,18 @@ local function at(self, word)
   return unit, unit:place(word, nil, line or (rule and rule.line))
 end
 
-local function report_as(self, severity)
-  return function(message, hint, word)
+local function add_reports(self)
+  function self.report(message, hint, word)
     if self.sealed then error(message, 0) end
     local unit, line, column = at(self, word)
-    add(self, severity, message, hint, unit, line, column)
+    add(self, "error", message, hint, unit, line, column)
+  end
+
+  function self.warn(code, message, hint, word)
+    if self.sealed then error(message, 0) end
+    assert(allow.CODES[code], code)
+    local unit, line, column = at(self, word)
+    add(self, "warning", message, hint, unit, line, column, code)
   end
 end
 
@@ -254,6 +267,14 @@ end
 
 -- What patterns and conditions ask of the file they stand in.
 local function add_sources(self)
+  -- Whether the rule at hand has a word once.
+  function self.stands_once(word)
+    local range = self.rule and self.rule.range
+    if not range then return false end
+    local lex = self.main:lex()
+    return lex:occurrences(word, lex.from[range.from], lex.to[range.to]) == 1
+  end
+
   function self.running() return running(self) end
 
   function self.authored(fn)
@@ -279,6 +300,7 @@ local function add_builders(self)
 
   function self.operand(x, unit, what)
     local data = operand.of(x)
+    if unit ~= "number" then duration.look(self, x, what) end
     local result = field.metric(x, data, unit, what, function(message, hint, word)
       self.report(message, hint, word or what)
     end)
@@ -296,9 +318,9 @@ end
 
 --- A context for one file. report and warn note; fail raises past all of the author's code.
 function M.new(main)
-  local self = { main = main, units = { [main.chunk] = main }, errors = {}, warnings = {}, seen = {},
+  local self = { main = main, units = { [main.chunk] = main }, errors = {}, warnings = {}, seen = {}, allowed = 0,
                  conditions = {}, conditions_sift = 64, declared = {} }
-  self.report, self.warn = report_as(self, "error"), report_as(self, "warning")
+  add_reports(self)
 
   function self.fail(message, hint, word)
     if self.sealed then error(message, 0) end
@@ -310,6 +332,11 @@ function M.new(main)
   add_sources(self)
   add_builders(self)
   return setmetatable(self, Context)
+end
+
+--- Notes a warning at an exact place.
+function M.add_warning(self, code, unit, line, column, message, hint)
+  add(self, "warning", message, hint, unit, line, column, code)
 end
 
 --- Notes an error at an exact place.

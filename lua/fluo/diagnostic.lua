@@ -1,5 +1,6 @@
 --- What is wrong with a rule file, where, and what to do: one entry, as text for people or as JSON.
---   { severity = "error" | "warning", file, line, column, message, hint, excerpt (the line) }
+--   { severity = "error" | "warning", code (of a warning: lint/allow.lua), file, line, column, message, hint,
+--     excerpt (the line) }
 local M = {}
 
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
@@ -36,13 +37,13 @@ local function object(d, keys)
 end
 
 --- One JSON object, without a line end.
-function M.json(d) return object(d, { "severity", "file", "line", "column", "message", "hint" }) end
+function M.json(d) return object(d, { "severity", "code", "file", "line", "column", "message", "hint" }) end
 
 --- The same as a line of the agent's log.
 function M.log(d, time)
   local entry = { time = time, level = d.severity == "warning" and "warn" or d.severity, message = d.message,
-    file = d.file, line = d.line, column = d.column, hint = d.hint }
-  return object(entry, { "time", "level", "message", "file", "line", "column", "hint" })
+    code = d.code, file = d.file, line = d.line, column = d.column, hint = d.hint }
+  return object(entry, { "time", "level", "message", "code", "file", "line", "column", "hint" })
 end
 
 local EXCERPT_BYTES_MAX = 160
@@ -56,9 +57,13 @@ local function excerpt(d)
   return ("    %s\n    %s^"):format(line:gsub("[%z\1-\8\11-\31\127]", "?") .. "", before)
 end
 
---- "file:line:column: error: message", the line with a caret, and the hint. Ends without a line end.
+-- The message, and of a warning its code.
+local function said(d) return d.code and ("%s [%s]"):format(d.message, d.code) or d.message end
+
+--- "file:line:column: error: message" (or "… warning: message [code]"), the line with a caret, and the hint. Ends
+-- without a line end.
 function M.text(d)
-  local lines = { ("%s:%d:%d: %s: %s"):format(d.file, d.line, d.column, d.severity, d.message) }
+  local lines = { ("%s:%d:%d: %s: %s"):format(d.file, d.line, d.column, d.severity, said(d)) }
   lines[#lines + 1] = excerpt(d)
   if d.hint then lines[#lines + 1] = "  hint: " .. d.hint end
   return table.concat(lines, "\n")
@@ -67,7 +72,7 @@ end
 --- One line of text: "error: file:line:column: message (hint)".
 function M.line(d)
   local hint = d.hint and (" (%s)"):format(d.hint) or ""
-  local text = ("%s: %s:%d:%d: %s%s"):format(d.severity, d.file, d.line, d.column, d.message, hint)
+  local text = ("%s: %s:%d:%d: %s%s"):format(d.severity, d.file, d.line, d.column, said(d), hint)
   return (text:gsub("%c", "?"))
 end
 

@@ -4,6 +4,7 @@
 -- within a rule is noted, that rule's text is blanked, and the file is evaluated again without it. What
 -- was only reported comes from the last time. Nothing of an evaluation survives in the next.
 local condition = require("fluo.condition")
+local allow = require("fluo.lint.allow")
 local context_of = require("fluo.context")
 local junction = require("fluo.junction")
 local operand = require("fluo.operand")
@@ -275,6 +276,7 @@ end
 local function run(unit, text, modules, options)
   local context = context_of.new(unit)
   context.actions, context.texts = options.actions or { "log" }, { unit.source }
+  context.limits = options.limits or {}
   context.on_place = options.on_place or function() end
   context.on_place(unit.file)
   local environment, known = environment_of(context, modules)
@@ -339,6 +341,7 @@ function M.file(source, modules, options)
     if not text then break end
   end
   if not notes then look_back(context, next(blanked) == nil) end
+  allow.check(unit, function(...) context_of.add_warning(context, "unknown-code", unit, ...) end)
   for _, note in ipairs(all) do
     context_of.add_error(context, note.unit, note.line, note.column, note.message, note.hint)
   end

@@ -41,16 +41,17 @@ end
 --- Errors and warnings of one load or several: add(result or context) takes them, each once; put(result) sets them,
 -- in order.
 function M.findings()
-  local errors, warnings, errors_seen, warnings_seen = {}, {}, {}, {}
+  local errors, warnings, errors_seen, warnings_seen, allowed = {}, {}, {}, {}, 0
   return {
     add = function(from)
+      allowed = allowed + (from.allowed or 0)
       add_unique(errors, errors_seen, from.errors)
       add_unique(warnings, warnings_seen, from.warnings)
     end,
     put = function(result)
       diagnostic.sort(errors)
       diagnostic.sort(warnings)
-      result.errors, result.warnings = errors, warnings
+      result.errors, result.warnings, result.allowed = errors, warnings, allowed
     end,
   }
 end
@@ -84,6 +85,26 @@ local function check_names(result, context, source)
   end
 end
 
+-- Two rules that ask the same are one too many, or one of them was to ask something else. Functions read alike and
+-- need not be.
+local function check_meanings(result, context, source)
+  for _, declared in ipairs(context.declared) do
+    local r = declared.rule
+    if r and r.functions == 0 and r.mode ~= "off" then
+      local key = result.form and result.form.hash(r.meaning) or r.meaning
+      local first = result.meanings[key]
+      local line, column = context.main:place(declared.name, declared.range, declared.line)
+      if first then
+        context_of.add_warning(context, "same-condition", context.main, line, column,
+          ("`%s` asks the same as `%s`: %s:%d:%d"):format(declared.name, first.name, first.file, first.line,
+            first.column),
+          "one of them is enough, with the actions of both")
+      end
+      result.meanings[key] = first or { name = declared.name, file = source.file, line = line, column = column }
+    end
+  end
+end
+
 -- ---- loading ------------------------------------------------------------------------------------
 
 -- The rules of a file without errors, written down at once. What served only the load of the file is let go before
@@ -103,6 +124,7 @@ local function gather(result, context, keep)
         r.texts = hashed
         ir.add(form, r)
       end
+      result.modes[r.mode] = result.modes[r.mode] + 1
       result.rules[#result.rules + 1] = keep and r or ir.strip(r)
     end
   end
@@ -111,6 +133,7 @@ end
 local function load_file(result, source, modules, options)
   local context = evaluate.file(source, source.modules or modules, options)
   check_names(result, context, source)
+  check_meanings(result, context, source)
   for _, d in ipairs(source.refused or {}) do context.errors[#context.errors + 1] = d end
   result.files = result.files + 1
   if #context.errors > 0 then
@@ -129,7 +152,9 @@ function M.evaluate(sources, modules, options)
   -- The heap of this process is bounded, and a full one is its end: collect early rather than late.
   local pause = collectgarbage("setpause", 110)
   local form = (options.hash or abi.has_hash()) and ir.new(options.hash) or nil
-  local result = { rules = {}, files = 0, failed = {}, used = {}, taken = {}, form = form, findings = M.findings() }
+  local result = { rules = {}, files = 0, failed = {}, used = {}, taken = {}, form = form,
+                   findings = M.findings(), meanings = {},
+                   modes = { active = 0, shadow = 0, off = 0 } }
   result.findings.add(sources)
   for _, source in ipairs(sources.files) do
     local context = source.module and evaluate.module(source, modules) or load_file(result, source, modules, options)
@@ -138,7 +163,7 @@ function M.evaluate(sources, modules, options)
   end
   result.findings.put(result)
   if form then result.ir, result.functions = ir.finish(form) end
-  result.findings, result.taken, result.form = nil, nil, nil
+  result.findings, result.taken, result.meanings, result.form = nil, nil, nil, nil
   collectgarbage("setpause", pause)
   return result
 end
@@ -152,9 +177,10 @@ function M.forget(sources)
 end
 
 --- Evaluates what read gave. options.actions: the names of actions that exist (default: log alone);
--- options.hash: instead of the core's; options.keep: the rules as rule.lua made them, not only what the
--- study runs (ir.strip). Gives { rules, errors, warnings, files (how many rule files), ir
--- (the intermediate form), functions }; the rules are those of files without errors, in order of file and
+-- options.limits: of the traces, as configured (lint.lua); options.hash: instead of the core's; options.keep: the
+-- rules as rule.lua made them, not only what the study runs (ir.strip). Gives { rules, errors, warnings, allowed (how
+-- many warnings more), modes (how many rules in each), files (how many rule files), ir (the intermediate form),
+-- functions }; the rules are those of files without errors, in order of file and
 -- place: whether errors are the end is the caller's choice (--skip-broken). Without the core linked in and
 -- without options.hash there is no ir. The texts of the sources are let go.
 function M.load(sources, options)

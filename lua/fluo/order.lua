@@ -1,5 +1,6 @@
 --- Order and time in conditions: `followed_by`, `not_followed_by`, `gap`, `overlaps` and `within`, and what they
 -- refuse.
+local bare_duration = require("fluo.lint.duration")
 local units = require("fluo.units")
 local suggest = require("fluo.suggest")
 local plan = require("fluo.plan")
@@ -11,6 +12,7 @@ local M = {}
 function M.duration(context, what, x)
   local ns, exact, hint, word = units.duration(x)
   if not ns then context.fail(exact, hint, word or what) end
+  bare_duration.look(context, x, what)
   -- Fractions of a nanosecond: [t, t + 1.5 ns) holds t + 1 as well.
   if not exact then ns = ns + 1 end
   if ns == 0 then context.fail(("`%s` of zero can never hold"):format(what), nil, what) end

@@ -5,8 +5,9 @@
 --   terms, depth, functions (count);     id         its index in the intermediate form (set by ir.lua)
 -- Keys are visited in sorted order throughout: the same file gives the same form in every process.
 local field = require("fluo.field")
+local duration = require("fluo.lint.duration")
+local names = require("fluo.lint.names")
 local operand = require("fluo.operand")
-local suggest = require("fluo.suggest")
 local units = require("fluo.units")
 
 local M = {}
@@ -99,6 +100,7 @@ function Builder:entry(name, key, value, shown)
   self:enter()
   self:term()
   local data = operand.of(value)
+  if name == "DURATION" then duration.look(self.context, value, shown) end
   if type(value) == "function" then
     if not self:authored(value, shown) then return self:leave(nil) end
     self.functions = self.functions + 1
@@ -118,7 +120,7 @@ function Builder:entry(name, key, value, shown)
   local atom = field.atom(name, key, data, "`" .. shown .. "`", fail)
   local text = atom and field.unordered(atom)
   if text then
-    self.context.warn(("`%s` is not a number, so `%s` never holds"):format(text, data.op),
+    self.context.warn("never-holds", ("`%s` is not a number, so `%s` never holds"):format(text, data.op),
       "only numbers have an order: two texts are compared as numbers or not at all", text)
   end
   return self:leave(atom)
@@ -133,7 +135,10 @@ function Builder:keys_of(t, name, shown)
   end
   local keys, others = sorted_keys(t)
   if others > 0 then self:wrong(("`%s` takes keys, not a list"):format(shown), nil, shown) end
-  for _, key in ipairs(keys) do children[#children + 1] = self:entry(name, key, t[key], key) end
+  for _, key in ipairs(keys) do
+    names.look(self.context, key)
+    children[#children + 1] = self:entry(name, key, t[key], key)
+  end
   return children
 end
 
@@ -184,16 +189,6 @@ function Builder:foreign(key)
       table.concat(OBJECT_FIELDS[self.object], ", "), key), key)
 end
 
--- A key that is nearly a field is an attribute all the same, and worth a word.
-function Builder:near_field(key)
-  if #key < 4 or key:find("[^%l_]") or self.object ~= "span" then return end
-  local near = suggest.nearest(key, field.SPAN_NAMES)
-  if near and near ~= key then
-    self.context.warn(("`%s` is an attribute here"):format(key),
-      ("did you mean the field `%s`? attributes = { %s = … } says that you did not"):format(near, key), key)
-  end
-end
-
 -- The formulas of one key of a pattern table (attributes and resource give several).
 function Builder:key(key, value)
   if key == "attributes" then return self:keys_of(value, "ATTRIBUTE", key) end
@@ -203,7 +198,8 @@ function Builder:key(key, value)
   if self.object ~= "span" and SPAN_KEYS[key] then return { self:foreign(key) } end
   if key == "resource" then return self:keys_of(value, "RESOURCE", key) end
   if key == "event" or key == "link" then return { self:part(value, key) } end
-  self:near_field(key)
+  local look = self.object == "span" and names.look_span or names.look
+  look(self.context, key)
   return { self:entry("ATTRIBUTE", key, value, key) }
 end
 
@@ -299,6 +295,9 @@ local function text_of(node, numbers)
   for i, child in ipairs(node) do children[i] = text_of(child, numbers) end
   return node.op .. " { " .. table.concat(children, "; ") .. " }"
 end
+
+--- The text of a formula, or of a part of one.
+function M.text(node) return text_of(node, { n = 0 }) end
 
 --- Text that is equal exactly for equal formulas, in every process.
 function M.canonical(pattern) return pattern.canonical end

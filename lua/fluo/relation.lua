@@ -12,7 +12,8 @@ local function spans_of(node, name)
 end
 
 local function note_no(context, relation)
-  context.warn(("`a:no_%s(b)` is every span of b that is the %s of none in a"):format(relation, relation),
+  context.warn("no-form",
+               ("`a:no_%s(b)` is every span of b that is the %s of none in a"):format(relation, relation),
                ("the spans of a without such a b are `a:without_%s(b)`"):format(relation), "no_" .. relation)
 end
 

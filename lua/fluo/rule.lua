@@ -1,6 +1,7 @@
 --- One rule: checks every key of `rule "name" { … }` (RULES.md section 1) and gives the rule object that
 -- ir.lua writes down and the study judges by. All that is wrong is reported, not only the first.
 local condition = require("fluo.condition")
+local lint = require("fluo.lint")
 local operand = require("fluo.operand")
 local pattern = require("fluo.pattern")
 local sequence = require("fluo.sequence")
@@ -173,7 +174,7 @@ local CHECKS = {
 -- ---- actions ------------------------------------------------------------------------------------
 
 local function unknown_action(context, name)
-  context.warn(("no action is called `%s`: `log` runs in its place"):format(name),
+  context.warn("unknown-action", ("no action is called `%s`: `log` runs in its place"):format(name),
     suggest.hint(name, context.actions), name)
 end
 
@@ -285,6 +286,7 @@ local function compile(context, rule, parts)
       "when")
   end
   rule.scope, rule.compiled, rule.patterns = "TRACE", compiled, compiled.patterns
+  rule.nodes = condition.nodes(parts)
   rule.meaning = "trace " .. compiled.canonical
 end
 
@@ -365,7 +367,10 @@ function M.check(context, name, t, junction)
   rule.severity, rule.mode = rule.severity or "medium", rule.mode or "active"
   rule.summary, rule.labels = rule.summary or {}, rule.labels or {}
   if not junction then conditions(context, rule, t) end
-  return #context.errors == before and rule or nil
+  if #context.errors > before then return nil end
+  if not junction then lint.look(context, rule, context.limits) end
+  rule.nodes = nil
+  return rule
 end
 
 return M

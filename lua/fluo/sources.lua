@@ -66,8 +66,8 @@ end
 local function mind_folder(sources, path, name)
   for _, inner in ipairs(abi.list(path) or {}) do
     if extension(inner) == "lua" and not inner:find("_spec%.lua$") and not inner:find("^[._]") then
-      sources.warnings[#sources.warnings + 1] = { severity = "warning", file = path, line = 1, column = 1,
-        message = ("the folder `%s` holds Lua files that are not read"):format(name),
+      sources.warnings[#sources.warnings + 1] = { severity = "warning", code = "unread-folder", file = path,
+        line = 1, column = 1, message = ("the folder `%s` holds Lua files that are not read"):format(name),
         hint = "rule files stand in the directory itself, shared modules in its lib/" }
       return
     end

@@ -1,8 +1,8 @@
 --- "Did you mean": the nearest known name.
 local M = {}
 
--- Edits (insert, delete, replace, swap neighbours) that lead from a to b.
-local function distance(a, b)
+--- Edits (insert, delete, replace, swap neighbours) that lead from a to b.
+function M.distance(a, b)
   local before, row, last = {}, {}, {}
   for j = 0, #b do row[j] = j end
   for i = 1, #a do
@@ -30,7 +30,7 @@ function M.nearest(word, names)
   if #word > 64 then return nil end
   local plain, best, best_distance = word:lower(), nil, allowed(word) + 1
   for _, name in ipairs(names) do
-    local d = plain == name:lower() and 0 or distance(plain, name:lower())
+    local d = plain == name:lower() and 0 or M.distance(plain, name:lower())
     if d < best_distance then best, best_distance = name, d end
   end
   return best

@@ -313,18 +313,18 @@ end)
 
 describe("an action that nothing defines", function()
   it("is a warning, and log runs in its place", function()
-    local said, status = check 'rule "r" { when = {}, actions = { "alert-team", log "x" } }'
+    local said, status = check 'rule "r" { when = { name = "a" }, actions = { "alert-team", log "x" } }'
     assert.equal(0, status)
-    assert.truthy(said:find("r.lua:1:36: warning:", 1, true) and said:find("1 rule, 0 errors, 1 warning", 1, true),
+    assert.truthy(said:find("r.lua:1:48: warning:", 1, true) and said:find("1 rule, 0 errors, 1 warning", 1, true),
       said)
-    local found = replay.run('rule "r" { when = {}, actions = { "alert-team" } }', { replay.arrival "a@0" })
+    local found = replay.run('rule "r" { when = { name = "a" }, actions = { "alert-team" } }', { replay.arrival "a@0" })
     assert.equal(1, #found)
   end)
 
   it("may be no number, no table, no empty text, and its template has to be whole", function()
     for _, action in ipairs { "5", "{}", '""', "{ 'a' }", 'log "{x"', "log(5)" } do assert.equal(1,
-      select(2, check(('rule "r" { when = {}, actions = { %s } }'):format(action))), action) end
-    assert.equal(1, select(2, check 'rule "r" { when = {}, actions = "log" }'))
+      select(2, check(('rule "r" { when = { n = 1 }, actions = { %s } }'):format(action))), action) end
+    assert.equal(1, select(2, check 'rule "r" { when = { n = 1 }, actions = "log" }'))
   end)
 end)
 

@@ -34,10 +34,10 @@ describe("a rule", function()
   end)
 
   it("is warned of an action that nothing defines, and logs in its place", function()
-    local result = rulefiles.good('rule "r" { when = {}, actions = { "alert-team" } }')
+    local result = rulefiles.good('rule "r" { when = { n = 1 }, actions = { "alert-team" } }')
     assert.equal("log", result.rules[1].actions[1].name)
     assert.equal("no action is called `alert-team`: `log` runs in its place", result.warnings[1].message)
-    local known = rulefiles.good('rule "r" { when = {}, actions = { "alert-team" } }',
+    local known = rulefiles.good('rule "r" { when = { n = 1 }, actions = { "alert-team" } }',
       { actions = { "log", "alert-team" } })
     assert.equal("alert-team", known.rules[1].actions[1].name)
     assert.same({}, known.warnings)

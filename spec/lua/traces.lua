@@ -11,9 +11,9 @@ local context = { conditions = {}, canonical = function(pattern) return pattern.
 function context.fail(message, hint, word) error({ message = message, hint = hint, word = word }, 0) end
 function context.authored() return true end
 function context.label() return "function(t) … end" end
-function context.warn(message, hint, word)
+function context.warn(code, message, hint, word)
   context.warnings = context.warnings or {}
-  table.insert(context.warnings, { message = message, hint = hint, word = word })
+  table.insert(context.warnings, { code = code, message = message, hint = hint, word = word })
 end
 function context.built(c) context.conditions[#context.conditions + 1] = c end
 function context.pattern(x)

@@ -6,7 +6,17 @@ local M = {}
 
 local function counted(n, what) return ("%d %s%s"):format(n, what, n == 1 and "" or "s") end
 
+-- What is worth knowing beside the numbers: rules that do not speak, warnings that are meant.
+local function notes(result)
+  local list = {}
+  if result.modes.shadow > 0 then list[1] = ("%d in shadow"):format(result.modes.shadow) end
+  if result.modes.off > 0 then list[#list + 1] = ("%d off"):format(result.modes.off) end
+  if result.allowed > 0 then list[#list + 1] = counted(result.allowed, "warning") .. " allowed" end
+  return #list > 0 and "; " .. table.concat(list, ", ") or ""
+end
+
 --- Checks the rules at a path, writes to `out` (default: stdout). 0 without errors, else 1.
+--   options.strict   1 for warnings too
 --   options.json     one JSON object a line instead of text, and no summary
 --   options.actions  names of actions that exist
 --   options.specs    require_specs: the flags of `fluo replay` that specs are judged with
@@ -24,10 +34,10 @@ function M.run(path, options)
     for _, d in ipairs(list) do out:write(write(d), "\n") end
   end
   if not options.json then
-    out:write(("%s, %s, %s\n"):format(counted(#result.rules, "rule"), counted(#result.errors, "error"),
-      counted(#result.warnings, "warning")))
+    out:write(("%s, %s, %s%s\n"):format(counted(#result.rules, "rule"), counted(#result.errors, "error"),
+      counted(#result.warnings, "warning"), notes(result)))
   end
-  return #result.errors == 0 and 0 or 1
+  return #result.errors + (options.strict and #result.warnings or 0) == 0 and 0 or 1
 end
 
 return M

@@ -19,14 +19,16 @@ one ends it at once.]],
     },
   },
   {
-    name = "check", usage = "fluo check [--rules PATH] [--json] [PATH]", arguments = { 0, 1 }, flags = { JSON },
-    summary = "look for errors in rules, all of them at once",
+    name = "check", usage = "fluo check [--rules PATH] [--strict] [--json] [PATH]", arguments = { 0, 1 },
+    flags = { { name = "strict", help = "end with 1 on a warning too" }, JSON },
+    summary = "look for errors in rules, and for what is seldom meant",
     text = [[
 Loads the rules and prints every error and warning with its place and a hint. Ends with 1 if there was an
-error.]],
+error. A warning has a code; `-- fluo: allow CODE` in or above a rule says that it is meant.]],
     examples = {
       { "fluo check rules/", "a directory" },
       { "fluo check rules/slow_query.lua", "one file" },
+      { "fluo check --strict rules/", "in a build: ends with 1 on a warning too" },
       { "fluo check --json rules/", "one JSON object a line, for editors" },
     },
   },
