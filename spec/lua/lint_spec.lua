@@ -181,3 +181,12 @@ describe("fluo: allow", function()
     assert.same({ "unknown-code", 2, 16, "did you mean `no-form`?" }, { d.code, d.line, d.column, d.hint })
   end)
 end)
+
+describe("the manual", function()
+  it("has every code of a warning, and no other", function()
+    local text, found = assert(io.open("rules/README.md")):read("*a"):match("## Warnings(.-)\n## "), {}
+    for code in text:gmatch("\n| `([%l-]+)` |") do found[#found + 1] = code end
+    table.sort(found)
+    assert.same(require("fluo.lint.allow").NAMES, found)
+  end)
+end)
