@@ -38,7 +38,7 @@ describe("an action", function()
   end)
 end)
 
-describe("unknown is no violation, and is counted for its rule, once a trace", function()
+describe("unknown is no violation, and is counted for its rule", function()
   local RULES = [[
 rule "absent" { when = trace.missing { name = "n" } }
 rule "disproved" { when = trace.missing { name = "a" } }
