@@ -34,12 +34,13 @@ static void batch_init(struct across_batch *b, uint64_t now_ns) {
 
 static void batch_deinit(struct across_batch *b) {
   heap_free(b->notes);
+  heap_free(b->sorted);
   buffer_deinit(&b->keys);
 }
 
 /* By time, then by rule, then by span: a span's notes for one rule stand together. */
 static int order(const void *left, const void *right) {
-  const struct across_note *a = left, *b = right;
+  const struct across_note *a = *(struct across_note *const *)left, *b = *(struct across_note *const *)right;
   if (a->order_ns != b->order_ns) return a->order_ns < b->order_ns ? -1 : 1;
   if (a->to->rule != b->to->rule) return a->to->rule < b->to->rule ? -1 : 1;
   if (a->to != b->to) return a->to < b->to ? -1 : 1;
@@ -85,14 +86,14 @@ static bool merges(const struct across *to) {
 }
 
 static void batch_flush(struct across_batch *b) {
-  if (b->count > 1) qsort(b->notes, b->count, sizeof *b->notes, order);
+  for (uint32_t i = 0; i < b->count; i++) b->sorted[i] = &b->notes[i];
+  if (b->count > 1) qsort(b->sorted, b->count, sizeof *b->sorted, order);
   for (uint32_t i = 0, end; i < b->count; i = end) {
-    uint32_t patterns = b->notes[i].patterns;
-    for (end = i + 1;
-         merges(b->notes[i].to) && end < b->count && of_one_span(&b->notes[i], &b->notes[end]);
-         end++)
-      patterns |= b->notes[end].patterns;
-    if (merge(&b->notes[i], patterns)) hand_over(b, &b->notes[i]);
+    struct across_note *note = b->sorted[i];
+    uint32_t patterns = note->patterns;
+    for (end = i + 1; merges(note->to) && end < b->count && of_one_span(note, b->sorted[end]); end++)
+      patterns |= b->sorted[end]->patterns;
+    if (merge(note, patterns)) hand_over(b, note);
   }
   for (uint32_t i = 0; i < b->count; i++) b->notes[i].rules->traces--;
   b->count = 0;

@@ -31,8 +31,8 @@ struct across_note {
 
 struct across_batch {
   struct across_batch *next;
-  struct across_note *notes;
-  uint32_t count, capacity;
+  struct across_note *notes, **sorted;     /* sorted: room for as many, filled when they are handed over */
+  uint32_t count, capacity, sorted_capacity;
   uint32_t sheets;                         /* of questions that are out */
   bool closed;                             /* its request is in */
   uint64_t now_ns;

@@ -19,7 +19,8 @@ static uint64_t end_of(const struct fluo_span *span) {
 
 static void note_add(struct engine *e, struct across_batch *b, const struct across_note *draft) {
   if (b->count == LIMIT_ACROSS_NOTES ||
-      heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes)) {
+      heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes) ||
+      heap_grow((void **)&b->sorted, &b->sorted_capacity, b->count, sizeof *b->sorted)) {
     state_stats(e->state)->lost++;
     return;
   }

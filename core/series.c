@@ -388,20 +388,33 @@ double series_greatest(const struct series *s) {
   return greatest;
 }
 
-/* The numbers of the buckets, by their sketch, and the exact ones are both in order: they are
- * walked as one. */
+/* How many exact numbers are below x. */
+static uint32_t exact_below(const struct series *s, double x) {
+  uint32_t lo = 0, hi = s->keys.count;
+  while (lo < hi) {
+    uint32_t middle = lo + (hi - lo) / 2;
+    if (multiset_to_number(s->keys.keys[middle]) < x)
+      lo = middle + 1;
+    else
+      hi = middle;
+  }
+  return lo;
+}
+
+/* The numbers of the buckets, by their sketch, and the exact ones are both in order. A bin can hold the rank only where
+ * those below it and all exact ones come up to it: what a bin stands for is worked out for few. */
 double series_at_rank(const struct series *s, uint64_t rank) {
   const struct sketch *sketch = &s->sketch;
-  uint32_t exact = 0;
-  assert(rank >= 1 && rank <= s->sketch.count + s->keys.count);
-  for (uint32_t bin = 0; bin < sketch->bins_count; bin++) {
-    double x = sketch_bin_value(&sketch->bins[bin]);
-    for (; exact < s->keys.count && multiset_to_number(s->keys.keys[exact]) < x; exact++)
-      if (--rank == 0) return multiset_to_number(s->keys.keys[exact]);
-    if (rank <= sketch->bins[bin].count) return x;
-    rank -= sketch->bins[bin].count;
+  uint64_t below = 0;
+  assert(rank >= 1 && rank <= sketch->count + s->keys.count);
+  for (uint32_t i = 0; i < sketch->bins_count; below += sketch->bins[i++].count) {
+    if (below + sketch->bins[i].count + s->keys.count < rank) continue;
+    double x = sketch_bin_value(&sketch->bins[i]);
+    uint64_t before = below + exact_below(s, x);
+    if (before >= rank) return multiset_to_number(s->keys.keys[rank - below - 1]);
+    if (before + sketch->bins[i].count >= rank) return x;
   }
-  return multiset_to_number(s->keys.keys[exact + rank - 1]);
+  return multiset_to_number(s->keys.keys[rank - below - 1]);
 }
 
 double series_distinct(const struct series *s) {
