@@ -198,25 +198,6 @@ describe("a trace that reaches its end", function()
       { arrival("a@0 b@1", "t", 50), arrival("c@2 d@3", "t", 1000) }, nil, cap)), "at that moment")
   end)
 
-  it("is judged once more by what needs no absence, as if it had gone on", function()
-    for _, when in ipairs { "trace.span_count(gt(1))", "trace.duration(gt(10))", "trace.count {}:over(1)",
-      "trace.has(A):followed_by(B)", "trace.has {} * trace.span_count(ge(2))" } do
-      assert.equal(1, #run(when, { arrival "a@0 b@1 c@2" }, nil, "--trace.spans-max=2"), when)
-    end
-  end)
-
-  it("at exactly trace.max_age no longer takes a span, and at idle, if both fall together, is whole", function()
-    local function busy(last)
-      local requests = {}
-      for i = 0, 37 do requests[#requests + 1] = arrival(("a%d@0"):format(i), "t", i * 8000) end
-      requests[#requests + 1] = arrival("n@0", "t", last)
-      return requests
-    end
-    assert.equal(1, #run("trace.has(N)", busy(299999.999999)))
-    assert.equal(0, #run("trace.has(N)", busy(300000)))
-    assert.equal(1, #run("trace.missing(N)", { arrival("a@0", "t", 0) }, nil, "--trace.max-age=10s"))
-  end)
-
   it("makes every form of absence unknown where it was cut, and decides each where it was not", function()
     for _, when in ipairs { "trace.missing(N)", "-trace.has(N)", "trace.count(N):under(1)", "trace.count(N):at_most(1)",
       "trace.count(A):exactly(1)", "trace.all(any_of { A, X })", "trace.span_count(lt(9))", "trace.span_count(between(1, 9))",
