@@ -234,12 +234,17 @@ M.MAKERS = maker_names
 
 --- The `trace` of one rule file.
 function M.api(context)
-  local trace = {}
+  local trace, proxy = {}, {}
   for _, name in ipairs(maker_names) do
     local make = makers[name]
-    trace[name] = function(...) return make(context, ...) end
+    trace[name] = function(...)
+      if rawequal((...), proxy) then
+        context.fail(("`%s` is called with a dot"):format(name), ("write trace.%s { … }"):format(name), name)
+      end
+      return make(context, ...)
+    end
   end
-  return setmetatable({}, {
+  return setmetatable(proxy, {
     __index = function(_, key)
       if trace[key] then return trace[key] end
       local word = tostring(key)

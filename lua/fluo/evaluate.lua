@@ -13,6 +13,7 @@ local rule = require("fluo.rule")
 local sandbox = require("fluo.sandbox")
 local sequence = require("fluo.sequence")
 local suggest = require("fluo.suggest")
+local syntax = require("fluo.syntax")
 local window = require("fluo.window")
 
 local M = {}
@@ -34,11 +35,17 @@ local function known_names(known)
   return names
 end
 
+-- What other tools call an operand.
+local OPERANDS = { greater_than = "gt", less_than = "lt", equals = "eq", equal = "eq", not_equals = "ne",
+                   regex = "matches", match = "matches", like = "glob", starts_with = "prefix",
+                   ends_with = "suffix", includes = "contains", any = "any_of", null = "missing", absent = "missing" }
+
 -- Message and hint for a global that does not exist.
 local function undefined(name, known)
   local message = ("undefined global `%s`"):format(name)
   if FORBIDDEN[name] then return message, "rule files are sealed: this part of Lua is not among what they may use" end
   if CONDITIONS[name] then return message, ("write trace.%s"):format(name) end
+  if OPERANDS[name] then return message, ("the operand is called `%s`"):format(OPERANDS[name]) end
   local near = suggest.hint(name, known_names(known))
   return message, (near and near .. " " or "") .. ("if it is text, quote it: \"%s\""):format(name)
 end
@@ -49,51 +56,6 @@ local function assigned(name)
 end
 
 -- ---- errors of Lua ------------------------------------------------------------------------------
-
--- The last bracket that nothing closes.
-local function open_bracket(unit)
-  local lex, open = unit:lex(), {}
-  for i = 1, lex.n do
-    local text = lex:kind(i) == "operator" and lex:text(i)
-    if text == "{" or text == "(" or text == "[" then open[#open + 1] = i end
-    if text == "}" or text == ")" or text == "]" then open[#open] = nil end
-  end
-  local found = open[#open]
-  return found and ("the `%s` in line %d is not closed"):format(lex:text(found), (lex:place(lex.from[found])))
-end
-
-local function syntax_hint(unit, message, near)
-  local loose = message:find("^'=' expected")
-  if message:find("^function or expression too complex") or message:find("syntax levels") then
-    return "a condition nests at most 200 deep, and Lua reads less in one expression: name its parts by `local`"
-  end
-  if near == "<eof>" and not loose then
-    return open_bracket(unit) or "something before it is not finished: an `end` may lack"
-  end
-  if near == "!" then return "Lua writes `~=` for unequal, `not` for not" end
-  if near == "&" or near == "|" then return "Lua writes `and` and `or`; conditions are joined by `*` and `+`" end
-  if near == "for" then return "`for` is a word of Lua: the key is pending_for" end
-  if message:find("^'}' expected") then return "is a comma or a closing brace missing before it?" end
-  if loose or message:find("^unexpected symbol") or message:find("^'<eof>' expected") then
-    return "nothing but statements stands outside of rules: rule \"name\" { … }"
-  end
-  return nil
-end
-
--- Lua's message as a note: its line, and the column of the token that it names.
-local function of_syntax(unit, text)
-  local line, message = text:match(":(%d+): (.*)$")
-  local near = (message or ""):match(" near '(.-)'$")
-  line = tonumber(line) or 1
-  if near == "<eof>" and message:find("^'=' expected") then      -- a word that begins nothing
-    local lex = unit:lex()
-    near = lex:text(lex.n)
-    line = lex:place(lex.from[lex.n])
-  end
-  local place_line, column = unit:place(near ~= "<eof>" and near or nil, nil, line)
-  return { unit = unit, line = place_line, column = column, message = message or text, syntax = true,
-           hint = syntax_hint(unit, message or "", near) }
-end
 
 local RUNTIME_HINTS = {
   { "^attempt to compare", "compare by a method, as in `trace.count(…):over(5)`, or an operand, as in gt(5)" },
@@ -116,7 +78,7 @@ local function of_error(context)
     local unit, line = context.running()
     local message = type(raised) == "string" and raised:gsub("^.-:%d+: ", "")
       or ("an error was raised: %s"):format(sandbox.tostring(raised))
-    local word = message:match("'([^']+)'") or message:match("`([^`]+)`")
+    local word = message:match("'([^']+)'") or message:match("`([^`]+)`") or syntax.comparison(unit, line, message)
     local range = word and context.rule and context.rule.range
     local place_line, column = unit:place(word, range, line)
     return { unit = unit, line = place_line, column = column, message = message,
@@ -136,6 +98,9 @@ local function check_globals(unit, chunk, known, notes)
       message, hint = assigned(use.name)
     elseif not is_assigned[use.name] then
       message, hint = undefined(use.name, known)
+      if syntax.is_compared(unit, use.name, use.line) then
+        hint = ("a pattern has one `=`: write %s = …, or for another value ne(…)"):format(use.name)
+      end
     end
     if message then
       local range = unit:rule(nil, use.line)
@@ -151,7 +116,7 @@ local function compile(unit, text, environment, known)
     return nil, { { unit = unit, line = 1, column = 1, message = "bytecode is no rule file" } }
   end
   local chunk, why = load(text, unit.chunk, "t", environment)
-  if not chunk then return nil, { of_syntax(unit, why) } end
+  if not chunk then return nil, { syntax.note(unit, why) } end
   local notes = {}
   check_globals(unit, chunk, known, notes)
   if #notes > 0 then return nil, notes end

@@ -95,6 +95,13 @@ function Builder:authored(fn, word)
   return false
 end
 
+-- What a table as a value was probably meant for.
+local function table_hint(shown, value)
+  local keys = not getmetatable(value) and sorted_keys(value) or {}
+  if not keys[1] then return "for one of several values write one_of { … }" end
+  return ("a name with dots is one key: [%q] = …"):format(shown .. "." .. keys[1])
+end
+
 -- One entry: a field or an attribute, and an operand, a plain value or a function.
 function Builder:entry(name, key, value, shown)
   self:enter()
@@ -111,8 +118,7 @@ function Builder:entry(name, key, value, shown)
     return self:leave(junction("and", { there, call }))
   elseif not data then
     if type(value) == "table" then
-      return self:leave(self:wrong(("`%s` cannot be equal to a table"):format(shown),
-        "for one of several values write one_of { … }", shown))
+      return self:leave(self:wrong(("`%s` cannot be equal to a table"):format(shown), table_hint(shown, value), shown))
     end
     data = { op = "eq", n = 1, value }
   end
@@ -154,7 +160,8 @@ function Builder:part(value, object)
   end
   if type(value) ~= "table" and type(value) ~= "function" then
     return self:wrong(("`%s` takes a table or a function"):format(object),
-      ("write %s = { %s = … }"):format(object, object == "event" and "name" or "trace_id"), object)
+      ("write %s = { %s = %s }"):format(object, object == "event" and "name" or "trace_id",
+        type(value) == "string" and ("%q"):format(value) or "…"), object)
   end
   self.object = object
   local inner = self:build(value)

@@ -125,7 +125,7 @@ rule "auth-failure-then-retry" {
   it("is refused for trailing text, with the place of what does not fit", function()
     refuses {
       { when("{}") .. "foo\n", "2:1", "" }, { 'rule "r" { when = {} } foo', "1:24", "" },
-      { 'rule "r" { when = {} } }', "1:1", "'}'" }, { 'rule "r" { when = {} ) }', "1:22", "')'" },
+      { 'rule "r" { when = {} } }', "1:24", "'}'" }, { 'rule "r" { when = {} ) }', "1:22", "')'" },
       { 'rule "r" {\n  when = {},\n', "3:1", "" },
     }
   end)
@@ -137,7 +137,7 @@ rule "auth-failure-then-retry" {
       { when '"x"', "1:12", "string", "name" }, { when "5", "1:12", "number" },
       { when "true", "1:12", "boolean" }, { when "gt(5)", "1:12", "operand" }, { when "trace", "1:12", "" },
       { 'rule "r" { severity = "low" }', "1:1", "no `when`" },
-      { when "trace.count({}) > 5", "1:1", "compare", ":over(" },
+      { when "trace.count({}) > 5", "1:35", "compare", ":over(" },
       { 'rule "r" { when = trace.has {}, never = trace.count {} }', "1:47", "a number" },
       { 'rule "r" { when = trace.has {}, never = {} }', "1:33", "`never`", "trace.has" },
       { when "trace.has {} .. 'x'", "1:1", "concatenate", ":and_(" },
