@@ -47,6 +47,30 @@ describe("the store under pressure", function()
     assert.is_false(traces[1].cut)
   end)
 
+  it("lets kept traces go, the longest at rest first, before it closes an open one", function()
+    s = support.open({ arena_bytes = MIB }, true)
+    for trace = 1, 20 do
+      local _, t, index = s:put({ trace = trace, payload_bytes = 3000 }, trace)
+      core.store_hit(s.store, t, 0, index)
+    end
+    s:run(20 + 10 * S)
+    assert.equal(20, number(s:stats().traces_kept))
+    s:put({ trace = 1, id = 2, payload_bytes = 3000 }, 11 * S)
+    s:end_request(11 * S)
+    local n, closed = 100, #s.closed
+    repeat
+      n = n + 1
+      local _, t, index = s:put({ trace = n, payload_bytes = 3000 }, 11 * S + n)
+      core.store_hit(s.store, t, 0, index)
+      if s.released == 19 then
+        assert.equal("late", (s:put({ trace = 1, id = 3 }, 11 * S + n)))
+        s:end_request(11 * S + n)
+      end
+    until #s.closed > closed
+    assert.same({ 20, 0 }, { s.released, number(s:stats().traces_kept) })
+    assert.equal(20, number(s:stats().kept_released))
+  end)
+
   it("marks what was shed before anybody looks, one span at a time or pinned", function()
     s = support.open({ arena_bytes = MIB })
     local traces = fill(has_shed)
