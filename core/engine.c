@@ -44,8 +44,7 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
       engine_across_hit(e, t, rule, pattern, span);
     return;
   }
-  if (t->state == TRACE_LATE || (engine_came_late(t, span) && !(judging->flags & FLUO_RULE_LATE)))
-    return; /* trace rules do not see late spans */
+  if (t->state == TRACE_LATE) return; /* trace rules do not see late spans */
   struct tally *tally = tally_put(t, pattern);
   struct trace_rule *note = trace_rule_put(t, rule);
   if (!tally || !note) {

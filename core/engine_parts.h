@@ -103,9 +103,5 @@ void engine_settle(struct engine *e, struct trace *t);
 /* Whether a rule with `late = true` may still come to be true of the trace: it has not fired, and the counts have not
  * passed a bound that its gate sets from above. */
 bool engine_awaits_late(const struct trace *t);
-/* Of a trace that closed, all spans that it is judged on later than at the close are late. */
-static inline bool engine_came_late(const struct trace *t, uint32_t span) {
-  return t->state == TRACE_CLOSED && (t->settled || span >= t->look_spans);
-}
 
 #endif

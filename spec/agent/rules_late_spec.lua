@@ -102,6 +102,8 @@ describe("a rule with late = true", function()
       rule "late" { when = trace.count { name = "a" }:over(1), late = true }
       rule "closed" { when = trace.count { name = "a" }:over(1) }
       rule "all" { when = trace.all { name = "a" } }
+      rule "two" { when = trace.span_count(eq(2)) }
+      rule "even" { when = trace.satisfies(function(t) return t:count { name = "a" } == 2 end) }
       rule "span" { when = { name = "a" } }]]
     local found, count = replay.run(rules, trace({ 0, "a@0" }, { 12000, "a2@1" })), {}
     for _, v in ipairs(found) do count[v.rule] = (count[v.rule] or "") .. (v.late and "L" or "t") end

@@ -3,7 +3,7 @@ local ir = require("spec.ir")
 local core, ffi = matching.core, matching.ffi
 require("spec.support").core("tally")
 
-local EARLY = 1
+local EARLY, LATE = 1, 16
 
 -- A rule set of one trace rule with two patterns and this gate.
 local function set_of(gate, flags, mode)
@@ -13,7 +13,7 @@ local function set_of(gate, flags, mode)
 end
 
 -- Whether it is open at `a` and `b` hits, `spans` spans, a duration.
-local function open(gate, a, b, spans, duration_ns, unknown)
+local function open(gate, a, b, spans, duration_ns, unknown, growing)
   local set = set_of(gate)
   local tallies, n = ffi.new("struct tally[3]"), 0
   for i, count in ipairs({ a or 0, b or 0 }) do
@@ -22,7 +22,7 @@ local function open(gate, a, b, spans, duration_ns, unknown)
       n = n + 1
     end
   end
-  local counts = ffi.new("struct gate_counts", { tallies, n, spans or 0, duration_ns or 0 })
+  local counts = ffi.new("struct gate_counts", { tallies, n, spans or 0, duration_ns or 0, growing or false })
   return core.ruleset_gate(set, 1, counts)
 end
 
@@ -58,6 +58,19 @@ describe("a gate", function()
     local function with_unknown(compare, n) return open({ { "hits", compare, n } }, 1, 0, 0, 0, 1) end
     assert.same({ true, false, true, false, true },
       { with_unknown("ge", 2), with_unknown("ge", 3), with_unknown("gt", 1), with_unknown("gt", 2), with_unknown("lt", 2) })
+  end)
+
+  it("of counts that may grow is open unless one has passed a bound from above", function()
+    for compare, wanted in pairs { eq = { true, true, false }, gt = { true, true, true }, ge = { true, true, true },
+      lt = { true, false, false }, le = { true, true, false } } do
+      local hits, spans, durations = {}, {}, {}
+      for i = 1, 3 do
+        hits[i] = open({ { "hits", compare, 2 } }, i, 0, 0, 0, nil, true)
+        spans[i] = open({ { "spans", compare, 2 } }, 0, 0, i, 0, nil, true)
+        durations[i] = open({ { "duration", compare, 2 } }, 0, 0, 0, i, nil, true)
+      end
+      assert.same({ wanted, wanted, wanted }, { hits, spans, durations }, compare)
+    end
   end)
 
   it("joins its operands", function()
@@ -99,9 +112,14 @@ describe("the rules to look at", function()
     assert.same({}, any({ HAS }, EARLY))
   end)
 
+  it("on late spans are those that say so", function()
+    assert.same({ { 1 }, {} }, { listed(core.ruleset_late, set_of({ HAS }, LATE)), listed(core.ruleset_late, set_of({ HAS })) })
+  end)
+
   it("are none that are off", function()
-    local set = set_of({ { "true" } }, EARLY, "off")
+    local set = set_of({ { "true" } }, EARLY + LATE, "off")
     assert.same({}, listed(core.ruleset_any_span, set))
+    assert.same({}, listed(core.ruleset_late, set))
     assert.is_false(core.ruleset_gate(set, 1, ffi.new("struct gate_counts")))
   end)
 end)

@@ -360,8 +360,10 @@ describe("the store", function()
       s:put({ trace = 1, id = 2 }, 0)
       s:put({ trace = 2, id = 1 }, 0)
       core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 0)
-      assert.equal(0, number(s:stats().traces_kept))
       s:end_request(0)
+      s:put({ trace = 3, id = 1 }, 0)                      -- full
+      s:run(10 * S)
+      assert.equal(0, number(s:stats().traces_kept))
     end)
 
     it("at rest where a late span found no memory, and cut", function()
