@@ -9,22 +9,27 @@ static const char index_text[] = "FLUO\n"
                                  "  /-/healthy  200 while the agent runs\n"
                                  "  /-/ready    200 once it takes spans and judges them\n"
                                  "  /-/reload   POST: reads the rules again; GET: how that went\n"
-                                 "  /metrics    its own figures, for Prometheus\n";
+                                 "  /metrics    its own figures, for Prometheus\n"
+                                 "  /api/v1/record  traces as they arrive, as lines of OTLP/JSON; see fluo record\n";
 static const char text_type[] = "text/plain; charset=utf-8";
 
-static void page_index(const struct admin_calls *calls, struct http_response *response) {
-  (void)calls;
+static void page_index(const struct admin_calls *calls, const struct http_request *request,
+                       struct http_response *response) {
+  (void)calls, (void)request;
   response->status = 200;
   response->content_type = text_type;
   (void)buffer_text(response->body, index_text);
 }
 
-static void page_healthy(const struct admin_calls *calls, struct http_response *response) {
-  (void)calls;
+static void page_healthy(const struct admin_calls *calls, const struct http_request *request,
+                         struct http_response *response) {
+  (void)calls, (void)request;
   http_say(response, 200, "healthy");
 }
 
-static void page_ready(const struct admin_calls *calls, struct http_response *response) {
+static void page_ready(const struct admin_calls *calls, const struct http_request *request,
+                       struct http_response *response) {
+  (void)request;
   const char *missing = calls->ready(calls->ctx);
   if (missing)
     http_say(response, 503, "not ready: %s", missing);
@@ -32,7 +37,9 @@ static void page_ready(const struct admin_calls *calls, struct http_response *re
     http_say(response, 200, "ready");
 }
 
-static void page_metrics(const struct admin_calls *calls, struct http_response *response) {
+static void page_metrics(const struct admin_calls *calls, const struct http_request *request,
+                         struct http_response *response) {
+  (void)request;
   int err = calls->metrics(calls->ctx, response->body);
   if (err) {
     buffer_clear(response->body);
@@ -43,11 +50,15 @@ static void page_metrics(const struct admin_calls *calls, struct http_response *
   response->content_type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
-static void page_reload(const struct admin_calls *calls, struct http_response *response) {
+static void page_reload(const struct admin_calls *calls, const struct http_request *request,
+                        struct http_response *response) {
+  (void)request;
   calls->reload_page(calls->ctx, response);
 }
 
-static void post_reload(const struct admin_calls *calls, struct http_response *response) {
+static void post_reload(const struct admin_calls *calls, const struct http_request *request,
+                        struct http_response *response) {
+  (void)request;
   if (!calls->reload) {
     http_say(response, 403, "only on a loopback address; SIGHUP does the same");
     return;
@@ -56,17 +67,42 @@ static void post_reload(const struct admin_calls *calls, struct http_response *r
   calls->reload_page(calls->ctx, response);
 }
 
+/* A page in a browser may ask this machine for anything, and under a name of its own that leads here it would also be
+ * told the answer. Traces are not for it: who records says localhost, or an address. */
+static bool is_local(const struct http_request *request) {
+  struct http_text host = request->host;
+  size_t letters = 0;
+  const char *colon = host.n && *host.p != '[' ? memchr(host.p, ':', host.n) : NULL;
+  if (colon) host.n = (size_t)(colon - host.p);
+  for (size_t i = 0; i < host.n; i++) letters += !((host.p[i] >= '0' && host.p[i] <= '9') || host.p[i] == '.');
+  bool address = host.n && (*host.p == '[' || letters == 0);
+  return (address || http_text_is(host, "localhost")) && !http_header(request, "origin").n;
+}
+
+static void page_record(const struct admin_calls *calls, const struct http_request *request,
+                        struct http_response *response) {
+  bool begun = request->work && *request->work;
+  if (request->verb == HTTP_VERB_HEAD)
+    http_say(response, 405, "only GET is taken here");
+  else if (!begun && (!calls->record || !is_local(request)))
+    http_say(response, 403, "only on a loopback address, and asked for by its number or as localhost");
+  else
+    calls->record(calls->ctx, request, response);
+}
+
 struct page {
   const char *path;
-  void (*get)(const struct admin_calls *calls, struct http_response *response);
-  void (*post)(const struct admin_calls *calls, struct http_response *response); /* NULL: not taken */
+  void (*get)(const struct admin_calls *calls, const struct http_request *request, struct http_response *response);
+  void (*post)(const struct admin_calls *calls, const struct http_request *request,
+               struct http_response *response); /* NULL: not taken */
 };
 
 static const struct page pages[] = {{"/", page_index, NULL},
                                     {"/-/healthy", page_healthy, NULL},
                                     {"/-/ready", page_ready, NULL},
                                     {"/-/reload", page_reload, post_reload},
-                                    {"/metrics", page_metrics, NULL}};
+                                    {"/metrics", page_metrics, NULL},
+                                    {"/api/v1/record", page_record, NULL}};
 
 static const struct page *page_of(const struct http_request *request) {
   for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
@@ -91,7 +127,7 @@ static void on_head(void *ctx, const struct http_request *request, struct http_r
 static void on_request(void *ctx, const struct http_request *request,
                        struct http_response *response) {
   const struct page *page = page_of(request);
-  (request->verb == HTTP_VERB_POST ? page->post : page->get)(ctx, response);
+  (request->verb == HTTP_VERB_POST ? page->post : page->get)(ctx, request, response);
 }
 
 void admin_http(const struct admin_calls *calls, struct http_calls *out) {

@@ -1,4 +1,4 @@
-/* The admin listener's pages: /-/healthy, /-/ready, /-/reload, /metrics, and / which lists them. */
+/* The admin listener's pages: /-/healthy, /-/ready, /-/reload, /metrics, /api/v1/record, and / which lists them. */
 #ifndef FLUO_ADMIN_H
 #define FLUO_ADMIN_H
 #include "http.h"
@@ -15,6 +15,8 @@ struct admin_calls {
   /* Has the rules reloaded; NULL: whoever is here may not ask for that. */
   void (*reload)(void *ctx);
   void *ctx;
+  /* Answers a request to record, as http_calls' on_request; NULL: whoever is here may not ask for that. */
+  void (*record)(void *ctx, const struct http_request *request, struct http_response *response);
 };
 
 /* What to open the server with; `calls` outlives it. */

@@ -120,8 +120,10 @@ static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otl
                       struct intake_receipt *receipt) {
   struct agent *a = ctx;
   struct engine_receipt all;
+  uint64_t now = now_ns(a);
   (void)summary;
-  int err = engine_receive(host_engine(a->host), body, n, now_ns(a), &all);
+  recorder_take(a->report.recorder, body, n, now);
+  int err = engine_receive(host_engine(a->host), body, n, now, &all);
   if (!err) taken(a, &all, receipt);
   return err;
 }
@@ -130,7 +132,9 @@ static bool on_receive_some(void *ctx, struct otlp_cursor *body, size_t cost_max
                             struct intake_receipt *receipt) {
   struct agent *a = ctx;
   struct engine_receipt some = {0};
-  bool more = engine_receive_some(host_engine(a->host), body, cost_max, now_ns(a), &some);
+  uint64_t now = now_ns(a);
+  recorder_take_some(a->report.recorder, body, cost_max, now);
+  bool more = engine_receive_some(host_engine(a->host), body, cost_max, now, &some);
   taken(a, &some, receipt);
   return more;
 }
@@ -181,6 +185,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   warn_of_pressure(a);
   if (a->intake) warn_of_strindex(a);
   report_tick(&a->report, uv_hrtime());
+  recorder_tick(a->report.recorder);
   host_ping(a->host, uv_hrtime());
   rearm(a);
 }
@@ -218,9 +223,9 @@ static void on_reload_page(void *ctx, struct http_response *response) {
   reload_say(&a->report.reload, host_reloading(a->host), response);
 }
 
-/* Whoever reaches the listener may have the rules read again, where only this machine does. */
-static bool is_loopback(const struct config_address *address) {
-  return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0;
+static void on_record(void *ctx, const struct http_request *request, struct http_response *response) {
+  const struct agent *a = ctx;
+  recorder_answer(a->report.recorder, host_rules(a->host), request, response);
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -253,6 +258,7 @@ static void on_admin_closed(void *ctx) {
 }
 
 static void close_servers(struct agent *a, uint64_t drain_ns) {
+  recorder_end(a->report.recorder);
   if (a->otlp_http) server_close(a->otlp_http, drain_ns, on_otlp_closed, a);
   if (a->admin) server_close(a->admin, drain_ns, on_admin_closed, a);
 }
@@ -369,8 +375,10 @@ static int open_server(struct agent *a, const char *key, const struct config_add
 
 static int open_servers(struct agent *a) {
   struct http_calls otlp, admin;
-  a->admin_calls = (struct admin_calls){on_ready, on_metrics, on_reload_page,
-                                        is_loopback(&a->config->listen.admin) ? on_reload_wanted : NULL, a};
+  /* Who reaches the listener may do more than look, where only this machine does. */
+  bool ours = config_is_loopback(&a->config->listen.admin);
+  a->admin_calls = (struct admin_calls){on_ready, on_metrics, on_reload_page, ours ? on_reload_wanted : NULL, a,
+                                        ours ? on_record : NULL};
   intake_http(a->intake, &otlp);
   admin_http(&a->admin_calls, &admin);
   if (open_server(a, "listen.otlp_http", &a->config->listen.otlp_http, &otlp,
@@ -422,6 +430,7 @@ static int open_watch(struct agent *a) {
 static int open_all(struct agent *a) {
   int err = log_new(STDERR_FILENO, a->config->log.level, a->config->log.format, &a->log);
   if (err) return complain(a, "log", err_text(err));
+  if (!(a->report.recorder = recorder_new())) return complain(a, "recorder", err_text(FLUO_ENOMEM));
   a->report.log = a->log;
   a->report.now_ns = a->mono_ns;
   make_data(a);
@@ -462,6 +471,7 @@ static bool close_all(struct agent *a) {
   host_close(a->host);
   intake_free(a->intake);
   report_deinit(&a->report);
+  recorder_free(a->report.recorder);
   if (a->report.violations) flushed = out_close(a->report.violations, LIMIT_DRAIN_NS);
   if (!flushed)
     log_to(a->log, LOG_ERROR, "violations were lost: the output did not take them in time");

@@ -270,3 +270,7 @@ const char *config_source(const struct config *c, const char *key) {
     if (!strcmp(keys[i].name, key) && c->sources[i]) return c->sources[i];
   return "default";
 }
+
+bool config_is_loopback(const struct config_address *address) {
+  return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0;
+}

@@ -99,6 +99,9 @@ void config_deinit(struct config *c);
  * status; what is to be said has been said on stderr. */
 int config_show(const struct config_call *call);
 
+/* Whether only this machine reaches it. */
+bool config_is_loopback(const struct config_address *address);
+
 /* Where the value of a key comes from; "default" for what is no key. Valid as long as *c. */
 const char *config_source(const struct config *c, const char *key);
 

@@ -95,7 +95,9 @@ static void conn_linger(struct conn *c) {
 
 /* The kernel has the answer. Reading goes on in on_written, and was never stopped elsewhere. */
 static void conn_sent(struct conn *c) {
-  if (c->last)
+  if (c->streaming)
+    conn_enter(c, PHASE_TURN);
+  else if (c->last)
     conn_linger(c);
   else
     conn_enter(c, http1_begun(c->http) ? PHASE_BODY : PHASE_IDLE);
@@ -114,10 +116,13 @@ static void conn_go_on(struct conn *c) {
   if (c->phase < PHASE_WRITE) read_on(c);
 }
 
+static void turn_take(struct conn *c);
+
 static void on_written(uv_write_t *write, int status) {
   struct conn *c = conn_of(write->data);
   heap_free(c->out);
   c->out = NULL;
+  if (c->woken) turn_take(c);
   if (c->phase == PHASE_CLOSED) return;
   if (status < 0) {
     conn_close(c);
@@ -236,10 +241,15 @@ static void turn_join(struct conn *c) {
   porch->on_turns(porch);
 }
 
-static void on_wake(void *waiter) {
-  struct conn *c = conn_of(waiter);
+/* What it was held for, by take_request or conn_next_turn, has come. */
+static void turn_take(struct conn *c) {
+  c->woken = false;
   turn_join(c);
-  conn_release(c); /* the hold of take_request */
+  conn_release(c);
+}
+
+static void on_wake(void *waiter) {
+  turn_take(conn_of(waiter));
 }
 
 /* Reading stops until its turn has come. */
@@ -247,6 +257,27 @@ static void turn_wait(struct conn *c) {
   if (c->phase == PHASE_CLOSED) return;
   uv_read_stop((uv_stream_t *)&c->tcp);
   conn_enter(c, PHASE_TURN);
+}
+
+/* Sends a piece of an answer without a length; `last`: there is no more. */
+static void conn_stream(struct conn *c, struct http_response *response, bool last) {
+  struct porch *porch = c->porch;
+  bool first = !c->streaming;
+  c->streaming = !last;
+  c->last = true;
+  if (c->phase == PHASE_CLOSED) return;
+  buffer_clear(&porch->head);
+  if (first) {
+    porch->stats.requests++;
+    porch->stats.responses[response->status]++;
+    http_head(&porch->head, response, (size_t)HTTP_LENGTH_UNKNOWN, false, http_date(&porch->date));
+  }
+  if (porch->head.err || porch->body.err) { /* its end is missing, which tells the peer */
+    conn_close(c);
+    return;
+  }
+  uv_read_stop((uv_stream_t *)&c->tcp);
+  conn_send(c, porch->head.data, porch->head.len, porch->body.data, porch->body.len);
 }
 
 static void take_request(struct conn *c) {
@@ -263,10 +294,15 @@ static void take_request(struct conn *c) {
   request->wake = on_wake;
   request->waiter = c;
   request->budget = &c->porch->budget;
+  request->gone = c->phase == PHASE_CLOSED;
   calls->on_request(calls->ctx, request, &response);
   c->working = response.later != HTTP_NOW;
   if (response.later == HTTP_NEXT_TURN) turn_join(c);
-  if (response.later == HTTP_WAIT) c->holds++;
+  if (response.later >= HTTP_WAIT) c->holds++;
+  if (response.later == HTTP_STREAM || c->streaming) {
+    conn_stream(c, &response, !c->working);
+    return;
+  }
   if (c->working) {
     turn_wait(c);
     return;
@@ -281,6 +317,10 @@ bool conn_next_turn(struct porch *porch) {
   if (!c) return false;
   porch->turns = c->next_turn;
   porch->current = c;
+  if (c->working && c->phase == PHASE_WRITE) {
+    c->woken = true; /* on_written has it called again */
+    return true;
+  }
   if (c->working)
     take_request(c);
   else if (c->phase == PHASE_TURN)

@@ -33,6 +33,8 @@ struct conn {
   bool last;            /* the connection ends with the answer being written */
   bool working;         /* the room behind has the request */
   void *work;           /* its own, for it */
+  bool streaming;       /* a piece of the answer went out, and there is more to come */
+  bool woken;           /* there is, and the piece before is still being taken: held until it is */
   struct conn *next_turn;
   bool answered;        /* the request was refused by its head; its body is read past */
   uint64_t deadline_ms; /* of the phase; the timer may come earlier, and then looks again */

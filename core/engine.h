@@ -17,6 +17,8 @@ struct engine_calls {
   /* The violation and what it lends are valid within the call only. */
   void (*on_violation)(void *ctx, const struct violation *v);
   void *ctx;
+  /* All that there was to judge in the trace, by these rules, is judged; it is dropped next. NULL: nobody wants to know. */
+  void (*on_trace_end)(void *ctx, const struct ruleset *rules, const struct trace *t);
 };
 
 struct engine_options {

@@ -195,6 +195,7 @@ static bool send_judgment(struct engine *e, struct trace *t, uint32_t *rules, ui
 
 static void finish(struct engine *e, struct trace *t) {
   e->stats.evaluated += t->spans.count - t->settled;
+  if (e->calls.on_trace_end && t->judged_by) e->calls.on_trace_end(e->calls.ctx, t->judged_by->set, t);
   engine_drop_rules(t);
   store_drop(e->store, t);
 }

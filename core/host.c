@@ -52,6 +52,11 @@ static void on_violation(void *ctx, const struct violation *v) {
   h->calls.on_violation(h->calls.ctx, v);
 }
 
+static void on_trace_end(void *ctx, const struct ruleset *rules, const struct trace *t) {
+  struct host *h = ctx;
+  h->calls.on_trace_end(h->calls.ctx, rules, t);
+}
+
 static void on_error(void *ctx, uint32_t rule, uint32_t errors, const char *text, uint32_t bytes) {
   struct edition *e = ctx;
   struct host *h = e->host;
@@ -240,7 +245,7 @@ static int open_engine(struct host *h, const struct host_options *options) {
       .renamed = c->semconv_renames,
       .started_ns = options->started_ns,
       .state_bytes_max = c->state.bytes_max};
-  struct engine_calls calls = {.on_violation = on_violation, .ctx = h};
+  struct engine_calls calls = {on_violation, h, h->calls.on_trace_end ? on_trace_end : NULL};
   return engine_new(&engine, &calls, &h->engine);
 }
 

@@ -31,6 +31,8 @@ struct host_calls {
   void (*on_lost)(void *ctx, const char *why);
   void (*on_reload)(void *ctx, const struct host_reload *reload);     /* NULL: host_reload is never called */
   void *ctx;
+  /* As the engine's; NULL: nobody wants to know. */
+  void (*on_trace_end)(void *ctx, const struct ruleset *rules, const struct trace *t);
 };
 
 struct host_options {

@@ -114,7 +114,8 @@ int http_head(struct buffer *b, const struct http_response *response, size_t bod
   buffer_printf(b, "HTTP/1.1 %d %s\r\n", response->status, http_status_text(response->status));
   if (date) buffer_printf(b, "Date: %s\r\n", date);
   if (response->content_type) buffer_printf(b, "Content-Type: %s\r\n", response->content_type);
-  if (response->status >= 200 && response->status != 204 && response->status != 304)
+  bool sized = body_bytes != (size_t)HTTP_LENGTH_UNKNOWN;
+  if (sized && response->status >= 200 && response->status != 204 && response->status != 304)
     buffer_printf(b, "Content-Length: %zu\r\n", body_bytes);
   if (response->allow) buffer_printf(b, "Allow: %s\r\n", response->allow);
   if (response->retry_after_s) buffer_printf(b, "Retry-After: %u\r\n", response->retry_after_s);

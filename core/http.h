@@ -27,14 +27,18 @@ struct http_request {
   const uint8_t *body;                      /* in on_request only: decoded from chunks, not from gzip */
   size_t body_bytes;
   void **work;                              /* in on_request: NULL at first, the room's own until it answers */
-  void (*wake)(void *waiter);               /* ends HTTP_WAIT, from the loop; never within on_request */
+  bool gone;                                /* in on_request: nobody waits for the answer any more */
+  void (*wake)(void *waiter);               /* ends HTTP_WAIT or HTTP_STREAM, once, from the loop; never within on_request */
   void *waiter;
   struct http_budget *budget;               /* what memory for it is charged to; NULL: nothing */
 };
 
 /* When a request is answered: now, or when on_request is called again with the same request: once the others have
- * had their turn, or after `wake`. */
-enum http_later { HTTP_NOW, HTTP_NEXT_TURN, HTTP_WAIT };
+ * had their turn, or after `wake`. HTTP_STREAM: what is in the body is a piece of an answer whose end is its
+ * connection's; status and headers are those of the first piece. on_request is called again after `wake`, once the peer
+ * has taken the piece, and the answer ends with HTTP_NOW, which is due at once where the request is `gone`. */
+enum http_later { HTTP_NOW, HTTP_NEXT_TURN, HTTP_WAIT, HTTP_STREAM };
+enum { HTTP_LENGTH_UNKNOWN = -1 };
 
 /* Starts zeroed but for an empty body. */
 struct http_response {
@@ -43,7 +47,7 @@ struct http_response {
   const char *allow;                        /* static text of Allow, NULL: none */
   uint32_t retry_after_s;                   /* 0: none */
   bool close;                               /* close the connection after it */
-  enum http_later later;                    /* not HTTP_NOW: no answer yet, all else is ignored */
+  enum http_later later;                    /* HTTP_NEXT_TURN, HTTP_WAIT: no answer yet, all else is ignored */
   struct buffer *body;                      /* empty, the server's; fill it, never keep it */
 };
 
@@ -82,7 +86,7 @@ struct http_date { int64_t s; char text[32]; };
 const char *http_date(struct http_date *d);
 
 /* Appends the HTTP/1.1 status line and headers of an answer, up to and with the empty line; body_bytes
- * is its length. date: NULL: none. 0 or b->err. */
+ * is its length, (size_t)HTTP_LENGTH_UNKNOWN where its end is the connection's. date: NULL: none. 0 or b->err. */
 int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
               bool keep_alive, const char *date);
 

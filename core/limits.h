@@ -78,6 +78,13 @@
 #define LIMIT_ACROSS_LATE_NS 30000000000ull
 #define LIMIT_ACROSS_FUTURE_NS 5000000000ull
 
+/* Clients that record at once, and what waits for each of them (and once more, while it is being sent), on top of the
+ * buffer. A line is 0.5 to 2 KiB a span: at 10,000 spans/s half a second. Past it lines are lost to that client
+ * (fluo_recording_lost_spans_total). */
+#define LIMIT_RECORDINGS 4u
+#define LIMIT_RECORDING_BYTES (4u << 20)
+#define LIMIT_RECORDING_RULES 64
+
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
 

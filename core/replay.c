@@ -203,7 +203,7 @@ static void print_lines(struct replay *r) {
 int replay_run(const struct config *config) {
   struct replay r = {0};
   struct host_options options = {.config = config, .diagnostics_fd = STDERR_FILENO};
-  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, NULL, &r};
+  struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, NULL, &r, NULL};
   char why[256];
   int err = host_open(&options, &calls, &r.host, why);
   if (err) {

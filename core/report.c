@@ -17,6 +17,12 @@
 static void on_violation(void *ctx, const struct violation *v) {
   struct report *r = ctx;
   deliver(v, r->violations, r->log);
+  if (r->recorder) recorder_violation(r->recorder, v->rules, v->rule_index, v->trace_id);
+}
+
+static void on_trace_end(void *ctx, const struct ruleset *rules, const struct trace *t) {
+  const struct report *r = ctx;
+  if (r->recorder) recorder_trace_end(r->recorder, rules, t);
 }
 
 /* ---- errors, one line a minute ------------------------------------------------------------------ */
@@ -120,5 +126,6 @@ static void on_reload(void *ctx, const struct host_reload *reload) {
 }
 
 struct host_calls report_calls(struct report *r) {
-  return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, on_reload, r};
+  return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, on_reload, r,
+                             on_trace_end};
 }

@@ -6,6 +6,7 @@
 #include "host.h"
 #include "log.h"
 #include "out.h"
+#include "recorder.h"
 #include "reload.h"
 
 /* A rule whose functions raised an error within the last minute. */
@@ -16,9 +17,10 @@ struct report_error {
   char text[FLUO_ERROR_BYTES_MAX];      /* the latest one's */
 };
 
-/* Zero, then log and violations are set, which are the owner's. */
+/* Zero, then log, recorder and violations are set, which are the owner's. */
 struct report {
   struct log *log;
+  struct recorder *recorder;
   struct out *violations;        /* NULL: output.violations is "none" */
   struct reload reload;          /* of the owner; reload_init once rules are there */
   uint64_t now_ns;               /* as the last tick said */

@@ -1,5 +1,5 @@
---- The commands that serve nothing: check, test, init, help, and what is said where there is no such command. `run`,
--- `replay` and `config show` never come here: they belong to the core.
+--- The commands that serve nothing: check, test, init, record, help, and what is said where there is no such command.
+-- `run`, `replay` and `config show` never come here: they belong to the core.
 local M = {}
 
 local function tail(list, from)
@@ -28,6 +28,8 @@ function COMMANDS.init(config)
   local argument = config.arguments[1]
   return require("fluo.cli.init").run(argument and argument.text or config.values.rules.value)
 end
+
+function COMMANDS.record(config) return require("fluo.cli.record").run(config) end
 
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 

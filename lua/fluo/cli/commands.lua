@@ -1,6 +1,8 @@
 --- The commands: what they take and what their help says. Options and help are made from this one table.
 -- arguments: how many may follow that are no flags. flags: those besides the keys of the configuration; one with
--- `value`, as the help shows it, takes one.
+-- `value`, as the help shows it, takes one, of a type or any text; one that is `repeated` may stand several times.
+local value = require("fluo.config.value")
+
 local JSON = { name = "json", help = "for programs" }
 
 local M = {
@@ -44,6 +46,29 @@ violations; with 1 for bad input or rules.]],
       { "fluo replay --rules rules/ traces.jsonl", "what would have been said" },
       { "fluo replay --rules rules/ --trace.idle=30s a.jsonl b.pb.gz", "several files, another idle time" },
       { "fluo replay --rules rules/ --fail-on-violation traces.jsonl", "in a build: ends with 3 on a violation" },
+    },
+  },
+  {
+    name = "record", usage = "fluo record [--out FILE] [--rule NAME…] [--trace ID] [FLAG…]", arguments = { 0, 0 },
+    flags = {
+      { name = "out", value = "FILE", help = "write there, not to stdout" },
+      { name = "rule", value = "NAME", repeated = true, help = "only traces with a hit of it; may be repeated" },
+      { name = "violated", help = "with --rule: only traces that violate it" },
+      { name = "trace", value = "ID", help = "only this trace" },
+      { name = "duration", value = "TIME", type = value.duration, help = "end after that time" },
+      { name = "max-bytes", value = "SIZE", type = value.size, help = "end before more is written" },
+      { name = "max-traces", value = "N", type = value.int, help = "end after so many whole traces" },
+    },
+    summary = "write down what the running agent receives",
+    text = [[
+Asks the agent at listen.admin for the traces that arrive from now on, and writes them as lines of OTLP/JSON, each
+with the time it arrived, for `fluo replay`, `fluo test` and `fluo fields`. Ends at Ctrl-C. With --rule and
+--max-traces a trace is written when it is over, and whole. Payloads are written as they are: they may hold
+personal data.]],
+    examples = {
+      { "fluo record --out traces.jsonl --duration 1m", "a minute of traffic" },
+      { "fluo record --rule pii-without-audit --violated --max-traces 10", "traces that violate a rule" },
+      { "fluo record --trace 4bf92f3577b34da6a3ce929d0e0e4736", "one trace" },
     },
   },
   {

@@ -16,7 +16,8 @@ local function known(command)
   end
   for _, entry in ipairs(schema) do add(entry.flag:sub(3), { key = entry.key, bare = entry.type == value.bool }) end
   for _, flag in ipairs(command.flags) do
-    add(flag.name, { flag = flag.name:gsub("%-", "_"), bare = not flag.value })
+    add(flag.name, { flag = flag.name:gsub("%-", "_"), bare = not flag.value, type = flag.type,
+                     repeated = flag.repeated })
   end
   add("config", { file = true })
   add("help", { help = true, bare = true })
@@ -35,10 +36,17 @@ end
 local function set_flag(result, meaning, name, text)
   local on = value.bool.parse(text)
   if not meaning.bare then on = text end
-  if on ~= nil then
-    result.flags[meaning.flag] = on
+  local expected = value.bool.expected
+  if meaning.type then
+    on, expected = meaning.type.parse(text), meaning.type.expected
+  end
+  if on == nil then
+    result.errors[#result.errors + 1] = ("%s: expected %s, got %q"):format(name, expected, text)
+  elseif meaning.repeated then
+    result.flags[meaning.flag] = result.flags[meaning.flag] or {}
+    table.insert(result.flags[meaning.flag], on)
   else
-    result.errors[#result.errors + 1] = ("%s: expected %s, got %q"):format(name, value.bool.expected, text)
+    result.flags[meaning.flag] = on
   end
 end
 

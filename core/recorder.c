@@ -1,0 +1,357 @@
+/* Recording.
+ *
+ * Good path: a client's first request opens a recording, which is in the list until its stream ends. Every span that
+ * arrives is printed straight from its body into the queue of each recording that wants it, so nothing is missing that
+ * the buffer would shed later; spans of one resource and scope stand together as they came. The end of the request
+ * closes the line and wakes the client, which is given the whole queue as soon as it has taken what it was given before.
+ *
+ * Ways it fails: a line that finds no room in the queue, or no memory, is taken back whole; the next that does is
+ * preceded by a line that says how much is missing. The ingest never waits.
+ *
+ * Who frees what: a recording belongs to its request (request->work) and is freed by the call that ends its answer,
+ * which the server makes also where the connection is gone. Between two calls it waits for one wake at most. */
+#include "recorder.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "err.h"
+#include "heap.h"
+#include "http_query.h"
+#include "limits.h"
+#include "otlp_print.h"
+#include "otlp_schema.h"
+#include "violation.h"
+
+struct recording {
+  struct recording *next, **back;
+  struct buffer queue;           /* of whole lines, and of the one that is being written */
+  size_t line;                   /* where that begins */
+  bool writing, spoiled;         /* a line; and it found no room */
+  const uint8_t *resource, *scope;    /* of the span before, in this line */
+  uint8_t trace_id[16];          /* of the span before */
+  uint8_t only[16];              /* the one trace that is wanted, where has_only */
+  bool has_only, violated, by_trace;
+  char *rules[LIMIT_RECORDING_RULES];  /* owned */
+  uint32_t rules_count;
+  uint64_t line_spans, lost_lines, lost_spans;    /* lost: since it was last said */
+  void (*wake)(void *waiter);    /* NULL: it is not waited for */
+  void *waiter;
+};
+
+struct recorder {
+  struct recording *recordings;
+  bool ended;
+  struct recorder_stats stats;
+};
+
+/* ---- lines --------------------------------------------------------------------------------------- */
+
+static void lose_line(struct recorder *r, struct recording *c) {
+  c->queue.len = c->line;
+  c->queue.err = 0;
+  c->lost_lines++;
+  c->lost_spans += c->line_spans;
+  r->stats.lost_lines++;
+  r->stats.lost_spans += c->line_spans;
+}
+
+/* In the place of what is missing; where there is no room for that either, later. */
+static void say_lost(struct recording *c) {
+  size_t before = c->queue.len;
+  if (!c->lost_lines) return;
+  buffer_printf(&c->queue, "{\"fluo\":{\"lost\":{\"lines\":%" PRIu64 ",\"spans\":%" PRIu64 "}}}\n", c->lost_lines,
+                c->lost_spans);
+  if (c->queue.err) {
+    c->queue.len = before;
+    c->queue.err = 0;
+  } else {
+    c->lost_lines = c->lost_spans = 0;
+  }
+}
+
+static void line_begin(struct recording *c, uint64_t now_ns) {
+  say_lost(c);
+  c->line = c->queue.len;
+  c->writing = true;
+  c->spoiled = false;
+  c->line_spans = 0;
+  c->resource = c->scope = NULL;
+  buffer_printf(&c->queue, "{\"receivedAtUnixNano\":\"%" PRIu64 "\",\"resourceSpans\":[", now_ns);
+}
+
+static void line_end(struct recorder *r, struct recording *c) {
+  if (!c->writing) return;
+  c->writing = false;
+  if (!c->spoiled) buffer_text(&c->queue, "]}]}]}\n");
+  if (c->spoiled || c->queue.err) lose_line(r, c);
+  else r->stats.lines++;
+}
+
+static void add_message(struct buffer *b, const char *name, enum otlp_message shape, struct otlp_bytes message) {
+  if (!message.n) return;
+  buffer_printf(b, "\"%s\":", name);
+  otlp_print(b, shape, message.p, message.n);
+  buffer_text(b, ",");
+}
+
+/* Equal pointers are the same resource, or scope; none is one of its own. */
+static void add_span(struct recording *c, const struct otlp_span *span) {
+  static const uint8_t none[1];
+  struct buffer *b = &c->queue;
+  const uint8_t *resource = span->resource.n ? span->resource.p : none, *scope = span->scope.n ? span->scope.p : none;
+  bool other = resource != c->resource, first = !c->resource;
+  if (other) {
+    buffer_text(b, first ? "{" : "]}]},{");
+    add_message(b, "resource", OTLP_RESOURCE, span->resource);
+    buffer_text(b, "\"scopeSpans\":[");
+  }
+  if (other || scope != c->scope) {
+    buffer_text(b, other ? "{" : "]},{");
+    add_message(b, "scope", OTLP_SCOPE, span->scope);
+    buffer_text(b, "\"spans\":[");
+  } else {
+    buffer_text(b, ",");
+  }
+  otlp_print(b, OTLP_SPAN, span->message.p, span->message.n);
+  c->resource = resource;
+  c->scope = scope;
+}
+
+static void take_span(struct recorder *r, struct recording *c, const struct otlp_span *span, uint64_t now_ns) {
+  if (c->has_only && memcmp(c->only, span->trace_id, 16)) return;
+  bool other = c->by_trace && memcmp(c->trace_id, span->trace_id, 16);
+  if (c->writing && other) line_end(r, c);
+  if (!c->writing) line_begin(c, now_ns);
+  memcpy(c->trace_id, span->trace_id, 16);
+  c->line_spans++;
+  if (c->spoiled) return;
+  add_span(c, span);
+  c->spoiled = c->queue.err != 0;
+}
+
+static void take(struct recorder *r, const struct otlp_span *span, uint64_t now_ns) {
+  if (!span->valid) return;
+  for (struct recording *c = r->recordings; c; c = c->next) take_span(r, c, span, now_ns);
+}
+
+static void wake(struct recording *c) {
+  void (*call)(void *waiter) = c->wake;
+  c->wake = NULL;
+  if (call) call(c->waiter);
+}
+
+static void request_end(struct recorder *r) {
+  for (struct recording *c = r->recordings; c; c = c->next) {
+    line_end(r, c);
+    if (c->queue.len) wake(c);
+  }
+}
+
+void recorder_take_some(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns) {
+  struct otlp_cursor copy = *body; /* what it points to does not change with it */
+  enum otlp_step step = OTLP_STEP_ON;
+  if (!r->recordings) return;
+  for (size_t cost = 0; cost < cost_max && (step = otlp_step(&copy, &cost)) != OTLP_STEP_END;)
+    if (step == OTLP_STEP_SPAN) take(r, &copy.span, now_ns);
+  request_end(r);
+}
+
+/* Without memory the engine refuses the body as well. */
+void recorder_take(struct recorder *r, const uint8_t *body, size_t n, uint64_t now_ns) {
+  struct otlp_cursor cursor;
+  if (!r->recordings || otlp_open(&cursor, body, n)) return;
+  recorder_take_some(r, &cursor, SIZE_MAX, now_ns);
+  otlp_close(&cursor);
+}
+
+/* ---- which traces -------------------------------------------------------------------------------- */
+
+static bool wants_rule(const struct recording *c, const struct ruleset *rules, uint32_t rule) {
+  struct fluo_text name = ruleset_rule(rules, rule)->name;
+  for (uint32_t i = 0; i < c->rules_count; i++)
+    if (strlen(c->rules[i]) == name.len && !memcmp(c->rules[i], ruleset_text(rules, name), name.len)) return true;
+  return false;
+}
+
+/* A decision that finds no room is as good as lost lines, and counts as one. */
+static void say_keep(struct recorder *r, struct recording *c, const uint8_t trace_id[16], bool keep,
+                     bool over) {
+  char id[33];
+  hex_text(trace_id, 16, id);
+  c->line = c->queue.len;
+  c->line_spans = 0;
+  buffer_printf(&c->queue, "{\"fluo\":{\"trace\":\"%s\",\"keep\":%s%s}}\n", id, keep ? "true" : "false",
+                over ? ",\"over\":true" : "");
+  if (c->queue.err) lose_line(r, c);
+  wake(c);
+}
+
+void recorder_violation(struct recorder *r, const struct ruleset *rules, uint32_t rule, const uint8_t trace_id[16]) {
+  for (struct recording *c = r->recordings; c; c = c->next)
+    if (wants_rule(c, rules, rule)) say_keep(r, c, trace_id, true, false);
+}
+
+static bool was_hit(const struct recording *c, const struct ruleset *rules, const struct trace *t) {
+  for (uint32_t i = 0; i < t->tallies_count; i++)
+    if (wants_rule(c, rules, ruleset_pattern(rules, t->tallies[i].pattern)->rule)) return true;
+  return false;
+}
+
+void recorder_trace_end(struct recorder *r, const struct ruleset *rules, const struct trace *t) {
+  for (struct recording *c = r->recordings; c; c = c->next)
+    if (c->by_trace && !(c->has_only && memcmp(c->only, t->id, 16)))
+      say_keep(r, c, t->id, !c->rules_count || (!c->violated && was_hit(c, rules, t)), true);
+}
+
+/* ---- clients ------------------------------------------------------------------------------------- */
+
+static void recording_free(struct recording *c) {
+  for (uint32_t i = 0; i < c->rules_count; i++) heap_free(c->rules[i]);
+  buffer_deinit(&c->queue);
+  heap_free(c);
+}
+
+static bool read_id(struct http_text text, uint8_t out[16]) {
+  if (text.n != 32) return false;
+  for (size_t i = 0; i < 32; i++) {
+    int digit = http_hex_digit(text.p[i]);
+    if (digit < 0) return false;
+    out[i / 2] = (uint8_t)(out[i / 2] << 4 | digit);
+  }
+  return true;
+}
+
+/* One name and value of the query. false: it was refused. */
+static bool take_choice(struct recording *c, const struct ruleset *rules, const struct http_query_pair *pair,
+                        struct http_response *response) {
+  if (http_text_is(pair->name, "trace")) {
+    c->has_only = read_id(pair->value, c->only);
+    if (!c->has_only) http_say(response, 400, "trace: expected 32 hex digits");
+  } else if (http_text_is(pair->name, "violated")) {
+    c->violated = http_text_is(pair->value, "1");
+  } else if (http_text_is(pair->name, "by")) {
+    c->by_trace = http_text_is(pair->value, "trace");
+    if (!c->by_trace) http_say(response, 400, "by: expected trace");
+  } else if (http_text_is(pair->name, "rule")) {
+    c->by_trace = true;
+    if (ruleset_find(rules, pair->value.p, pair->value.n) == UINT32_MAX)
+      http_say(response, 400, "no rule is called %.*s", (int)(pair->value.n < 200 ? pair->value.n : 200), pair->value.p);
+    else if (c->rules_count == LIMIT_RECORDING_RULES)
+      http_say(response, 400, "more than %d rules", LIMIT_RECORDING_RULES);
+    else if (!(c->rules[c->rules_count] = heap_alloc(pair->value.n + 1)))
+      http_say(response, 503, "%s", err_text(FLUO_ENOMEM));
+    else {
+      memcpy(c->rules[c->rules_count], pair->value.p, pair->value.n);
+      c->rules[c->rules_count++][pair->value.n] = '\0';
+    }
+  } else {
+    http_say(response, 400, "unknown parameter %.*s; there are by, rule, trace, violated",
+             (int)(pair->name.n < 100 ? pair->name.n : 100), pair->name.p);
+  }
+  return !response->status;
+}
+
+static struct recording *recording_new(const struct ruleset *rules, struct http_text query,
+                                       struct http_response *response) {
+  struct recording *c = heap_zalloc(sizeof *c);
+  struct http_query q;
+  struct http_query_pair pair;
+  if (!c) {
+    http_say(response, 503, "%s", err_text(FLUO_ENOMEM));
+    return NULL;
+  }
+  buffer_init(&c->queue, LIMIT_RECORDING_BYTES);
+  int got;
+  http_query_init(&q, query);
+  while ((got = http_query_next(&q, &pair)) > 0)
+    if (!take_choice(c, rules, &pair, response)) break;
+  if (got < 0) http_say(response, 400, "the query is malformed, or has a parameter over %d bytes", HTTP_QUERY_BYTES_MAX);
+  if (!response->status) return c;
+  recording_free(c);
+  return NULL;
+}
+
+static struct recording *recording_open(struct recorder *r, const struct ruleset *rules,
+                                        const struct http_request *request, struct http_response *response) {
+  if (r->ended || r->stats.recordings >= LIMIT_RECORDINGS) {
+    http_say(response, 503, r->ended ? "the agent is ending" : "%d are recording already", LIMIT_RECORDINGS);
+    return NULL;
+  }
+  struct recording *c = recording_new(rules, request->query, response);
+  if (!c) return NULL;
+  c->next = r->recordings;
+  c->back = &r->recordings;
+  if (c->next) c->next->back = &c->next;
+  r->recordings = c;
+  r->stats.recordings++;
+  return c;
+}
+
+static void recording_close(struct recorder *r, struct recording *c) {
+  *c->back = c->next;
+  if (c->next) c->next->back = c->back;
+  r->stats.recordings--;
+  recording_free(c);
+}
+
+void recorder_answer(struct recorder *r, const struct ruleset *rules, const struct http_request *request,
+                     struct http_response *response) {
+  struct recording *c = *request->work;
+  bool first = !c;
+  if (first && !(c = recording_open(r, rules, request, response))) return;
+  *request->work = c;
+  response->status = 200;
+  response->content_type = "application/x-ndjson";
+  if (r->ended) {
+    say_lost(c);
+    buffer_text(&c->queue, "{\"fluo\":{\"ended\":true}}\n");
+  }
+  /* An empty line at first, so that the head goes out. */
+  buffer_add(response->body, first ? "\n" : c->queue.data, first ? 1 : c->queue.len);
+  buffer_clear(&c->queue);
+  if (request->gone || response->body->err || r->ended) {
+    *request->work = NULL;
+    recording_close(r, c);
+    return;
+  }
+  response->later = HTTP_STREAM;
+  c->wake = request->wake;
+  c->waiter = request->waiter;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------- */
+
+struct recorder *recorder_new(void) {
+  return heap_zalloc(sizeof(struct recorder));
+}
+
+void recorder_free(struct recorder *r) {
+  if (!r) return;
+  assert(!r->recordings);
+  heap_free(r);
+}
+
+bool recorder_active(const struct recorder *r) {
+  return r->recordings != NULL;
+}
+
+void recorder_tick(struct recorder *r) {
+  for (struct recording *c = r->recordings; c; c = c->next) {
+    say_lost(c);
+    if (!c->queue.len) buffer_text(&c->queue, "\n");
+    c->queue.err = 0;
+    wake(c);
+  }
+}
+
+void recorder_end(struct recorder *r) {
+  if (!r) return;
+  r->ended = true;
+  for (struct recording *c = r->recordings; c; c = c->next) wake(c);
+}
+
+struct recorder_stats recorder_stats(const struct recorder *r) {
+  return r->stats;
+}
