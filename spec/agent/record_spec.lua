@@ -220,7 +220,7 @@ describe("the recording endpoint", function()
   it("loses lines to who does not read, and says so; the agent takes everything", function()
     local text, how
     local _, totals = client.with({ rules = RETRY }, function(agent)
-      local slow = assert(socket.connect(client.port_of(agent.admin), { rcvbuf = 4096 }))
+      local slow = assert(socket.connect(client.port_of(agent.admin), { rcvbuf = 262144 }))
       slow:send("GET /api/v1/record HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
       assert.truthy(slow:read(socket.now() + 10, 15):find("200 OK", 1, true))
       local blob = ("x"):rep(1000000)

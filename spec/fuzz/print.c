@@ -31,24 +31,31 @@ static void there_and_back(const uint8_t *body, size_t n, struct buffer *text, s
   if (result.invalid_utf8 || result.enum_names) refuse("it is no plain JSON");
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  struct otlp_summary before, after;
+/* An id of a link that is longer than any becomes another one on the first way, but not on the second. */
+static void round_trips(const uint8_t *body, size_t n, const struct otlp_summary *before) {
+  struct buffer text[3], bodies[3];
+  struct otlp_summary after;
   struct otlp_fault fault;
-  struct buffer text, body, text_again, body_again;
+  for (int i = 0; i < 3; i++) {
+    there_and_back(body, n, &text[i], &bodies[i]);
+    body = (const uint8_t *)bodies[i].data;
+    n = bodies[i].len;
+  }
+  if (otlp_check(body, n, &limits, &after, &fault)) refuse(fault.what);
+  if (before->spans != after.spans) refuse("spans got lost");
+  if (text[1].len != text[2].len || memcmp(text[1].data, text[2].data, text[1].len)) refuse("it changes each time");
+  for (int i = 0; i < 3; i++) {
+    buffer_deinit(&text[i]);
+    buffer_deinit(&bodies[i]);
+  }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct otlp_summary before;
+  struct otlp_fault fault;
   uint8_t *copy = malloc(size ? size : 1);
   memcpy(copy, data, size);
-  if (!otlp_check(copy, size, &limits, &before, &fault)) {
-    there_and_back(copy, size, &text, &body);
-    if (otlp_check((const uint8_t *)body.data, body.len, &limits, &after, &fault)) refuse(fault.what);
-    if (before.spans != after.spans) refuse("spans got lost");
-    there_and_back((const uint8_t *)body.data, body.len, &text_again, &body_again);
-    if (text.len != text_again.len && before.rejected == after.rejected && before.elements == after.elements)
-      refuse("it changes each time");
-    buffer_deinit(&text);
-    buffer_deinit(&body);
-    buffer_deinit(&text_again);
-    buffer_deinit(&body_again);
-  }
+  if (!otlp_check(copy, size, &limits, &before, &fault)) round_trips(copy, size, &before);
   free(copy);
   if (heap_live() != 0) refuse("a leak");
   return 0;
