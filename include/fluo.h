@@ -312,6 +312,18 @@ uint32_t fluo_filter_test(struct fluo_filter *f, const uint8_t *arena, uint32_t 
 void fluo_filter_ask(const struct fluo_filter *f, uint32_t i, uint32_t *function, uint32_t *object);
 uint32_t fluo_filter_resolve(struct fluo_filter *f, const uint8_t *arena, uint32_t span, const uint8_t *trace_id,
                              const struct fluo_answer *answers, uint32_t count);
+/* A file of recorded traces, span by span. What a span lends is valid until the next call; service.text: NULL without
+ * one. next: 1; 0: the end; -1: bad input, and `why` says what and where. */
+struct fluo_recorded;
+struct fluo_recorded_span {
+  uint8_t trace_id[16], span_id[8];
+  uint64_t start_ns, end_ns;
+  uint32_t kind, status;
+  struct fluo_item name, service, message, resource, scope;   /* the last three are messages */
+};
+struct fluo_recorded *fluo_recorded_open(const char *path, char why[512]);
+int fluo_recorded_next(struct fluo_recorded *r, struct fluo_recorded_span *out, char why[512]);
+void fluo_recorded_close(struct fluo_recorded *r);
 /* Compiles a regular expression as the core will; 0, or an error text and its offset. */
 int fluo_regex_check(const char *p, uint32_t n, char *why, uint32_t why_size, uint32_t *offset);
 

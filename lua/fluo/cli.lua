@@ -1,5 +1,5 @@
---- The commands that serve nothing: check, test, init, record, help, and what is said where there is no such command.
--- `run`, `replay` and `config show` never come here: they belong to the core.
+--- The commands that serve nothing: check, test, init, record, fields, help, and what is said where
+-- there is no such command. `run`, `replay` and `config show` never come here: they belong to the core.
 local M = {}
 
 local function tail(list, from)
@@ -30,6 +30,8 @@ function COMMANDS.init(config)
 end
 
 function COMMANDS.record(config) return require("fluo.cli.record").run(config) end
+
+function COMMANDS.fields(config) return require("fluo.cli.fields").run(config) end
 
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 

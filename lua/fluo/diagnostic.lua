@@ -25,6 +25,9 @@ local function quote(text)
   end) .. '"'
 end
 
+--- A text as JSON has it; bytes that are no UTF-8 are U+FFFD.
+M.quote = quote
+
 local function object(d, keys)
   local pieces = {}
   for _, key in ipairs(keys) do

@@ -72,6 +72,23 @@ personal data.]],
     },
   },
   {
+    name = "fields", usage = "fluo fields [--json] FILE|live", arguments = { 1, 1 },
+    flags = {
+      { name = "top", value = "N", type = value.int, help = "so many of each list, 50" },
+      { name = "duration", value = "TIME", type = value.duration, help = "of live: how long to listen, 10s" }, JSON,
+    },
+    summary = "show what rules can ask of recorded or live traces",
+    text = [[
+Lists services, span names, and the attribute keys of spans, resources, events, links and scopes, with how often
+each occurs, its types, and values that were seen. `live` listens to the running agent (a file of that name is
+./live). Values of keys that look secret are not shown; others are, and may be personal data.]],
+    examples = {
+      { "fluo fields traces.jsonl", "of a recording" },
+      { "fluo fields live --duration 30s", "of what arrives now" },
+      { "fluo fields --json traces.jsonl", "one JSON object, for programs" },
+    },
+  },
+  {
     name = "test", usage = "fluo test [--filter TEXT] [--junit FILE] [--json] [PATH]", arguments = { 0, 1 },
     flags = { { name = "filter", value = "TEXT", help = "only tests whose name holds this" },
               { name = "junit", value = "FILE", help = "write JUnit XML too" }, JSON },
