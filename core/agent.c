@@ -207,6 +207,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
                       .now_ns = now_ns(a),
                       .started_ns = a->wall_ns,
                       .reload = &a->report.reload,
+                      .recorder = a->report.recorder,
                       .ready = a->state == AGENT_READY};
   return page_write(&page, out);
 }

@@ -203,6 +203,13 @@ static void write_output(struct buffer *b, const struct page *p) {
                     out_failed(p->violations));
 }
 
+static void write_recorder(struct buffer *b, struct recorder_stats s) {
+  metrics_gauge(b, "fluo_recording_clients", "Clients that record what arrives.", (double)s.recordings);
+  metrics_counter(b, "fluo_recording_lines_total", "Requests handed to them, one each.", s.lines);
+  metrics_counter(b, "fluo_recording_lost_lines_total", "Requests that they did not take in time.", s.lost_lines);
+  metrics_counter(b, "fluo_recording_lost_spans_total", "Spans of these.", s.lost_spans);
+}
+
 int page_write(const struct page *p, struct buffer *b) {
   struct engine_stats engine;
   struct store_stats store;
@@ -222,5 +229,6 @@ int page_write(const struct page *p, struct buffer *b) {
   if (p->intake) write_intake(b, intake_stats(p->intake));
   if (p->otlp_http) write_server(b, p->otlp_http);
   write_output(b, p);
+  if (p->recorder) write_recorder(b, recorder_stats(p->recorder));
   return b->err;
 }

@@ -6,6 +6,7 @@
 #include "intake.h"
 #include "log.h"
 #include "out.h"
+#include "recorder.h"
 #include "reload.h"
 #include "server.h"
 
@@ -17,6 +18,7 @@ struct page {
   const struct out *violations;
   const struct log *log;
   const struct reload *reload;
+  const struct recorder *recorder;
   uint64_t now_ns, started_ns;        /* Unix time */
   bool ready;
 };

@@ -22,7 +22,6 @@
 #include "limits.h"
 #include "otlp_print.h"
 #include "otlp_schema.h"
-#include "violation.h"
 
 struct recording {
   struct recording *next, **back;
@@ -188,9 +187,13 @@ static void say_keep(struct recorder *r, struct recording *c, const uint8_t trac
   wake(c);
 }
 
-void recorder_violation(struct recorder *r, const struct ruleset *rules, uint32_t rule, const uint8_t trace_id[16]) {
-  for (struct recording *c = r->recordings; c; c = c->next)
-    if (wants_rule(c, rules, rule)) say_keep(r, c, trace_id, true, false);
+void recorder_violation(struct recorder *r, const struct violation *v) {
+  bool across = v->rule->scope == FLUO_SCOPE_WINDOW || v->rule->scope == FLUO_SCOPE_SEQUENCE;
+  for (struct recording *c = r->recordings; c; c = c->next) {
+    if (!wants_rule(c, v->rules, v->rule_index)) continue;
+    if (!across) say_keep(r, c, v->trace_id, true, false);
+    for (uint32_t i = 0; across && i < v->witnesses_count; i++) say_keep(r, c, v->spans[i].trace_id, true, false);
+  }
 }
 
 static bool was_hit(const struct recording *c, const struct ruleset *rules, const struct trace *t) {

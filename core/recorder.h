@@ -13,6 +13,7 @@
 #include "otlp.h"
 #include "ruleset.h"
 #include "store.h"
+#include "violation.h"
 
 struct recorder;
 
@@ -27,8 +28,8 @@ bool recorder_active(const struct recorder *r);
  * move. To be told before the engine is, so that spans come before what is said of their trace. */
 void recorder_take(struct recorder *r, const uint8_t *body, size_t n, uint64_t now_ns);
 void recorder_take_some(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns);
-/* A rule was violated in that trace. */
-void recorder_violation(struct recorder *r, const struct ruleset *rules, uint32_t rule, const uint8_t trace_id[16]);
+/* A rule was violated: in its trace, or by the spans that a window or a sequence names. */
+void recorder_violation(struct recorder *r, const struct violation *v);
 /* All of its rules have judged the trace, whose hits are still there. */
 void recorder_trace_end(struct recorder *r, const struct ruleset *rules, const struct trace *t);
 /* About once a second: a sign of life to clients that have nothing to read, so that one that is gone is noticed. */

@@ -17,7 +17,7 @@
 static void on_violation(void *ctx, const struct violation *v) {
   struct report *r = ctx;
   deliver(v, r->violations, r->log);
-  if (r->recorder) recorder_violation(r->recorder, v->rules, v->rule_index, v->trace_id);
+  if (r->recorder) recorder_violation(r->recorder, v);
 }
 
 static void on_trace_end(void *ctx, const struct ruleset *rules, const struct trace *t) {
