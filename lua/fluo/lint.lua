@@ -34,15 +34,15 @@ end
 
 -- What is wrong with a pattern, as code, message, hint, word; nil where nothing is.
 local function pattern_problem(pattern, only)
-  if span.has_unordered(pattern.ast) then return nil end
   local truth, thing = span.verdict(pattern.ast)
+  local dead, why
+  if truth == nil then dead, why = span.dead_alternative(pattern.ast) end
+  if truth ~= false and not dead or span.has_unordered(pattern.ast) then return nil end
   local _, word = name_of(thing)
   if truth == false then
     return only and "never-fires" or "never-matches", ("no span can match %s%s"):format(
       only and "this pattern" or "`" .. pattern.label .. "`", because(thing)), NEVER_HINT, word
   end
-  local dead, why = span.dead_alternative(pattern.ast)
-  if not dead then return nil end
   _, word = name_of(why)
   return "never-matches", "an alternative of this pattern matches no span" .. because(why), NEVER_HINT, word
 end
@@ -122,9 +122,10 @@ end
 
 local function look_at_times(context, rule, limits)
   local longest = limits.max_age_ns
+  if not longest then return end
   local function look(node)
     local ns = node.ns or node.within
-    if longest and ns and ns > longest then
+    if ns and ns > longest then
       context.warn("long-within", ("a trace is closed %g s after its first span (trace.max_age), before this is over")
         :format(longest / 1e9), "what arrives later is not seen; a sequence spans traces", "within")
     end
