@@ -169,6 +169,8 @@ static int take_line(struct config *c, const struct config_call *call, char *lin
   if (!strcmp(line, "arg")) return take_arg(c, call, value);
   if (!strcmp(line, "file") && !c->file) return take_string(value, &c->file);
   if (!strcmp(line, "flag.json")) return take_value(BOOL, value, &c->json);
+  if (!strcmp(line, "flag.trace") && !c->trace_id) return take_string(value, &c->trace_id);
+  if (!strcmp(line, "flag.color") && !c->color) return take_string(value, &c->color);
   if (!strcmp(line, "flag.fail_on_violation"))
     return take_value(BOOL, value, &c->fail_on_violation);
   for (size_t i = 0; i < CONFIG_KEYS_COUNT; i++)
@@ -262,6 +264,8 @@ void config_deinit(struct config *c) {
   for (uint32_t i = 0; i < c->args_count; i++) heap_free(c->args[i]);
   heap_free(c->args);
   heap_free(c->file);
+  heap_free(c->trace_id);
+  heap_free(c->color);
   memset(c, 0, sizeof *c);
 }
 

@@ -73,7 +73,8 @@ struct config {
   char **args;                       /* what is no flag: files of replay, PATH of check */
   uint32_t args_count;
   bool fail_on_violation;            /* replay --fail-on-violation */
-  bool json;                         /* --json of check */
+  bool json;                         /* --json of check and explain */
+  char *trace_id, *color;            /* explain --trace=ID, --color=WHEN; NULL: not given */
 
   char *sources[CONFIG_KEYS_COUNT];  /* "default", "fluo.lua:3", "FLUO_DATA", "--data" */
 };

@@ -22,6 +22,7 @@ struct edition {
 struct edition_options {
   const struct config *config;
   const char *exe;                    /* the binary that runs rules; NULL: this one */
+  const char *explain;                /* a rule to explain, as for the study; NULL: none */
   bool live;                          /* wall-clock limits */
   int arena_fd;                       /* read-only; the edition closes it */
   const struct edition *last;         /* in force; NULL: none */

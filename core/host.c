@@ -22,7 +22,7 @@
 
 struct host {
   const struct config *config;
-  const char *exe;
+  const char *exe, *explain;
   bool live;
   struct host_calls calls;
   struct engine *engine;
@@ -99,7 +99,7 @@ static int start(struct host *h, int diagnostics_fd, bool json, char why[256]) {
     return FLUO_EIO;
   }
   struct edition_options options = {
-      .config = h->config, .exe = h->exe, .live = h->live, .arena_fd = arena_fd, .diagnostics_fd = diagnostics_fd,
+      .config = h->config, .exe = h->exe, .explain = h->explain, .live = h->live, .arena_fd = arena_fd, .diagnostics_fd = diagnostics_fd,
       .json = json, .last = h->editions};
   struct study_calls calls = {on_answers,    on_verdicts, on_error, on_fault,
                               on_quarantine, on_trouble,  on_lost,  NULL};
@@ -268,6 +268,7 @@ int host_open(const struct host_options *options, const struct host_calls *calls
     h->calls = *calls;
     h->config = options->config;
     h->exe = options->exe;
+    h->explain = options->explain;
     h->live = options->live;
     err = open_all(h, options, why);
   }

@@ -38,6 +38,7 @@ struct host_calls {
 struct host_options {
   const struct config *config;        /* outlives the host */
   const char *exe;                    /* the binary that runs rules, outlives the host; NULL: this one */
+  const char *explain;                /* a rule to explain, as for the study, outlives the host; NULL: none */
   bool live;                          /* wall-clock limits; traces near the start may be cut */
   uint64_t started_ns;
   int diagnostics_fd;                 /* where load errors and warnings of the first load go */

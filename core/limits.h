@@ -85,6 +85,11 @@
 #define LIMIT_RECORDING_BYTES (4u << 20)
 #define LIMIT_RECORDING_RULES 64
 
+/* Traces that `fluo explain` shows, 64 KiB of text each at most: what is more is counted on stderr. */
+#define LIMIT_EXPLAINED 3
+/* Bytes of a rule's name (lua/fluo/evaluate.lua). */
+#define LIMIT_RULE_NAME_BYTES 256
+
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
 

@@ -1,4 +1,4 @@
-/* fluo: which command was called. Wiring only; agent.c and replay.c own what runs. */
+/* fluo: which command was called. Wiring only; agent.c, replay.c and explain.c own what runs. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "config.h"
+#include "explain.h"
 #include "replay.h"
 #include "worker.h"
 
@@ -91,6 +92,8 @@ int main(int argc, char **argv) {
   if (!help && strcmp(command, "run") == 0) return run(argc - 2, argv + 2);
   if (!help && strcmp(command, "replay") == 0)
     return configured("replay", argc - 2, argv + 2, replay_run);
+  if (!help && strcmp(command, "explain") == 0)
+    return configured("explain", argc - 2, argv + 2, explain_run);
   if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) return version();
   if (!help && argc > 2 && strcmp(command, "config") == 0 && strcmp(argv[2], "show") == 0)
     return show(argc - 3, argv + 3);

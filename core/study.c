@@ -145,6 +145,7 @@ void study_send(struct study *s, struct study_job *job) {
   assert(s->rules && (ask || job->head.message == FLUO_MESSAGE_JUDGE));
   assert(job->head.count && job->head.count <= (uint32_t)(ask ? FLUO_JOB_ITEMS_MAX : FLUO_JOB_RULES_MAX));
   job->head.sequence = ++s->sequence;
+  if (s->options.explain) job->head.flags |= FLUO_JOB_EXPLAIN;
   job->blamed = NULL;
   job->left = s->lost ? 0 : job->head.count;
   if (ask && s->queue.waiting >= STUDY_WAITING_MAX) {

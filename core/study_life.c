@@ -108,6 +108,7 @@ int study_start_rules(struct study *s) {
   struct study_spawn how = {.exe = s->options.exe,
                             .rules_path = s->options.rules_path,
                             .specs = s->options.specs,
+                            .explain = s->options.explain,
                             .skip_broken = s->options.skip_broken,
                             .renamed = s->options.renamed,
                             .explicit_ok = s->options.explicit_ok,

@@ -26,10 +26,10 @@
 #include "study.h"
 #include "worker.h"
 
-enum { ARGUMENTS_MAX = 16, LIFTED_FROM = 16, PULSE_BYTES = 4096 };
+enum { ARGUMENTS_MAX = 20, LIFTED_FROM = 16, PULSE_BYTES = 4096 };
 
 struct arguments {
-  char parent[32], heap[40], specs[STUDY_SPECS_BYTES + 16];
+  char parent[32], heap[40], specs[STUDY_SPECS_BYTES + 16], explain[STUDY_EXPLAIN_BYTES + 16];
   char *list[ARGUMENTS_MAX];
 };
 
@@ -44,6 +44,10 @@ static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
   if (how->specs) {
     snprintf(a->specs, sizeof a->specs, "--specs=%s", how->specs);
     a->list[n++] = a->specs;
+  }
+  if (how->explain) {
+    snprintf(a->explain, sizeof a->explain, "--explain=%s", how->explain);
+    a->list[n++] = a->explain;
   }
   if (how->skip_broken) a->list[n++] = (char *)(uintptr_t)"--skip-broken";
   if (how->renamed) a->list[n++] = (char *)(uintptr_t)"--renamed";

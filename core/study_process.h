@@ -15,6 +15,7 @@ struct study_spawn {
   const char *exe;                 /* NULL: /proc/self/exe */
   const char *rules_path;
   const char *specs;               /* less than STUDY_SPECS_BYTES; NULL: none are required */
+  const char *explain;             /* less than STUDY_EXPLAIN_BYTES; NULL: rules are judged, none is explained */
   bool skip_broken, renamed, explicit_ok, json, lines;
   bool again;                      /* loads what last_fd has and leaves no texts: *texts_fd is -1 then */
   int last_fd;                     /* lent; the texts of the rules in force; -1: none */

@@ -41,7 +41,8 @@ static bool is_plausible(const struct fluo_verdict *v, const struct study_job *j
   if (v->truth != FLUO_TRUE) return !v->witnesses && !v->witness_total && !v->reason_bytes && !v->has_value;
   if (v->witnesses > FLUO_WITNESSES_MAX || v->witness_total > job->head.spans_count) return false;
   uint32_t shown = v->witness_total < FLUO_WITNESSES_MAX ? v->witness_total : FLUO_WITNESSES_MAX;
-  if (v->witnesses != shown || v->reason_bytes > FLUO_REASON_BYTES_MAX) return false;
+  uint32_t reason_max = job->head.flags & FLUO_JOB_EXPLAIN ? FLUO_EXPLANATION_BYTES_MAX : FLUO_REASON_BYTES_MAX;
+  if (v->witnesses != shown || v->reason_bytes > reason_max) return false;
   return !v->has_value || (isfinite(v->value) && isfinite(v->threshold));
 }
 

@@ -86,6 +86,7 @@ struct worker {
   lua_State *lua;
   long parent;
   const char *specs;               /* NULL: none are required */
+  const char *explain;             /* NULL: rules are judged */
   bool skip_broken, renamed, explicit_ok, again;
   struct voice voice;
   bool filtered;                   /* the kernel took the first filter, so it will take the second */
@@ -206,6 +207,7 @@ static bool parse(struct worker *w, int argc, char **argv) {
     if (starts(argv[i], "--parent=", &value)) w->parent = strtol(value, NULL, 10);
     else if (starts(argv[i], "--heap=", &value)) w->heap.max = strtoull(value, NULL, 10);
     else if (starts(argv[i], "--specs=", &value)) w->specs = value;
+    else if (starts(argv[i], "--explain=", &value)) w->explain = value;
     else if (!strcmp(argv[i], "--skip-broken")) w->skip_broken = true;
     else if (!strcmp(argv[i], "--renamed")) w->renamed = true;
     else if (!strcmp(argv[i], "--explicit-ok")) w->explicit_ok = true;
@@ -310,6 +312,8 @@ static bool read_rules(struct worker *w) {
   lua_createtable(w->lua, 0, 8);
   lua_pushstring(w->lua, w->specs);
   lua_setfield(w->lua, -2, "specs");
+  lua_pushstring(w->lua, w->explain);
+  lua_setfield(w->lua, -2, "explain");
   set_flag(w->lua, "skip_broken", w->skip_broken);
   set_flag(w->lua, "renamed", w->renamed);
   set_flag(w->lua, "explicit_ok", w->explicit_ok);

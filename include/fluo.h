@@ -227,12 +227,15 @@ struct fluo_forked { uint32_t message; int32_t pid; };                         /
 enum fluo_job_flag {
   FLUO_JOB_CLOSING = 1,         /* judge absence too */
   FLUO_JOB_CUT     = 2,         /* the trace was cut: an absence not disproved is unknown */
-  FLUO_JOB_STARTUP = 4          /* first seen near the agent's start: cut if it holds an orphan */
+  FLUO_JOB_STARTUP = 4,         /* first seen near the agent's start: cut if it holds an orphan */
+  FLUO_JOB_EXPLAIN = 8          /* of a study that explains: the verdict is always true, its reason the explanation,
+                                   its value how near the trace came */
 };
 
 /* Questions of an ASK; rules of a JUDGE, so few that their verdicts and notes fit a message at full length. */
 enum { FLUO_JOB_ITEMS_MAX = 4096, FLUO_JOB_RULES_MAX = 64, FLUO_MESSAGE_BYTES_MAX = 131072,
-       FLUO_WITNESSES_MAX = 32, FLUO_REASON_BYTES_MAX = 1024, FLUO_ERROR_BYTES_MAX = 256 };
+       FLUO_WITNESSES_MAX = 32, FLUO_REASON_BYTES_MAX = 1024, FLUO_ERROR_BYTES_MAX = 256,
+       FLUO_EXPLANATION_BYTES_MAX = 65536 };
 
 struct fluo_job {
   uint32_t message, count;

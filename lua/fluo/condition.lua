@@ -266,15 +266,13 @@ end
 --   parts.when, parts.always, parts.never: conditions; parts.complete, parts.late: booleans
 --   parts.canonical: function(pattern) -> text, instead of that of the context
 function M.compile(parts)
-  local function node(c) return c and tree.node(c) end
   for _, name in ipairs({ "when", "always", "never" }) do
     if parts[name] then M.used(parts[name]) end
   end
-  local when = node(parts.when)
-  return plan.compile({
-    when = when, always = node(parts.always), never = node(parts.never), complete = parts.complete == true,
-    late = parts.late == true, canonical = parts.canonical or when.context.canonical,
-  })
+  local source = M.nodes(parts)
+  source.complete, source.late = parts.complete == true, parts.late == true
+  source.canonical = parts.canonical or source.when.context.canonical
+  return plan.compile(source)
 end
 
 return M

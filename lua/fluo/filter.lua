@@ -64,6 +64,8 @@ local function compile(p)
   return { handle = handle, calls = calls }
 end
 
+M.compile = compile
+
 --- The filter of a pattern (a table, any_of …), or an error of that level that says what is wrong with it.
 function M.of(x, what, level)
   local good, p = pcall(pattern.of, context, x, what)
@@ -85,7 +87,7 @@ end
 
 local function call(filter, answer, at, rank)
   local wanted = filter.calls[answer["function"] + 1]
-  local argument = trace.argument(wanted, at, answer.object, trace.ranked(rank))
+  local argument = trace.argument(wanted, at, answer.object, rank and trace.ranked(rank) or nil)
   answer.truth = argument ~= nil and wanted.fn(argument) and 1 or 0
 end
 
@@ -106,14 +108,27 @@ local function ask_one(filter, at, rank, id)
   return C.fluo_filter_resolve(filter.handle, arena, at, id, answers, 1)
 end
 
---- Whether the span of that offset, rank and trace id satisfies a filter. Where nobody can know, the evaluation is
--- spoiled.
-function M.test(filter, at, rank, id)
-  if bit.band(ffi.cast(span_ptr, arena + at).flags, SHED) ~= 0 then trace.spoil(trace.SHED_TEXT) end
+local function truth_of(filter, at, rank, id)
   local truth = C.fluo_filter_test(filter.handle, arena, at, id, asks)
   if truth == UNKNOWN and asks[0] > 0 then
     truth = asks[0] == 1 and ask_one(filter, at, rank, id) or ask(filter, at, rank, id, asks[0])
   end
+  return truth
+end
+
+--- What the span of that offset and trace id says to a filter where no whole trace is seen: true, false, or nil for
+-- unknown. A function of it may throw.
+function M.truth(filter, at, id)
+  local truth = truth_of(filter, at, nil, id)
+  if truth == UNKNOWN then return nil end
+  return truth == TRUE
+end
+
+--- Whether the span of that offset, rank and trace id satisfies a filter. Where nobody can know, the evaluation is
+-- spoiled.
+function M.test(filter, at, rank, id)
+  if bit.band(ffi.cast(span_ptr, arena + at).flags, SHED) ~= 0 then trace.spoil(trace.SHED_TEXT) end
+  local truth = truth_of(filter, at, rank, id)
   if truth == UNKNOWN then trace.spoil("a regular expression or a function of this pattern has no answer") end
   return truth == TRUE
 end

@@ -377,6 +377,24 @@ local function result_of(run, compiled)
            reason = out.reasons[1] and table.concat(out.reasons, "; ") or nil }
 end
 
+-- ---- one part by itself ---------------------------------------------------------------------------
+
+--- For explaining (explain.lua): a look at a view by a compiled condition whose patterns have their ids.
+function M.look(view, compiled)
+  local ids, labels = {}, {}
+  for slot, pattern in ipairs(compiled.patterns) do
+    ids[slot], labels[slot] = pattern.id, pattern.label
+  end
+  return spans.look(view, compiled, ids, labels)
+end
+
+--- What a plan comes to by such a look: true, false, or nil for unknown.
+M.value = value_of
+--- The trace's duration in ns.
+M.duration = duration
+--- What the search of a chain that is true has found (chain.lua).
+function M.found(run, plan) return run.found[plan] end
+
 -- ---- a rule --------------------------------------------------------------------------------------
 
 --- Makes a compiled condition ready to judge, once its patterns have their ids. Gives

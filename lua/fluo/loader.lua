@@ -109,13 +109,14 @@ end
 
 -- The rules of a file without errors, written down at once. What served only the load of the file is let go before
 -- that, and each rule with what only the form needed of it as soon as it is written: with ten thousand of them the
--- heap would not hold both.
-local function gather(result, context, keep)
+-- heap would not hold both. options.choose: what stands in the place of a rule; nil: nothing does.
+local function gather(result, context, options)
   local form, declared, texts, file = result.form, context.declared, context.texts, context.main.file
   local whole, hashed = #context.errors == 0, nil
   context.seal()
   for i, entry in ipairs(whole and declared or {}) do
     local r = entry.rule
+    if r and options.choose then r = options.choose(r) end
     declared[i] = false
     if r then
       r.file, r.line = file, entry.line
@@ -125,7 +126,7 @@ local function gather(result, context, keep)
         ir.add(form, r)
       end
       result.modes[r.mode] = result.modes[r.mode] + 1
-      result.rules[#result.rules + 1] = keep and r or ir.strip(r)
+      result.rules[#result.rules + 1] = options.keep and r or ir.strip(r)
     end
   end
 end
@@ -159,7 +160,7 @@ function M.evaluate(sources, modules, options)
   for _, source in ipairs(sources.files) do
     local context = source.module and evaluate.module(source, modules) or load_file(result, source, modules, options)
     result.findings.add(context)
-    gather(result, context, options.keep)
+    gather(result, context, options)
   end
   result.findings.put(result)
   if form then result.ir, result.functions = ir.finish(form) end

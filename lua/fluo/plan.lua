@@ -153,6 +153,16 @@ local function sum(source, key, add)
   return result
 end
 
+--- Plans of single nodes of what compile is given, for explaining it: of(node) -> its plan, by slots that are those of
+-- compile. A node may be one that was made of them.
+function M.parts(source)
+  local run = { slots = {}, patterns = {}, functions = 0 }
+  for _, name in ipairs({ "when", "always", "never" }) do
+    if source[name] then plan_of(run, source[name], name == "always") end
+  end
+  return function(node) return plan_of(run, node, false) end
+end
+
 --- source: nodes when, always, never (nil: none), complete, late, canonical(pattern) -> text. Gives:
 --   patterns     distinct ones, in order of appearance; a slot is a position here
 --   when, broken, never    plans; broken is `always` negated; a rule is violated when

@@ -49,8 +49,9 @@ local function cut(text, n)
   return n
 end
 
---- One verdict of a JUDGE. result: nil, or what the judge returned with a true verdict; time_ns: its time.
-function M.verdict(rule, truth, result, time_ns)
+--- One verdict of a JUDGE. result: nil, or what the judge returned with a true verdict; time_ns: its time; reason_max:
+-- of a study that explains.
+function M.verdict(rule, truth, result, time_ns, reason_max)
   local v = ffi.cast(verdict_ptr, out + at)
   ffi.fill(v, VERDICT_BYTES)
   at = at + VERDICT_BYTES
@@ -64,7 +65,7 @@ function M.verdict(rule, truth, result, time_ns)
   at = at + 4 * n
   v.witnesses, v.witness_total = n, #witnesses
   v.time_ns = time_ns
-  v.reason_bytes = cut(reason, REASON_MAX)
+  v.reason_bytes = cut(reason, reason_max or REASON_MAX)
   if result.value ~= nil and result.threshold ~= nil then
     v.has_value, v.value, v.threshold = 1, tonumber(result.value), tonumber(result.threshold)
   end

@@ -3,6 +3,7 @@
 -- job, once for each job, in a worker.
 local abi = require("fluo.abi")
 local diagnostic = require("fluo.diagnostic")
+local explain = require("fluo.explain")
 local filter = require("fluo.filter")
 local judge = require("fluo.judge")
 local loader = require("fluo.loader")
@@ -24,6 +25,7 @@ local JOB_BYTES = ffi.sizeof("struct fluo_job")
 
 local options, sources, last, loaded                      -- while loading
 local functions, evaluators                               -- what a worker starts with
+local wish                                                -- the rule to explain (explain.lua); nil: rules are judged
 local inbox, pulse
 local calls = 0
 local notes, note_of = {}, {}                             -- of the job at hand
@@ -46,6 +48,8 @@ end
 function M.read(path, given, before)
   options = given
   options.on_place = on_place
+  wish = options.explain and explain.wish(options.explain)
+  if wish then options.choose, options.keep = explain.choose(wish), true end
   last = texts.read(before)
   if options.again then return end
   sources = loader.read(path)
@@ -81,13 +85,22 @@ function M.load()
   loaded = result
   local form = (#result.errors == 0 or last or options.skip_broken) and result.ir or nil
   last = nil
+  local nothing = wish and form and explain.missing(wish)
+  if nothing then io.stderr:write("fluo: ", nothing, "\n") end
   return form, #result.errors, #result.warnings, #result.rules, pieces
+end
+
+-- What takes long and is no endless loop says so: to the core each call of rule code has its own time.
+local function breathe()
+  calls = calls + 1
+  pulse.call = calls
 end
 
 --- Makes what a worker needs and forgets the rest. places: arena, pulse, inbox, outbox (addresses).
 function M.prepare(places)
   functions, evaluators = loaded.functions, {}
-  for i, rule in ipairs(loaded.rules) do
+  if wish and loaded.rules[1] then evaluators[1] = explain.prepare(loaded.rules[1], wish, breathe) end
+  for i, rule in ipairs(wish and {} or loaded.rules) do
     if rule.compiled then evaluators[i] = judge.prepare(rule.compiled) end      -- the i-th of the form
   end
   loaded = nil
@@ -95,6 +108,7 @@ function M.prepare(places)
   trace.attach(places.arena, options)
   filter.attach(places.arena, options)
   view.attach(places.arena, query.satisfies)
+  explain.attach(places.arena)
   reply.attach(places.outbox)
 end
 
@@ -171,7 +185,7 @@ local function judge_all(job)
     sweep()
     local _, truth, result, failures = guarded(rule, evaluators[rule + 1], seen)
     for _, failure in ipairs(failures or {}) do note(rule, failure) end
-    reply.verdict(rule, truth, result, truth and view.latest_end(result.witnesses))
+    reply.verdict(rule, truth, result, truth and view.latest_end(result.witnesses), wish and explain.BYTES_MAX)
   end
   view.close()
 end

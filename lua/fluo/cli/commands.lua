@@ -89,6 +89,23 @@ each occurs, its types, and values that were seen. `live` listens to the running
     },
   },
   {
+    name = "explain", usage = "fluo explain [--rules PATH] [--trace ID] [--json] RULE FILE…",
+    arguments = { 2, 65536 },
+    flags = { { name = "trace", value = "ID", help = "only the trace whose id begins so" }, JSON,
+              { name = "color", value = "WHEN", help = "auto, always or never; auto heeds NO_COLOR" } },
+    summary = "say why a rule fired on recorded traces, or did not",
+    text = [[
+Judges recorded traces as `fluo replay` does and shows what one rule came to on each: every part of it, true,
+false or unknown, the values that were there, and what came nearest. Without --trace: the traces on which it
+fired, then those that came nearest, three at most. Ends with 0; with 1 for bad input or rules, or where there
+is no such rule or trace.]],
+    examples = {
+      { "fluo explain --rules rules/ slow-query traces.jsonl", "the traces that came nearest" },
+      { "fluo explain slow-query --trace 4bf92f35 traces.jsonl", "one trace, by the beginning of its id" },
+      { "fluo explain --json slow-query traces.jsonl", "one JSON object a trace" },
+    },
+  },
+  {
     name = "test", usage = "fluo test [--filter TEXT] [--junit FILE] [--json] [PATH]", arguments = { 0, 1 },
     flags = { { name = "filter", value = "TEXT", help = "only tests whose name holds this" },
               { name = "junit", value = "FILE", help = "write JUnit XML too" }, JSON },
