@@ -134,11 +134,11 @@ local function signs_of_error(i)
   for _, event in ipairs(span.events(i)) do
     if event.name == "exception" then return "it has an exception event" end
   end
-  for _, key in ipairs { "http.response.status_code", "http.status_code", "rpc.grpc.status_code", "error.type" } do
+  for _, key in ipairs { "http.response.status_code", "rpc.grpc.status_code", "error.type" } do
     local value = span.value(i, "ATTRIBUTE", key)
     local code = tonumber(value)
     if value ~= nil and (not code or code >= 400 or key:find("grpc") and code > 0) then
-      return ("it has %s"):format(said { key = key, value = value })
+      return ("it has %s"):format(said { key = M.renamed(key, i) or key, value = value })
     end
   end
 end
