@@ -146,9 +146,21 @@ for _, path in ipairs(MANUALS) do
       end
     end
 
+    for i, block in ipairs(blocks(path)) do
+      if block.kind == "text" then
+        it(("shows what the line above prints: line %d"):format(block.line), function()
+          with(rules_of(path), function(dir, shell)
+            replay.write(dir .. "/traces.jsonl", cjson.encode(replay.request(RETRIED)) .. "\n")
+            local _, out = shell((blocks(path)[i - 1].code:gsub("%s+$", "")))
+            assert.equal(block.code, out)
+          end)
+        end)
+      end
+    end
+
     it("has no block that nothing runs", function()
       for _, block in ipairs(blocks(path)) do
-        assert.truthy(({ lua = true, spec = true, sh = true, json = path == "README.md",
+        assert.truthy(({ lua = true, spec = true, sh = true, text = true, json = path == "README.md",
           [""] = DRAWINGS[path] })[block.kind], ("%s:%d: a block of kind `%s`"):format(path, block.line, block.kind))
       end
     end)

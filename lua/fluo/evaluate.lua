@@ -243,6 +243,7 @@ local function run(unit, text, modules, options)
   context.actions, context.texts = options.actions or { "log" }, { unit.source }
   context.limits = options.limits or {}
   context.on_place = options.on_place or function() end
+  context.keep = options.keep
   context.on_place(unit.file)
   local environment, known = environment_of(context, modules)
   local chunk, notes = compile(unit, text, environment, known)

@@ -369,7 +369,7 @@ function M.check(context, name, t, junction)
   if not junction then conditions(context, rule, t) end
   if #context.errors > before then return nil end
   if not junction then lint.look(context, rule, context.limits) end
-  rule.nodes = nil
+  if not context.keep then rule.nodes = nil end           -- of ten thousand rules they are much
   return rule
 end
 

@@ -76,7 +76,7 @@ end
 function M.load()
   local result = load_all()
   print_all(result.errors)
-  print_all(result.warnings)
+  if not wish then print_all(result.warnings) end         -- who asks why a rule fired did not ask about the others
   local pieces = texts.write(result.used)
   loader.forget(result.used)
   loader.forget(sources and sources.files or {})
