@@ -78,9 +78,7 @@ static char *place(struct out *o, size_t n) {
 void out_wake(struct out *o) {
   if (!o->added) return;
   o->added = 0;
-  pthread_mutex_lock(&o->lock);
-  pthread_cond_signal(&o->filled);
-  pthread_mutex_unlock(&o->lock);
+  pthread_cond_signal(&o->filled); /* without the lock, or it would wake up to wait for that */
 }
 
 bool out_add(struct out *o, const void *p, size_t n) {
