@@ -108,12 +108,16 @@ static struct otlp_bytes gather(struct otlp_cursor *c, struct otlp_bytes message
   return (struct otlp_bytes){j->bytes, j->n};
 }
 
-static void put_id(uint8_t *to, size_t wanted, struct otlp_bytes id) {
+static inline void put_id(uint8_t *to, size_t wanted, struct otlp_bytes id) {
+  if (id.n == wanted) {
+    memcpy(to, id.p, wanted);
+    return;
+  }
   memset(to, 0, wanted);
   if (id.n) memcpy(to, id.p, id.n < wanted ? id.n : wanted);
 }
 
-static bool some_bit(const uint8_t *id, size_t n) {
+static inline bool some_bit(const uint8_t *id, size_t n) {
   uint8_t any = 0;
   for (size_t i = 0; i < n; i++) any |= id[i];
   return any != 0;
@@ -167,7 +171,10 @@ static inline const uint8_t *read_plain_field(const uint8_t *p, const uint8_t *e
 
 static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   struct ids ids = {0};
-  *out = (struct otlp_span){.message = message, .resource = out->resource, .scope = out->scope};
+  out->message = message;
+  out->start_ns = out->end_ns = 0;
+  out->kind = out->status = out->dropped_events = 0;
+  out->name = (struct otlp_bytes){NULL, 0};
   size_t dropped_bytes = 0;
   const uint8_t *after_dropped = message.p;
   for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
