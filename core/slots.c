@@ -47,14 +47,18 @@ struct slots {
   uint8_t resource[RESOURCE_BYTES_MAX];
 };
 
-static inline void put(struct slots *s, uint32_t key, uint32_t rank,
-                       const struct fluo_value *value) {
+/* Where the value of a key is written, before it is marked. Not by way of a copy: a processor that reads whole what
+ * was just written in parts waits for it, five times a span. */
+static inline struct fluo_value *place_of(struct slots *s, uint32_t key) {
+  return &s->slots[key].datum.value;
+}
+
+static inline void mark(struct slots *s, uint32_t key, uint32_t rank) {
   struct slot *slot = &s->slots[key];
   if (slot->stamp != s->stamp) s->present[s->present_count++] = key;
   slot->stamp = s->stamp;
   slot->rank = rank;
   slot->whole = false;
-  slot->datum.value = *value;
 }
 
 /* ---- one attribute ------------------------------------------------------------------------- */
@@ -104,15 +108,16 @@ static void load_odd(struct slots *s, uint32_t field, const uint8_t *p, uint32_t
   struct fluo_value value;
   fluo_key_value(p, n, &name, &value);
   uint32_t key = index_key_find(s->x, field, name.text, name.len);
-  if (key != INDEX_KEY_NONE) put(s, key, 0, &value);
+  if (key == INDEX_KEY_NONE) return;
+  *place_of(s, key) = value;
+  mark(s, key, 0);
 }
 
 /* Out of line, as load_unknown is: the walk past attributes that nobody asks for stays short. */
 __attribute__((noinline))
 static void load_value(struct slots *s, uint32_t key, const uint8_t *p, uint32_t n) {
-  struct fluo_value value;
-  value_read(p, n, &value);
-  put(s, key, 0, &value);
+  value_read(p, n, place_of(s, key));
+  mark(s, key, 0);
 }
 
 __attribute__((noinline))
@@ -146,20 +151,23 @@ static char *hex_of(struct slots *s, uint32_t field) {
 static void load_fields(struct slots *s) {
   for (uint32_t left = s->x->fields; left; left &= left - 1) {
     uint32_t field = (uint32_t)__builtin_ctz(left);
-    struct fluo_value value;
-    if (field_get(s->view, field, NULL, 0, hex_of(s, field), &value)) put(s, field, 0, &value);
+    if (field_get(s->view, field, NULL, 0, hex_of(s, field), place_of(s, field))) mark(s, field, 0);
   }
 }
 
+static void load_presence(struct slots *s, uint32_t key) {
+  *place_of(s, key) = (struct fluo_value){.type = FLUO_TYPE_NONE};
+  mark(s, key, 0);
+}
+
 static void load_field(struct slots *s, const struct wire_field *field) {
-  const struct fluo_value none = {.type = FLUO_TYPE_NONE};
   if (field->type != WIRE_LEN) return;
   if (field->number == 9 && s->x->attributes)
     load_attribute(s, field->text, (uint32_t)field->len);
   else if (field->number == 11 && s->x->events)
-    put(s, INDEX_KEY_EVENT, 0, &none);
+    load_presence(s, INDEX_KEY_EVENT);
   else if (field->number == 13 && s->x->links)
-    put(s, INDEX_KEY_LINK, 0, &none);
+    load_presence(s, INDEX_KEY_LINK);
 }
 
 static void load_payload(struct slots *s) {
@@ -187,7 +195,8 @@ static void load_renamed(struct slots *s) {
       struct index_served served = s->x->served[key->served.first + k];
       const struct slot *slot = &s->slots[served.key];
       if (slot->stamp == s->stamp && slot->rank <= served.rank) continue;
-      put(s, served.key, served.rank, &s->slots[s->present[i]].datum.value);
+      *place_of(s, served.key) = *place_of(s, s->present[i]);
+      mark(s, served.key, served.rank);
     }
   }
 }
