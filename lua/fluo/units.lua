@@ -86,7 +86,7 @@ local function of_text(text)
   if not factor then
     local near = require("fluo.suggest").nearest(unit, WORD_NAMES)
     return nil, ("unknown unit `%s` in the duration `%s`"):format(unit, text),
-      (near and ("did you mean `%s`? "):format(near) or "") .. EXPECTED, unit
+      (near and ("did you mean `%s`? "):format(near) or "") .. EXPECTED, text:match("(%S+)%s*$")
   end
   local ns, exact = scale(whole, fraction, factor)
   if not ns then return nil, ("the duration `%s` is too long"):format(text), nil, text end

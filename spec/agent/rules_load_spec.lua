@@ -90,6 +90,8 @@ rule "auth-failure-then-retry" {
       { when '{ event = { nam = "x", duration = 5 } }', "1:42", "no field `duration`" },
       { when '{ duration = gt "5 parsecs" }', "1:@parsecs", "unknown unit `parsecs`" },
       { when '{ duration = gt "5 secnds" }', "1:@secnds", "unknown unit", "did you mean `seconds`" },
+      { when '{ duration = gt "5M" }', "1:@5M", "unknown unit `M`", "did you mean `m`" },
+      { when 'trace.has {}:followed_by {}:within "1h30m"', "1:@1h30m", "unknown unit `h30m`" },
       { when '{ duration = gt "300" }', "1:@300", "no unit", "300ms" },
       { when 'trace.has {}:followed_by {}:within "5 M0"', "1:@M0", "unknown unit" },
       { 'rule "r" { when = {}, cooldown = "1 fortnight" }', "1:@fortnight", "unknown unit `fortnight`" },
