@@ -327,6 +327,10 @@ struct fluo_recorded_span {
 struct fluo_recorded *fluo_recorded_open(const char *path, char why[512]);
 int fluo_recorded_next(struct fluo_recorded *r, struct fluo_recorded_span *out, char why[512]);
 void fluo_recorded_close(struct fluo_recorded *r);
+/* Lines of a terminal, edited: whether that can be done here; then the next line, without its end and valid until the
+ * next call, NULL at the end. words: what Tab completes with, each with a NUL behind it and one more at the end. */
+int fluo_line_open(void);
+const char *fluo_line_read(const char *prompt, const char *words);
 /* Compiles a regular expression as the core will; 0, or an error text and its offset. */
 int fluo_regex_check(const char *p, uint32_t n, char *why, uint32_t why_size, uint32_t *offset);
 

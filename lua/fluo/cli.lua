@@ -1,4 +1,4 @@
---- The commands that serve nothing: check, test, init, record, fields, help, and what is said where
+--- The commands that serve nothing: check, test, init, record, fields, repl, help, and what is said where
 -- there is no such command. `run`, `replay` and `config show` never come here: they belong to the core.
 local M = {}
 
@@ -32,6 +32,8 @@ end
 function COMMANDS.record(config) return require("fluo.cli.record").run(config) end
 
 function COMMANDS.fields(config) return require("fluo.cli.fields").run(config) end
+
+function COMMANDS.repl(config) return require("fluo.cli.repl").run(config) end
 
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 

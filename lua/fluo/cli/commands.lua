@@ -106,6 +106,18 @@ is no such rule or trace.]],
     },
   },
   {
+    name = "repl", usage = "fluo repl FILE", arguments = { 1, 1 }, flags = {},
+    summary = "try patterns and conditions on recorded traces",
+    text = [[
+Reads patterns and conditions, a line each, as they stand after `when =` in a Lua rule, and says which spans or
+traces of the file match, as `fluo replay` judges them. On a terminal Tab completes fields, keys and values of the
+file, where libedit is installed. Ctrl-D ends it.]],
+    examples = {
+      { "fluo repl traces.jsonl", "by hand" },
+      { "echo '{ status = \"ERROR\" }' | fluo repl traces.jsonl", "from a pipe" },
+    },
+  },
+  {
     name = "test", usage = "fluo test [--filter TEXT] [--junit FILE] [--json] [PATH]", arguments = { 0, 1 },
     flags = { { name = "filter", value = "TEXT", help = "only tests whose name holds this" },
               { name = "junit", value = "FILE", help = "write JUnit XML too" }, JSON },

@@ -56,7 +56,8 @@ function M.cut(text, max)
   return (text:gsub("%c", "?"))
 end
 
-local function shown(value)
+--- A value as text; nil of an array, a map, bytes.
+function M.shown(value)
   local kind = TYPES[value.type]
   if kind == "string" then
     -- A long one is cut before it is copied.
@@ -73,7 +74,7 @@ local function note_value(entry, value)
   entry.examples = entry.examples or { secret = looks_secret(entry.name) }
   local examples = entry.examples
   if #examples >= M.EXAMPLES_MAX then return end
-  local text = not examples.secret and shown(value)
+  local text = not examples.secret and M.shown(value)
   if not text then return end
   for _, known in ipairs(examples) do
     if known == text then return end

@@ -1,0 +1,38 @@
+"""Types at a command on a terminal of its own: what Tab makes of the beginnings of a field, a value and a key, and
+what the arrow brings back. Ends with 0 if all of it is judged as it should be."""
+import os
+import pty
+import select
+import sys
+
+DEADLINE_S = 20
+pid, fd = pty.fork()
+if pid == 0:
+    os.environ["TERM"] = "xterm"
+    os.execv(sys.argv[1], sys.argv[1:])
+
+seen = b""
+
+
+def expect(words):
+    """Reads until the words come, behind what was expected before."""
+    global seen
+    while words not in seen:
+        if not select.select([fd], [], [], DEADLINE_S)[0]:
+            sys.exit("waited for %r in %r" % (words, seen))
+        seen += os.read(fd, 65536)
+    seen = seen[seen.index(words) + len(words):]
+
+
+expect(b"fluo> ")
+os.write(fd, b'{ servi\t = "sho\t" }\n')
+expect(b"2 spans")
+expect(b"fluo> ")
+os.write(fd, b'{ ["http.st\t"] = 500 }\n')
+expect(b"1 span\r")
+expect(b"fluo> ")
+os.write(fd, b"\x1b[A\n")
+expect(b"1 span\r")
+expect(b"fluo> ")
+os.write(fd, b"\x04")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
