@@ -85,6 +85,37 @@ describe("a late span", function()
     assert.same({ 3, 3 }, { totals.received, totals.evaluated })
   end)
 
+  it("is seen by a rule with late = true, which says so; then nothing of its trace is kept", function()
+    local rules = 'rule "late" { when = trace.has { name = "a" } * trace.has { name = "b" }, late = true }\nrule "closed" { when = trace.missing { name = "z" } }'
+    local found, totals = client.with({ flags = { "--trace.idle=30ms" }, rules = rules }, function(agent)
+      local c = client.connect(agent)
+      post(c, json_of { span { name = "a" } })
+      agent:read_log(function(line) return line:find('"rule":"closed"', 1, true) end)
+      assert.equal(1, agent:metrics().fluo_kept_traces)
+      post(c, json_of { span { name = "b" } })
+      agent:read_log(function(line) return line:find('"rule":"late"', 1, true) end)
+      local page = agent:metrics()
+      assert.same({ 0, 0, 1 }, { page.fluo_kept_traces, page.fluo_released_traces_total, page.fluo_late_spans_total })
+      balanced(page)
+    end)
+    local n, violation = count(found, "late")
+    assert.same({ 1, true, 2 }, { n, violation.late, #violation.spans })
+    assert.same({ 2, 2 }, { totals.received, totals.evaluated })
+  end)
+
+  it("after trace.late finds nothing kept, though nothing else happens", function()
+    local rules = 'rule "late" { when = trace.has { name = "b" }, late = true }'
+    client.with({ flags = { "--trace.idle=20ms", "--trace.late=20ms" }, rules = rules }, function(agent)
+      post(client.connect(agent), json_of { span { name = "a" } })
+      local page, tries = nil, 0
+      repeat
+        page, tries = agent:metrics(), tries + 1
+      until page.fluo_evaluated_spans_total == 1 and page.fluo_kept_traces == 0 or tries == 1e5
+      assert.same({ 1, 0 }, { page.fluo_evaluated_spans_total, page.fluo_kept_traces })
+      assert.equal(0, page.fluo_released_traces_total)
+    end)
+  end)
+
   it("after trace.late begins a trace of its own", function()
     local rules = 'rule "closed" { when = trace.missing { name = "z" } }'
     local _, totals = client.with({ flags = { "--trace.idle=20ms", "--trace.late=20ms" }, rules = rules }, function(agent)

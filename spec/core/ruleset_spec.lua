@@ -84,7 +84,7 @@ local SPOILED = {
   ["rules[0]: severity"] = function(b) b.rules[1].severity = 4 end,
   ["rules[0]: mode"] = function(b) b.rules[1].mode = 3 end,
   ["rules[1]: scope"] = function(b) b.rules[2].scope = 4 end,
-  ["rules[1]: flags"] = function(b) b.rules[2].flags = 16 end,
+  ["rules[1]: flags"] = function(b) b.rules[2].flags = 32 end,
   ["rules[0]: name"] = function(b) b.rules[1].name = { 0, 4096 } end,
   ["rules[0]: pattern range"] = function(b) b.rules[1].patterns = { 4294967295, 2 } end,
   ["rules[1]: summary range"] = function(b) b.rules[2].summary = { 0, 1 } end,
