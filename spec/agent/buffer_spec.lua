@@ -107,7 +107,7 @@ describe("a late span", function()
     local rules = 'rule "late" { when = trace.has { name = "b" }, late = true }'
     client.with({ flags = { "--trace.idle=20ms", "--trace.late=20ms" }, rules = rules }, function(agent)
       post(client.connect(agent), json_of { span { name = "a" } })
-      local page, tries = nil, 0
+      local tries, page = 0
       repeat
         page, tries = agent:metrics(), tries + 1
       until page.fluo_evaluated_spans_total == 1 and page.fluo_kept_traces == 0 or tries == 1e5

@@ -27,8 +27,11 @@ enum { PAYLOAD = 4, ANSWERS_MAX = 256 };
 static void gates(const struct ruleset *r) {
   struct tally tallies[] = {{0, 1, 0}, {1, 2, 1}, {5, 9, 0}};
   for (uint32_t i = 0; i < ruleset_ir(r)->rules; i++) {
-    struct gate_counts counts = {tallies, 3, 7, 1000};
-    ruleset_gate(r, i, &counts);
+    struct gate_counts counts = {tallies, 3, 7, 1000, false};
+    bool now = ruleset_gate(r, i, &counts);
+    counts.growing = true;
+    bool later = ruleset_gate(r, i, &counts);
+    assert(later || !now);
     ruleset_text(r, ruleset_rule(r, i)->name);
     struct fluo_range actions = ruleset_rule(r, i)->actions;
     for (uint32_t k = 0; k < actions.count; k++)
