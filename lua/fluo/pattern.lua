@@ -97,7 +97,8 @@ end
 
 -- What a table as a value was probably meant for.
 local function table_hint(shown, value)
-  local keys = not getmetatable(value) and sorted_keys(value) or {}
+  if getmetatable(value) then return "a condition is no value: it is joined to others by `:and_(…)` or `*`" end
+  local keys = sorted_keys(value)
   if not keys[1] then return "for one of several values write one_of { … }" end
   return ("a name with dots is one key: [%q] = …"):format(shown .. "." .. keys[1])
 end

@@ -222,6 +222,7 @@ rule "auth-failure-then-retry" {
       { when "trace.has {}:gap({}, contains 'a')", "1:@contains", "cannot be asked" },
       { when "trace.has()", "1:@has", "one pattern" }, { when "trace.has 'x'", "1:30", "not text" },
       { when "{ duration = missing }", "1:@missing", "never missing" },
+      { when "{ name = trace.has {} }", "1:@name", "cannot be equal to a table", "a condition is no value" },
     }
   end)
 
