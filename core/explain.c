@@ -23,8 +23,6 @@
 
 struct explanation {
   double near;
-  uint64_t time_ns;
-  char id[33];
   char *text; /* owned */
   size_t n;
 };
@@ -36,19 +34,13 @@ struct explain {
   uint64_t traces;
 };
 
-/* Those of equal nearness in order of time, then id, so that the same input gives the same output. */
-static bool comes_before(const struct explanation *a, const struct explanation *b) {
-  if (a->near > b->near || a->near < b->near) return a->near > b->near;
-  if (a->time_ns != b->time_ns) return a->time_ns < b->time_ns;
-  return strcmp(a->id, b->id) < 0;
-}
-
+/* Of equally near ones those that closed first. The study leaves out the text of a trace that is further away than
+ * those it has explained, and so than these. */
 static void on_explained(void *ctx, const struct violation *v) {
   struct explain *e = ctx;
-  struct explanation one = {.near = v->value, .time_ns = v->time_ns, .n = v->reason_bytes};
-  memcpy(one.id, v->id, sizeof one.id);
+  struct explanation one = {.near = v->value, .n = v->reason_bytes};
   e->traces++;
-  if (e->count == LIMIT_EXPLAINED && !comes_before(&one, &e->shown[e->count - 1])) return;
+  if (e->count == LIMIT_EXPLAINED && one.near <= e->shown[e->count - 1].near) return;
   one.text = heap_alloc(one.n + 1);
   if (!one.text) {
     fprintf(stderr, "fluo: an explanation is lost: no memory\n");
@@ -57,7 +49,7 @@ static void on_explained(void *ctx, const struct violation *v) {
   }
   memcpy(one.text, v->reason, one.n);
   uint32_t at = e->count;
-  for (; at > 0 && comes_before(&one, &e->shown[at - 1]); at--) e->shown[at] = e->shown[at - 1];
+  for (; at > 0 && one.near > e->shown[at - 1].near; at--) e->shown[at] = e->shown[at - 1];
   e->shown[at] = one;
   if (e->count < LIMIT_EXPLAINED)
     e->count++;

@@ -23,6 +23,7 @@ local entries = require("fluo.explain.entries")
 local judge = require("fluo.judge")
 local plan = require("fluo.plan")
 local report = require("fluo.explain.report")
+local score = require("fluo.explain.score")
 local sets = require("fluo.explain.sets")
 local span = require("fluo.explain.span")
 local spans = require("fluo.spans")
@@ -32,7 +33,7 @@ local words = require("fluo.explain.words")
 local M = {}
 
 local NODES_MAX, SPANS_SHOWN = 200, 3
-local NEAR = 0.9                                          -- what is false is never as near as what is true
+local TRACES_SHOWN = 3                                    -- what the core keeps: LIMIT_EXPLAINED
 
 -- ---- loading ------------------------------------------------------------------------------------
 
@@ -146,70 +147,62 @@ function Explainer:plan_slot(node)
   return made.slot or made.set.slot
 end
 
---- A node of a condition, explained, and how near it is to being true: 1 is true.
+--- A node of a condition, explained.
 function Explainer:node(node, alone)
   self.nodes = self.nodes + 1
   self.breathe()
   local truth = self:value(node)
   local out = { kind = node.kind, text = words.condition(node), truth = truth_text(truth), hints = {} }
   out.alone = alone and node.kind ~= "has" or nil         -- that is the same wherever it stands
-  local near = describe[node.kind](self, node, out, truth)
+  describe[node.kind](self, node, out, truth)
   if truth == nil then out.hints[#out.hints + 1] = self:doubt(node) end
   if #out.hints == 0 then out.hints = nil end
-  if truth then return out, 1 end
-  return out, NEAR * math.min(near or 0, 1)
+  return out
 end
 
---- Its parts, each by itself where `alone`: how near they are, in order.
+--- Its parts, each by itself where `alone`.
 function Explainer:parts(out, list, alone)
-  local near = {}
   for i, part in ipairs(list) do
     if self.nodes >= NODES_MAX then
       out.more_parts = #list - i + 1
       break
     end
     out.parts = out.parts or {}
-    out.parts[i], near[i] = self:node(part, alone)
+    out.parts[i] = self:node(part, alone)
   end
-  return near
-end
-
-local function mean(list)
-  local sum = 0
-  for _, x in ipairs(list) do sum = sum + x end
-  return #list > 0 and sum / #list or 0
 end
 
 -- ---- patterns -----------------------------------------------------------------------------------
 
+function Explainer:entries_of(node) return self.entries[self:plan_slot(node)] end
+function Explainer:hits(node) return self.run.view.hits(self.run.ids[self:plan_slot(node)]) end
+function Explainer:duration() return judge.duration(self.run) end
+function Explainer.show(_, out, list) show(out, list) end
+
 -- The nearest spans that are none, unless the outline has to do.
 function Explainer:nearest(node, out, hits, eager)
-  if self.outline then return 0 end
-  local list = self.entries[self:plan_slot(node)]
-  local shown, share, partly = entries.nearest(self.run.view, list, hits, self.breathe, eager)
+  if self.outline then return end
+  local shown, partly = entries.nearest(self.run.view, self:entries_of(node), hits, self.breathe, eager)
   out.nearest = #shown > 0 and shown or nil
   if partly then out.hints[#out.hints + 1] = "the trace is large: the nearest of its first spans" end
-  return share
 end
 
 function describe.has(self, node, out, truth)
   local list = self:members(node)
   show(out, list)
-  return truth and 1 or self:nearest(node, out, list, true)
+  if not truth then self:nearest(node, out, list, true) end
 end
 
 function describe.missing(self, node, out, truth)
-  local list = self.run.view.hits(self.run.ids[self:plan_slot(node)])
+  local list = self:hits(node)
   show(out, list)
   if truth then self:nearest(node, out, list) end
 end
 
 function describe.all(self, node, out, truth)
-  local slot = self:plan_slot(node)
-  local list = self.run.view.hits(self.run.ids[slot])
+  local list = self:hits(node)
   out.found = ("%d of %s"):format(#list, words.counted(self.run.view.n, "span"))
   if not truth then self:nearest(node, out, list, true) end
-  return #list / self.run.view.n
 end
 
 -- ---- figures ------------------------------------------------------------------------------------
@@ -219,35 +212,20 @@ function describe.count(self, node, out, truth)
   local list = self:members(node.parts[1])
   out.found = ("%d; it asks for %s"):format(#list, words.compared(node, function(n) return ("%d"):format(n) end))
   self:parts(out, node.parts, true)
-  return #list / math.max(tonumber(node.n), 1)
 end
 
-function describe.duration(self, node, out)
-  local ns = judge.duration(self.run)
-  out.found = "it took " .. words.time(ns)
-  return tonumber(ns) / math.max(tonumber(node.n), 1)
-end
+function describe.duration(self, _, out) out.found = "it took " .. words.time(self:duration()) end
 
-function describe.span_count(self, node, out)
-  out.found = "it has " .. words.counted(self.run.view.n, "span")
-  return self.run.view.n / math.max(tonumber(node.n), 1)
-end
+function describe.span_count(self, _, out) out.found = "it has " .. words.counted(self.run.view.n, "span") end
 
--- It is asked for here, not said by how much it was missed: nobody knows what a function wants.
-function describe.satisfies() return 0.5 end
+-- By how much it was missed nobody knows but the function.
+function describe.satisfies() end
 
 -- ---- what joins ---------------------------------------------------------------------------------
 
-describe["and"] = function(self, node, out) return mean(self:parts(out, node.parts)) end
+local function joined(self, node, out) self:parts(out, node.parts) end
+describe["and"], describe["or"], describe["not"] = joined, joined, joined
 
-describe["or"] = function(self, node, out)
-  local near = self:parts(out, node.parts)
-  return #near > 0 and math.max(unpack(near)) or 0
-end
-
-describe["not"] = function(self, node, out) self:parts(out, node.parts) end
-
-Explainer.show = function(_, out, list) show(out, list) end
 for kind, how in pairs(chains.describe) do describe[kind] = how end
 for kind, how in pairs(sets.describe) do describe[kind] = how end
 
@@ -289,16 +267,15 @@ end
 local PARTS = { "when", "always", "never" }
 
 function Explainer:all()
-  local list, near = {}, {}
+  local list = {}
   for _, part in ipairs(PARTS) do
     local node = self.rule.explained.source[part]
     if node then
-      list[#list + 1], near[#near + 1] = self:node(node)
+      list[#list + 1] = self:node(node)
       list[#list].part = part
     end
   end
-  -- `always` is broken where it does not hold.
-  return list, near[1]
+  return list
 end
 
 local function services_of(view)
@@ -314,16 +291,26 @@ local function services_of(view)
   return names
 end
 
+-- What the judge says; of a rule that goes across traces it says nothing.
+function Explainer:truth()
+  if self.rule.explained.across then return nil end
+  return judge.value(self.run, self.compiled.whole)
+end
+
+-- Those on which it fired come first, then those of which nobody knows.
+function Explainer:near()
+  local truth = self:truth()
+  if truth then return 3 end
+  return (truth == nil and 1 or 0) + score.of(self, self.rule.explained.source.when)
+end
+
 function Explainer:explanation()
   local view, rule = self.run.view, self.rule.explained
-  local truth = judge.value(self.run, self.compiled.whole)
-  local parts, near = self:all()
-  if rule.across then truth = nil end
   return {
     rule = self.rule.name, trace_id = span.value(0, "TRACE_ID"), scope = rule.scope, mode = rule.mode,
-    truth = truth_text(truth), spans = view.n, services = services_of(view), duration = judge.duration(self.run),
-    roots = span.tree().roots, orphans = span.tree().orphans, notes = self:notes(), parts = parts,
-  }, truth and 3 or truth == nil and 1 + near or near
+    truth = truth_text(self:truth()), spans = view.n, services = services_of(view), duration = self:duration(),
+    roots = span.tree().roots, orphans = span.tree().orphans, notes = self:notes(), parts = self:all(),
+  }
 end
 
 local function prefix_matches(trace_id, prefix)
@@ -349,19 +336,32 @@ end
 --- Where the arena is, once a process.
 function M.attach(base) span.attach(base) end
 
+-- Whether a trace is among the nearest so far. What a worker forgets when it is replaced it explains in vain: the
+-- core keeps the same ones.
+local function is_near(best, near)
+  if #best == TRACES_SHOWN and near <= best[TRACES_SHOWN] then return false end
+  local at = #best + 1
+  while at > 1 and best[at - 1] < near do at = at - 1 end
+  table.insert(best, at, near)
+  best[TRACES_SHOWN + 1] = nil
+  return true
+end
+
 --- Makes the rule of a wish ready: evaluator(view) -> truth, result, failures, as judge.prepare's. Of a trace that
--- was wished for the truth is true, the reason its explanation, the value how near it came. breathe: called now and
--- then, to show that this is no endless loop.
+-- was wished for the truth is true, the value how near it came, the reason its explanation; empty where others came
+-- nearer. breathe: called now and then, to show that this is no endless loop.
 function M.prepare(rule, wish, breathe)
-  local open
+  local open, best = nil, {}
   local write = report[wish.form]
   return function(view)
     if not prefix_matches(view.trace_id, wish.trace) then return false end
     open = open or make(rule, breathe)                    -- in the worker: filters are made there
-    local explainer = open(view)
-    local explanation, near = explainer:explanation()
-    local text = write(explanation)
-    if #text > M.BYTES_MAX then text = write((open(view, true):explanation())) end
+    local explainer, text = open(view), nil
+    local near = explainer:near()
+    if is_near(best, near) then
+      text = write(explainer:explanation())
+      if #text > M.BYTES_MAX then text = write(open(view, true):explanation()) end
+    end
     return true, { witnesses = {}, reason = text, value = near, threshold = 0 }, explainer.run.failures
   end
 end

@@ -168,12 +168,20 @@ local function is_worth(found, at, eager)
   return at == 1 and (found.one.holds > 0 or eager)
 end
 
---- The spans nearest to satisfying all entries, those that do (hits) left out: a list, the share of entries that
--- hold of the nearest, and whether only a part of the trace was looked at. eager: show one even if it is not near.
+local NONE = {}
+
+--- The share of entries that hold on the span on which most do.
+function M.share(view, list, breathe)
+  local _, most = candidates(view, list, NONE, breathe)
+  return #list > 0 and most / (#list + list.more) or 0
+end
+
+--- The spans nearest to satisfying all entries, those that do (hits) left out: a list, and whether only a part of the
+-- trace was looked at. eager: show one even if it is not near.
 function M.nearest(view, list, hits, breathe, eager)
   local is_hit = {}
   for _, i in ipairs(hits) do is_hit[i] = true end
-  local best, most, partly = candidates(view, list, is_hit, breathe)
+  local best, _, partly = candidates(view, list, is_hit, breathe)
   local found, shown = {}, {}
   for k, candidate in ipairs(best) do
     local one, weight = against(view, list, candidate.span)
@@ -184,7 +192,7 @@ function M.nearest(view, list, hits, breathe, eager)
   for k = 1, math.min(#found, NEAREST_SHOWN) do
     if is_worth(found[k], k, eager) then shown[#shown + 1] = found[k].one end
   end
-  return shown, #list > 0 and most / (#list + list.more) or 0, partly
+  return shown, partly
 end
 
 return M

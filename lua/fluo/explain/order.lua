@@ -57,16 +57,14 @@ local function out_of_order(view, a, b)
 end
 
 function describe.followed(self, node, out, truth)
-  local near = self:parts(out, node.parts, true)
+  self:parts(out, node.parts, true)
   local a, b = last_of(self, node.parts[1]), first_of(self, node.parts[2])
   if truth then
     local found = self:found(node)
     if found then out.found = told(found.spans) end
   elseif truth == false and #a > 0 and #b > 0 and self:value(node.parts[1]) then
     out.found = out_of_order(self.run.view, a, b)
-    return 0.8
   end
-  return ((near[1] or 0) + (near[2] or 0)) / 2
 end
 
 -- ---- not_followed_by ----------------------------------------------------------------------------
@@ -88,9 +86,8 @@ local function followed_all_the_same(self, node, out, ns)
 end
 
 function describe.not_followed_by(self, node, out, truth)
-  local near = self:parts(out, node.parts, true)
+  self:parts(out, node.parts, true)
   if truth == false then followed_all_the_same(self, node, out) end
-  return near[1]
 end
 
 -- ---- within -------------------------------------------------------------------------------------
@@ -130,17 +127,15 @@ local function missed_by(self, node, out)
   if not ns then return end
   out.found = ("the nearest takes %s, and within asks for less than %s: %s"):format(ms(ns), ms(node.ns),
     found and told(found.spans) or "")
-  return 0.9
 end
 
 function describe.within(self, node, out, truth)
-  local near = self:parts(out, node.parts, true)
-  local missed
-  if truth == false and not node.absent then missed = missed_by(self, node, out)
-  elseif truth == false then missed = node.parts[1].kind == "not_followed_by" and missed_by(self, node, out) end
+  self:parts(out, node.parts, true)
+  if truth == false and (not node.absent or node.parts[1].kind == "not_followed_by") then
+    missed_by(self, node, out)
+  end
   local found = truth and self:found(node)
   if found then out.found = told(found.spans) end
-  return missed or (near[1] or 0) * 0.9
 end
 
 -- The most spans that some interval of that length holds.
@@ -156,13 +151,11 @@ end
 --- A count with a `within` of its own.
 function M.count(self, node, out, truth)
   local total = #self:members(node.parts[1])
-  local most = truth ~= nil and most_within(self, node, total) or 0
   if truth ~= nil then
-    out.found = ("at most %d of %d in any %s; it asks for %s"):format(most, total, ms(node.within),
-      words.compared(node, function(n) return ("%d"):format(n) end))
+    out.found = ("at most %d of %d in any %s; it asks for %s"):format(most_within(self, node, total), total,
+      ms(node.within), words.compared(node, function(n) return ("%d"):format(n) end))
   end
   self:parts(out, node.parts, true)
-  return most / math.max(tonumber(node.n), 1)
 end
 
 -- ---- gap, overlaps ------------------------------------------------------------------------------
@@ -182,29 +175,27 @@ local function nearest_pair(a, b, measure)
 end
 
 function describe.gap(self, node, out, truth)
-  local near, view = self:parts(out, node.parts, true), self.run.view
+  local view = self.run.view
+  self:parts(out, node.parts, true)
   local function gap(x, y) return view.start(y) - view.end_(x) end
   local a, b = last_of(self, node.parts[1]), self:members(node.parts[2])
   local best, one, other = nearest_pair(a, b, function(x, y) return math.abs(tonumber(gap(x, y) - node.n)) end)
   if best and not truth then
     out.found = ("%s from the end of %s to %s; it asks for %s"):format(ms(gap(one, other)), span.text(one),
       span.text(other), words.compared(node, ms))
-    return 0.8
   end
-  return ((near[1] or 0) + (near[2] or 0)) / 2
 end
 
 function describe.overlaps(self, node, out, truth)
-  local near, view = self:parts(out, node.parts, true), self.run.view
+  local view = self.run.view
+  self:parts(out, node.parts, true)
   local function apart(x, y)
     return math.max(tonumber(view.start(y) - view.end_(x)), tonumber(view.start(x) - view.end_(y)))
   end
   local best, one, other = nearest_pair(last_of(self, node.parts[1]), self:members(node.parts[2]), apart)
   if best and truth == false then
     out.found = ("%s and %s are %s apart"):format(span.text(one), span.text(other), ms(best))
-    return 0.8
   end
-  return ((near[1] or 0) + (near[2] or 0)) / 2
 end
 
 return M

@@ -1,5 +1,6 @@
 --- Structure, explained: who would have had to be whose relative, and who is. See explain.lua.
 local span = require("fluo.explain.span")
+local spans = require("fluo.spans")
 local words = require("fluo.explain.words")
 
 local M = { describe = {} }
@@ -36,29 +37,26 @@ end
 -- A span that has what it should not have.
 local function explain_related(self, node, out)
   local made = self.part { kind = "relation", form = "is", relation = node.relation, parts = node.parts }
-  local list = require("fluo.spans").members(self.run, made.set, 1)
+  local list = spans.members(self.run, made.set, spans.SURE)
   if list[1] then
     out.found = ("%s is one of %s that are the %s of one of the first"):format(span.text(list[1]),
       words.counted(#list, "span"), node.relation)
   end
 end
 
-local function both(near) return ((near[1] or 0) + (near[2] or 0)) / 2 end
-
 function describe.relation(self, node, out, truth)
-  local near = self:parts(out, node.parts, true)
+  self:parts(out, node.parts, true)
   local a, b = self:members(node.parts[1]), self:members(node.parts[2])
   self:show(out, self:members(node))
-  if truth ~= false or #a == 0 or #b == 0 then return both(near) end
+  if truth ~= false or #a == 0 or #b == 0 then return end
   if node.form == "is" then explain_unrelated(self, node, out, a, b) else explain_related(self, node, out) end
-  return both(near) * 0.8
 end
 
 function describe.where(self, node, out, truth)
-  local near = self:parts(out, node.parts, true)
+  self:parts(out, node.parts, true)
   local a, b = self:members(node.parts[1]), self:members(node.parts[2])
   self:show(out, self:members(node))
-  if truth ~= false or #a == 0 or #b == 0 then return both(near) end
+  if truth ~= false or #a == 0 or #b == 0 then return end
   out.found = family(b[1])
   if node.scope == "same" and self:changed(node, { scope = "below" }) then
     out.hints[#out.hints + 1] = "it holds below such a span: leave scope = \"span\" out"
@@ -66,7 +64,6 @@ function describe.where(self, node, out, truth)
     out.hints[#out.hints + 1] = "both are in the trace, the second not at or below the first: "
       .. "{ scope = \"trace\" } takes that"
   end
-  return both(near) * 0.8
 end
 
 return M
