@@ -105,6 +105,17 @@ describe("a reply", function()
   local many = {}
   for i = 1, 33 do many[i] = i % 10 end
 
+  it("has an explanation as its reason where the job asks for one, up to a bound", function()
+    local function explained(bytes)
+      local job = judge_job()
+      job.head.flags = ffi.C.FLUO_JOB_EXPLAIN
+      return accepted(judged(verdict { rule = 4, reason = ("x"):rep(bytes), value = 2 }), job)
+    end
+    assert.is_true(explained(65536))
+    assert.equal(65536, out.verdicts[0].reason_bytes)
+    assert.is_false(explained(65537))
+  end)
+
   for what, text in pairs({
     ["another message"] = reply { message = 3, count = 3, body = GOOD_JUDGE:sub(25) },
     ["an answer to another job"] = reply { sequence = 8, count = 3, body = GOOD_JUDGE:sub(25) },

@@ -18,6 +18,7 @@ static void expect(bool good) {
 static void job_fill(struct study_job *job, const uint8_t *bytes, uint8_t *blamed, uint32_t *rules) {
   bool judge = bytes[0] & 1;
   job->head.message = judge ? FLUO_MESSAGE_JUDGE : FLUO_MESSAGE_ASK;
+  if (bytes[0] & 2) job->head.flags = FLUO_JOB_EXPLAIN;
   job->head.count = judge ? 1u + bytes[1] % FLUO_JOB_RULES_MAX : 1u + bytes[1];
   job->head.sequence = SEQUENCE;
   job->head.spans_count = bytes[2];
@@ -46,7 +47,9 @@ static void look(const struct study_job *job, const struct study_reply *reply) {
     }
     const struct study_verdict *v = &reply->verdicts[i];
     expect(v->rule == job->rules[i] && v->truth <= FLUO_UNKNOWN && (asked || v->truth == FLUO_UNKNOWN));
-    expect(v->witnesses_count <= FLUO_WITNESSES_MAX && v->reason_bytes <= FLUO_REASON_BYTES_MAX);
+    bool explains = job->head.flags & FLUO_JOB_EXPLAIN;
+    expect(v->witnesses_count <= FLUO_WITNESSES_MAX);
+    expect(v->reason_bytes <= (explains ? FLUO_EXPLANATION_BYTES_MAX : FLUO_REASON_BYTES_MAX));
     for (uint32_t k = 0; k < v->witnesses_count; k++) expect(v->witnesses[k] < job->head.spans_count);
     touch(v->reason, v->reason_bytes);
   }
