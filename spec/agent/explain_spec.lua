@@ -163,7 +163,7 @@ describe("fluo explain", function()
 
   it("says by how much a chain missed its interval", function()
     local e = of('trace.has { name = "a" }:followed_by { name = "b" }:within "5s"',
-      { span { name = "a" }, span { name = "b", at = 6200 } })
+      { span { name = "a" }, span { name = "b", at = 6200 }, span { name = "b", id = "late", at = 9000 } })
     assert.equal("false", e.truth)
     assert.truthy(e.parts[1].found:find("takes 6.2 s, and within asks for less than 5 s", 1, true), e.parts[1].found)
     assert.equal("true", e.parts[1].parts[1].truth)
