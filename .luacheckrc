@@ -3,7 +3,7 @@ max_line_length = 120
 exclude_files = { "build/**", "**/node_modules/**", "spec/fixtures/**" }
 -- What a rule file sees (lua/fluo/sandbox.lua).
 files["rules"] = { read_globals = { "rule", "trace", "eq", "ne", "gt", "ge", "lt", "le", "between",
-  "one_of", "none_of", "contains", "prefix", "suffix", "glob", "matches", "exists", "missing", "any_of", "all_of",
+  "one_of", "none_of", "contains", "prefix", "suffix", "glob", "matches", "strict", "exists", "missing", "any_of", "all_of",
   "not_", "log", "window", "sequence", "query" } }
 -- Specs are tables of cases: a case stays on its line.
 files["spec"] = { max_line_length = 240 }

@@ -47,6 +47,16 @@ static bool equals_any(const struct atom *a, const struct datum *value) {
   return false;
 }
 
+static bool is_number(const struct datum *d) {
+  return d->value.type == FLUO_TYPE_INT || d->value.type == FLUO_TYPE_DOUBLE;
+}
+
+/* Integers and doubles are one type. */
+static bool strictly_equal(const struct datum *a, const struct datum *b) {
+  bool alike = is_number(a) ? is_number(b) : a->value.type == b->value.type;
+  return alike && datum_equal(a, b);
+}
+
 static bool in_order(const struct atom *a, const struct datum *value) {
   int order = datum_compare(value, a->operands);
   switch (a->op) {
@@ -66,6 +76,8 @@ static enum fluo_truth test_one(const struct atom *a, const struct datum *value,
                                 struct regex_scratch *regex) {
   if (a->op == FLUO_OP_EQ || a->op == FLUO_OP_NE)
     return equals_any(a, value) ? FLUO_TRUE : FLUO_FALSE;
+  if (a->op == FLUO_OP_STRICT)
+    return strictly_equal(value, a->operands) ? FLUO_TRUE : FLUO_FALSE;
   if (a->op >= FLUO_OP_CONTAINS) return test_text(a, &value->value, regex);
   return in_order(a, value) ? FLUO_TRUE : FLUO_FALSE;
 }

@@ -69,6 +69,8 @@ static const char *operand_fault(const struct ir_check *c, const struct fluo_ir_
 
 static bool op_fits(uint32_t field, uint32_t op) {
   if (op == FLUO_OP_EXISTS || op == FLUO_OP_EQ || op == FLUO_OP_NE) return true;
+  bool keyed = field == FLUO_FIELD_ATTRIBUTE || field == FLUO_FIELD_RESOURCE;
+  if (op == FLUO_OP_STRICT) return keyed;
   switch (field) {
   case FLUO_FIELD_STATUS:
   case FLUO_FIELD_ROOT: return false;
@@ -81,7 +83,7 @@ static bool op_fits(uint32_t field, uint32_t op) {
 
 static const char *atom_fault(const struct ir_check *c, const struct fluo_ir_atom *atom) {
   if (atom->field > FLUO_FIELD_EVENT_NAME) return "field";
-  if (atom->op > FLUO_OP_EXISTS) return "op";
+  if (atom->op > FLUO_OP_STRICT) return "op";
   if (!op_fits(atom->field, atom->op)) return "op does not fit the field";
   if (!ir_text_fits(c, atom->key)) return "key";
   if (!ir_range_fits(atom->values, c->ir->header->values)) return "value range";

@@ -138,12 +138,13 @@ enum fluo_field {
 };
 
 /* RULES.md section 2 and 3. EQ has one value or, as one_of, several; NE (none_of) likewise; BETWEEN two;
- * EXISTS none (missing is NOT EXISTS). Durations and times compare as integers of nanoseconds.
+ * EXISTS none (missing is NOT EXISTS); STRICT one, equal and of one type (integers and doubles are one), of an
+ * ATTRIBUTE or RESOURCE alone. Durations and times compare as integers of nanoseconds.
  * STATUS is compared with EQ/NE and text: "UNSET" "OK" "ERROR" "EXPLICIT_OK" (upper case, stripped);
  * KIND with "INTERNAL" "SERVER" ...; ROOT with a bool; ids with lower-case hex text. */
 enum fluo_op { FLUO_OP_EQ, FLUO_OP_NE, FLUO_OP_GT, FLUO_OP_GE, FLUO_OP_LT, FLUO_OP_LE, FLUO_OP_BETWEEN,
                FLUO_OP_CONTAINS, FLUO_OP_PREFIX, FLUO_OP_SUFFIX, FLUO_OP_GLOB, FLUO_OP_MATCHES,
-               FLUO_OP_EXISTS };
+               FLUO_OP_EXISTS, FLUO_OP_STRICT };
 struct fluo_ir_atom {
   uint32_t field;               /* enum fluo_field */
   uint32_t op;                  /* enum fluo_op */
@@ -333,5 +334,19 @@ int fluo_line_open(void);
 const char *fluo_line_read(const char *prompt, const char *words);
 /* Compiles a regular expression as the core will; 0, or an error text and its offset. */
 int fluo_regex_check(const char *p, uint32_t n, char *why, uint32_t why_size, uint32_t *offset);
+
+/* YAML, event by event. `at` is the place in the text, in characters, or, where `in_bytes`, in bytes; from 0. `text` is a scalar's, or an ERROR's reason; both texts are lent until the next
+ * call. After END or ERROR only END comes. */
+enum fluo_yaml_type { FLUO_YAML_END, FLUO_YAML_ERROR, FLUO_YAML_DOCUMENT, FLUO_YAML_LIST, FLUO_YAML_MAPPING,
+                      FLUO_YAML_CLOSE, FLUO_YAML_SCALAR, FLUO_YAML_ALIAS };
+struct fluo_yaml_event {
+  uint32_t type, at, in_bytes, quoted, len, tag_len;
+  const uint8_t *text, *tag;
+};
+struct fluo_yaml;
+/* The text is lent until it is closed. NULL: no memory. */
+struct fluo_yaml *fluo_yaml_open(const void *text, uint64_t n);
+void fluo_yaml_close(struct fluo_yaml *y);
+void fluo_yaml_next(struct fluo_yaml *y, struct fluo_yaml_event *out);
 
 #endif

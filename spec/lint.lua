@@ -10,6 +10,7 @@ local OWNERS = {
   { "/llhttp%.h$", { http1 = true } },
   { "/zlib%.h$", { inflate = true } },
   { "/pcre2%.h$", { regex = true } },
+  { "include/yaml%.h$", { yaml = true } },
   { "/protobuf%-c%.h$", { otlp_reply = true } },
   { "/sqlite3%.h$", { ledger = true } },
 }

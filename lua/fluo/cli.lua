@@ -1,4 +1,4 @@
---- The commands that serve nothing: check, test, init, record, fields, repl, help, and what is said where
+--- The commands that serve nothing: check, convert, test, init, record, fields, repl, help, and what is said where
 -- there is no such command. `run`, `replay` and `config show` never come here: they belong to the core.
 local M = {}
 
@@ -23,6 +23,8 @@ function COMMANDS.check(config)
   return require("fluo.cli.check").run(path, { json = config.flags.json or false, specs = specs,
     strict = config.flags.strict or false, limits = limits(config) })
 end
+
+function COMMANDS.convert(config) return require("fluo.cli.convert").run(config.arguments[1].text) end
 
 function COMMANDS.init(config)
   local argument = config.arguments[1]

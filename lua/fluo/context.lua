@@ -207,7 +207,8 @@ local function running(self)
 end
 
 local function at(self, word)
-  local rule = self.rule
+  local rule, spot = self.rule, self.spot or self.spots and self.spots[self.key or word]
+  if spot then return self.main, spot.line, spot.column end
   if rule and rule.range then
     return self.main, self.main:place(word, rule.range)
   end

@@ -6,6 +6,7 @@
 local condition = require("fluo.condition")
 local allow = require("fluo.lint.allow")
 local context_of = require("fluo.context")
+local dialect = require("fluo.dialect.file")
 local junction = require("fluo.junction")
 local operand = require("fluo.operand")
 local window_query = require("fluo.window_query")
@@ -296,6 +297,7 @@ end
 --- Evaluates a source (sources.lua) with the modules that it may require. Gives the context: errors,
 -- warnings, and declared, each with the rule that came of it or nil.
 function M.file(source, modules, options)
+  if dialect.kind(source.file) then return dialect.evaluate(source, options) end
   local unit = context_of.unit(source.file, source.text)
   local all, text, blanked, context, notes = {}, source.text, {}, nil, nil
   junction.find(unit, all)

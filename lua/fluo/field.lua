@@ -31,17 +31,18 @@ local ALWAYS_THERE = { NAME = true, STATUS = true, KIND = true, DURATION = true,
 local GROUP = {
   eq = "equality", ne = "equality", one_of = "equality", none_of = "equality", gt = "order", ge = "order",
   lt = "order", le = "order", between = "order", contains = "text", prefix = "text", suffix = "text",
-  glob = "text", matches = "text",
+  glob = "text", matches = "text", strict = "strict",
 }
 local TAKES = {
-  any = { equality = true, order = true, text = true }, text = { equality = true, order = true, text = true },
+  any = { equality = true, order = true, text = true, strict = true },
+  text = { equality = true, order = true, text = true },
   status = { equality = true }, kind = { equality = true }, root = { equality = true },
   duration = { equality = true, order = true }, time = { equality = true, order = true },
   id = { equality = true, text = true },
 }
 local OP = { eq = "EQ", one_of = "EQ", ne = "NE", none_of = "NE", gt = "GT", ge = "GE", lt = "LT", le = "LE",
              between = "BETWEEN", contains = "CONTAINS", prefix = "PREFIX", suffix = "SUFFIX", glob = "GLOB",
-             matches = "MATCHES" }
+             matches = "MATCHES", strict = "STRICT" }
 
 M.STATUSES = { "UNSET", "OK", "ERROR", "EXPLICIT_OK" }
 M.KINDS = { "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER", "UNSPECIFIED" }

@@ -28,10 +28,10 @@ function M.of(value) return contents[value] end
 M.JOINS = { any_of = true, all_of = true, not_ = true }
 
 M.ARGUMENTS = { eq = 1, ne = 1, gt = 1, ge = 1, lt = 1, le = 1, between = 2, one_of = 1, none_of = 1,
-                contains = 1, prefix = 1, suffix = 1, glob = 1, matches = 1, any_of = 1, all_of = 1,
+                contains = 1, prefix = 1, suffix = 1, glob = 1, matches = 1, strict = 1, any_of = 1, all_of = 1,
                 not_ = 1 }
 M.NAMES = { "eq", "ne", "gt", "ge", "lt", "le", "between", "one_of", "none_of", "contains", "prefix",
-            "suffix", "glob", "matches", "exists", "missing", "any_of", "all_of", "not_" }
+            "suffix", "glob", "matches", "strict", "exists", "missing", "any_of", "all_of", "not_" }
 
 local LISTS = { one_of = true, none_of = true, any_of = true, all_of = true }
 

@@ -38,6 +38,7 @@ M.globals = {
   { "suffix", "fun(text: string): fluo.Operand", "Is text that ends with this." },
   { "glob", "fun(pattern: string): fluo.Operand", "Is text that matches whole; * is any run." },
   { "matches", "fun(regex: string): fluo.Operand", "Is text that a regular expression matches from end to end." },
+  { "strict", "fun(value: fluo.Value): fluo.Operand", "Is equal and of that type: strict(500) is not \"500\"." },
   { "exists", "fluo.Operand", "Is there. Written bare." },
   { "missing", "fluo.Operand", "Is not there. Written bare." },
   { "any_of", ("fun(patterns: %s[]): fluo.Operand"):format(P), "One of these holds, on one span." },

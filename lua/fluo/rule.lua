@@ -361,8 +361,10 @@ function M.check(context, name, t, junction)
   local rule = { name = name }
   check_keys(context, t)
   for _, key in ipairs(M.KEYS) do
+    context.key = key
     if t[key] ~= nil and CHECKS[key] then rule[key] = CHECKS[key](context, key, t[key]) end
   end
+  context.key = nil
   rule.actions = actions(context, t.actions)
   rule.severity, rule.mode = rule.severity or "medium", rule.mode or "active"
   rule.summary, rule.labels = rule.summary or {}, rule.labels or {}

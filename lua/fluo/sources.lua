@@ -5,7 +5,7 @@ local M = {}
 
 M.FILE_BYTES_MAX, M.FILES_MAX = 1048576, 10000
 
-local LATER = { yml = "YAML rules", yaml = "YAML rules", rule = "`.rule` files", js = "JavaScript rules" }
+local KNOWN = { lua = true, yml = true, yaml = true, rule = true, js = true }
 
 local function extension(name) return name:match("%.([%w]+)$") end
 
@@ -53,15 +53,6 @@ local function read_modules(sources, folder, prefix, depth)
   end
 end
 
-local function read_rule(sources, path)
-  local later = LATER[extension(path)]
-  if later then
-    complain(sources, path, "not yet: " .. later, "write it in Lua for now")
-  else
-    read_file(sources, path, {})
-  end
-end
-
 -- Folders are not rule files; one that holds what looks like rules is worth a word.
 local function mind_folder(sources, path, name)
   for _, inner in ipairs(abi.list(path) or {}) do
@@ -82,8 +73,8 @@ local function read_folder(sources, path)
     local hidden = name:find("^[._]") or name:find("_spec%.lua$")
     if not hidden and abi.is_folder(full) then
       if name == "lib" then read_modules(sources, full, "", 1) else mind_folder(sources, full, name) end
-    elseif not hidden and (kind == "lua" or LATER[kind]) then
-      read_rule(sources, full)
+    elseif not hidden and KNOWN[kind] then
+      read_file(sources, full, {})
     end
   end
 end
@@ -95,10 +86,10 @@ function M.read(path)
   local sources = { files = {}, errors = {}, warnings = {} }
   path = #path > 1 and path:gsub("/+$", "") or path
   if not abi.is_folder(path) then
-    if extension(path) ~= "lua" and not LATER[extension(path)] and abi.read(path, 0) then
-      complain(sources, path, "not a rule file", "the name of a rule file ends in .lua")
+    if not KNOWN[extension(path)] and abi.read(path, 0) then
+      complain(sources, path, "not a rule file", "the name of a rule file ends in .lua, .yml, .yaml, .rule or .js")
     else
-      read_rule(sources, path)
+      read_file(sources, path, {})
     end
     local lib = (path:match("^(.*/)[^/]*$") or "") .. "lib"
     if abi.is_folder(lib) then read_modules(sources, lib, "", 1) end

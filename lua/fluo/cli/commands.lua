@@ -118,6 +118,16 @@ file, where libedit is installed. Ctrl-D ends it.]],
     },
   },
   {
+    name = "convert", usage = "fluo convert FILE", arguments = { 1, 1 }, flags = {},
+    summary = "print the rules of a file as Lua",
+    text = [[
+Prints the rules of a file, whatever their dialect, as Lua: what the file's own rules run as, so both judge alike.
+Ends with 1 if the file does not load.]],
+    examples = {
+      { "fluo convert rules.yml > rules.lua", "YAML; likewise .rule and .js" },
+    },
+  },
+  {
     name = "test", usage = "fluo test [--filter TEXT] [--junit FILE] [--json] [PATH]", arguments = { 0, 1 },
     flags = { { name = "filter", value = "TEXT", help = "only tests whose name holds this" },
               { name = "junit", value = "FILE", help = "write JUnit XML too" }, JSON },
