@@ -361,6 +361,10 @@ glob = nil
 ---@type fun(regex: string): fluo.Operand
 matches = nil
 
+---Is equal and of that type: strict(500) is not "500".
+---@type fun(value: fluo.Value): fluo.Operand
+strict = nil
+
 ---Is there. Written bare.
 ---@type fluo.Operand
 exists = nil

@@ -37,6 +37,17 @@ describe("comparing values", function()
     }
   end)
 
+  it("strictly, where that is asked: of one type, but that ints and doubles are one", function()
+    attribute {
+      { "strict(500)", 500, true }, { "strict(500)", wire { doubleValue = 500 }, true }, { "strict(500.5)", 500, false },
+      { "strict(500)", "500", false }, { 'strict "500"', 500, false }, { 'strict "500"', "500", true },
+      { "strict(true)", true, true }, { "strict(true)", "true", false }, { "strict(true)", false, false },
+      { "strict(1)", true, false }, { "strict(500)", { "500" }, false }, { "strict(500)", { "500", 500 }, true },
+      { "strict(500)", nil, false }, { "strict(9007199254740993LL)", INT_2_53_1, true }, { "strict(9007199254740992LL)", INT_2_53_1, false },
+    }
+    judge { { "not_ { v = strict(500) }", { v = "500" }, true }, { "not_ { v = strict(500) }", {}, true } }
+  end)
+
   it("exactly, also beyond 2^53", function()
     attribute {
       { "9007199254740993LL", INT_2_53_1, true }, { "9007199254740992LL", INT_2_53_1, false },

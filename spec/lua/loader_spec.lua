@@ -37,12 +37,13 @@ describe("reading rule files", function()
     assert.is_truthy(sources.warnings[1].message:find("`sub`", 1, true))
   end)
 
-  it("refuses rules in languages that come later", function()
-    for extension, what in pairs { yml = "YAML", yaml = "YAML", rule = ".rule", js = "JavaScript" } do
-      local errors = loader.read(folder { ["a." .. extension] = "" }).errors
-      assert.is_truthy(errors[1].message:find("not yet: ", 1, true))
-      assert.is_truthy(errors[1].message:find(what, 1, true))
-    end
+  it("takes the files of every dialect by their extension, and no others", function()
+    local sources = loader.read(folder { ["a.yml"] = "", ["b.yaml"] = "", ["c.rule"] = "", ["d.js"] = "", ["e.txt"] = "", ["f.json"] = "",
+      ["_g.yml"] = "", [".h.js"] = "", ["i_spec.lua"] = "" })
+    local names = {}
+    for i, source in ipairs(sources.files) do names[i] = source.file:match("[^/]*$") end
+    assert.same({ "a.yml", "b.yaml", "c.rule", "d.js" }, names)
+    assert.same({}, sources.errors)
   end)
 
   it("names what it cannot read", function()

@@ -149,9 +149,9 @@ local function compare_folded(parser, subject, fold, op, x, token)
 end
 
 local function compare(parser, subject, fold, op, x, token)
-  if x == UNDEFINED then return compare_undefined(parser, subject, op, token) end
   if subject.length then return compare_length(parser, op, x, token) end
   if fold then return compare_folded(parser, subject, fold, op, x, token) end
+  if x == UNDEFINED then return compare_undefined(parser, subject, op, token) end
   local strict = op == "===" or op == "!=="
   if strict and subject.text and type(x) ~= "string" then
     parser:fail(token, ("`%s` is text: it is never %s %s"):format(subject.shown, op, tostring(x)), "quote the value")

@@ -1,7 +1,8 @@
 --- A rule file that is not Lua: reads its rules one by one, each as a tree of Lua (code.lua), and builds them as a Lua
 -- file's rules are. A reader of a dialect gives rules
 --   { name or nil, line, column, when, always, never (trees), description, severity, mode, actions (list of trees),
---     more (further keys, values or trees, in a list of { key, value }), spots (key -> { line, column }) }
+--     more (further keys: { key, tree } …), spots (key -> { line, column }), say (an error's text in the words of the
+--     dialect) }
 -- and false for one that it had to leave out, which it has told context.report_at of.
 local code = require("fluo.dialect.code")
 local condition = require("fluo.condition")
@@ -66,11 +67,10 @@ local function new_context(source, options)
   function context.report_at(at, message, hint)
     context_of.add_error(context, unit, at.line, at.column, message, hint)
   end
-  local warn, told = context.warn, {}
+  local warn = context.warn
   function context.warn(message, hint, word)              -- patterns are built twice: to check them, and to run
-    local key = ("%s %s"):format(context.rule and context.rule.name or "", message)
-    if not told[key] then warn(message, hint, word) end
-    told[key] = true
+    if not context.told[message] then warn(message, hint, word) end
+    context.told[message] = true
   end
   return context
 end
@@ -111,7 +111,7 @@ local function build_rule(context, world, rule)
   local declared = { name = rule.name, line = rule.line, done = true,
                      range = { line = rule.line, column = rule.column } }
   context.declared[#context.declared + 1] = declared
-  context.rule = declared
+  context.rule, context.told = declared, rule.told
   context.on_place(context.main.file, rule.name)
   local t = {}
   for _, entry in ipairs(entries(rule)) do
@@ -132,7 +132,8 @@ local function build(context, world, rule)
   if ok then return #context.errors == before end
   local note = context_of.raised(raised)
   if not note then error(raised, 0) end
-  context_of.add_error(context, note.unit, note.line, note.column, note.message, note.hint)
+  local say = rule.say or function(text) return text end
+  context_of.add_error(context, note.unit, note.line, note.column, say(note.message), note.hint and say(note.hint))
   return false
 end
 
@@ -160,9 +161,11 @@ function M.read(source, options)
   local next_rule, broken = READERS[kind](source.text, context, world), 0
   while true do
     local before = #context.errors
+    context.told = {}
     local rule = next_rule()
     if rule == nil then break end
     if rule then
+      rule.told = context.told
       rule.broken = #context.errors > before
       rules[#rules + 1] = rule
     else

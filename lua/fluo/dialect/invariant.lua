@@ -108,14 +108,12 @@ local function counted(parser, node, spot)
   local op = parser:peek()
   if op.kind == "op" and op.text == "!=" then
     parser:next()
-    local n = parser:spot()
-    return code.method(code.method(node, "exactly", n, (value(parser))), "not_", spot)
+    return code.method(code.method(node, "exactly", spot, (parser:count())), "not_", spot)
   end
   local method = op.kind == "op" and COUNTED[op.text]
   if not method then parser:expected("a comparison", "as in trace.count(db.query) > 50") end
   parser:next()
-  local n = parser:spot()
-  return code.method(node, method, n, (value(parser)))
+  return code.method(node, method, spot, (parser:count(method)))
 end
 
 local function call(parser)

@@ -98,8 +98,8 @@ local function counted(parser, node)
     parser:expected("a comparison", "as in trace.count(span => span.name === 'db.query') > 50")
   end
   parser:next()
-  local n = parser:want_kind("number", "a number")
-  return code.method(node, method, spot_of(n), n.value)
+  local n, token = parser:count(method)
+  return code.method(node, method, spot_of(token), n)
 end
 
 -- What begins with `trace.`: the node, and whether it is a condition already (a count is not).
@@ -143,13 +143,14 @@ local grammar = { ["or"] = { ["||"] = true }, ["and"] = { ["&&"] = true }, join 
 function either(parser) return parser:either(grammar) end
 
 local function flipped_count(parser)
-  local n, op = parser:next(), parser:peek()
+  local n, token = parser:count()
+  local op = parser:peek()
   local method = op.kind == "op" and COUNTED[FLIPPED[op.text]]
   if not method then parser:expected("a comparison", "as in trace.count(…) > 50") end
   parser:next()
   local node, whole = start(parser)
-  if whole then parser:fail(n, "a condition is not compared with a number", "trace.count(…) is") end
-  return code.method(node, method, spot_of(n), n.value)
+  if whole then parser:fail(token, "a condition is not compared with a number", "trace.count(…) is") end
+  return code.method(node, method, spot_of(token), n)
 end
 
 function grammar.unary(parser)
@@ -175,20 +176,31 @@ function grammar.unary(parser)
   return node
 end
 
+-- ---- what Lua's own words are here ----------------------------------------------------------------
+
+local SAID = { { "trace%.count%(…%):over%(n%)", "trace.count(…) > n" }, { "followed_by", "followedBy" },
+               { "([`(%w)]):(%l)", "%1.%2" }, { "and_", "and" }, { "or_", "or" }, { "not_", "not" },
+               { "%(a %* b%)", "a.and(b)" } }
+
+-- An error of a condition in the words of JavaScript.
+local function say(text)
+  for _, pair in ipairs(SAID) do text = text:gsub(pair[1], pair[2]) end
+  return text
+end
+
 -- ---- rules --------------------------------------------------------------------------------------
 
 local function read(parser, before, context)
   local first = parser:peek()
-  local rule = { line = first.line, column = first.column, actions = {} }
+  local rule = { line = first.line, column = first.column, actions = {}, say = say }
   local notes = notes_of.of(context, parser:comments_above(before, first))
   rule.name = notes.name
   if not rule.name then rule.name = table.remove(notes.lines, 1) end
   notes_of.put(rule, notes)
   parser.terms = 0
   rule.when = either(parser)
-  parser:take(";")
-  local last = parser:peek()
-  if last.kind ~= "end" and last.text ~= "trace" and last.text ~= ";" then
+  local last = not parser:take(";") and parser:peek()
+  if last and last.kind ~= "end" and last.text ~= "trace" then
     parser:expected("a method, `;` or another chain", "one chain is one rule")
   end
   rule.last = parser.at - 1

@@ -101,6 +101,16 @@ function Parser:term(token)
   end
 end
 
+--- What a number of spans is compared with, next: it, and its token.
+function Parser:count(method)
+  local token = self:peek()
+  local n = token.kind == "number" and token.value or token.kind == "word" and scan.number(token.text)
+  if not n then self:expected("a number") end
+  if type(n) ~= "number" or n < 0 or n % 1 ~= 0 then self:fail(token, "a number of spans is a whole number") end
+  if method == "under" and n == 0 then self:fail(token, "a number of spans is never below 0") end
+  return n, self:next()
+end
+
 --- `( … )`, whose inside read reads.
 function Parser:parentheses(read)
   local open = self:want("(")

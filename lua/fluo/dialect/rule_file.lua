@@ -24,7 +24,7 @@ local function begin(parser, before, context)
     local name = parser:want_kind("text", "the rule's name in quotes", "write rule \"name\"")
     rule.name, rule.line, rule.column = name.value, name.line, name.column
     if notes.name then context.report_at(notes.spots.name, "the rule has its name already", "remove `@name`") end
-  elseif first.kind == "word" and BLOCKS[first.text] then
+  elseif first.kind == "word" and BLOCKS[first.text] and parser:peek_second().text == "{" then
     rule.name = notes.name
   else
     parser:expected("`rule`", "a rule begins with rule \"name\"")

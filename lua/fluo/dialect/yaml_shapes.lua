@@ -5,6 +5,7 @@
 -- What is wrong is raised as { line, column, message, hint }; what is wrong within a pattern is reported.
 local code = require("fluo.dialect.code")
 local match = require("fluo.dialect.yaml_match")
+local parser_of = require("fluo.dialect.parser")
 local span = require("fluo.dialect.span")
 local suggest = require("fluo.suggest")
 local units = require("fluo.units")
@@ -118,7 +119,8 @@ function M.conditions(entry, world)
   if node.kind ~= "list" or #node == 0 then
     wrong(node, "`conditions` is a list of conditions", "write - {op: eq, field: span.name, value: a}")
   end
-  local patterns = {}
+  local most, patterns = parser_of.TERMS_MAX, {}
+  if #node > most then wrong(node[most + 1], ("a condition has at most %d terms"):format(most)) end
   for i, item in ipairs(node) do patterns[i] = condition(world, item) end
   return code.join("all_of", patterns)
 end

@@ -60,7 +60,7 @@ local function scalar(event, node)
   local tag = event.tag ~= nil and ffi.string(event.tag, event.tag_len) or nil
   node.kind, node.text, node.quoted = "scalar", ffi.string(event.text, event.len), event.quoted ~= 0
   if tag and tag ~= "!" and tag ~= "tag:yaml.org,2002:str" then
-    wrong(node, ("the tag `%s` is not taken"):format(tag), "quote what is text")
+    wrong(node, ("the tag `%s` is not taken"):format(tag), ("if it is text, quote it: %q"):format(tag))
   end
   if node.quoted or tag then node.value = node.text else node.value = plain(node) end
   return node
