@@ -40,19 +40,19 @@ describe("reading rule files", function()
   it("takes the files of every dialect by their extension, and no others", function()
     local sources = loader.read(folder { ["a.yml"] = "", ["b.yaml"] = "", ["c.rule"] = "", ["d.js"] = "", ["e.txt"] = "", ["f.json"] = "",
       ["_g.yml"] = "", [".h.js"] = "", ["i_spec.lua"] = "" })
-    local names = {}
-    for i, source in ipairs(sources.files) do names[i] = source.file:match("[^/]*$") end
-    assert.same({ "a.yml", "b.yaml", "c.rule", "d.js" }, names)
+    local taken = {}
+    for i, source in ipairs(sources.files) do taken[i] = source.file:match("[^/]*$") end
+    assert.same({ "a.yml", "b.yaml", "c.rule", "d.js" }, taken)
     assert.same({}, sources.errors)
   end)
 
-  it("names what it cannot read", function()
+  it("taken what it cannot read", function()
     local errors = loader.read("/nowhere/at/all.lua").errors
     assert.equal("/nowhere/at/all.lua", errors[1].file)
     assert.equal("cannot be read: No such file or directory", errors[1].message)
   end)
 
-  it("takes files of 1 MiB, and names the bound to larger ones", function()
+  it("takes files of 1 MiB, and taken the bound to larger ones", function()
     local fits = 'rule "r" { when = {} } --'
     fits = fits .. ("x"):rep(1048576 - #fits)
     assert.same({}, loader.load(loader.read(folder { ["a.lua"] = fits })).errors)

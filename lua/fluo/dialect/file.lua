@@ -4,12 +4,14 @@
 --     more (further keys: { key, tree } …), spots (key -> { line, column }), say (an error's text in the words of the
 --     dialect) }
 -- and false for one that it had to leave out, which it has told context.report_at of.
+local allow = require("fluo.lint.allow")
 local code = require("fluo.dialect.code")
 local condition = require("fluo.condition")
 local context_of = require("fluo.context")
 local operand = require("fluo.operand")
 local rule_of = require("fluo.rule")
 local scan = require("fluo.dialect.scan")
+local suggest = require("fluo.suggest")
 local window = require("fluo.window")
 local window_query = require("fluo.window_query")
 
@@ -53,11 +55,28 @@ local function unit_of(source)
                         scan = scan.new(source.text) }, Text)
 end
 
+-- The warnings that a comment `fluo: allow …` says are meant, in this file.
+local function read_allowed(context, unit)
+  local codes = {}
+  unit.allowed = { file = codes, rules = {}, wrong = {} }
+  for at, list in unit.source:gmatch("()[/#]+[ \t]*fluo:[ \t]*allow[ \t]+([%w%-, \t_]+)") do
+    for word in list:gmatch("[%w_%-]+") do
+      codes[word] = true
+      if not allow.CODES[word] then
+        local line, column = unit.scan:place(at)
+        context_of.add_warning(context, "unknown-code", unit, line, column,
+          ("`%s` is the code of no warning"):format(word), suggest.expected(word, allow.NAMES))
+      end
+    end
+  end
+end
+
 -- A context whose errors stand where a token stands, and not where Lua runs.
 local function new_context(source, options)
   local unit = unit_of(source)
   local context = context_of.new(unit)
   context.actions, context.texts = options.actions or { "log" }, { source.text }
+  context.limits, context.keep = options.limits or {}, options.keep
   context.on_place = options.on_place or function() end
   context.made = setmetatable({}, { __mode = "k" })      -- what was made of a tree -> its source text
   function context.source_of(x) return context.made[x] end
@@ -67,11 +86,13 @@ local function new_context(source, options)
   function context.report_at(at, message, hint)
     context_of.add_error(context, unit, at.line, at.column, message, hint)
   end
+  function context.stands_once() return false end
   local warn = context.warn
-  function context.warn(message, hint, word)              -- patterns are built twice: to check them, and to run
-    if not context.told[message] then warn(message, hint, word) end
+  function context.warn(kind, message, hint, word)        -- patterns are built twice: to check them, and to run
+    if not context.told[message] then warn(kind, message, hint, word) end
     context.told[message] = true
   end
+  read_allowed(context, unit)
   return context
 end
 

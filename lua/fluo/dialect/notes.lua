@@ -31,7 +31,7 @@ function M.of(context, comments)
     local name, value = comment.text:match("^@([%w_-]+)%s*(.*)$")
     if name then
       take(notes, context, comment, name, value)
-    elseif comment.text ~= "" then
+    elseif comment.text ~= "" and not comment.text:find("^fluo:%s*allow") then
       notes.lines[#notes.lines + 1] = comment.text
     end
   end

@@ -182,7 +182,7 @@ local function check_cap(world, node, method, n)
   local enough = method == "over" and cap > n or method == "at_least" and cap >= n
   if method == "under" and cap < n or method == "at_most" and cap <= n then
     world.context.spot = { line = node.line, column = node.column }
-    world.context.warn(("of %d remembered matches the count is always that low"):format(cap),
+    world.context.warn("always-fires", ("of %d remembered matches the count is always that low"):format(cap),
       ("remember more than %s"):format(units.decimal(n)))
     world.context.spot = nil
   elseif not enough and (method == "over" or method == "at_least") then

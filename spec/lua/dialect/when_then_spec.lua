@@ -101,6 +101,18 @@ end
       "c medium active nil log: log:x" }, short)
   end)
 
+  it("may say which warnings are meant", function()
+    local text = 'rule "r" when span.attributes.x > "a" then\n'
+    assert.same({ "1:35 `a` is not a number, so `gt` never holds" }, rulefiles.warnings { ["r.rule"] = text })
+    assert.same({}, rulefiles.warnings { ["r.rule"] = "// fluo: allow never-holds\n" .. text })
+    assert.same({ "1:1 `never-hold` is the code of no warning", "2:35 `a` is not a number, so `gt` never holds" },
+      rulefiles.warnings { ["r.rule"] = "// fluo: allow never-hold\n" .. text })
+    assert.is_nil(rulefiles.good({ ["r.rule"] = "// fluo: allow never-holds\n" .. text }).rules[1].description)
+    local yaml = "r: {conditions: [{op: gt, field: span.attributes.x, value: a}]}\n"
+    assert.same({ "1:60 `a` is not a number, so `gt` never holds" }, rulefiles.warnings { ["r.yml"] = yaml })
+    assert.same({}, rulefiles.warnings { ["r.yml"] = "# fluo: allow never-holds\n" .. yaml })
+  end)
+
   it("tolerates a fence, a BOM and CRLF, whose lines count", function()
     local path = os.tmpname()
     os.remove(path)
