@@ -16,6 +16,7 @@
 --   context.built(condition)              told of every condition, so that unused ones can be named
 --   context.canonical(pattern) -> text    its meaning as text, for the rule's version
 local order = require("fluo.order")
+local ql = require("fluo.dialect.ql")
 local plan = require("fluo.plan")
 local relation = require("fluo.relation")
 local suggest = require("fluo.suggest")
@@ -226,7 +227,7 @@ function makers.satisfies(context, fn, ...)
   end
   return tree.build(context, { kind = "satisfies", fn = fn, label = context.label(fn), absent = true })
 end
-function makers.ql(context) context.fail("not yet: `trace.ql`", nil, "ql") end
+function makers.ql(context, ...) return tree.build(context, ql.node(context, select("#", ...), (...))) end
 
 local maker_names = tree.names(makers)
 --- What `trace` has, also what is to come.

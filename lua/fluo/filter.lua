@@ -47,8 +47,8 @@ local function make_room()
   collectgarbage()
 end
 
--- A compiled pattern: { handle, calls }.
-local function compile(p)
+--- A pattern object as a filter of its own: { handle, calls }.
+function M.compile(p)
   local form, calls = ir.of_pattern(p)
   local bytes = #form + EACH_BYTES
   if live + bytes > LIVE_BYTES_MAX then make_room() end
@@ -72,9 +72,9 @@ function M.of(x, what, level)
   if not good then
     error(type(p) == "table" and p.pattern or p, type(p) == "table" and level + 1 or 0)
   elseif p.functions > 0 then
-    return compile(p)
+    return M.compile(p)
   end
-  local filter = filters[p.canonical] or compile(p)
+  local filter = filters[p.canonical] or M.compile(p)
   filters[p.canonical] = filter
   return filter
 end

@@ -23,9 +23,40 @@ end
 
 local function gate_hits(slot, op, n) return { op = "HITS", slot = slot, compare = op, n = n } end
 
+local gate_set
+
+-- Of a query: see dialect/ql.lua for its nodes. Each stage takes what it takes of the whole trace.
+local gate_ql = {}
+
+local function gate_query(node)
+  local gate = gate_ql[node.op]
+  return gate and gate(node) or TRUE
+end
+
+function gate_ql.filter(node) return gate_hits(node.slot, "GE", 1) end
+gate_ql["and"] = function(node) return gate_join("AND", { gate_query(node.a), gate_query(node.b) }) end
+gate_ql["or"] = function(node) return gate_join("OR", { gate_query(node.a), gate_query(node.b) }) end
+function gate_ql.relation(node)
+  if node.form == "no" then return gate_query(node.b) end
+  if node.a.slot and node.a.slot == node.b.slot then return gate_hits(node.a.slot, "GE", 2) end
+  return gate_ql["and"](node)
+end
+
+function gate_ql.pipe(node)
+  local parts, first = {}, node.stages[1]
+  for i, stage in ipairs(node.stages) do parts[i] = gate_query(stage) end
+  local counted = node.stages[2]
+  if first.slot and counted and counted.aggregate == "count" and (counted.how == "GT" or counted.how == "GE") then
+    local n = counted.limit.type == "int" and tonumber(counted.limit.value)
+    if n and n >= 0 and n < 2 ^ 53 then parts[1] = gate_hits(first.slot, counted.how, n) end
+  end
+  return gate_join("AND", parts)
+end
+
 -- What it takes that a set is not empty. No span is related to itself.
-local function gate_set(set)
+function gate_set(set)
   if set.op == "SLOT" then return gate_hits(set.slot, "GE", 1) end
+  if set.op == "QL" then return gate_query(set.root) end
   if set.op == "UNRELATED" then return gate_set(set.b) end
   local parts = {}
   for i, part in ipairs(set.parts or { set.a, set.b }) do parts[i] = gate_set(part) end

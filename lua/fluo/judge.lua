@@ -280,7 +280,9 @@ end
 function explain.HITS(run, node, out)
   local list, text = spans.members(run, node.set, SURE), spans.text(run, node.set)
   if node.form == "has" then
-    add_witnesses(run, out, { list[1] })
+    local all = node.set.op == "QL" and node.set.evaluate(run, node.set)
+    add_witnesses(run, out, all and list or { list[1] })
+    if all and all.value then add_value(out, all.value, all.threshold) end
     if node.set.absent then return add_absences(run, node.set, out) end
     return add_reason(out, text)
   elseif node.form == "count" then

@@ -293,6 +293,7 @@ end
 local function text_of(node, numbers)
   if node.op == "true" then return "{}" end
   if node.op == "atom" then return atom_text(node) end
+  if node.text then return node.text end
   if node.op == "function" then
     numbers.n = numbers.n + 1
     local of = node.field and (node.key and ("%s[%q]"):format(node.field:lower(), node.key)
@@ -378,6 +379,18 @@ function M.of(context, x, what)
   pattern.canonical = text_of(pattern.ast, { n = 0 })
   pattern.label = label_of(pattern.ast, x, context)
   return pattern
+end
+
+local function leaves(node)
+  local n = #node == 0 and 1 or 0
+  for _, child in ipairs(node) do n = n + leaves(child) end
+  return n
+end
+
+--- The pattern object of a formula that another dialect made. Functions in it have a text, and are FLUO's.
+function M.of_formula(ast, label)
+  return setmetatable({ ast = ast, terms = leaves(ast), depth = depth_of(ast), functions = 0,
+                        label = cut(label, M.LABEL_BYTES_MAX), canonical = text_of(ast, { n = 0 }) }, Pattern)
 end
 
 return M

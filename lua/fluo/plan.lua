@@ -50,7 +50,7 @@ local function expand_spans(run, node, negated)
   if negated then return hits(set, "missing", "EQ", 0) end
   return hits(set, "has", "GE", 1)
 end
-expand.has, expand.where, expand.relation = expand_spans, expand_spans, expand_spans
+expand.has, expand.where, expand.relation, expand.ql = expand_spans, expand_spans, expand_spans, expand_spans
 
 function expand.missing(run, node, negated) return expand_spans(run, node, not negated) end
 
@@ -103,6 +103,7 @@ local function canonical(node, text_of, out)
   if node.relation then put(" ", node.form, " ", node.relation) end
   if node.op then put(" ", node.op, " ", number(node.n), " ", number(node.high)) end
   if node.ns or node.within then put(" ", number(node.ns or node.within), node.any_order and " any_order" or "") end
+  if node.query then put(" ", node.query.text) end
   if node.scope then put(" ", node.scope) end
   if node.pattern then put(" ", text_of(node.pattern)) end
   for _, part in ipairs(node.parts or {}) do

@@ -1,4 +1,5 @@
 --- From the nodes that stand for spans (tree.lua: `spans`) to sets (spans.lua says what these are).
+local ql = require("fluo.dialect.ql")
 local structure = require("fluo.structure")
 
 local M = {}
@@ -45,6 +46,10 @@ function set_of.relation(run, node)
   local a, b = M.of(run, node.parts[1]), M.of(run, node.parts[2])
   if node.form == "without" then return related("UNRELATED", structure.INVERSE[node.relation], b, a) end
   return related(node.form == "no" and "UNRELATED" or "RELATED", node.relation, a, b)
+end
+
+function set_of.ql(run, node)
+  return ql.set(node.query, function(pattern) return M.slot(run, pattern) end)
 end
 
 --- The set that a node stands for.

@@ -4,6 +4,7 @@
 --   { op = "ANY", parts }                       the spans of all parts
 --   { op = "RELATED", relation, a, b }          the spans of b so related to one of a (structure.lua)
 --   { op = "UNRELATED", relation, a, b }        all other spans of b
+--   { op = "QL", root, evaluate, parts … }      what a query leaves (dialect/ql.lua)
 -- and marks those that hold an UNRELATED with `absent`.
 --
 -- Of a span it may be unknown whether it is in a set, so each set has three bounds, each within the next:
@@ -117,6 +118,8 @@ function members.UNRELATED(run, set, bound)
   return without(b, structure.related(tree, relation, a, b), structure.unsettled(tree, relation, a, b))
 end
 
+function members.QL(run, set, bound) return set.evaluate(run, set)[bound] end
+
 --- The spans of a set by one of its bounds, in start order. The list is not the caller's to change.
 function M.members(run, set, bound)
   if set.op == "SLOT" then return hits(run, set.slot) end
@@ -160,6 +163,7 @@ end
 --- What a reason calls a set: "db.query", "db.query as child of payment".
 function M.text(run, set)
   if set.op == "SLOT" then return run.labels[set.slot] end
+  if set.op == "QL" then return set.text end
   if set.op == "ANY" then
     local parts = {}
     for i, part in ipairs(set.parts) do parts[i] = M.text(run, part) end
@@ -173,6 +177,10 @@ end
 --- What each absence within a set wants absent, in the order it was written: calls each(text).
 function M.absences(run, set, each)
   if not set.absent then return end
+  if set.op == "QL" then
+    for _, text in ipairs(set.absences) do each(text) end
+    return
+  end
   if set.op == "UNRELATED" then
     each(("%s %s %s"):format(inner(run, set.a), WORDS[structure.INVERSE[set.relation]], inner(run, set.b)))
   end

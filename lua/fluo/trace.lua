@@ -472,8 +472,9 @@ function M.part(at, object, index)
 end
 
 --- What a function of a pattern (ir.lua's functions) is called with: of the span at an offset, whose handle may be
--- given, or of its event or link by index. nil where there is no such value.
+-- given, or of its event or link by index. nil where there is no such value. A function of FLUO's own takes the offset.
 function M.argument(call, at, index, handle)
+  if call.kind == "place" then return at end
   if call.object ~= "span" then
     if call.kind == "object" then return M.part(at, call.object, index) end
     return M.part_value(at, call.object, index, call.field, call.key)
