@@ -73,6 +73,7 @@
 ---@field where fun(spans: fluo.AnyPattern|fluo.Condition, options?: { scope: "span"|"trace" }): fluo.Where A span that matches, or lies below one, …
 ---@field duration fun(operand: fluo.Match): fluo.Condition How long the trace is.
 ---@field span_count fun(operand: fluo.Match): fluo.Condition How many spans it has.
+---@field ql fun(selector: string): fluo.Condition A TraceQL selector leaves a span; where that is the proof, all that it leaves are witnesses.
 ---@field satisfies fun(judge: fun(t: fluo.Trace): any): fluo.Condition A function of the whole trace is true.
 ---@overload fun(trace: fluo.BuiltTrace): fluo.BuiltTrace
 

@@ -116,6 +116,8 @@ M.classes = {
       "A span that matches, or lies below one, …" },
     { "duration", ("fun(operand: fluo.Match): %s"):format(C), "How long the trace is." },
     { "span_count", ("fun(operand: fluo.Match): %s"):format(C), "How many spans it has." },
+    { "ql", ("fun(selector: string): %s"):format(C),
+      "A TraceQL selector leaves a span; where that is the proof, all that it leaves are witnesses." },
     { "satisfies", ("fun(judge: fun(t: fluo.Trace): any): %s"):format(C), "A function of the whole trace is true." },
     lines = { "---@overload fun(trace: fluo.BuiltTrace): fluo.BuiltTrace" } },
   { C, "A condition over one trace: a * b, a + b, -a.",

@@ -322,7 +322,8 @@ describe("a load error", function()
     { "gap to a count", function() return has(A):gap(count(B):over(1), gt(5)) end, "takes spans", "gap" },
     { "overlaps of two", function() return has(A):overlaps(B, C) end, "one condition or pattern", "overlaps" },
     { "overlaps an absence", function() return has(A):overlaps(missing(B)) end, "takes spans", "overlaps" },
-    { "TraceQL", function() return trace.ql "{}" end, "not yet: `trace.ql`", "ql" },
+    { "TraceQL that is none", function() return trace.ql "{ nam = 5 }" end, "unknown name `nam`", "nam", "did you mean `name`" },
+    { "TraceQL that is no text", function() return trace.ql { name = "a" } end, "`ql` takes one text", "ql" },
   }
   for _, line in ipairs(lines) do
     it("names " .. line[1], function()
