@@ -64,8 +64,6 @@ function M.compile(p)
   return { handle = handle, calls = calls }
 end
 
-M.compile = compile
-
 --- The filter of a pattern (a table, any_of …), or an error of that level that says what is wrong with it.
 function M.of(x, what, level)
   local good, p = pcall(pattern.of, context, x, what)

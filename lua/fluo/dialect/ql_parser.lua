@@ -133,11 +133,13 @@ function Parser:prefix()
   if token.kind == "word" then return names.bare(token) end
   if token.value ~= nil then return { op = "literal", type = token.kind, value = token.value } end
   if token.text == "(" and token.kind == "op" then
+    self:enter()
     local inner = self:expression(1)
     self:want(")")
-    return inner
+    return self:leave(inner)
   elseif token.kind == "op" and (token.text == "-" or token.text == "!") then
-    local node = { op = token.text == "-" and "neg" or "not", a = self:expression(4) }
+    self:enter()
+    local node = { op = token.text == "-" and "neg" or "not", a = self:leave(self:expression(4)) }
     node.height = height(node.a)
     types.check_one(node, token)
     return folded(node)
@@ -181,9 +183,15 @@ local function joined(token, a, b)
   return folded(node)
 end
 
+-- Only ^ groups to the right, so only there the right side can nest without parentheses.
+function Parser:right_of(token, power)
+  if token.text ~= "^" then return self:expression(power + 1) end
+  self:enter()
+  return self:leave(self:expression(power))
+end
+
 --- An expression whose operators bind at least as tight as `power`.
 function Parser:expression(power)
-  self:enter()
   self:term()
   local left = self:prefix()
   while true do
@@ -194,10 +202,10 @@ function Parser:expression(power)
     if PRESENCE[token.text] and self:took("nil") then
       left = presence(PRESENCE[token.text], left, token)
     else
-      left = joined(token, left, self:expression(token.text == "^" and binds or binds + 1))
+      left = joined(token, left, self:right_of(token, binds))
     end
   end
-  return self:leave(left)
+  return left
 end
 
 -- ---- spansets ------------------------------------------------------------------------------------
@@ -248,7 +256,6 @@ end
 --- Filters and what joins them: the node, and "spanset", "pipeline" (joined from pipelines in parentheses) or
 -- "aggregate".
 function Parser:spanset(power)
-  self:enter()
   local left, kind = self:operand()
   while true do
     local token = self:peek()
@@ -260,7 +267,6 @@ function Parser:spanset(power)
     left = { op = sign.op, form = sign.form, relation = sign.relation, a = left, b = right,
              height = height(left, right) }
   end
-  self:leave()
   return left, kind
 end
 
