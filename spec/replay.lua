@@ -79,7 +79,8 @@ end
 function M.span(s)
   local trace = s.trace or "t"
   return {
-    service = s.service, resource = s.resource, scope = { name = s.scope, version = s.version },
+    service = s.service, resource = s.resource, scope = { name = s.scope, version = s.version,
+              attributes = M.attributes(s.scope_attr) },
     wire = {
       traceId = s.trace_id or M.trace_id(trace), spanId = s.span_id or M.span_id(trace, s.id or s.name),
       parentSpanId = s.parent_id or s.parent and M.span_id(trace, s.parent), name = s.name,

@@ -95,7 +95,10 @@ end
 -- Filters that say the same are one pattern.
 local function shared(self, compiled)
   local canonical = compiled.pattern.canonical
-  self.known[canonical] = self.known[canonical] or compiled.pattern
+  if not self.known[canonical] then
+    self.known[canonical] = compiled.pattern
+    self.filters[#self.filters + 1] = compiled.pattern
+  end
   compiled.pattern = self.known[canonical]
   self.terms = self.terms + compiled.pattern.terms
   return compiled
@@ -135,17 +138,17 @@ function make.pipe(self, node)
   return { op = "pipe", stages = stages }
 end
 
---- What a query is made of; or nil, message, hint, the word at fault. warn(message, hint, word) as of a context.
---   root, text (normalised), shown (as written), late: it is decided at the close, terms
+--- What a query is made of; or nil, message, hint, the word at fault. warn(code, message, hint, word) as of a context.
+--   root, text (normalised), shown (as written), late: it is decided at the close, filters: their patterns
 function M.compile(text, warn)
   local node, message, hint, word = parser.parse(text)
   if not node then return nil, message, hint, word end
-  local self = { warn = warn, known = {}, terms = 0 }
+  local self = { warn = warn, known = {}, filters = {}, terms = 0 }
   local root = make[node.op](self, node)
   if self.terms > patterns.TERMS_MAX then
     return nil, ("a query has at most %d terms"):format(patterns.TERMS_MAX), "split it into several rules", "ql"
   end
-  return { root = root, text = parser.normal(text), shown = text, late = is_late(root) }
+  return { root = root, text = parser.normal(text), shown = text, late = is_late(root), filters = self.filters }
 end
 
 --- The node of a condition (tree.lua) for `trace.ql(text)`, all of what an author gave being `count` arguments.

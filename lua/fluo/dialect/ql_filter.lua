@@ -151,7 +151,8 @@ local function holds(self, node, how, literal)
   local leaf, object = atom(name, node.key, how, { operand_value }), OBJECT[node.scope]
   local text = field.unordered(leaf)
   if text then
-    self.warn(("`%s` is not a number, so this never holds"):format(text), "only numbers have an order", text)
+    self.warn("never-holds", ("`%s` is not a number, so this never holds"):format(text),
+      "only numbers have an order", text)
   end
   return object and { op = object, leaf } or leaf
 end
@@ -159,7 +160,7 @@ end
 local function note_literal(self, node, literal)
   if node.type == "any" and (literal.type == "status" or literal.type == "kind") then
     local word = literal.value:lower()
-    self.warn(("`%s` is a %s, which no attribute is equal to"):format(word, literal.type),
+    self.warn("never-holds", ("`%s` is a %s, which no attribute is equal to"):format(word, literal.type),
       ("write \"%s\""):format(word), word)
   end
 end
@@ -179,9 +180,9 @@ local FLIPPED = { EQ = "EQ", NE = "NE", GT = "LT", GE = "LE", LT = "GT", LE = "G
 --- A bare number beside a duration means milliseconds here, and nanoseconds in Tempo.
 function M.note_bare(warn, a, b, word)
   local number = (b.type == "int" or b.type == "float") and b
-  if types.of(a) == "duration" and b.op == "literal" and number and number.value ~= 0 then
+  if a.op == "field" and a.type == "duration" and b.op == "literal" and number and number.value ~= 0 then
     local text = tostring(value.plain(number.value))
-    warn(("`%s` beside a duration means %s ms here, and %s ns to Tempo"):format(text, text, text),
+    warn("bare-duration", ("`%s` beside a duration means %s ms here, and %s ns to Tempo"):format(text, text, text),
       ("write `%sms`"):format(text), word or text)
   end
 end
@@ -235,7 +236,7 @@ end
 function of.arithmetic() return FALSE end
 function of.neg() return FALSE end
 
---- The formula of an expression. self.warn(message, hint, word) notes what is seldom meant.
+--- The formula of an expression. self.warn(code, message, hint, word) notes what is seldom meant.
 function M.formula(self, node) return of[node.op](self, node) end
 
 -- ---- patterns ------------------------------------------------------------------------------------

@@ -52,6 +52,18 @@ function describe.relation(self, node, out, truth)
   if node.form == "is" then explain_unrelated(self, node, out, a, b) else explain_related(self, node, out) end
 end
 
+-- Its filters, each by itself.
+function describe.ql(self, node, out)
+  local has = {}
+  for i, pattern in ipairs(node.query.filters) do
+    has[i] = { kind = "has", pattern = pattern, depth = 0, terms = 1, spans = true }
+  end
+  local near, sum = self:parts(out, has, true), 0
+  self:show(out, self:members(node))
+  for _, one in ipairs(near) do sum = sum + one end
+  return #near > 0 and sum / #near or 0
+end
+
 function describe.where(self, node, out, truth)
   self:parts(out, node.parts, true)
   local a, b = self:members(node.parts[1]), self:members(node.parts[2])

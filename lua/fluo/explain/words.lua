@@ -129,6 +129,7 @@ local TEXTS = {
     return ("within %s%s"):format(M.time(node.ns), node.any_order and ", in any order" or "")
   end,
   where = function(node) return ("has the second %s a span of the first"):format(SCOPES[node.scope]) end,
+  ql = function(node) return "ql " .. M.name(node.query.shown) end,
   relation = function(node) return (node.name:gsub("_", " ")) end,
   gap = function(node) return "gap " .. M.compared(node, M.time) end,
   window = function() return "window" end,
