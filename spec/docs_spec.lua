@@ -50,7 +50,7 @@ local function with(rules, use)
   local dir = os.tmpname()
   os.remove(dir)
   assert(os.execute(("mkdir -p %s/rules %s/bin && ln -s %s %s/bin/fluo"):format(dir, dir, FLUO, dir)) == 0)
-  for name, code in pairs(rules) do replay.write(("%s/rules/%s.lua"):format(dir, name), code) end
+  for name, code in pairs(rules) do replay.write(("%s/rules/%s"):format(dir, name:find("%.") and name or name .. ".lua"), code) end
   replay.write(dir .. "/bin/your-service", "#!/bin/sh\necho $OTEL_EXPORTER_OTLP_ENDPOINT $OTEL_EXPORTER_OTLP_PROTOCOL\n")
   local ok, why = pcall(use, dir, function(line)
     return replay.shell(("cd %s && chmod +x bin/* && PATH=$PWD/bin:$PATH && %s"):format(dir, line))
@@ -76,19 +76,21 @@ local function passes(path, spec)
 end
 
 local function loads(block)
-  with({ example = block.code }, function(_, shell)
+  with({ ["example." .. block.kind:gsub("yaml", "yml")] = block.code }, function(_, shell)
     local status, out, err = shell("fluo check --strict --rules rules")
     assert.equal(0, status, out .. err)
   end)
 end
+
+local DIALECTS = { yaml = true, rule = true, js = true }
 
 local RETRIED = {
   replay.span { name = "POST /pay", service = "checkout", status = "ERROR" },
   replay.span { name = "POST /pay", id = "again", service = "checkout", at = 100 },
 }
 
--- What needs a running agent, or is one, is only looked at: that each flag is one of the command's.
-local SERVES = { run = true, record = true, repl = true }
+-- What needs a running agent, or is one, or names a file of the reader's, is only looked at: that each flag is one of the command's.
+local SERVES = { run = true, record = true, repl = true, convert = true }
 
 local function is_known(line)
   local command = line:match("^fluo (%l+)")
@@ -132,8 +134,9 @@ end
 
 for _, path in ipairs(MANUALS) do
   describe(path, function()
-    for i, block in ipairs(of_kind(path, "lua")) do
-      it(("has an example that loads without a warning: number %d, line %d"):format(i, block.line), function() loads(block) end)
+    for i, block in ipairs(blocks(path)) do
+      local examples = DIALECTS[block.kind] or block.kind == "lua"
+      if examples then it(("has an example that loads without a warning: number %d, line %d"):format(i, block.line), function() loads(block) end) end
     end
     local specs = of_kind(path, "spec")
     for i, block in ipairs(specs) do
@@ -160,7 +163,7 @@ for _, path in ipairs(MANUALS) do
 
     it("has no block that nothing runs", function()
       for _, block in ipairs(blocks(path)) do
-        assert.truthy(({ lua = true, spec = true, sh = true, text = true, json = path == "README.md",
+        assert.truthy(DIALECTS[block.kind] or ({ lua = true, spec = true, sh = true, text = true, json = path == "README.md",
           [""] = DRAWINGS[path] })[block.kind], ("%s:%d: a block of kind `%s`"):format(path, block.line, block.kind))
       end
     end)

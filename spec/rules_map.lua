@@ -1,5 +1,6 @@
 --- What the rule language promises, sentence by sentence, and the specs that hold each: where a meaning changes, this
--- says what to look at. Windows and sequences are held by agent/windows_spec and agent/sequences_spec themselves.
+-- says what to look at. Windows and sequences are held by agent/windows_spec and agent/sequences_spec themselves,
+-- the other dialects by lua/dialect and agent/dialects_spec.
 -- { section, { { sentence, spec, … }, … } }; a spec is { file, the name that `busted --list` gives it }.
 local function of(file)
   return function(name) return { "spec/" .. file .. "_spec.lua", name } end

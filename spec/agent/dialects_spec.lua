@@ -262,3 +262,75 @@ describe("windows in YAML", function()
     assert.equal(0, failures(6, 12000))
   end)
 end)
+
+describe("a directory of rules in several dialects", function()
+  local FILES = {
+    ["a.lua"] = 'rule "in-lua" { when = { name = "a" } }',
+    ["b.yml"] = "in-yaml: {conditions: [{op: eq, field: span.name, value: b}]}",
+    ["c.rule"] = 'rule "in-rule" when span.name == "c" then',
+    ["d.js"] = "// in-js\ntrace.has(s => s.name === 'd')",
+    ["in-file.rule"] = "when { trace.has(e) }",
+    ["b_spec.lua"] = [[describe("b", function()
+      it("fires for b alone", function()
+        trace { span { name = "b" } }
+        assert.fires("in-yaml")
+      end)
+      it("is silent for others", function()
+        trace { span { name = "c" } }
+        assert.silent("in-yaml")
+      end)
+    end)]],
+  }
+
+  local function with(files, use)
+    local dir = os.tmpname()
+    os.remove(dir)
+    os.execute("mkdir " .. dir)
+    for name, text in pairs(files) do replay.write(dir .. "/" .. name, text) end
+    local ok, why = pcall(use, dir)
+    os.execute("rm -r " .. dir)
+    if not ok then error(why, 0) end
+  end
+
+  it("is judged as one", function()
+    with(FILES, function(dir)
+      local spans = {}
+      for i, name in ipairs { "a", "b", "c", "d", "e" } do spans[i] = span { name = name, at = i, dur = 0 } end
+      local names = {}
+      for i, v in ipairs(replay.run(dir, { spans })) do names[i] = v.rule end
+      table.sort(names)
+      assert.same({ "in-file", "in-js", "in-lua", "in-rule", "in-yaml" }, names)
+    end)
+  end)
+
+  it("is tested as one", function()
+    with(FILES, function(dir)
+      local status, out, err = replay.shell(replay.fluo .. " test " .. dir)
+      assert.equal(0, status, out .. err)
+      assert.truthy((out .. err):find("2 passed", 1, true), out .. err)
+    end)
+  end)
+
+  it("is checked as one: every error of every file, and names are unique", function()
+    local files = { ["a.lua"] = FILES["a.lua"], ["b.yml"] = "in-lua: {query: count() > 5 during 1m}", ["c.rule"] = 'rule "x" when nme == 1 then', ["d.js"] = "trace.has(s => s.nme)" }
+    with(files, function(dir)
+      local status, out = replay.shell(replay.fluo .. " check " .. dir)
+      assert.equal(1, status)
+      for _, text in ipairs { "b.yml:1:1: error: the name `in-lua` is taken", "c.rule:1:15: error: unknown field `nme`", "d.js:1:18: error: a span `s` has no `nme`" } do
+        assert.truthy(out:find(text, 1, true), out)
+      end
+    end)
+  end)
+
+  it("explains them, too", function()
+    with(FILES, function(dir)
+      local input = dir .. "/in.json"
+      replay.write(input, require("cjson").encode(replay.request { span { name = "x" } }))
+      for _, name in ipairs { "in-yaml", "in-rule", "in-js" } do
+        local status, out, err = replay.shell(("%s explain --rules %s %s %s"):format(replay.fluo, dir, name, input))
+        assert.equal(0, status, err)
+        assert.truthy(out:find("not violated", 1, true), out .. err)
+      end
+    end)
+  end)
+end)

@@ -46,7 +46,7 @@ describe("reading rule files", function()
     assert.same({}, sources.errors)
   end)
 
-  it("taken what it cannot read", function()
+  it("names what it cannot read", function()
     local errors = loader.read("/nowhere/at/all.lua").errors
     assert.equal("/nowhere/at/all.lua", errors[1].file)
     assert.equal("cannot be read: No such file or directory", errors[1].message)
