@@ -136,6 +136,8 @@ bench: deps deps-test all lib
 # What attacks cost the others: acks of ordinary load beside each, and beside the same bytes sent to a sink.
 bench-attacks: deps deps-test all
 	BUILD=$(BUILD) FLUO=$(BUILD)/fluo $(LUAJIT) spec/bench/attacks.lua
+bench-misbehaving: deps deps-test all
+	BUILD=$(BUILD) FLUO=$(BUILD)/fluo $(LUAJIT) spec/bench/misbehaving.lua
 
 # Instructions a span, which no other load on the machine can change; needs valgrind. See spec/bench/README.md.
 $(BUILD)/inside: spec/bench/inside.c spec/bench/payload.c spec/bench/payload.h $(BUILD)/libfluo.so
@@ -148,5 +150,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
-.PHONY: all lib run test deps deps-test install stubs sanitized asan fuzz fuzz-objects corpus lint bench bench-attacks bench-instructions clean
+.PHONY: all lib run test deps deps-test install stubs sanitized asan fuzz fuzz-objects corpus lint bench bench-attacks bench-misbehaving bench-instructions clean
 .DELETE_ON_ERROR:
