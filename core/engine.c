@@ -19,6 +19,7 @@
 #include "engine.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine_parts.h"
@@ -69,31 +70,34 @@ static bool asked_reserve(struct engine *e, uint32_t n) {
   return true;
 }
 
-/* Nobody will be asked: every pattern that had a question is unknown for this span. */
-static void shed(struct engine *e, struct trace *t, uint32_t span, const struct match *m) {
-  for (uint32_t i = 0; i < m->asks_count; i++)
-    if (i == 0 || m->asks[i].pattern != m->asks[i - 1].pattern)
-      on_pattern(e, t, span, m->asks[i].pattern, true);
-}
-
-static void ask(struct engine *e, struct trace *t, uint32_t span, const struct match *m) {
-  if (!m->asks_count) return;
-  if (m->asks_count > LIMIT_QUESTIONS - e->questions_out) {
-    e->stats.questions_shed += m->asks_count;
-    shed(e, t, span, m);
-    return;
-  }
-  if (!asked_reserve(e, m->asks_count)) {
-    e->stats.hits_lost++;
-    shed(e, t, span, m);
+/* Asks about one (span, pattern) group of n questions; or nobody, and the pattern is unknown for the span: too many are
+ * out, of all rules or of this one, or there is no memory. */
+static void ask_group(struct engine *e, struct trace *t, uint32_t span, const struct match_ask *asks, uint32_t n) {
+  struct engine_rules *r = t->judged_by;
+  uint32_t rule = ruleset_pattern(r->set, asks->pattern)->rule;
+  bool shed = n > LIMIT_QUESTIONS - e->questions_out || engine_behind(e, r, rule, n);
+  if (shed || !asked_reserve(e, n)) {
+    if (shed) e->stats.questions_shed += n;
+    else e->stats.hits_lost++;
+    on_pattern(e, t, span, asks->pattern, true);
     return;
   }
   if (!t->questions) store_pin(t); /* until the last answer */
-  t->questions += m->asks_count;
-  e->questions_out += m->asks_count;
-  for (uint32_t i = 0; i < m->asks_count; i++)
-    e->asked[e->asked_count++] =
-        (struct question_note){t, span, m->asks[i].pattern, m->asks[i].function, m->asks[i].object};
+  t->questions += n;
+  e->questions_out += n;
+  r->out[rule] += n;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t at = e->asked_count++;
+    e->asked[at] = (struct question_note){t, span, asks[i].pattern, asks[i].function, asks[i].object, rule, at};
+  }
+  if (e->asked[0].rule != rule || e->asked[0].trace->judged_by != r) e->asked_mixed = true;
+}
+
+static void ask(struct engine *e, struct trace *t, uint32_t span, const struct match *m) {
+  for (uint32_t i = 0, end; i < m->asks_count; i = end) {
+    for (end = i + 1; end < m->asks_count && m->asks[end].pattern == m->asks[i].pattern;) end++;
+    ask_group(e, t, span, m->asks + i, end - i);
+  }
 }
 
 /* A span is matched before its payload is stored, where it came in: what is no hit and asked nothing about is never
@@ -165,18 +169,32 @@ _Static_assert(LIMIT_PATTERN_QUESTIONS <= FLUO_JOB_ITEMS_MAX, "a group of questi
 _Static_assert(sizeof(struct fluo_job) + FLUO_JOB_ITEMS_MAX * sizeof(struct fluo_question) <= FLUO_MESSAGE_BYTES_MAX,
                "a full job of questions fits a message");
 
-/* How many of the notes from `first` fill a job: of one rule set, and without cutting a (span, pattern) group in
- * two. */
+/* Questions of one rule stand together, in the order in which they were asked: each rule has jobs of its own, which
+ * tell what its answers take. */
+static int by_rule(const void *left, const void *right) {
+  const struct question_note *a = left, *b = right;
+  if (a->trace->judged_by != b->trace->judged_by) return a->trace->judged_by < b->trace->judged_by ? -1 : 1;
+  if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
+  return a->order < b->order ? -1 : 1;
+}
+
+static bool of_one_group(const struct question_note *a, const struct question_note *b) {
+  return a->trace == b->trace && a->span == b->span && a->pattern == b->pattern;
+}
+
+/* How many of the notes from `first` fill a job: of one rule, no more than take LIMIT_JOB_NS where that is known, and
+ * without cutting a (span, pattern) group in two. */
 static uint32_t sheet_size(const struct engine *e, uint32_t first) {
-  const struct engine_rules *rules = e->asked[first].trace->judged_by;
-  uint32_t n = 1;
-  while (first + n < e->asked_count && e->asked[first + n].trace->judged_by == rules) n++;
-  if (n <= FLUO_JOB_ITEMS_MAX) return n;
-  for (n = FLUO_JOB_ITEMS_MAX; n; n--) {
-    const struct question_note *a = &e->asked[first + n - 1], *b = a + 1;
-    if (a->trace != b->trace || a->span != b->span || a->pattern != b->pattern) break;
+  const struct question_note *head = &e->asked[first];
+  const struct engine_rules *rules = head->trace->judged_by;
+  uint32_t cost = rules->cost_ns[head->rule], most = LIMIT_JOB_FIRST_ITEMS, n = 0;
+  if (cost) most = LIMIT_JOB_NS / cost < FLUO_JOB_ITEMS_MAX ? (uint32_t)(LIMIT_JOB_NS / cost) : FLUO_JOB_ITEMS_MAX;
+  for (uint32_t end; first + n < e->asked_count; n = end) {
+    if (head[n].rule != head->rule || head[n].trace->judged_by != rules) break;
+    for (end = n + 1; first + end < e->asked_count && of_one_group(&head[n], &head[end]);) end++;
+    if (n && end > most) break;
   }
-  assert(n); /* a group has LIMIT_PATTERN_QUESTIONS at most */
+  assert(n && n <= FLUO_JOB_ITEMS_MAX); /* a group has LIMIT_PATTERN_QUESTIONS at most */
   return n;
 }
 
@@ -223,6 +241,8 @@ static bool send_questions(struct engine *e, uint32_t first, uint32_t n) {
   job->head.count = n;
   job->questions = questions;
   job->owner = sheet;
+  job->sent_ns = e->now_ns;
+  job->rule = sheet->notes[0].rule;
   e->stats.questions += n;
   study_send(sheet->notes[0].trace->judged_by->study, job);
   return true;
@@ -251,6 +271,7 @@ static void take_answers(struct engine *e, const struct question_note *notes,
     for (end = i + 1; end < n && notes[end].trace == notes[i].trace &&
                       notes[end].span == notes[i].span && notes[end].pattern == notes[i].pattern;)
       end++;
+    notes[i].trace->judged_by->out[notes[i].rule] -= end - i;
     take_group(e, notes + i, answers ? answers + i : NULL, end - i);
   }
   e->questions_out -= n;
@@ -264,6 +285,8 @@ static void take_answers(struct engine *e, const struct question_note *notes,
 }
 
 static void send_asked(struct engine *e) {
+  if (e->asked_mixed) qsort(e->asked, e->asked_count, sizeof *e->asked, by_rule);
+  e->asked_mixed = false;
   for (uint32_t first = 0, n; first < e->asked_count; first += n) {
     n = sheet_size(e, first);
     if (send_questions(e, first, n)) continue;
@@ -284,6 +307,8 @@ static void settle_touched(struct engine *e) {
 
 void engine_answers(struct engine *e, const struct study_job *job, const uint8_t *answers) {
   struct question_sheet *sheet = job->owner;
+  const struct question_note *first = sheet->notes;
+  if (job->left) engine_learn_cost(e, first->trace->judged_by, first->rule, job->took_ns, job->left);
   e->batch = sheet->batch;
   take_answers(e, sheet->notes, answers, sheet->count);
   engine_end_request(e);

@@ -74,7 +74,8 @@ extern const char *const drop_reason_names[DROP_REASONS];
 struct engine_stats {
   uint64_t received, evaluated, rejected, dropped[DROP_REASONS], in_flight;
   uint64_t questions, judgments;
-  uint64_t questions_shed;                  /* not asked: LIMIT_QUESTIONS were out. Unknown */
+  uint64_t questions_shed;                  /* not asked: LIMIT_QUESTIONS or _RULE_ITEMS were out. Unknown */
+  uint64_t judgments_shed;                  /* of rules that are far behind. Unknown */
   uint64_t hits_lost;                       /* no memory for a question or a note: the trace counts as cut */
 };
 /* Windows and sequences. */

@@ -40,7 +40,8 @@ static void batch_deinit(struct across_batch *b) {
 
 /* By time, then by rule, then by span: a span's notes for one rule stand together. */
 static int order(const void *left, const void *right) {
-  const struct across_note *a = *(struct across_note *const *)left, *b = *(struct across_note *const *)right;
+  const struct across_note *a = *(struct across_note *const *)left,
+                           *b = *(struct across_note *const *)right;
   if (a->order_ns != b->order_ns) return a->order_ns < b->order_ns ? -1 : 1;
   if (a->to->rule != b->to->rule) return a->to->rule < b->to->rule ? -1 : 1;
   if (a->to != b->to) return a->to < b->to ? -1 : 1;
@@ -91,7 +92,8 @@ static void batch_flush(struct across_batch *b) {
   for (uint32_t i = 0, end; i < b->count; i = end) {
     struct across_note *note = b->sorted[i];
     uint32_t patterns = note->patterns;
-    for (end = i + 1; merges(note->to) && end < b->count && of_one_span(note, b->sorted[end]); end++)
+    for (end = i + 1; merges(note->to) && end < b->count && of_one_span(note, b->sorted[end]);
+         end++)
       patterns |= b->sorted[end]->patterns;
     if (merge(note, patterns)) hand_over(b, note);
   }

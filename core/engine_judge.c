@@ -83,6 +83,14 @@ static bool gate_open_now(const struct trace *t, uint32_t rule) {
   return gate_open(t, rule, false);
 }
 
+static void count_unknown(struct trace *t, uint32_t rule) {
+  uint32_t at;
+  struct trace_rule *note = trace_rule_find(t, rule, &at);
+  if (note && note->unknown) return;      /* once a trace, however often it is judged */
+  if (note) note->unknown = 1;
+  engine_counts(t, rule)->unknown++;
+}
+
 /* Whether an early rule could have become true since it was last judged. */
 static bool due_early(const struct trace *t, const struct trace_rule *note) {
   const struct fluo_ir_rule *rule = ruleset_rule(t->judged_by->set, note->rule);
@@ -109,7 +117,7 @@ static uint32_t collect_early(struct engine *e, struct trace *t, uint32_t *rules
   note_any_span(e, t);
   for (uint32_t i = 0; i < t->rules_count && n < FLUO_JOB_RULES_MAX; i++) {
     struct trace_rule *note = &t->rules[i];
-    if (!due_early(t, note)) continue;
+    if (!due_early(t, note) || engine_slow(e, t->judged_by, note->rule)) continue; /* or at the close */
     note->dirty = 0;
     note->spans_judged = t->spans.count;
     rules[n++] = note->rule;
@@ -155,6 +163,11 @@ static uint32_t collect_closing(struct engine *e, struct trace *t, uint32_t *rul
     }
     t->close_from = rule + 1;
     if (!due_closing(t, rule, note)) continue;
+    if (engine_slow(e, t->judged_by, rule)) {
+      count_unknown(t, rule);
+      e->stats.judgments_shed++;
+      continue;
+    }
     if (!note && t->kept) {
       if (!note_late(e, t, rule)) continue;
       r++;
@@ -186,6 +199,9 @@ static bool send_judgment(struct engine *e, struct trace *t, uint32_t *rules, ui
   memcpy(job->head.trace_id, t->id, 16);
   job->rules = rules;
   job->owner = t;
+  job->sent_ns = e->now_ns;
+  job->rule = UINT32_MAX;
+  for (uint32_t i = 0; i < n; i++) t->judged_by->out[rules[i]]++;
   t->judging = true;
   store_pin(t);
   e->stats.judgments++;
@@ -198,14 +214,6 @@ static void finish(struct engine *e, struct trace *t) {
   if (e->calls.on_trace_end && t->judged_by) e->calls.on_trace_end(e->calls.ctx, t->judged_by->set, t);
   engine_drop_rules(t);
   store_drop(e->store, t);
-}
-
-static void count_unknown(struct trace *t, uint32_t rule) {
-  uint32_t at;
-  struct trace_rule *note = trace_rule_find(t, rule, &at);
-  if (note && note->unknown) return;      /* once a trace, however often it is judged */
-  if (note) note->unknown = 1;
-  engine_counts(t, rule)->unknown++;
 }
 
 /* Without memory for a job the rules that were due stay unjudged: said as unknown, never silently.
@@ -276,6 +284,7 @@ void engine_verdicts(struct engine *e, const struct study_job *job,
   for (uint32_t i = 0; i < job->head.count; i++) {
     const struct study_verdict *verdict = &verdicts[i];
     uint32_t at;
+    t->judged_by->out[verdict->rule]--;
     if (verdict->truth == FLUO_UNKNOWN) count_unknown(t, verdict->rule);
     if (verdict->truth != FLUO_TRUE) continue;
     struct trace_rule *note = trace_rule_find(t, verdict->rule, &at);

@@ -8,6 +8,7 @@
 struct question_note {
   struct trace *trace;
   uint32_t span, pattern, function, object;
+  uint32_t rule, order;                     /* order: in which it was asked */
 };
 
 /* The notes of one job; all groups of a (span, pattern) are whole within it. */
@@ -27,6 +28,8 @@ struct engine_rules {
   struct study *study;
   struct matcher *matcher;
   struct rule_count **counts;               /* one a rule */
+  uint32_t *out;                            /* likewise: its questions and judgments that are not answered */
+  uint32_t *cost_ns;                        /* likewise: what one of its questions has taken lately; 0: not known */
   bool payloads;                            /* some rule may read any span (FLUO_RULE_PAYLOADS) */
   struct across **across;                   /* one a window, then one a sequence */
   uint32_t traces;                          /* that are judged by it, and notes of such */
@@ -40,6 +43,7 @@ struct engine {
   struct trace *touched;
   struct question_note *asked;              /* of the request being taken, and not sent yet */
   uint32_t asked_count, asked_capacity;
+  bool asked_mixed;                         /* about several rules */
   uint32_t questions_out;                   /* asked and not answered; LIMIT_QUESTIONS at most */
   struct question_sheet *sheets;
   struct state *state;                      /* of windows and sequences */
@@ -94,6 +98,13 @@ void engine_batch_answered(struct engine *e, struct across_batch *b);
 void engine_end_request(struct engine *e);
 /* engine_sample.c: a span of the trace is a hit of a window's or sequence's pattern. */
 void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern, uint32_t span);
+
+/* engine_rules.c: whether n more questions of the rule would be more than it may have out now. */
+bool engine_behind(const struct engine *e, const struct engine_rules *r, uint32_t rule, uint32_t n);
+/* n questions of the rule were answered in so long. */
+void engine_learn_cost(struct engine *e, struct engine_rules *r, uint32_t rule, uint64_t took_ns, uint32_t n);
+/* Whether judgments of the rule have to be given up. */
+bool engine_slow(const struct engine *e, const struct engine_rules *r, uint32_t rule);
 
 /* engine_judge.c */
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span);

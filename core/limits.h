@@ -41,6 +41,19 @@
 /* Questions to rule functions that wait for an answer, 52 bytes each. One body of small spans could ask for
  * millions. Past it they are unknown (fluo_shed_questions_total). */
 #define LIMIT_QUESTIONS 131072u
+/* Questions of one rule that wait for an answer: so many at most, fewer while nobody knows what one takes, and then no
+ * more than LIMIT_BEHIND_NS of the worker's time: a rule that is too slow for its traffic loses its own answers (unknown:
+ * fluo_rule_unknown_total), and neither memory nor time of the others. */
+#define LIMIT_RULE_ITEMS 8192u
+#define LIMIT_RULE_FIRST_ITEMS 2048u
+#define LIMIT_BEHIND_NS 100000000ull
+/* Of them in one job: what takes so long, and so many while nobody knows. Others wait for no more than two. */
+#define LIMIT_JOB_NS 20000000ull
+#define LIMIT_JOB_FIRST_ITEMS 16u
+/* Judgments come in bursts as traces close: a rule's are given up when so many are out and the oldest job has waited
+ * so long. */
+#define LIMIT_SLOW_ITEMS 256u
+#define LIMIT_SLOW_NS 1000000000ull
 /* Questions of one pattern about one span: a function of events is asked of each event that the rest of its
  * table leaves open. They travel in one job. Past it the pattern is unknown for the span
  * (fluo_rule_unknown_total). */

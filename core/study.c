@@ -93,6 +93,7 @@ bool study_take(struct study *s, size_t n) {
     s->stats.errors += note.errors;
     s->calls.on_error(s->calls.ctx, note.rule, note.errors, note.text, note.bytes);
   }
+  job->took_ns = s->reply->cpu_ns;
   call_back(s, study_queue_pop(&s->queue));
   return true;
 }
@@ -147,6 +148,7 @@ void study_send(struct study *s, struct study_job *job) {
   job->head.sequence = ++s->sequence;
   if (s->options.explain) job->head.flags |= FLUO_JOB_EXPLAIN;
   job->blamed = NULL;
+  job->took_ns = 0;
   job->left = s->lost ? 0 : job->head.count;
   if (ask && s->queue.waiting >= STUDY_WAITING_MAX) {
     shed(s, job);
@@ -403,6 +405,16 @@ bool study_is_lost(const struct study *s) {
 
 uint32_t study_load_errors(const struct study *s) {
   return s->load_errors;
+}
+
+uint32_t study_give_up(struct study *s, uint32_t rule) {
+  uint32_t n = study_queue_give_up(&s->queue, rule);
+  if (n) wake(s);
+  return n;
+}
+
+uint64_t study_waiting_since(const struct study *s) {
+  return s->queue.head ? s->queue.head->sent_ns : UINT64_MAX;
 }
 
 bool study_quarantined(const struct study *s, uint32_t rule) {

@@ -13,6 +13,7 @@ struct study;
 
 enum study_limit {
   STUDY_UNANSWERED_MAX = 64,          /* jobs at the worker; the rest wait here */
+  STUDY_RULE_MAX = 2,                 /* of them with questions of one rule */
   STUDY_WAITING_MAX = 8192,           /* jobs waiting here; a question past it is unknown, shed. Judgments
                                          are never shed: there is one a trace at most */
   STUDY_FAULTS_MAX = 3,               /* of one rule within STUDY_FAULTS_NS: quarantined */
@@ -37,7 +38,11 @@ enum study_limit {
 struct study_job {
   struct fluo_job head;               /* message: FLUO_MESSAGE_ASK or _JUDGE; count: items */
   union { struct fluo_question *questions; uint32_t *rules; };   /* heap; owned */
+  uint32_t rule;                      /* whose questions they are; UINT32_MAX: judgments. A rule has few jobs at the worker
+                                         at a time, so that a slow one keeps no other waiting */
   void *owner;                        /* the engine's */
+  uint64_t sent_ns;                   /* when it was given away, by the engine's clock */
+  uint64_t took_ns;                   /* of the worker's CPU, once it is answered */
   /* The study's; zero when it is given away. */
   struct study_job *next;
   uint8_t *blamed;                    /* one byte an item: taken out, its answer is unknown; NULL: none */
@@ -131,6 +136,10 @@ void study_tick(struct study *s, uint64_t mono_ns);
  * busy until they gave it, so study_tick notices one that hangs. For an owner that wakes up now and then anyway. */
 void study_ping(struct study *s, uint64_t mono_ns);
 bool study_is_lost(const struct study *s);    /* on_lost was called */
+/* Gives up what questions of the rule wait here: unknown. How many. */
+uint32_t study_give_up(struct study *s, uint32_t rule);
+/* The sent_ns of the oldest job that is not answered; UINT64_MAX: there is none. */
+uint64_t study_waiting_since(const struct study *s);
 bool study_quarantined(const struct study *s, uint32_t rule);
 
 struct study_stats {

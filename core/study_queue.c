@@ -1,5 +1,5 @@
-/* The queue of jobs: a list with two marks, `unsent` and the head. The queue owns what is in it; a job that
- * is popped is the caller's, who ends with study_job_free. */
+/* The queue of jobs: a list with two marks, `unsent` and the head. The queue owns what is in it; a
+ * job that is popped is the caller's, who ends with study_job_free. */
 #include "study_queue.h"
 
 #include <assert.h>
@@ -9,11 +9,32 @@
 
 void study_queue_push(struct study_queue *q, struct study_job *job) {
   job->next = NULL;
-  if (q->tail) q->tail->next = job;
-  else q->head = job;
+  if (q->tail)
+    q->tail->next = job;
+  else
+    q->head = job;
   q->tail = job;
   if (!q->unsent) q->unsent = job;
   q->waiting++;
+}
+
+static bool may_go(const struct study_queue *q, const struct study_job *job) {
+  uint32_t at_worker = 0;
+  if (!job->left) return false;
+  if (job->rule == UINT32_MAX) return true;
+  for (const struct study_job *sent = q->head; sent != q->unsent; sent = sent->next)
+    at_worker += sent->left && sent->rule == job->rule;
+  return at_worker < STUDY_RULE_MAX;
+}
+
+/* Moves the job behind `before` to where the next one is taken from. */
+static void bring_forward(struct study_queue *q, struct study_job *before) {
+  struct study_job *job = before->next, **at = &q->head;
+  while (*at != q->unsent) at = &(*at)->next;
+  before->next = job->next;
+  if (q->tail == job) q->tail = before;
+  job->next = q->unsent;
+  *at = q->unsent = job;
 }
 
 struct study_job *study_queue_next(struct study_queue *q) {
@@ -21,7 +42,23 @@ struct study_job *study_queue_next(struct study_queue *q) {
     q->unsent = q->unsent->next;
     q->waiting--;
   }
-  return q->unsent;
+  if (!q->unsent || may_go(q, q->unsent)) return q->unsent;
+  for (struct study_job *before = q->unsent; before->next; before = before->next) {
+    if (!may_go(q, before->next)) continue;
+    bring_forward(q, before);
+    return q->unsent;
+  }
+  return NULL;
+}
+
+uint32_t study_queue_give_up(struct study_queue *q, uint32_t rule) {
+  uint32_t n = 0;
+  for (struct study_job *job = q->unsent; job; job = job->next) {
+    if (job->rule != rule) continue;
+    n += job->left;
+    job->left = 0;
+  }
+  return n;
 }
 
 void study_queue_mark(struct study_queue *q) {
@@ -89,16 +126,19 @@ void study_job_blame(struct study_job *job, const struct ruleset *rules, uint32_
 
 void study_job_free(struct study_job *job) {
   if (!job) return;
-  if (job->head.message == FLUO_MESSAGE_ASK) heap_free(job->questions);
-  else heap_free(job->rules);
+  if (job->head.message == FLUO_MESSAGE_ASK)
+    heap_free(job->questions);
+  else
+    heap_free(job->rules);
   heap_free(job->blamed);
   heap_free(job);
 }
 
 size_t study_job_message(const struct study_job *job, uint8_t *out) {
   size_t size = item_bytes(job), at = sizeof job->head;
-  const uint8_t *items = (const uint8_t *)(job->head.message == FLUO_MESSAGE_ASK ? (const void *)job->questions
-                                                                                 : (const void *)job->rules);
+  const uint8_t *items =
+      (const uint8_t *)(job->head.message == FLUO_MESSAGE_ASK ? (const void *)job->questions
+                                                              : (const void *)job->rules);
   struct fluo_job head = job->head;
   head.count = job->left;
   memcpy(out, &head, sizeof head);

@@ -16,8 +16,11 @@ struct study_queue {
 
 /* Takes the job to the end. */
 void study_queue_push(struct study_queue *q, struct study_job *job);
-/* The next job to send, NULL: none. Jobs with nothing left to ask are passed over. */
+/* The next job to send, NULL: none that may be sent now. Jobs with nothing left to ask are passed over, and so are those
+ * of a rule that has STUDY_RULE_MAX at the worker: the job comes before them then. */
 struct study_job *study_queue_next(struct study_queue *q);
+/* Takes all items out of the rule's jobs that wait: how many. */
+uint32_t study_queue_give_up(struct study_queue *q, uint32_t rule);
 /* The job that study_queue_next gave is at the worker now. */
 void study_queue_mark(struct study_queue *q);
 /* The oldest job, taken out, the caller's. NULL: there is none. */

@@ -96,6 +96,7 @@ bool study_reply_read(const uint8_t *p, size_t n, const struct study_job *job, u
   if (head.message != FLUO_MESSAGE_REPLY || head.sequence != job->head.sequence) return false;
   if (head.count != job->left || head.notes > job->left) return false;
   out->heap_kib = head.heap_kib;
+  out->cpu_ns = head.cpu_ns;
   out->notes_count = head.notes;
   bool judge = job->head.message == FLUO_MESSAGE_JUDGE;
   if (!(judge ? read_verdicts(&c, job, out) : read_answers(&c, job, out))) return false;

@@ -13,6 +13,7 @@ struct study_note { uint32_t rule, errors; const char *text; uint32_t bytes; };
  * Witnesses, reasons and the texts of notes are lent from the message. */
 struct study_reply {
   uint32_t heap_kib;
+  uint64_t cpu_ns;
   uint8_t answers[FLUO_JOB_ITEMS_MAX];                     /* of an ASK */
   struct study_verdict verdicts[FLUO_JOB_RULES_MAX];       /* of a JUDGE */
   const uint8_t *notes;

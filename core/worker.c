@@ -413,6 +413,12 @@ static bool is_full(struct worker *w) {
   return w->heap.used > w->heap_full;
 }
 
+static uint64_t cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* study.job(bytes, heap in KiB) stands on top of the stack; it answers what is in the inbox and returns the
  * size of the reply in the outbox. */
 static int answer(struct worker *w, int fd) {
@@ -423,9 +429,11 @@ static int answer(struct worker *w, int fd) {
     lua_pushvalue(w->lua, -1);
     lua_pushinteger(w->lua, (lua_Integer)n);
     lua_pushinteger(w->lua, (lua_Integer)(w->heap.used >> 10));
+    uint64_t from_ns = cpu_ns();
     if (!call(w, 2, 1)) return WORKER_EXIT_FAILED;
     size_t size = (size_t)lua_tointeger(w->lua, -1);
     lua_settop(w->lua, -2);
+    ((struct fluo_reply *)(void *)w->outbox)->cpu_ns = cpu_ns() - from_ns;
     if (write(fd, w->outbox, size) != (ssize_t)size) return WORKER_EXIT_FAILED;
     if (is_full(w)) return WORKER_EXIT_FULL;
   }

@@ -257,7 +257,12 @@ struct fluo_answer { uint32_t function, object, truth; };
 /* A reply to ASK: fluo_reply, count answers (uint8_t, enum fluo_truth), padding to 8, `notes` notes.
  * A reply to JUDGE: fluo_reply, count verdicts (one a rule, in the job's order, each with its spans
  * and reason behind it, padded to 8), `notes` notes. */
-struct fluo_reply { uint32_t message, count; uint64_t sequence; uint32_t notes, heap_kib; };
+struct fluo_reply {
+  uint32_t message, count;
+  uint64_t sequence;
+  uint32_t notes, heap_kib;
+  uint64_t cpu_ns;              /* that the job took */
+};
 struct fluo_verdict {
   uint32_t rule;
   uint32_t truth;               /* enum fluo_truth */

@@ -226,3 +226,30 @@ describe("the study", function()
     assert.same({ 15, 10 }, { #found, totals.evaluated })
   end)
 end)
+
+describe("a rule that is too slow for its traffic", function()
+  it("loses its own answers, and nothing of the others", function()
+    local slow = 'rule "slow" { when = function(s) local n = 0 for i = 1, 2e6 do n = bit.bxor(n, i) end return n == 1 end }\n'
+    local agent = assert(harness.start { rules = slow .. 'rule "good" { when = trace.has { name = "b" } * '
+      .. 'trace.has { name = function(n) return n == "a" end } }' })
+    local sent = 0
+    for request = 1, 40 do
+      local spans = {}
+      for i = 1, 200 do
+        sent = sent + 1
+        local trace = ("%d %d"):format(request, i)
+        spans[2 * i - 1] = replay.span { name = "a", id = "a", trace = trace }
+        spans[2 * i] = replay.span { name = "b", id = "b", trace = trace }
+      end
+      agent:send { spans }
+    end
+    local page = agent:metrics()
+    local found, totals, status = agent:stop()
+    assert.equal(0, status)
+    assert.equal(0, totals.dropped_memory)
+    local good = 0
+    for _, v in ipairs(found) do good = good + (v.rule == "good" and 1 or 0) end
+    assert.equal(sent, good)
+    assert.is_true(page.fluo_shed_questions_total > 0)
+  end)
+end)
