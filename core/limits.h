@@ -49,7 +49,7 @@
 #define LIMIT_BEHIND_NS 100000000ull
 /* Of them in one job: what takes so long, and so many while nobody knows. Others wait for no more than two. */
 #define LIMIT_JOB_NS 20000000ull
-#define LIMIT_JOB_FIRST_ITEMS 16u
+#define LIMIT_JOB_FIRST_ITEMS 8u
 /* Judgments come in bursts as traces close: a rule's are given up when so many are out and the oldest job has waited
  * so long. */
 #define LIMIT_SLOW_ITEMS 256u

@@ -233,16 +233,18 @@ describe("a rule that is too slow for its traffic", function()
     local agent = assert(harness.start { rules = slow .. 'rule "good" { when = trace.has { name = "b" } * '
       .. 'trace.has { name = function(n) return n == "a" end } }' })
     local sent = 0
-    for request = 1, 40 do
+    local function send(traces)
       local spans = {}
-      for i = 1, 200 do
+      for i = 1, traces do
         sent = sent + 1
-        local trace = ("%d %d"):format(request, i)
-        spans[2 * i - 1] = replay.span { name = "a", id = "a", trace = trace }
-        spans[2 * i] = replay.span { name = "b", id = "b", trace = trace }
+        spans[2 * i - 1] = replay.span { name = "a", id = "a", trace = "trace " .. sent }
+        spans[2 * i] = replay.span { name = "b", id = "b", trace = "trace " .. sent }
       end
       agent:send { spans }
     end
+    send(1)                                                  -- what an answer takes has to be learnt
+    repeat until agent:metrics()['fluo_rule_violations_total{rule="good",severity="medium"}'] == 1
+    for _ = 1, 40 do send(200) end
     local page = agent:metrics()
     local found, totals, status = agent:stop()
     assert.equal(0, status)
