@@ -204,11 +204,12 @@ local function value(parser)
   parser:expected("a value", "text in quotes, a number, true, false or undefined")
 end
 
+-- The pattern, the token that its errors stand at, and whether it compares.
 local function comparison(parser, object, kind)
   local first = parser:peek()
   parser:term(first)
   local x = literal(parser)
-  if x ~= nil then return flipped(parser, object, kind, x, first), first end
+  if x ~= nil then return flipped(parser, object, kind, x, first), first, true end
   local subject, node = subject_at(parser, object, kind)
   if node then return node, first end
   local fold, test, at = methods(parser, subject)
@@ -217,26 +218,30 @@ local function comparison(parser, object, kind)
   if not op then
     if parser:is("=") then parser:expected("a comparison", "equality is written ===") end
     parser:fail(first, ("%s alone is no condition"):format(subject.key and "an attribute" or "a field"),
-      ("write %s === true"):format(parser.source:sub(first.from, parser.at - 1)))
+      ("write %s %s"):format(parser.source:sub(first.from, parser.at - 1), subject.length and "> 0" or "=== true"))
   end
   local operand, token = value(parser)
-  return compare(parser, subject, fold, op, operand, token), token
+  return compare(parser, subject, fold, op, operand, token), token, true
 end
 
 local function grammar_of(object, kind)
   local grammar = { ["or"] = { ["||"] = true }, ["and"] = { ["&&"] = true }, join = parser_of.join_patterns }
   local function either(parser) return parser:either(grammar) end
 
-  function grammar.unary(parser)
+  -- negation: the `!` right before it.
+  function grammar.unary(parser, negation)
     local token = parser:peek()
     if parser:is("(") then return parser:parentheses(either) end
     if parser:take("!") then
       parser:enter(token)
-      local node = negated(grammar.unary(parser))
+      local node = negated(grammar.unary(parser, token))
       parser:leave()
       return node
     end
-    local node, at = comparison(parser, object, kind)
+    local node, at, compared = comparison(parser, object, kind)
+    if negation and compared then
+      parser:fail(negation, "`!` binds tighter than a comparison", ("write !(%s.name === 'a')"):format(object))
+    end
     if kind == "span" then span.check(parser.world, node, at) end
     return node
   end

@@ -125,11 +125,21 @@ local function is_entry(node)
   return get.name ~= nil and get.name.kind == "scalar" and (get.query or get.conditions or get.span or get.condition)
 end
 
+-- Whether the rules stand below `rules`, and nothing beside it.
+local function holds_rules(node)
+  local rules = node.get.rules
+  if not rules or rules.kind == "mapping" and #node > 1 then return false end
+  for _, pair in ipairs(node) do
+    if pair[2] ~= rules then wrong(pair[1], ("unknown key `%s` beside `rules`"):format(pair[1].text)) end
+  end
+  return true
+end
+
 -- { entry, name } of each rule of a document.
 local function collect(node, list)
   if node.kind == "list" then
     for _, item in ipairs(node) do list[#list + 1] = { item } end
-  elseif node.kind == "mapping" and node.get.rules and node.get.rules.kind ~= "scalar" and #node == 1 then
+  elseif node.kind == "mapping" and holds_rules(node) then
     collect(node.get.rules, list)
   elseif node.kind == "mapping" and is_entry(node) then
     list[#list + 1] = { node }

@@ -40,7 +40,7 @@ local function value_of(node, what)
 end
 
 local function text_of(node, what)
-  if type(value_of(node, what)) ~= "string" then wrong(node, ("`%s` is text"):format(what), "quote it") end
+  if type(value_of(node, what)) ~= "string" then wrong(node, ("`%s` takes text"):format(what), "quote it") end
   return node.value
 end
 
@@ -92,6 +92,7 @@ local function values_of(node)
 end
 
 local CONDITION = { "op", "field", "value" }
+local TAKES_TEXT = { contains = true, prefix = true, suffix = true, matches = true }
 
 local function condition(world, node)
   local get = mapping(node, "conditions", CONDITION)
@@ -107,7 +108,7 @@ local function condition(world, node)
   elseif op == "one_of" or op == "none_of" then
     value = values_of(get.value)
   else
-    value = value_of(get.value, "value")
+    value = TAKES_TEXT[op] and text_of(get.value, get.op.text) or value_of(get.value, "value")
   end
   local pattern = match.compare(subject, op, value)
   span.check(world, pattern, at)
@@ -170,6 +171,7 @@ local function comparison(node)
   if of ~= "count" then wrong(word_at(node, of), ("`%s` is not known here: the count is compared"):format(of), FORM) end
   local n = number:find("^[+-]?%d*%.?%d*$") and tonumber(number)
   if not n then wrong(word_at(node, number), ("`%s` is no number"):format(number), FORM) end
+  if n < 0 or n == 0 and method == "under" then wrong(word_at(node, number), "a count is never below 0") end
   return method, n
 end
 

@@ -1,5 +1,5 @@
---- A YAML text as a tree, in which everything knows its place. YAML 1.2's core schema decides what a plain scalar is;
--- what is quoted is text. Nodes:
+--- A YAML text as a tree, in which everything knows its place. YAML 1.2's core schema decides what a plain scalar is,
+-- but that only `true` and `false` are booleans; what is quoted is text. Nodes:
 --   { kind = "mapping", { key node, value node } …, get = key -> value node }
 --   { kind = "list", node … }
 --   { kind = "scalar", value (text, number, int64 or boolean; nil for null), text, quoted }
@@ -32,7 +32,7 @@ end
 
 -- ---- scalars ------------------------------------------------------------------------------------
 
-local WORDS = { ["true"] = true, True = true, TRUE = true, ["false"] = false, False = false, FALSE = false }
+local WORDS = { ["true"] = true, ["false"] = false }
 local NULLS = { [""] = true, ["~"] = true, null = true, Null = true, NULL = true }
 local NO_NUMBER = { [".inf"] = true, [".Inf"] = true, [".INF"] = true, [".nan"] = true, [".NaN"] = true,
                     [".NAN"] = true }

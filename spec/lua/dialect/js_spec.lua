@@ -80,6 +80,7 @@ describe("an arrow function", function()
 
   support.refused(it, {
     { "s.attributes.x", "2:16 an attribute alone is no condition" },
+    { "!s.name === 'a'", "2:16 `!` binds tighter than a comparison" },
     { "s.name", "2:16 a field alone is no condition" },
     { "s.attributes.http.status", "2:34 there is no `status` here" },
     { "t.name === 'a'", "2:16 expected a comparison of `s`, not `t`" },

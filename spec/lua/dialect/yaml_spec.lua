@@ -15,6 +15,7 @@ describe("a list of conditions", function()
     { 'op: "==", ' .. X .. ", value: '5'", '{ x = "5" }' },
     { "op: ne, " .. X .. ", value: true", "{ x = ne(true) }" },
     { "op: not_equals, " .. X .. ", value: yes", '{ x = ne("yes") }' },
+    { "op: eq, " .. X .. ", value: True", '{ x = "True" }' },
     { 'op: "!=", ' .. X .. ", value: off", '{ x = ne("off") }' },
     { 'op: "<>", ' .. X .. ", value: \"true\"", '{ x = ne("true") }' },
     { "op: Greater-Than, field: span.durationMs, value: 300", '{ duration = gt "300ms" }' },
@@ -62,6 +63,7 @@ describe("a list of conditions", function()
     { "op: gt, field: span.duration, value: '300'", "3:45 the duration `300` has no unit" },
     { "op: matches, field: span.name, value: '('", "3:46 the regular expression `(` does not compile: missing closing parenthesis (at its byte 1)" },
     { "op: eq, field: span.name, value: .inf", "3:41 nothing compares with `.inf`" },
+    { "op: starts-with, field: span.name, value: 5", "3:50 `starts-with` takes text" },
     { "op: eq, field: span.name, val: a", "3:34 unknown key `val` of `conditions`" },
     { "op: eq, field: span.name, value: *a", "3:41 an alias is not taken" },
   }, "r.yml", wrap)
@@ -97,7 +99,7 @@ describe("a span with a condition on its count", function()
     { "condition: gt(sum, 5)", "2:17 `sum` is not known here: the count is compared" },
     { "condition: gt(count, x)", "2:24 `x` is no number" },
     { "condition: count > 5", "2:14 `count > 5` is no condition on a count" },
-    { "condition: lt(count, 0)", "2:14 `under(0)` can never hold, or always does" },
+    { "condition: lt(count, 0)", "2:24 a count is never below 0" },
     { "condition: gt(count, 5)\n  aggregation: {windw: 5m}", "3:17 unknown key `windw` of `aggregation`" },
     { "condition: gt(count, 5)\n  aggregation: {window: 5 parsecs}", "3:25 unknown unit `parsecs` in the duration `5 parsecs`" },
     { "condition: gt(count, 5)\n  span: {service: a}", "3:10 unknown key `service` of `span`" },
@@ -122,7 +124,7 @@ describe("a query", function()
     { "sum(x) > 5 durng 1m", "2:21 expected `during`, not `durng`" },
     { "'sum(x) > 5 durng 1m'", "2:22 expected `during`, not `durng`" },
     { "'avg(name) > 5 during 1m'", "2:10 `avg` of `name`, which is no number" },
-    { "5", "2:10 `query` is text" },
+    { "5", "2:10 `query` takes text" },
   }, "r.yaml", function(text) return "- name: r\n  query: " .. text .. "\n" end)
 end)
 
@@ -143,6 +145,7 @@ describe("a YAML file", function()
     assert.equal("a", names("name: a\n" .. QUERY))
     assert.equal("a b", names("---\na: {" .. QUERY .. "}\n---\nb: {" .. QUERY .. "}\n"))
     assert.equal("", names "# nothing\n")
+    assert.equal("", names "rules:\n")
   end)
 
   it("has the keys that every rule has, and `for`", function()
@@ -175,6 +178,7 @@ r:
 
   support.refused(it, {
     { "foo", "1:1 a file of rules is a list of rules, or a mapping from names to rules" },
+    { "version: 1\nrules:\n  - {name: r, " .. QUERY .. "}", "1:1 unknown key `version` beside `rules`" },
     { "- foo", "1:3 a rule is a mapping" },
     { "- " .. QUERY, "1:3 a rule has a `name`" },
     { "- name: r", "1:3 this is no rule" },
@@ -188,7 +192,7 @@ r:
     { "- {name: r, " .. QUERY .. ", resolve_when: 5}", "1:43 `resolve_when` is a condition" },
     { "a: {name: b, " .. QUERY .. "}", "1:11 this rule is called `a` already" },
     { "- {name: r, " .. QUERY .. "}\n- {name: r, " .. QUERY .. "}", "2:10 the name `r` is taken: r.yml:1:10 has it" },
-    { "- {name: a, query: 5}\n- {name: b, conditions: 5}", "1:20 `query` is text", "2:25 `conditions` is a list of conditions" },
+    { "- {name: a, query: 5}\n- {name: b, conditions: 5}", "1:20 `query` takes text", "2:25 `conditions` is a list of conditions" },
     { "- name: [a", "1:11 this is not YAML: did not find expected ',' or ']'" },
     { "- name: \255", "1:9 this is not YAML: invalid leading UTF-8 octet" },
     { "# \195\169\195\169\n\195\169: {query: ''} \195\169", "2:17 this is not YAML: did not find expected key" },
