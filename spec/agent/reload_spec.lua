@@ -74,6 +74,19 @@ describe("a reload of the rules", function()
     assert.same({ "four", "two", "three", 3 }, { entry.added, entry.changed, entry.removed, entry.rules })
   end)
 
+  it("takes rules of every dialect, and keeps the last good version of a broken file", function()
+    local function yaml(name) return ("y: {conditions: [{op: eq, field: span.name, value: %s}]}\n"):format(name) end
+    local agent = started { ["a.yml"] = yaml "one", ["b.rule"] = "when { trace.has(two) }", ["c.js"] = "// j\ntrace.has(s => s.name === 'three')" }
+    replay.write(agent.rules .. "/a.yml", yaml "other")
+    replay.write(agent.rules .. "/b.rule", "when { trace.has(two }")
+    os.remove(agent.rules .. "/c.js")
+    local status, text = reload(agent)
+    assert.equal(500, status)
+    assert.truthy(text:find("b.rule:1:22: expected `)`, not `}`", 1, true), text)
+    agent:send { { span { name = "one" }, span { name = "two" }, span { name = "three" }, span { name = "other" } } }
+    assert.same({ "b", "y" }, names((stop(agent))))
+  end)
+
   it("is asked for by SIGHUP, which never ends the agent, also before it is ready", function()
     local rules = directory { ["a.lua"] = has "one" }
     local agent = harness.start { rules = rules, early = true, flags = { "--watch-rules=false" } }

@@ -101,6 +101,20 @@ end
       "c medium active nil log: log:x" }, short)
   end)
 
+  it("tells the comments of a `then` without `end` from those above the next rule by their column", function()
+    local rules = rulefiles.good { ["r.rule"] = [[
+rule "a" when span.name == "a" then
+  // of a
+// of b
+rule "b" when span.name == "b" then
+  // of b's then
+end
+  // of c
+rule "c" when span.name == "c" then
+]] }.rules
+    assert.same({ "of b", "of c" }, { rules[2].description, rules[3].description })
+  end)
+
   it("may say which warnings are meant", function()
     local text = 'rule "r" when span.attributes.x > "a" then\n'
     assert.same({ "1:35 `a` is not a number, so `gt` never holds" }, rulefiles.warnings { ["r.rule"] = text })

@@ -37,6 +37,7 @@ describe("a list of conditions", function()
     { "op: eq, " .. X .. ", value: 'a*'", '{ x = glob "a*" }' },
     { "op: ne, " .. X .. ", value: 'a*'", 'all_of { { x = exists }, not_ { x = glob "a*" } }' },
     { "op: eq, " .. X .. ", value: /a", 'any_of { { x = "/a" }, { x = ' .. url "\\/a" .. " } }" },
+    { "op: eq, " .. X .. ", value: /", 'any_of { { x = "/" }, { x = matches [[(?s)[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*(?:\\/)?(?:[?#].*)?]] } }' },
     { "op: eq, " .. X .. ", value: /a/*", 'any_of { { x = glob "/a/*" }, { x = ' .. url "\\/a\\/[^?#]*" .. " } }" },
     { "op: starts-with, " .. X .. ", value: /a", 'any_of { { x = prefix "/a" }, { x = ' .. url "\\/a[^?#]*" .. " } }" },
     { "op: ends-with, " .. X .. ", value: /a", 'any_of { { x = suffix "/a" }, { x = ' .. url "(?:/[^?#]*)?\\/a" .. " } }" },
@@ -146,6 +147,14 @@ describe("a YAML file", function()
     assert.equal("a b", names("---\na: {" .. QUERY .. "}\n---\nb: {" .. QUERY .. "}\n"))
     assert.equal("", names "# nothing\n")
     assert.equal("", names "rules:\n")
+  end)
+
+  it("nests 32 deep", function()
+    local function message(depth)
+      return (rulefiles.errors({ ["r.yml"] = "- {name: r, " .. QUERY .. ", labels: " .. ("["):rep(depth - 2) .. ("]"):rep(depth - 2) .. "}" })[1])
+    end
+    assert.equal("1:51 a label has a name", message(32))
+    assert.equal("1:81 values nest at most 32 deep", message(33))
   end)
 
   it("has the keys that every rule has, and `for`", function()
