@@ -13,6 +13,8 @@ local parser = require("fluo.dialect.ql_parser")
 local patterns = require("fluo.pattern")
 local structure = require("fluo.structure")
 
+jit.off(true, true)                                       -- see ql_parser.lua
+
 local M = {}
 
 -- ---- what is decided at the close ----------------------------------------------------------------

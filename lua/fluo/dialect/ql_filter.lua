@@ -12,6 +12,8 @@ local types = require("fluo.dialect.ql_types")
 local units = require("fluo.units")
 local value = require("fluo.dialect.ql_value")
 
+jit.off(true, true)                                       -- see ql_parser.lua
+
 local M = {}
 
 local TRUE, FALSE = { op = "true" }, { op = "false" }

@@ -5,6 +5,8 @@
 -- Whole numbers are int64, durations int64 nanoseconds.
 local units = require("fluo.units")
 
+jit.off(true, true)                                       -- see ql_parser.lua
+
 local M = {}
 
 --- Raises what is wrong with a query: { message, hint, word }.

@@ -3,6 +3,8 @@
 local suggest = require("fluo.suggest")
 local wrong = require("fluo.dialect.ql_lexer").wrong
 
+jit.off(true, true)                                       -- see ql_parser.lua
+
 local M = {}
 
 local BARE = { duration = "DURATION", name = "NAME", status = "STATUS", statusMessage = "STATUS_MESSAGE",

@@ -3,6 +3,8 @@
 -- known only when it is there.
 local wrong = require("fluo.dialect.ql_lexer").wrong
 
+jit.off(true, true)                                       -- see ql_parser.lua
+
 local M = {}
 
 local NUMBER = { int = true, float = true, duration = true }
