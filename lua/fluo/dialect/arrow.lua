@@ -17,7 +17,6 @@ local FOLDS = { toLowerCase = "lower", toUpperCase = "upper" }
 local METHODS = { "startsWith", "endsWith", "includes", "toLowerCase", "toUpperCase" }
 local COMPARES = { ["==="] = true, ["!=="] = true, ["=="] = true, ["!="] = true, ["<"] = true, ["<="] = true,
                    [">"] = true, [">="] = true }
-local FLIPPED = { ["<"] = ">", ["<="] = ">=", [">"] = "<", [">="] = "<=" }
 local UNDEFINED = {}
 local WORDS = { ["true"] = true, ["false"] = false, undefined = UNDEFINED, null = UNDEFINED }
 local exists, missing = code.name("exists"), code.name("missing")
@@ -54,7 +53,7 @@ local function some(parser)
 end
 
 local function events(parser)
-  local _ = dot(parser) or parser:expected("`.length` or `.some(…)`", "as in span.events.length > 3")
+  if not dot(parser) then parser:expected("`.length` or `.some(…)`", "as in span.events.length > 3") end
   local word = member(parser, "`length` or `some`")
   if word.text == "some" then return nil, some(parser) end
   if word.text ~= "length" then
@@ -65,7 +64,7 @@ end
 
 -- A subject, or nil and the pattern that events.some(…) is.
 local function subject_of(parser, object, kind)
-  local _ = dot(parser) or parser:expected("`.`", ("as in %s.name"):format(object))
+  if not dot(parser) then parser:expected("`.`", ("as in %s.name"):format(object)) end
   local word = member(parser, "a field")
   if word.text == "attributes" then return attribute(parser, object) end
   if kind == "span" and word.text == "events" then return events(parser) end
@@ -195,7 +194,7 @@ local function flipped(parser, object, kind, x, token)
   if not subject then parser:fail(token, "`some` is true or false already") end
   local fold, test = methods(parser, subject)
   if test then parser:fail(token, "this is true or false already: nothing compares with it") end
-  return compare(parser, subject, fold, FLIPPED[op] or op, x, token)
+  return compare(parser, subject, fold, span.FLIPPED[op] or op, x, token)
 end
 
 local function value(parser)

@@ -105,7 +105,7 @@ end
 -- What begins with `trace.`: the node, and whether it is a condition already (a count is not).
 local function start(parser)
   parser:want("trace", "a rule is a chain: trace.has(span => …)")
-  local _ = parser:want(".")
+  parser:want(".")
   local word = parser:want_kind("word", "one of has, missing, where, count")
   parser:term(word)
   local spot = spot_of(word)
@@ -115,13 +115,13 @@ local function start(parser)
     parser:fail(word, ("`trace` has no `%s`"):format(word.text), suggest.expected(word.text, STARTS))
   end
   local where = code.trace("where", spot, spans(parser))
-  local _ = parser:want(".", "say what it has: trace.where(…).has(…)")
+  parser:want(".", "say what it has: trace.where(…).has(…)")
   local has = parser:want("has", "say what it has: trace.where(…).has(…)")
   return code.method(where, "has", spot_of(has), pattern(parser)), true
 end
 
-local function chain(parser)
-  local node, whole = start(parser)
+-- The methods behind a node; whole: it is a condition, and no count.
+local function methods(parser, node, whole)
   while parser:take(".") do
     local word = parser:want_kind("word", "a method")
     if not METHOD[word.text] then
@@ -133,6 +133,12 @@ local function chain(parser)
     parser:term(word)
     node = METHOD[word.text](parser, node, word)
   end
+  return node
+end
+
+local function chain(parser)
+  local node, whole = start(parser)
+  node = methods(parser, node, whole)
   return whole and node or counted(parser, node)
 end
 
@@ -155,19 +161,7 @@ end
 
 function grammar.unary(parser)
   local token = parser:peek()
-  if parser:is("(") then
-    local node = parser:parentheses(either)
-    while parser:is(".") do
-      parser:next()
-      local word = parser:want_kind("word", "a method")
-      if not METHOD[word.text] then
-        parser:fail(word, ("a condition has no `%s`"):format(word.text), suggest.expected(word.text, METHODS))
-      end
-      parser:term(word)
-      node = METHOD[word.text](parser, node, word)
-    end
-    return node
-  end
+  if parser:is("(") then return methods(parser, parser:parentheses(either), true) end
   if token.kind == "number" then return flipped_count(parser) end
   if not parser:take("!") then return chain(parser) end
   parser:enter(token)

@@ -70,7 +70,8 @@ function M.operand(atom, value)
 end
 
 local ONE = { EQ = "=", NE = "is not", GT = ">", GE = ">=", LT = "<", LE = "<=", CONTAINS = "contains",
-              PREFIX = "starts with", SUFFIX = "ends with", GLOB = "is like", MATCHES = "matches" }
+              PREFIX = "starts with", SUFFIX = "ends with", GLOB = "is like", MATCHES = "matches",
+              STRICT = "===" }
 local MANY = { EQ = "is one of", NE = "is none of" }
 
 local function atom_text(atom)
