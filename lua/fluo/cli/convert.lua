@@ -12,9 +12,8 @@ end
 
 -- Only what loads is printed: what is said of it is said of the author's own file.
 local function converted(source)
-  local context, _, rules = dialect.read(source, {})
   local texts = {}
-  for i, rule in ipairs(#context.errors == 0 and rules or {}) do texts[i] = dialect.print(rule) end
+  for i, rule in ipairs(dialect.read(source)) do texts[i] = dialect.print(rule) end
   return table.concat(texts, "\n")
 end
 

@@ -162,50 +162,56 @@ end
 
 local function stem(file) return (file:match("([^/]*)%.%w+$") or file) end
 
--- A lone rule without a name has the file's.
-local function name_lone(context, source, rules)
-  for _, rule in ipairs(rules) do
-    if not rule.name and #rules == 1 then
+-- Rules without a name, each and how many there are in all: a lone one has the file's.
+local function name_lone(context, source, unnamed, count)
+  for _, rule in ipairs(unnamed) do
+    if count == 1 then
       rule.name = stem(source.file)
-    elseif not rule.name then
+    else
       context.report_at(rule, "a rule beside others needs a name", "write rule \"name\" above it, or // @name x")
     end
   end
 end
 
---- Reads a source: its context, world, and the rules as their reader gave them.
-function M.read(source, options)
-  local context = new_context(source, options)
-  local world, rules = world_of(context), {}
+-- Reads the rules of a source one by one and lets take have each without an error, so that no more than one need be
+-- there at a time; those without a name come last.
+local function each_rule(source, context, world, take)
   local kind = M.kind(source.file)
   READERS[kind] = READERS[kind] or reader_of(kind)
-  local next_rule, broken = READERS[kind](source.text, context, world), 0
+  local next_rule, unnamed, count, whole = READERS[kind](source.text, context, world), {}, 0, true
   while true do
     local before = #context.errors
     context.told = {}
     local rule = next_rule()
     if rule == nil then break end
-    if rule then
-      rule.told = context.told
-      rule.broken = #context.errors > before
-      rules[#rules + 1] = rule
-    else
-      broken = broken + 1
+    count, whole = count + 1, whole and rule
+    if rule then rule.told = context.told end
+    if rule and not rule.name then
+      unnamed[#unnamed + 1] = rule
+    elseif rule and #context.errors == before then
+      take(rule)
     end
   end
-  if broken == 0 then name_lone(context, source, rules) end
-  return context, world, rules
+  if whole then name_lone(context, source, unnamed, count) end
+  for _, rule in ipairs(#context.errors == 0 and unnamed or {}) do take(rule) end
+end
+
+--- The rules of a source as trees, for M.print; none of one with errors.
+function M.read(source)
+  local context, rules = new_context(source, {}), {}
+  each_rule(source, context, world_of(context), function(rule) rules[#rules + 1] = rule end)
+  return #context.errors == 0 and rules or {}
 end
 
 --- What evaluate.file gives of a Lua file.
 function M.evaluate(source, options)
-  if #source.text == 0 then source.text = "\n" end
-  local context, world, rules = M.read(source, options)
+  local context = new_context(source, options)
+  local world = world_of(context)
   context.on_place(source.file)
-  for _, rule in ipairs(rules) do
-    if not rule.broken and rule.name ~= nil and check_name(context, rule) then build(context, world, rule) end
-  end
-  context.on_place(source.file)
+  each_rule(source, context, world, function(rule)
+    if check_name(context, rule) then build(context, world, rule) end
+    context.on_place(source.file)
+  end)
   return context
 end
 

@@ -15,14 +15,23 @@ function M.new(source)
   return setmetatable({ source = source, starts = starts, comments = {} }, Scan)
 end
 
---- Line and column of a byte.
+--- Line and column of a byte. Tokens come in order: the line is mostly that of the last one, or the next.
 function Scan:place(at)
-  local low, high = 1, #self.starts
+  local starts, line = self.starts, self.line or 1
+  if starts[line] <= at then
+    if starts[line + 1] and starts[line + 1] <= at then line = line + 1 end
+    if not starts[line + 1] or starts[line + 1] > at then
+      self.line = line
+      return line, at - starts[line] + 1
+    end
+  end
+  local low, high = 1, #starts
   while low < high do
     local middle = math.ceil((low + high) / 2)
-    if self.starts[middle] <= at then low = middle else high = middle - 1 end
+    if starts[middle] <= at then low = middle else high = middle - 1 end
   end
-  return low, at - self.starts[low] + 1
+  self.line = low
+  return low, at - starts[low] + 1
 end
 
 -- ---- comments and white space -------------------------------------------------------------------

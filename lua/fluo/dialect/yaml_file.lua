@@ -188,7 +188,9 @@ return function(text, context, world)
   local list, at = entries_of(text, context), 0
   return function()
     at = at + 1
-    if not list[at] then return nil end
-    return guarded(context, rule_from, list[at][1], list[at][2], world) or false
+    local entry = list[at]
+    if not entry then return nil end
+    list[at] = false                                       -- what is read is let go
+    return guarded(context, rule_from, entry[1], entry[2], world) or false
   end
 end

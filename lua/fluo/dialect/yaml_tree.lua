@@ -81,7 +81,9 @@ function Reader:next()
     wrong(node, "this is not YAML: " .. ffi.string(event.text, event.len), self.hint and self.hint(node))
   end
   self.nodes = self.nodes + 1
-  if self.nodes > M.NODES_MAX then wrong(node, ("a file has at most %d values"):format(M.NODES_MAX)) end
+  if self.nodes > M.NODES_MAX then
+    wrong(node, ("a file has at most %d values"):format(M.NODES_MAX), "split it into several files")
+  end
   return event, node
 end
 
