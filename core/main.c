@@ -98,7 +98,8 @@ int main(int argc, char **argv) {
   if (!help && argc > 2 && strcmp(command, "config") == 0 && strcmp(argv[2], "show") == 0)
     return show(argc - 3, argv + 3);
   /* Those that ask the agent, or look through a file, run no rules in here, and take the time it takes. */
-  bool ours = strcmp(command, "record") == 0 || strcmp(command, "fields") == 0 || strcmp(command, "repl") == 0;
+  bool ours = strcmp(command, "record") == 0 || strcmp(command, "fields") == 0 || strcmp(command, "repl") == 0 ||
+              strcmp(command, "query") == 0;
   if (!ours) limit_cpu(strcmp(command, "test") == 0 ? 60 : 10);
   return worker_script("fluo.cli", argc, argv, "fluo: the rules (or specs) need more than 64 MiB of memory");
 }

@@ -37,6 +37,8 @@ function COMMANDS.fields(config) return require("fluo.cli.fields").run(config) e
 
 function COMMANDS.repl(config) return require("fluo.cli.repl").run(config) end
 
+function COMMANDS.query(config) return require("fluo.cli.query").run(config) end
+
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 
 local function wants_help(argv)

@@ -128,6 +128,18 @@ Ends with 1 if the file does not load.]],
     },
   },
   {
+    name = "query", usage = "fluo query [--json] QUERY FILE…", arguments = { 2, 65536 }, flags = { JSON },
+    summary = "find spans of recorded traces by a TraceQL selector",
+    text = [[
+Judges recorded traces as `fluo replay` does by one rule, `trace.ql "QUERY"`, and prints each trace in which the
+query leaves a span, with these spans (32 at most). --json prints what `fluo replay` would. Ends with 0, also
+where nothing is found; with 1 for a wrong query or bad input.]],
+    examples = {
+      { "fluo query '{ status = error } >> { duration > 1s }' traces.jsonl", "who was slow below an error" },
+      { "fluo query '{ } | by(name) | count() > 50' a.jsonl b.pb.gz", "what is repeated" },
+    },
+  },
+  {
     name = "test", usage = "fluo test [--filter TEXT] [--junit FILE] [--json] [PATH]", arguments = { 0, 1 },
     flags = { { name = "filter", value = "TEXT", help = "only tests whose name holds this" },
               { name = "junit", value = "FILE", help = "write JUnit XML too" }, JSON },
