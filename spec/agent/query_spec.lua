@@ -16,6 +16,7 @@ local function query(text, more)
   local said = file:read("*a")
   file:close()
   os.remove(errors)
+  said = said:gsub("fluo: warning: rules run without a system call filter[^\n]*\n", "")   -- under a sanitizer
   return out, said, tonumber(status)
 end
 

@@ -75,11 +75,32 @@ function M.text(node)
   return ("(%s %s %s)"):format(node.op, node.how or "", table.concat(list, " "))
 end
 
--- A test that is reckoned: with what stands on the span, or with the trace.
+-- The fields without which an expression has no value; nil: it has a truth in it, which always has one.
+local function needed(node, list)
+  if node.op == "field" then
+    list[#list + 1] = node
+  elseif node.op ~= "literal" and node.op ~= "neg" and node.op ~= "arithmetic" then
+    return nil
+  end
+  for _, part in ipairs({ node.a, node.b }) do
+    if not needed(part, list) then return nil end
+  end
+  return list
+end
+
+local there
+
+-- A test that is reckoned: with what stands on the span, or with the trace. It is not called on spans that lack what it
+-- needs, which the core knows.
 local function reckoned(node)
   if M.of_trace(node) then return { op = "trace", x = node } end
-  return { op = "function", kind = "place", object = "span", text = M.text(node),
-           fn = function(at) return value.truth(node, read.reader(at)) end }
+  local call = { op = "function", kind = "place", object = "span", text = M.text(node),
+                 fn = function(at) return value.truth(node, read.reader(at)) end }
+  local guards, fields = {}, {}
+  for _, side in ipairs({ node.a, node.b }) do fields = fields and needed(side, fields) end
+  for i, field_of in ipairs(fields or {}) do guards[i] = there(field_of, true) end
+  guards[#guards + 1] = call
+  return join("and", guards)
 end
 
 -- ---- a field against a literal -------------------------------------------------------------------
@@ -95,8 +116,10 @@ local function no_atom(node)
     or node.scope == "instrumentation" and node.key ~= nil
 end
 
-local function there(node)
+-- guard: of what no atom asks nothing is asked.
+function there(node, guard)
   if node.intrinsic == "TRACE_DURATION" or node.intrinsic == "CHILD_COUNT" then return TRUE end
+  if no_atom(node) and guard then return node.scope == "event" and { op = "event", TRUE } or TRUE end
   if no_atom(node) then return reckoned({ op = "exists", a = node }) end
   if node.scope == "any" then
     return either(atom("ATTRIBUTE", node.key, "EXISTS"), atom("RESOURCE", node.key, "EXISTS"))

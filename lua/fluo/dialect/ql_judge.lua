@@ -212,8 +212,18 @@ test["or"] = function(look, node, span)
   return sure, shown, possible
 end
 
+-- Where the answer of a pattern in it is unknown, nobody knows which spans that is about.
+local function has_unknown(look, node)
+  if node.op == "slot" then return look.run.view.unknown(look.run.ids[node.slot]) > 0 end
+  for _, child in ipairs(node) do
+    if has_unknown(look, child) then return true end
+  end
+  return false
+end
+
 local function tested(look, node, list)
   local group = { {}, {}, {} }
+  if has_unknown(look, node) then return group_of(NONE, NONE, list) end
   for _, span in ipairs(list) do
     local truths = { test_of(look, node, span) }
     for bound = SURE, POSSIBLE do

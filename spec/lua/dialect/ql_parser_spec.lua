@@ -226,6 +226,24 @@ describe("refused with a reason is", function()
     ]]
   end)
 
+  it("whatever is cut off, or put together by chance, and with words", function()
+    local whole = [[({ span."a b" != nil && -.x ^ 2 >= 1h30m || !(name =~ "a\\n") } | by(.x) | max(.y * 2) > -1.5) &>> ({ event:name = `e` } | count() = 3)]]
+    for n = 0, #whole - 1 do
+      local node, message = parser.parse(whole:sub(1, n))
+      assert.truthy(type(message) == "string" or node.op == "pipe" and whole:find("^ ?&", n + 1), whole:sub(1, n))
+    end
+    assert.truthy(parser.parse(whole))
+    local words = {}
+    for word in (whole .. [[ by coalesce ( ) select , nil span: trace: duration kind server 5 0.5 7ms != !~ & ~ " ` \\ \255 parent. with rate]]):gmatch("%S+") do words[#words + 1] = word end
+    math.randomseed(7)
+    for _ = 1, 3000 do
+      local soup = {}
+      for i = 1, math.random(12) do soup[i] = words[math.random(#words)] end
+      local node, message = parser.parse(table.concat(soup, math.random(2) == 1 and " " or ""))
+      assert.truthy(node or type(message) == "string")
+    end
+  end)
+
   it("what is too large, in milliseconds", function()
     local function message(text) return (select(2, parser.parse(text))) end
     assert.truthy(message("{ .a = `" .. ("x"):rep(65536) .. "` }"):find("65536 bytes", 1, true))
