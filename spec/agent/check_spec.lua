@@ -66,7 +66,7 @@ local ROWS = {
     '2:70 ' .. 'malformed number near \'5s\'',
     'a number has no unit: a duration with one is text, as in "5s"' },
   { 'rule "a" {\n  when = trace.has { name = "x" }:followed_by({ name = "y" }):within "5 sec onds",\n}\n',
-    '2:73 ' .. 'unknown unit `sec onds` in the duration `5 sec onds`',
+    '2:77 ' .. 'unknown unit `sec onds` in the duration `5 sec onds`',
     'did you mean `seconds`? a duration is a number and a unit: ns, us, ms, s, m (minute), h, d, as in "300ms"' },
   { 'rule "a" {\n  severity = "low",\n}\n',
     '1:1 ' .. 'the rule has no `when`',

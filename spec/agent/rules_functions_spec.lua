@@ -29,7 +29,7 @@ end
 -- The value of an expression of t as text, by way of an error's text.
 local function value(expression, text, more)
   local _, said = held({ "local _ error('<' .. tostring(" .. expression .. ") .. '>')" }, text, more)
-  return said:match("<(.*)>")
+  return said:match("raised an error[^\n]*<(.*)>")
 end
 
 local NAMES = [[(function(list) local s = "" for _, x in ipairs(list) do s = s .. x.status_message .. " " end return s end)]]

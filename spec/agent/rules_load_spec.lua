@@ -331,27 +331,6 @@ describe("an action that nothing defines", function()
   end)
 end)
 
-describe("a form of later", function()
-  it("is a load error that says not yet", function()
-    for _, form in ipairs {
-        'trace.ql "{ status = error }"',
-    } do
-      local said, status = check(when(form))
-      assert.equal(1, status, form)
-      assert.truthy(said:find("^r.lua:1:%d+: error: not yet: `"), form .. "\n" .. said)
-      assert.truthy(said:find("1 error,", 1, true), said)
-    end
-  end)
-
-  it("also in a file of another dialect", function()
-    for _, name in ipairs { "a.yml", "a.yaml", "a.rule", "a.js" } do
-      local said, status = check { [name] = "x" }
-      assert.equal(1, status)
-      assert.truthy(said:find(name .. ":1:1: error: not yet: ", 1, true), said)
-    end
-  end)
-end)
-
 describe("the directory", function()
   it("gives every file with a known extension, but for specs, hidden names and folders", function()
     local broken = "this is no rule"

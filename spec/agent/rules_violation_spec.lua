@@ -247,7 +247,7 @@ describe("fluo replay", function()
   end)
 
   it("runs no action", function()
-    local _, stdout, stderr = files('rule "any" { when = {}, actions = { log "HELLO {name}" } }\n',
+    local _, stdout, stderr = files('rule "any" { when = { name = "a" }, actions = { log "HELLO {name}" } }\n',
       { line(arrival "a@0") })
     assert.is_nil((stdout .. stderr):find("HELLO", 1, true))
   end)
