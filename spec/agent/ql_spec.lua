@@ -294,6 +294,20 @@ describe("a rule with trace.ql", function()
     end
   end)
 
+  it("is looked at again when spans come that satisfy no filter of it", function()
+    local root = { span { id = "r", name = "root", dur = 1000 }, at = 1000 }
+    local db = { span { id = "d", name = "db", parent = "r", dur = 10 }, at = 1000 }
+    local far = { span { id = "z", parent = "r", name = "late", at = 5000 }, at = 6000 }
+    for _, row in ipairs {
+      { '{ name = "root" && traceDuration > 4s }', { root, far } }, { '{ name = "db" && rootName = "root" }', { db, root } },
+      { '{ name = "db" } | max(traceDuration) > 4s', { db, far } },
+      { '{ name = "root" } >> { name = "db" }', { { span { id = "d", name = "db", parent = "m" }, root[1], at = 1000 }, { span { id = "m", parent = "r" }, at = 2000 } } },
+    } do
+      local v = fired("trace.ql [==[" .. row[1] .. "]==]", row[2])
+      assert.truthy(v and v.time < "2025-10-13T12:00:06.5", row[1])
+    end
+  end)
+
   it("is unknown in a trace that was cut, where it hangs on what may have been lost", function()
     local cut = "--trace.idle=6s --trace.max-age=9s"
     local function verdict(query)
@@ -341,5 +355,20 @@ describe("a rule with trace.ql", function()
     assert.equal(1, status)
     assert.truthy(stderr:find(":2:23: error: unknown name `nam`", 1, true), stderr)
     assert.truthy(stderr:find("did you mean `name`?", 1, true), stderr)
+  end)
+end)
+
+describe("fluo explain", function()
+  it("shows the filters of a query, and what is reckoned as it was written", function()
+    local rules = replay.rule_file('rule "q" { when = trace.ql [[{ name = "db" && span.n / 2 > 1s } >> { status = error } || {false}]] }')
+    local file = os.tmpname()
+    replay.write(file, require("cjson").encode(replay.request(tree())) .. "\n")
+    local pipe = io.popen(("%s explain --rules %s q %s 2>&1"):format(replay.fluo, rules, file))
+    local text = pipe:read("*a")
+    pipe:close()
+    os.remove(rules)
+    os.remove(file)
+    assert.truthy(text:find('no   ql `{ name = "db" && span.n / 2 > 1s } >> { status = error } || {false}`', 1, true), text)
+    assert.truthy(text:find("no   (span.n / 2) > 1000ms", 1, true), text)
   end)
 end)

@@ -99,7 +99,7 @@ local function shared(self, compiled)
   local canonical = compiled.pattern.canonical
   if not self.known[canonical] then
     self.known[canonical] = compiled.pattern
-    self.filters[#self.filters + 1] = compiled.pattern
+    self.filters[#self.filters + 1] = { kind = "has", pattern = compiled.pattern, depth = 0, terms = 1, spans = true }
   end
   compiled.pattern = self.known[canonical]
   self.terms = self.terms + compiled.pattern.terms
@@ -141,7 +141,8 @@ function make.pipe(self, node)
 end
 
 --- What a query is made of; or nil, message, hint, the word at fault. warn(code, message, hint, word) as of a context.
---   root, text (normalised), shown (as written), late: it is decided at the close, filters: their patterns
+--   root, text (normalised), shown (as written), late: it is decided at the close, filters: nodes of
+--   conditions, as `trace.has` would make them
 function M.compile(text, warn)
   local node, message, hint, word = parser.parse(text)
   if not node then return nil, message, hint, word end

@@ -61,6 +61,9 @@ function M.of_trace(node)
   return false
 end
 
+local SIGN = { EQ = "=", NE = "!=", GT = ">", GE = ">=", LT = "<", LE = "<=", MATCHES = "=~", NOT_MATCHES = "!~",
+               ["+"] = "+", ["-"] = "-", ["*"] = "*", ["/"] = "/", ["%"] = "%", ["^"] = "^" }
+
 local function literal_text(node)
   if node.type == "string" then return ("%q"):format(node.value) end
   return node.type .. " " .. (type(node.value) == "number" and ("%.17g"):format(node.value) or tostring(node.value))
@@ -73,6 +76,25 @@ function M.text(node)
   local list = {}
   for i, part in ipairs(node.parts or { node.a, node.b }) do list[i] = M.text(part) end
   return ("(%s %s %s)"):format(node.op, node.how or "", table.concat(list, " "))
+end
+
+local UNARY = { neg = "-%s", ["not"] = "!%s", exists = "%s != nil", missing = "%s = nil" }
+local JOINS = { ["and"] = " && ", ["or"] = " || " }
+
+-- As an author would write it, for people.
+local function shown(node)
+  if node.op == "field" then return node.text end
+  if node.op == "literal" then
+    if node.type == "duration" then return ("%.14gms"):format(tonumber(node.value) / 1e6) end
+    return (literal_text(node):gsub("^%l+ ", ""):gsub("LL$", ""))
+  end
+  local list = {}
+  for i, part in ipairs(node.parts or { node.a, node.b }) do
+    list[i] = shown(part)
+    if part.parts or part.b then list[i] = "(" .. list[i] .. ")" end
+  end
+  if UNARY[node.op] then return UNARY[node.op]:format(list[1]) end
+  return table.concat(list, JOINS[node.op] or " " .. SIGN[node.how] .. " ")
 end
 
 -- The fields without which an expression has no value; nil: it has a truth in it, which always has one.
@@ -94,7 +116,7 @@ local there
 -- needs, which the core knows.
 local function reckoned(node)
   if M.of_trace(node) then return { op = "trace", x = node } end
-  local call = { op = "function", kind = "place", object = "span", text = M.text(node),
+  local call = { op = "function", kind = "place", object = "span", text = M.text(node), shown = shown(node),
                  fn = function(at) return value.truth(node, read.reader(at)) end }
   local guards, fields = {}, {}
   for _, side in ipairs({ node.a, node.b }) do fields = fields and needed(side, fields) end

@@ -41,6 +41,10 @@ function kinds.duration(self, node) return share(self:duration(), node) end
 function kinds.span_count(self, node) return share(self.run.view.n, node) end
 function kinds.missing() return 0 end
 function kinds.satisfies() return 0.5 end
+function kinds.ql(self, node)
+  local filters = node.query.filters
+  return #filters > 0 and mean(self, { parts = filters }) or 0
+end
 kinds["and"], kinds["or"], kinds["not"] = mean, greatest, function() return 0 end
 for _, kind in ipairs { "followed", "within", "not_followed_by", "gap", "overlaps", "relation", "where" } do
   kinds[kind] = mean

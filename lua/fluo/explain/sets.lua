@@ -54,14 +54,8 @@ end
 
 -- Its filters, each by itself.
 function describe.ql(self, node, out)
-  local has = {}
-  for i, pattern in ipairs(node.query.filters) do
-    has[i] = { kind = "has", pattern = pattern, depth = 0, terms = 1, spans = true }
-  end
-  local near, sum = self:parts(out, has, true), 0
+  self:parts(out, node.query.filters, true)
   self:show(out, self:members(node))
-  for _, one in ipairs(near) do sum = sum + one end
-  return #near > 0 and sum / #near or 0
 end
 
 function describe.where(self, node, out, truth)

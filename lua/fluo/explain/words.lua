@@ -91,6 +91,7 @@ function M.entry(node)
   if node.op == "atom" then return atom_text(node) end
   if node.op == "true" then return "anything" end
   if node.op == "function" then
+    if node.shown then return node.shown end
     return ("the function of %s"):format(node.field and M.field(node) or "the " .. node.object)
   end
   local parts = {}
