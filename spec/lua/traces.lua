@@ -85,7 +85,7 @@ local function prepare(parts)
   local compiled, names = condition.compile(parts), {}
   for slot, pattern in ipairs(compiled.patterns) do
     pattern.id = slot + 9
-    names[slot + 9] = pattern.name
+    names[slot + 9] = pattern.name or pattern.label
   end
   return compiled, names
 end
