@@ -1,5 +1,6 @@
---- The commands that serve nothing: check, convert, test, init, record, fields, repl, help, and what is said where
--- there is no such command. `run`, `replay` and `config show` never come here: they belong to the core.
+--- The commands that serve nothing: check, convert, test, init, record, fields, repl, query, help, and what is said
+-- where there is no such command. `run`, `replay`, `explain` and `config show` never come here: they belong to the
+-- core.
 local M = {}
 
 local function tail(list, from)

@@ -176,6 +176,21 @@ describe("a recording", function()
   end)
 end)
 
+describe("a recording that is there", function()
+  it("stays as it was where none can begin: nobody listens, or no rule is called so", function()
+    local path = os.tmpname()
+    replay.write(path, "precious")
+    client.with({ rules = RETRY }, function(agent)
+      for _, flags in ipairs { "--listen.admin=127.0.0.1:1", "--rule nope" } do
+        local command = "%s record --listen.admin=%s %s --out %s"
+        assert.equal(1, (replay.shell(command:format(replay.fluo, agent.admin, flags, path))))
+        assert.equal("precious", assert(io.open(path, "rb")):read("*a"))
+      end
+    end)
+    os.remove(path)
+  end)
+end)
+
 describe("the fields of live traffic", function()
   it("are those of what arrives meanwhile", function()
     client.with({ rules = RETRY }, function(agent)

@@ -35,7 +35,7 @@ error. A warning has a code; `-- fluo: allow CODE` in or above a rule says that 
     },
   },
   {
-    name = "replay", usage = "fluo replay --rules PATH [--fail-on-violation] FILE…", arguments = { 1, 65536 },
+    name = "replay", usage = "fluo replay [--rules PATH] [--fail-on-violation] FILE…", arguments = { 1, 65536 },
     flags = { { name = "fail-on-violation", help = "end with 3 when a rule is violated" } },
     summary = "judge recorded traces, as the agent would have",
     text = [[

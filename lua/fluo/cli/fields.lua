@@ -1,6 +1,5 @@
 --- `fluo fields`: what there is in traces that a rule can ask for.
 local quote = require("fluo.diagnostic").quote
-local stream = require("fluo.cli.stream")
 local survey = require("fluo.cli.survey")
 
 local M = {}
@@ -103,18 +102,15 @@ end
 -- Listens to the agent: the survey; or nil and why.
 local function of_agent(config)
   local path = os.tmpname()
-  local fd, trouble = stream.create(path)
-  if not fd then return nil, ("%s: %s"):format(path, trouble) end
   local seconds = config.flags.duration and config.flags.duration / 1e9 or LIVE_S
   local recording, ended = require("fluo.cli.record").record(config.values["listen.admin"].value, {
-    fd = fd, target = "/api/v1/record", duration_s = seconds, max_bytes = LIVE_BYTES_MAX,
+    out = path, target = "/api/v1/record", duration_s = seconds, max_bytes = LIVE_BYTES_MAX,
     on_open = function(shown) say(("listening to what %s receives for %g s"):format(shown, seconds)) end })
   local found, why
   if recording then
     found, why = survey.of_file(path)
     if recording.lost_lines > 0 then say(("%d spans came too fast to be seen"):format(recording.lost_spans)) end
   end
-  stream.close(fd)
   os.remove(path)
   return found, why or ended
 end

@@ -161,11 +161,30 @@ end
 
 local function say(text) io.stderr:write("fluo: ", text, "\n") end
 
---- Records from an agent ("host port") into a descriptor: the recording and how it ended, "deadline" and the like; or
--- nil and why it could not begin. options: what M.new takes, target, duration_s.
+-- What is cut in the middle of a line is no recording.
+local function finish(recording, path)
+  if not path then return end
+  stream.truncate(recording.fd, recording.bytes)
+  stream.close(recording.fd)
+end
+
+-- Where it goes. Only once the agent has agreed: without one a recording that is there stays as it was.
+local function open_output(path)
+  if not path then return 1 end
+  local fd, why = stream.create(path)
+  return fd, why and ("%s cannot be written: %s"):format(path, why)
+end
+
+--- Records from an agent ("host port") into a file, or to stdout: the recording and how it ended, "deadline" and the
+-- like; or nil and why it could not begin. options: what M.new takes but for fd, out (a path), target, duration_s.
 function M.record(address, options)
   local from, why = stream.open(address, options.target)
   if not from then return nil, why end
+  options.fd, why = open_output(options.out)
+  if not options.fd then
+    from:close()
+    return nil, why
+  end
   local recording = M.new(options)
   if options.on_open then options.on_open(from.shown) end
   local deadline = options.duration_s and stream.now() + options.duration_s
@@ -175,35 +194,21 @@ function M.record(address, options)
     local good, failure = recording:flush(true)
     if not good then why = failure end
   end
+  finish(recording, options.out)
   return recording, why
-end
-
--- What is cut in the middle of a line is no recording.
-local function finish(fd, recording, path)
-  if path and recording then stream.truncate(fd, recording.bytes) end
-  return path and stream.close(fd)
 end
 
 --- config: what fluo.config resolved. 0; 1: it failed, or ended early; 2: wrong use.
 function M.run(config)
-  local flags, fd = config.flags, 1
+  local flags = config.flags
   if flags.violated and not flags.rule then
     say("--violated needs --rule")
     return EXIT_USAGE
   end
-  if flags.out then
-    local why
-    fd, why = stream.create(flags.out)
-    if not fd then
-      say(("%s cannot be written: %s"):format(flags.out, why))
-      return EXIT_FAILED
-    end
-  end
   local recording, ended = M.record(config.values["listen.admin"].value, {
-    fd = fd, target = target_of(flags), whole = flags.rule ~= nil or flags.max_traces ~= nil,
+    out = flags.out, target = target_of(flags), whole = flags.rule ~= nil or flags.max_traces ~= nil,
     max_bytes = flags.max_bytes, max_traces = flags.max_traces, duration_s = flags.duration and flags.duration / 1e9,
     on_open = function(shown) say(("recording what %s receives; Ctrl-C ends it"):format(shown)) end })
-  finish(fd, recording, flags.out)
   if not recording then
     say(ended)
     return EXIT_FAILED
