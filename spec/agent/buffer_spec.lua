@@ -141,10 +141,9 @@ describe("a trace is closed as cut, so that an absence in it is unknown,", funct
       else
         post(c, json_of(spans))
       end
-      local deadline = 200
-      while agent:metrics()[('fluo_closed_traces_total{reason="%s"}'):format(reason)] == 0 and deadline > 0 do deadline = deadline - 1 end
-      local page = agent:metrics()
-      assert.equal(1, page[('fluo_closed_traces_total{reason="%s"}'):format(reason)])
+      local closed = ('fluo_closed_traces_total{reason="%s"}'):format(reason)
+      local page = agent:await(function(now) return now[closed] > 0 end)
+      assert.equal(1, page[closed])
       assert.equal(1, page['fluo_rule_unknown_total{rule="absent"}'])
       balanced(page)
     end)

@@ -12,12 +12,13 @@ rule "good trace" { when = trace.has { name = "a" } * trace.has { name = "b" } }
 
 -- Runs the rule beside good ones over three traces: violations of each rule, the log, the metrics page.
 local function run(rule)
-  local agent = assert(harness.start { rules = GOOD .. rule })
+  local agent = assert(harness.start { rules = GOOD .. rule, flags = { "--trace.idle=20ms" } })
   for i = 1, 3 do
     local trace = "t" .. i
     agent:send { { span { name = "a", trace = trace, status = "ERROR", attr = { text = ("a"):rep(40) } },
       span { name = "b", trace = trace } } }
   end
+  agent:settle()                     -- a worker that is replaced under a sanitizer is slower than the end has patience for
   local found, totals, status, log = agent:stop()
   local counts = {}
   for _, v in ipairs(found) do counts[v.rule] = (counts[v.rule] or 0) + 1 end
@@ -181,6 +182,7 @@ describe("in every function that a rule can have", function()
     agent:send { { span { name = "a", trace = "t", attr = { text = ("a"):rep(40) }, events = { { "e", 1, { n = 1 } } },
       links = { { "u", "u" } } } } }
     agent:read_log(function(line) return line:find('"rule":"closed"', 1, true) end)
+    agent:settle()
     local found, totals, status, log = agent:stop()
     assert.same({ 1, 0 }, { totals.evaluated, status })
     local good, bad, stopped, threw = 0, 0, {}, {}
@@ -243,7 +245,7 @@ describe("a rule that is too slow for its traffic", function()
       agent:send { spans }
     end
     send(1)                                                  -- what an answer takes has to be learnt
-    repeat until agent:metrics()['fluo_rule_violations_total{rule="good",severity="medium"}'] == 1
+    agent:await(function(page) return page['fluo_rule_violations_total{rule="good",severity="medium"}'] == 1 end)
     for _ = 1, 40 do send(200) end
     local page = agent:metrics()
     local found, totals, status = agent:stop()

@@ -6,7 +6,7 @@
 local ffi = require("ffi")
 local cjson = require("cjson")
 local replay = require("spec.replay")
-require("spec.agent.socket")                -- declares poll and its struct
+local socket = require("spec.agent.socket")
 
 ffi.cdef [[
 int pipe2(int *, int);
@@ -44,10 +44,19 @@ local function spawn(argv, stdout_path)
   return pid, pipe[0]
 end
 
+-- Waits for more of the log, for so long: false, there is none yet; nil, it has ended.
+function Agent:more_log(wait_ms)
+  local fds = ffi.new("struct spec_pollfd[1]", { { fd = self.log_fd, events = 1 } })
+  if ffi.C.poll(fds, 1, wait_ms) == 0 then return false end
+  local block = ffi.new("char[4096]")
+  local n = tonumber(ffi.C.read(self.log_fd, block, 4096))
+  if n <= 0 then return nil end
+  self.pending = self.pending .. ffi.string(block, n)
+  return true
+end
+
 -- Reads the agent's log until a line satisfies `wanted`, or to its end. Every line is kept.
 function Agent:read_log(wanted)
-  local block = ffi.new("char[4096]")
-  local fds = ffi.new("struct spec_pollfd[1]", { { fd = self.log_fd, events = 1 } })
   while true do
     local stop = self.pending:find("\n", 1, true)
     while stop do
@@ -57,13 +66,12 @@ function Agent:read_log(wanted)
       if wanted and wanted(line) then return line end
       stop = self.pending:find("\n", 1, true)
     end
-    if ffi.C.poll(fds, 1, DEADLINE_MS) == 0 then
+    local more = self:more_log(DEADLINE_MS)
+    if more == nil then return nil end
+    if not more then
       ffi.C.kill(self.pid, 9)
       error("the agent said nothing for 20 s; so far:\n" .. table.concat(self.log, "\n"))
     end
-    local n = tonumber(ffi.C.read(self.log_fd, block, 4096))
-    if n <= 0 then return nil end
-    self.pending = self.pending .. ffi.string(block, n)
   end
 end
 
@@ -146,6 +154,23 @@ function Agent:metrics()
   for name, value in text:gmatch("\n([%w_]+%b{}) ([^\n]+)") do page[name] = tonumber(value) end
   for name, value in text:gmatch("\n([%w_]+) ([^\n]+)") do page[name] = tonumber(value) end
   return page
+end
+
+--- Waits until the metrics page satisfies `wanted`, and hands it back. The log is read meanwhile (read_log still gets
+-- all of it): a process of the agent may wait for room in it.
+function Agent:await(wanted)
+  local deadline, page = socket.now() + DEADLINE_MS / 1000
+  repeat
+    while self:more_log(0) do end
+    page = self:metrics()
+    if wanted(page) then return page end
+  until socket.now() > deadline
+  error("20 s later, metrics were still\n" .. self:get("/metrics"))
+end
+
+--- Waits until every trace has been judged: then the end has nothing to wait for. Traces have to be idle soon for that.
+function Agent:settle()
+  return self:await(function(page) return page.fluo_in_flight_spans == 0 end)
 end
 
 --- Waits until it has ended: its log entries, exit status and signal.

@@ -80,12 +80,6 @@ end
 -- ---- outputs --------------------------------------------------------------------------------------
 
 describe("an output that fails", function()
-  local function wait_for(agent, name, wanted)
-    local deadline, found = socket.now() + 10
-    repeat found = agent:metrics()[name] or 0 until found >= wanted or socket.now() > deadline
-    assert.equal(wanted, found)
-  end
-
   for what, options in pairs({
     ["a full disk under a file"] = { flags = { "--output.violations=/dev/full" } },
     ["a full disk under stdout"] = { shell = 'exec "$@" >/dev/full' },
@@ -96,7 +90,7 @@ describe("an output that fails", function()
       local agent = assert(harness.start(options))
       agent:send(errors(3))
       for _ = 1, 3 do agent:read_log(function(line) return line:find('"rule":"asked"', 1, true) end) end
-      if what:find("file") then wait_for(agent, "fluo_output_failed_lines_total", 6) end
+      if what:find("file") then agent:await(function(page) return page.fluo_output_failed_lines_total == 6 end) end
       agent:send({ { span { name = "later", trace = "later", status = "ERROR" } } })
       agent:read_log(function(line) return line:find('"rule":"asked"', 1, true) end)
       local _, totals, status = agent:stop()
@@ -203,7 +197,7 @@ describe("processes of the study", function()
   it("may be killed a hundred times under load: no violation is lost, none comes twice", function()
     local build = replay.fluo:match("^(.*)/") .. "/load"
     assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(build)))
-    local agent = assert(harness.start { rules = RULES .. [[
+    local agent = assert(harness.start { flags = { "--trace.idle=2s" }, rules = RULES .. [[
 rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "never" }:not_() }
 ]] })
     local load = io.popen(("%s --requests=1200 --spans=64 --seed=7 --rate=19200 %s"):format(build, agent.otlp:match(":(%d+)$")))
@@ -211,24 +205,26 @@ rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "ne
     while kills < wanted do
       local pid = child(agent, "fluo: worker")
       if pid ~= last then
+        -- It has done something: what is asked here, also where the load is over.
         local replies = agent:metrics().fluo_study_replies_total
-        local deadline = socket.now() + 5
-        while agent:metrics().fluo_study_replies_total == replies and socket.now() < deadline do end
+        kills = kills + 1
+        agent:send { { span { name = "own", trace = "own " .. kills, status = "ERROR" } } }
+        agent:await(function(page) return page.fluo_study_replies_total > replies end)
         ffi.C.kill(pid, 9)
-        last, kills = pid, kills + 1
+        last = pid
       end
     end
     local sent = cjson.decode(load:read("*a"))
     load:close()
-    local deadline, page = socket.now() + 5
-    repeat page = agent:metrics() until page.fluo_study_restarts_total >= wanted or socket.now() > deadline
+    agent:await(function(page) return page.fluo_study_restarts_total >= wanted end)
+    local page = agent:settle()
     local found, totals, status = agent:stop()
     local ids, counts = {}, counts_of(found)
     for _, v in ipairs(found) do
       assert.is_nil(ids[v.id])
       ids[v.id] = true
     end
-    assert.same({ sent.spans, 0 }, { totals.received, status })
+    assert.same({ sent.spans + wanted, 0 }, { totals.received, status })
     assert.truthy(counts.failed > 500)
     assert.equal(counts.failed, counts.asked)
     assert.equal(0, page['fluo_rule_unknown_total{rule="asked"}'])

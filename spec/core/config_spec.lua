@@ -4,6 +4,7 @@ local core, ffi = support.core("heap", "config")
 local here = io.popen("pwd"):read("*l")
 local REAL = here .. "/spec/core/config_child.lua"
 local SECOND = 1000000000ULL
+local HOUR = 3600 * SECOND
 
 ffi.cdef [[
 int setenv(const char *, const char *, int);
@@ -139,7 +140,7 @@ describe("config_load", function()
   end)
 
   it("stops a file that runs on, at its CPU limit", function()
-    local err, _, status, why = load { argv = { "-c", file("while true do end") }, cpu_s = 1 }
+    local err, _, status, why = load { argv = { "-c", file("while true do end") }, cpu_s = 1, wall_ns = HOUR }
     assert.same({ -11, 78 }, { err, status })
     assert.truthy(why:find("more than 1 s of CPU", 1, true))
   end)
@@ -228,7 +229,7 @@ describe("config_show", function()
     local said, status = saying(function() return core.config_show(c) end)
     assert.equal(2, status)
     assert.truthy(said:find("unknown flag --nonsense", 1, true))
-    c, anchors[1] = call { command = "show", argv = { "-c", file("while true do end") }, cpu_s = 1 }
+    c, anchors[1] = call { command = "show", argv = { "-c", file("while true do end") }, cpu_s = 1, wall_ns = HOUR }
     said, status = saying(function() return core.config_show(c) end)
     assert.equal(78, status)
     assert.truthy(said:find("more than 1 s of CPU", 1, true))
