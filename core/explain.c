@@ -67,7 +67,7 @@ static void print_all(struct explain *e, const struct config *config) {
     fprintf(stderr, "fluo: standard output: %s\n", strerror(errno));
     e->playback.failed = true;
   }
-  if (!e->traces) {
+  if (!e->traces && !e->playback.failed) {
     fprintf(stderr, "fluo: no trace %s%s\n", config->trace_id ? "has an id that begins with " : "was found",
             config->trace_id ? config->trace_id : "");
     e->playback.failed = true;

@@ -29,8 +29,8 @@ static void on_violation(void *ctx, const struct violation *v) {
 static void on_error(void *ctx, const char *rule, uint32_t errors, const char *text,
                      uint32_t bytes) {
   (void)ctx;
-  fprintf(stderr, "fluo: rule %s: a function raised an error (%u times): %.*s\n", rule, errors,
-          (int)bytes, text);
+  fprintf(stderr, "fluo: rule %s: a function raised an error (%u time%s): %.*s\n", rule, errors,
+          errors == 1 ? "" : "s", (int)bytes, text);
 }
 
 static void on_fault(void *ctx, const char *rule, enum study_fault fault) {

@@ -257,7 +257,7 @@ function Explainer:notes()
     add(notes, "the trace was cut, by trace.max_age, a cap or for memory: absences that nothing disproved are unknown")
   end
   if rule.scope == "trace" and not rule.early then
-    add(notes, "the rule has an absence in it: it is decided when the trace closes, trace.idle after the last span")
+    add(notes, "more spans could undo this rule: it is decided when the trace closes, trace.idle after the last span")
   end
   if rule.late then add(notes, "late = true: spans that came after the close are not among these") end
   note_orphans(notes, view)

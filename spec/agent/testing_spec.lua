@@ -74,7 +74,7 @@ describe("fluo test", function()
       "2: a test replays recorded traces or builds its own, not both" },
     { "input that is no OTLP", 'replay "r.lua" assert.silent()', "2: this test proves nothing:\n    fluo: " },
     { "a function that raises an error", 'trace { span { name = "retry" } } assert.silent()',
-      "2: this test proves nothing:\n    fluo: rule retried: a function raised an error (1 times): " },
+      "2: this test proves nothing:\n    fluo: rule retried: a function raised an error (1 time): " },
     { "a key that spans lack", 'trace { span { name = "x", duratoin = "1s" } }',
       "2: a span has no `duratoin`; did you mean `duration`?" },
     { "a duration without a unit", 'trace { span { name = "x", start = "5" } }', "2: `start`: the duration `5` has no unit" },
@@ -198,9 +198,11 @@ print(r.attrib["tests"], r.attrib["errors"], r.attrib["skipped"], [(t.attrib["na
     status, _, err = run(it_body "", "--filter=nothing")
     assert.equal(2, status)
     has(err, "fluo: no test ran")
-    status, _, err = replay.shell(replay.fluo .. " test /nowhere_spec.lua")
-    assert.equal(2, status)
-    has(err, "/nowhere_spec.lua cannot be read: No such file or directory")
+    for _, path in ipairs { "/nowhere_spec.lua", "/nowhere.lua", "/nowhere" } do
+      status, _, err = replay.shell(replay.fluo .. " test " .. path)
+      assert.equal(2, status)
+      has(err, path .. " cannot be read: No such file or directory")
+    end
   end)
 
   it("says what to install where busted is missing", function()

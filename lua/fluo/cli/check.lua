@@ -36,6 +36,7 @@ function M.run(path, options)
   if not options.json then
     out:write(("%s, %s, %s%s\n"):format(counted(#result.rules, "rule"), counted(#result.errors, "error"),
       counted(#result.warnings, "warning"), notes(result)))
+    if #sources.files + #sources.errors == 0 then out:write(("  hint: there is no rule file in %s\n"):format(path)) end
   end
   return #result.errors + (options.strict and #result.warnings or 0) == 0 and 0 or 1
 end

@@ -11,8 +11,10 @@ function M.specs(path)
   path = #path > 1 and path:gsub("/+$", "") or path
   if not abi.is_folder(path) then
     local spec = path:find("_spec%.lua$") and path or path:gsub("%.%w+$", "") .. "_spec.lua"
-    local text, why = abi.read(spec, 0)
-    if not text then return nil, ("%s cannot be read: %s"):format(spec, why) end
+    for _, file in ipairs { path, spec } do
+      local text, why = abi.read(file, 0)
+      if not text then return nil, ("%s cannot be read: %s"):format(file, why) end
+    end
     return { spec }
   end
   local names, why = abi.list(path)

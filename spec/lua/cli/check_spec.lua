@@ -35,6 +35,15 @@ describe("fluo check", function()
     assert.is_truthy(text:find("spec/nowhere:1:1: error: cannot be read: No such file or directory", 1, true))
   end)
 
+  it("says that a directory holds no rule file, which is no error", function()
+    local path = os.tmpname()
+    os.remove(path)
+    assert(os.execute("mkdir " .. path) == 0)
+    local status, text = run(path)
+    os.execute("rmdir " .. path)
+    assert.same({ 0, "0 rules, 0 errors, 0 warnings\n  hint: there is no rule file in " .. path .. "\n" }, { status, text })
+  end)
+
   it("ends with 0 on warnings, and with 1 where it is told to be strict", function()
     local file = os.tmpname() .. ".lua"
     local out = assert(io.open(file, "w"))
