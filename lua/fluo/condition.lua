@@ -16,7 +16,6 @@
 --   context.built(condition)              told of every condition, so that unused ones can be named
 --   context.canonical(pattern) -> text    its meaning as text, for the rule's version
 local order = require("fluo.order")
-local ql = require("fluo.dialect.ql")
 local plan = require("fluo.plan")
 local relation = require("fluo.relation")
 local suggest = require("fluo.suggest")
@@ -227,7 +226,10 @@ function makers.satisfies(context, fn, ...)
   end
   return tree.build(context, { kind = "satisfies", fn = fn, label = context.label(fn), absent = true })
 end
-function makers.ql(context, ...) return tree.build(context, ql.node(context, select("#", ...), (...))) end
+-- What only some rules need is loaded where they ask for it: an agent that starts does not pay for it.
+function makers.ql(context, ...)
+  return tree.build(context, require("fluo.dialect.ql").node(context, select("#", ...), (...)))
+end
 
 local maker_names = tree.names(makers)
 --- What `trace` has, also what is to come.

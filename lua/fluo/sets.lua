@@ -1,5 +1,4 @@
 --- From the nodes that stand for spans (tree.lua: `spans`) to sets (spans.lua says what these are).
-local ql = require("fluo.dialect.ql")
 local structure = require("fluo.structure")
 
 local M = {}
@@ -49,7 +48,7 @@ function set_of.relation(run, node)
 end
 
 function set_of.ql(run, node)
-  return ql.set(node.query, function(pattern) return M.slot(run, pattern) end)
+  return require("fluo.dialect.ql").set(node.query, function(pattern) return M.slot(run, pattern) end)
 end
 
 --- The set that a node stands for.

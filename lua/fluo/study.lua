@@ -3,12 +3,9 @@
 -- job, once for each job, in a worker.
 local abi = require("fluo.abi")
 local diagnostic = require("fluo.diagnostic")
-local explain = require("fluo.explain")
 local filter = require("fluo.filter")
 local judge = require("fluo.judge")
 local loader = require("fluo.loader")
-local ql_read = require("fluo.dialect.ql_read")
-local ql_value = require("fluo.dialect.ql_value")
 local query = require("fluo.query")
 local reload = require("fluo.reload")
 local reply = require("fluo.reply")
@@ -27,7 +24,7 @@ local JOB_BYTES = ffi.sizeof("struct fluo_job")
 
 local options, sources, last, loaded                      -- while loading
 local functions, evaluators                               -- what a worker starts with
-local wish                                                -- the rule to explain (explain.lua); nil: rules are judged
+local explain, wish                                       -- explain.lua, the rule to explain; nil: rules are judged
 local inbox, pulse
 local calls = 0
 local notes, note_of = {}, {}                             -- of the job at hand
@@ -50,7 +47,8 @@ end
 function M.read(path, given, before)
   options = given
   options.on_place = on_place
-  wish = options.explain and explain.wish(options.explain)
+  if options.explain then explain = require("fluo.explain") end
+  wish = explain and explain.wish(options.explain)
   if wish then options.choose, options.keep = explain.choose(wish), true end
   last = texts.read(before)
   if options.again then return end
@@ -98,6 +96,11 @@ local function breathe()
   pulse.call = calls
 end
 
+-- A module of queries, where some rule has one: then it was loaded.
+local function attach_query(name, ...)
+  if package.loaded[name] then package.loaded[name].attach(...) end
+end
+
 --- Makes what a worker needs and forgets the rest. places: arena, pulse, inbox, outbox (addresses).
 function M.prepare(places)
   functions, evaluators = loaded.functions, {}
@@ -109,10 +112,10 @@ function M.prepare(places)
   inbox, pulse = ffi.cast("const uint8_t *", places.inbox), ffi.cast(pulse_ptr, places.pulse)
   trace.attach(places.arena, options)
   filter.attach(places.arena, options)
-  ql_read.attach(places.arena, options)
-  ql_value.attach(options)
+  attach_query("fluo.dialect.ql_read", places.arena, options)
+  attach_query("fluo.dialect.ql_value", options)
   view.attach(places.arena, query.satisfies)
-  explain.attach(places.arena)
+  if explain then explain.attach(places.arena) end
   reply.attach(places.outbox)
 end
 
