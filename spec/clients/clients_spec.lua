@@ -48,6 +48,32 @@ describe("the OpenTelemetry JavaScript SDK", function()
   end
 end)
 
+describe("the printed rules", function()
+  local NAMES = { "AuthFailuresRule", "Detect auth failures followed by successful retry",
+    "Detect missing audit logs after PII access", "Detect slow database queries in payment flow", "cache_miss_pattern",
+    "excessive-api-calls", "payment_gateway_bottleneck" }
+
+  local function fired(kind)
+    local agent = assert(harness.start { rules = "spec/fixtures/printed", flags = { "--trace.idle=100ms" } })
+    local ended = tonumber((in_clients("printed.js", "", ("node printed.js http://%s %s"):format(agent.otlp, kind))))
+    repeat until agent:metrics().fluo_in_flight_spans == 0
+    local found, totals = agent:stop()
+    assert.equal(ended, totals.evaluated)
+    local names = {}
+    for i, v in ipairs(found) do names[i] = v.rule .. (v.estimated and " (estimated)" or "") end
+    table.sort(names)
+    return names
+  end
+
+  it("each fire on what they are about: of 10,001 events the SDK keeps 128 and counts the rest", function()
+    local expected = {}
+    for i, name in ipairs(NAMES) do expected[i] = name .. (name == "excessive-api-calls" and " (estimated)" or "") end
+    assert.same(expected, fired("bad"))
+  end)
+
+  it("are silent just short of it", function() assert.same({}, fired("good")) end)
+end)
+
 describe("Deno", function()
   for _, protocol in ipairs { "http/json", "http/protobuf" } do
     it("over " .. protocol .. ", all three signals: traces are judged, metrics and logs discarded", function()
