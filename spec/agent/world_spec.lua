@@ -226,8 +226,10 @@ rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "ne
     end
     assert.same({ sent.spans + wanted, 0 }, { totals.received, status })
     assert.truthy(counts.failed > 500)
-    assert.equal(counts.failed, counts.asked)
-    assert.equal(0, page['fluo_rule_unknown_total{rule="asked"}'])
+    -- Where the machine is too slow for the load, answers are given up: each is counted, and no other is missing.
+    local unknown, shed = page['fluo_rule_unknown_total{rule="asked"}'], page.fluo_shed_questions_total
+    local missing = counts.failed - counts.asked
+    assert.is_true(0 <= missing and missing <= unknown and unknown <= shed, ("%d, %d, %d"):format(missing, unknown, shed))
     assert.truthy(page.fluo_study_restarts_total >= wanted)
   end)
 
