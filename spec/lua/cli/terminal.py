@@ -34,9 +34,10 @@ expect(b"fluo> ")
 os.write(fd, b"\x1b[A\n")
 expect(b"1 span\r")
 expect(b"fluo> ")
-# The end of input is lost where it comes between the prompt and the moment when the line editor takes the terminal over.
-for _ in range(DEADLINE_S):
-    os.write(fd, b"\x04")
+# The end of input is lost, or becomes a character of the line, where it comes between the prompt and the moment when the
+# line editor takes the terminal over: it is said again, on a line of its own.
+for again in range(DEADLINE_S):
+    os.write(fd, b"\n\x04" if again else b"\x04")
     while select.select([fd], [], [], 1)[0]:
         try:
             os.read(fd, 65536)
