@@ -28,6 +28,7 @@ struct ruleset {
   uint32_t *any_span, any_span_count;
   uint32_t *late, late_count;
   uint32_t *by_name;
+  bool *asks;                 /* by rule: some pattern of it has a function */
 };
 
 static int compare_names(const struct ruleset *r, uint32_t rule, const char *name, size_t n) {
@@ -56,7 +57,9 @@ static int list_rules(struct ruleset *r) {
   r->always = heap_alloc(rules * sizeof *r->always);
   r->any_span = heap_alloc(rules * sizeof *r->any_span);
   r->late = heap_alloc(rules * sizeof *r->late);
-  if (!r->always || !r->any_span || !r->late) return FLUO_ENOMEM;
+  r->asks = heap_zalloc(rules * sizeof *r->asks);
+  if (!r->always || !r->any_span || !r->late || !r->asks) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < r->ir.header->functions; i++) r->asks[r->ir.functions[i].rule] = true;
   for (uint32_t i = 0; i < rules; i++) {
     const struct fluo_ir_rule *rule = &r->ir.rules[i];
     if (rule->scope != FLUO_SCOPE_TRACE || rule->mode == FLUO_MODE_OFF) continue;
@@ -101,6 +104,7 @@ void ruleset_free(struct ruleset *r) {
   heap_free(r->any_span);
   heap_free(r->late);
   heap_free(r->by_name);
+  heap_free(r->asks);
   heap_free(r->bytes);
   heap_free(r);
 }
@@ -145,9 +149,8 @@ const struct fluo_ir_sequence *ruleset_sequence(const struct ruleset *r, uint32_
 }
 
 bool ruleset_asks(const struct ruleset *r, uint32_t rule) {
-  for (uint32_t i = 0; i < r->ir.header->functions; i++)
-    if (r->ir.functions[i].rule == rule) return true;
-  return false;
+  assert(rule < r->ir.header->rules);
+  return r->asks[rule];
 }
 
 uint32_t ruleset_find(const struct ruleset *r, const char *name, size_t n) {

@@ -2,7 +2,7 @@
  * study_life.c.)
  *
  * Good path: study_send queues the job and sends it while fewer than STUDY_UNANSWERED_MAX are out. A reply
- * belongs to the oldest of these; it is read whole, checked whole, handed on by callback, and the job freed.
+ * belongs to the one that was sent first; it is read whole, checked whole, handed on by callback, and the job freed.
  *
  * Ways it fails: the worker dies or is killed, or says nonsense: what it had answered completely counts, the
  * rest goes again to the next worker, the job that ran without the rule to blame. Jobs with nothing left to

@@ -124,8 +124,9 @@ void study_close(struct study *s);    /* ends both processes and waits for them;
 /* Readable when study_readable has something to do. The same descriptor for the life of the study. */
 int  study_fd(const struct study *s);
 bool study_busy(const struct study *s);       /* a job is unanswered or waiting, or a process is starting */
-/* Takes the job. Its reply comes later through a callback, never from within this call. Replies come in the
- * order of the jobs, but for questions that were shed. A callback may send; it must not close. */
+/* Takes the job. Its reply comes later through a callback, never from within this call. Of one rule, and of
+ * judgments, replies come in the order of the jobs, but for questions that were shed: jobs of others pass those of a rule
+ * that keeps the worker busy. A callback may send; it must not close. */
 void study_send(struct study *s, struct study_job *job);
 /* Reads what is there, without blocking: calls back for each complete, validated reply. Where the worker
  * turns out to be dead it is replaced here. */

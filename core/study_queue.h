@@ -1,5 +1,5 @@
-/* The study's jobs, first come first served: those in front are at the worker, the rest wait. Jobs whose
- * items were all taken out (their rule is to blame, or quarantined) keep their place and are answered
+/* The study's jobs: those in front are at the worker, the rest wait. They go in the order in which they came, but for
+ * those of a rule that has STUDY_RULE_MAX at the worker, which others pass. Jobs whose items were all taken out (their rule is to blame, or quarantined) keep their place and are answered
  * "unknown" when they are in front. It sends nothing and knows no process. */
 #ifndef FLUO_STUDY_QUEUE_H
 #define FLUO_STUDY_QUEUE_H

@@ -67,4 +67,15 @@ function M.read(path)
   return text
 end
 
+--- Text as gzip has it, the same for the same text. level: 1 to 9, default 6.
+function M.gzip(text, level)
+  local path = os.tmpname()
+  local pipe = assert(io.popen(("gzip -nc%d >%s"):format(level or 6, path), "w"))
+  pipe:write(text)
+  pipe:close()
+  local packed = M.read(path)
+  os.remove(path)
+  return packed
+end
+
 return M

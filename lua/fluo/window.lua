@@ -243,7 +243,6 @@ function methods.min_samples(self, n)
 end
 
 tree.seal(Window, methods, "a window")
-M.names = Window.names
 
 --- A node of a window that nothing is known of yet but its length in ns and its pattern.
 function M.build(context, ns, pattern)

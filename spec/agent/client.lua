@@ -4,8 +4,8 @@
 --     local a = client.ask(client.connect(agent), client.request("{}"))
 --   end)
 local harness = require("spec.agent.harness")
-local replay = require("spec.replay")
 local socket = require("spec.agent.socket")
+local support = require("spec.support")
 local wire = require("spec.otlp_writer")
 
 local M = {
@@ -40,13 +40,7 @@ function M.chunked(text, size)
   return table.concat(out) .. "0\r\n\r\n"
 end
 
-function M.gzip(text)
-  local path = os.tmpname()
-  replay.write(path, text)
-  local _, out = replay.shell("gzip -cn " .. path)
-  os.remove(path)
-  return out
-end
+M.gzip = support.gzip
 
 --- One span in JSON, and in protobuf; n makes its ids. `more`, `extra`: more of its members.
 function M.in_json(n, more)

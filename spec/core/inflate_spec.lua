@@ -1,28 +1,10 @@
 local support = require("spec.support")
 local core, ffi = support.core("heap", "buffer", "inflate")
-ffi.cdef [[
-typedef struct { const uint8_t *next_in; unsigned avail_in; unsigned long total_in; uint8_t *next_out;
-  unsigned avail_out; unsigned long total_out; const char *msg; void *state; void *zalloc, *zfree, *opaque;
-  int data_type; unsigned long adler, reserved; } spec_z_stream;
-int deflateInit2_(spec_z_stream *, int, int, int, int, int, const char *, int);
-int deflate(spec_z_stream *, int);
-int deflateEnd(spec_z_stream *);
-]]
-local zlib = ffi.load("z")
 
 local ENOMEM, EMALFORMED, ETRUNCATED, ETOOLARGE = -1, -2, -3, -5
 local OK = 0
 
-local function gzip(text)
-  local z = ffi.new("spec_z_stream")
-  assert(zlib.deflateInit2_(z, 6, 8, 16 + 15, 8, 0, "1.2.0", ffi.sizeof(z)) == 0)
-  local room = #text + 1024
-  local out = ffi.new("uint8_t[?]", room)
-  z.next_in, z.avail_in, z.next_out, z.avail_out = ffi.cast("const uint8_t *", text), #text, out, room
-  assert(zlib.deflate(z, 4) == 1)
-  zlib.deflateEnd(z)
-  return ffi.string(out, room - z.avail_out)
-end
+local gzip = support.gzip
 
 -- The result and the text; the input lies before a guard page.
 local function inflate(packed, max)

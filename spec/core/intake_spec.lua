@@ -20,15 +20,7 @@ local function wire_of()
   return message(1, message(2, message(2, span)))
 end
 
-local function gzip(text)
-  local path = os.tmpname()
-  local pipe = io.popen("gzip -c >" .. path, "w")
-  pipe:write(text)
-  pipe:close()
-  local out = support.read(path)
-  os.remove(path)
-  return out
-end
+local gzip = support.gzip
 
 local function text_of(s) return { p = s, n = #s } end
 

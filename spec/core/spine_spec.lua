@@ -19,15 +19,7 @@ rule "late" { when = trace.has { name = "a" } * trace.has { name = "c", where = 
 
 local OTHER = RULES .. 'rule "extra" { when = { name = "a", where = function() return false end } }'
 
-local function gzip(text)
-  local path = os.tmpname()
-  local pipe = io.popen("gzip -nc >" .. path, "w")
-  pipe:write(text)
-  pipe:close()
-  local out = support.read(path)
-  os.remove(path)
-  return out
-end
+local gzip = support.gzip
 
 local function json(trace)
   return cjson.encode(replay.request { span { name = "a", trace = trace, status = "ERROR", attr = { n = 2 } },
