@@ -98,6 +98,23 @@
 #define LIMIT_RECORDING_BYTES (4u << 20)
 #define LIMIT_RECORDING_RULES 64
 
+/* What waits to be written to the ledger, on top of the buffer. From half of it on evidence is dropped, beyond it
+ * violations, and rows of other kinds where these alone fill twice as much (fluo_ledger_dropped_rows_total). */
+#define LIMIT_LEDGER_QUEUE_BYTES (4u << 20)
+/* How long the first row of a batch waits for others: twenty syncs a second at the most while little comes. */
+#define LIMIT_LEDGER_BATCH_NS 50000000ull
+/* When the disk has refused rows for so long, what waits for them is let go (on_saved, held). */
+#define LIMIT_LEDGER_HOLD_NS 10000000000ull
+/* Queries that wait, what one may take, rows of one answer, and its bytes. */
+#define LIMIT_LEDGER_QUERIES 64u
+#define LIMIT_LEDGER_QUERY_NS 1000000000ull
+#define LIMIT_LEDGER_ROWS 1000u
+#define LIMIT_LEDGER_ANSWER_BYTES (16u << 20)
+/* Rows of a kind that the start gives back. */
+#define LIMIT_LEDGER_RESTORED 10000u
+/* A database in memory: on top of the buffer as well. */
+#define LIMIT_LEDGER_MEMORY_BYTES (8u << 20)
+
 /* Traces that `fluo explain` shows, 64 KiB of text each at most: what is more is counted on stderr. */
 #define LIMIT_EXPLAINED 3
 /* Bytes of a rule's name (lua/fluo/evaluate.lua). */

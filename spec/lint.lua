@@ -12,7 +12,7 @@ local OWNERS = {
   { "/pcre2%.h$", { regex = true } },
   { "include/yaml%.h$", { yaml = true } },
   { "/protobuf%-c%.h$", { otlp_reply = true } },
-  { "/sqlite3%.h$", { ledger = true } },
+  { "/sqlite3%.h$", { ledger_db = true } },
 }
 
 local function lines_of(path)
