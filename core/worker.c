@@ -38,6 +38,7 @@
 
 #include "fluo.h"
 #include "heap.h"
+#include "luastate.h"
 #include "seccomp.h"
 
 /* Below the core, which must keep receiving while rules run. */
@@ -58,7 +59,8 @@ static void voice_init(struct voice *v) {
   strftime(v->time, sizeof v->time, "%Y-%m-%dT%H:%M:%SZ", &t);
 }
 
-static void say(const struct voice *v, const char *level, const char *text) {
+static void say(const void *ctx, const char *level, const char *text) {
+  const struct voice *v = ctx;
   char quoted[2048];
   size_t n = 0;
   if (!v->json) {
@@ -74,14 +76,8 @@ static void say(const struct voice *v, const char *level, const char *text) {
   dprintf(WORKER_FD_DIAGNOSTICS, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n", v->time, level, quoted);
 }
 
-struct budget {
-  size_t used, max;
-  const char *farewell;            /* NULL: a parent knows what our exit status means */
-  const struct voice *voice;       /* of the rule process; NULL: stderr is for people */
-};
-
 struct worker {
-  struct budget heap;
+  struct lua_budget heap;
   size_t heap_full;                /* half-way between the heap at the fork and the budget */
   lua_State *lua;
   long parent;
@@ -97,87 +93,15 @@ struct worker {
   uint8_t *inbox, *outbox;         /* FLUO_MESSAGE_BYTES_MAX each */
 };
 
-/* ---- a Lua state with a budget ------------------------------------------------------------------ */
-
-static void out_of_memory(const struct budget *b) {
-  if (!b->farewell) _exit(WORKER_EXIT_MEMORY);
-  dprintf(STDERR_FILENO, "%s\n", b->farewell);
-  _exit(WORKER_EXIT_FAILED);
-}
-
-static void *budget_alloc(void *context, void *p, size_t old, size_t size) {
-  struct budget *b = context;
-  if (size == 0) {
-    heap_free(p);
-    b->used -= old;
-    return NULL;
-  }
-  if (size > old && size - old > b->max - b->used) out_of_memory(b);
-  void *grown = heap_realloc(p, size);
-  if (!grown) out_of_memory(b);
-  b->used += size - old;
-  return grown;
-}
-
-static int on_panic(lua_State *lua) {
-  const char *text = lua_tostring(lua, -1);
-  struct budget *b;
-  lua_getallocf(lua, (void **)&b);
-  if (b->voice) say(b->voice, "error", text ? text : "Lua panicked");
-  else fprintf(stderr, "fluo: %s\n", text ? text : "Lua panicked");
-  _exit(WORKER_EXIT_FAILED);
-}
-
-/* Our modules are part of the binary; no other is ever looked for. Where Lua would have looked stays known as
- * package.system_path and system_cpath: `fluo test` finds busted there. */
-static int open_libraries(lua_State *lua) {
-  static const char *const paths[][2] = {{"path", "system_path"}, {"cpath", "system_cpath"}};
-  luaL_openlibs(lua);
-  lua_getglobal(lua, "package");
-  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-    lua_getfield(lua, -1, paths[i][0]);
-    lua_setfield(lua, -2, paths[i][1]);
-    lua_pushliteral(lua, "");
-    lua_setfield(lua, -2, paths[i][0]);
-  }
-  return 0;
-}
-
-static lua_State *state_new(struct budget *heap, size_t heap_bytes, const struct voice *voice) {
-  *heap = (struct budget){.max = heap_bytes, .voice = voice};
-  lua_State *lua = lua_newstate(budget_alloc, heap);
-  if (!lua) return NULL;
-  lua_atpanic(lua, on_panic);
-  if (lua_cpcall(lua, open_libraries, NULL)) on_panic(lua);
-  /* Collect early and fast: what the budget counts is garbage too. */
-  lua_gc(lua, LUA_GCSETPAUSE, 150);
-  lua_gc(lua, LUA_GCSETSTEPMUL, 400);
-  return lua;
-}
-
-/* Pushes a function of an embedded module: 0, or what require says, pushed instead. */
-static int push_function(lua_State *lua, const char *module, const char *function) {
-  lua_getglobal(lua, "require");
-  lua_pushstring(lua, module);
-  int err = lua_pcall(lua, 1, 1, 0);
-  if (err) return err;
-  lua_getfield(lua, -1, function);
-  lua_remove(lua, -2);
-  return 0;
-}
-
-static const char *error_text(lua_State *lua) {
-  const char *text = lua_tostring(lua, -1);
-  return text ? text : "an error that is no text";
-}
+/* ---- scripts of our own ------------------------------------------------------------------------- */
 
 int worker_script(const char *module, int argc, char **argv, const char *farewell) {
-  struct budget heap;
-  lua_State *lua = state_new(&heap, SCRIPT_HEAP_BYTES, NULL);
+  struct lua_budget heap = {.max = SCRIPT_HEAP_BYTES,
+                            .memory_exit = farewell ? WORKER_EXIT_FAILED : WORKER_EXIT_MEMORY, .farewell = farewell};
+  lua_State *lua = luastate_new(&heap);
   int status = WORKER_EXIT_FAILED;
   if (!lua) return status;
-  heap.farewell = farewell;
-  int err = push_function(lua, module, "main");
+  int err = luastate_push(lua, module, "main");
   if (!err) {
     lua_createtable(lua, argc, 0);
     for (int i = 0; i < argc; i++) {
@@ -186,7 +110,7 @@ int worker_script(const char *module, int argc, char **argv, const char *farewel
     }
     err = lua_pcall(lua, 1, 1, 0);
   }
-  if (err) fprintf(stderr, "fluo: %s\n", error_text(lua));
+  if (err) fprintf(stderr, "fluo: %s\n", luastate_error(lua));
   else status = (int)lua_tointeger(lua, -1);
   lua_close(lua);
   return status;
@@ -257,7 +181,8 @@ static bool set_up(struct worker *w) {
   w->outbox = heap_alloc(FLUO_MESSAGE_BYTES_MAX);
   if (!w->arena || !w->pulse || pulse_bytes < sizeof *w->pulse || !w->inbox || !w->outbox) return false;
   voice_init(&w->voice);
-  w->lua = state_new(&w->heap, w->heap.max, &w->voice);
+  w->heap = (struct lua_budget){.max = w->heap.max, .memory_exit = WORKER_EXIT_MEMORY, .say = say, .ctx = &w->voice};
+  w->lua = luastate_new(&w->heap);
   return w->lua != NULL;
 }
 
@@ -265,13 +190,13 @@ static bool set_up(struct worker *w) {
 
 static bool call(struct worker *w, int arguments, int results) {
   if (!lua_pcall(w->lua, arguments, results, 0)) return true;
-  say(&w->voice, "error", error_text(w->lua));
+  say(&w->voice, "error", luastate_error(w->lua));
   return false;
 }
 
 static bool push(struct worker *w, const char *function) {
-  if (!push_function(w->lua, "fluo.study", function)) return true;
-  say(&w->voice, "error", error_text(w->lua));
+  if (!luastate_push(w->lua, "fluo.study", function)) return true;
+  say(&w->voice, "error", luastate_error(w->lua));
   return false;
 }
 

@@ -1,9 +1,7 @@
-/* The processes in which Lua runs. This is the only room that knows lua.h; what it runs are modules that
+/* The processes in which Lua runs. What it runs are modules that
  * are part of the binary, and they in turn run what users wrote. Nothing here is called by the core's
- * own process but worker_script, and that only by a child, or a command that serves nothing.
- *
- * Every Lua state here has a heap budget: its allocator counts bytes and ends the process with
- * WORKER_EXIT_MEMORY where they would pass it. It never returns NULL, so no half-failed state exists. */
+ * own process but worker_script, and that only by a child, or a command that serves nothing. Past the heap budget of
+ * its state (luastate.h) such a process ends with WORKER_EXIT_MEMORY. */
 #ifndef FLUO_WORKER_H
 #define FLUO_WORKER_H
 #include <stddef.h>

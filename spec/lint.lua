@@ -6,7 +6,8 @@ local problems = {}
 -- A library's header, and the only files that may know it.
 local OWNERS = {
   { "/uv%.h$", { loop = true, agent = true, server = true, conn = true, conn_late = true, aside = true, watch = true } },
-  { "/lua%.h$", { worker = true } },
+  { "/lua%.h$", { luastate = true, worker = true, postroom = true } },
+  { "/curl/curl%.h$", { courier = true } },
   { "/llhttp%.h$", { http1 = true } },
   { "/zlib%.h$", { inflate = true } },
   { "/pcre2%.h$", { regex = true } },
