@@ -426,6 +426,7 @@ void engine_across_stats_get(const struct engine *e, struct engine_across_stats 
   out->bytes = s->bytes;
   out->groups_evicted = s->groups_evicted;
   out->lost_events = s->lost;
+  out->overflowed_events = s->overflowed;
 }
 
 bool engine_idle(const struct engine *e) {

@@ -51,7 +51,7 @@
 #define LIMIT_JOB_NS 20000000ull
 #define LIMIT_JOB_FIRST_ITEMS 8u
 /* Judgments come in bursts as traces close: a rule's are given up when so many are out and the oldest job has waited
- * so long. */
+ * so long (fluo_shed_judgments_total). */
 #define LIMIT_SLOW_ITEMS 256u
 #define LIMIT_SLOW_NS 1000000000ull
 /* Questions of one pattern about one span: a function of events is asked of each event that the rest of its

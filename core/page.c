@@ -33,6 +33,8 @@ static void write_spans(struct buffer *b, const struct engine_stats *s) {
   metrics_counter(b, "fluo_shed_questions_total",
                   "Questions to rule functions that were not asked, because too many waited: unknown.",
                   s->questions_shed);
+  metrics_counter(b, "fluo_shed_judgments_total",
+                  "Judgments of traces given up because their rule was far behind: unknown.", s->judgments_shed);
 }
 
 static void write_traces(struct buffer *b, const struct store_stats *s) {
@@ -85,6 +87,8 @@ static void write_state(struct buffer *b, const struct engine *engine) {
                   "Groups that had to go, the least recently used first, for a bound.", s.groups_evicted);
   metrics_counter(b, "fluo_state_lost_events_total", "Events of windows and sequences that found no memory.",
                   s.lost_events);
+  metrics_counter(b, "fluo_sequence_overflowed_spans_total",
+                  "Spans that a sequence forgot because its key had 1,024 others.", s.overflowed_events);
   metrics_counter(b, "fluo_window_late_events_total", "Spans that came too late for a window.", s.late_events);
   metrics_counter(b, "fluo_window_future_events_total",
                   "Events of windows that were ahead of the clock and were moved.", s.future_events);

@@ -44,7 +44,6 @@ struct sequence {
   void *owner;
   uint32_t last;    /* the last step that must come */
   uint32_t closing; /* patterns behind it, that must not */
-  uint64_t overflow;
 };
 
 static struct sequence *sequence_of(const struct key *k) {
@@ -106,7 +105,7 @@ static uint64_t kept_until(const struct sequence *s, const struct kept_hit *hit)
 static int keep(struct key *k, const struct sequence_hit *hit, uint64_t now_ns) {
   if (k->count == SEQUENCE_HITS_MAX) {
     forget(k, 1);
-    sequence_of(k)->overflow++;
+    state_stats(k->head.owner->state)->overflowed++;
   }
   int err = heap_grow((void **)&k->hits, &k->capacity, k->count, sizeof *k->hits);
   if (err) return err;
@@ -320,8 +319,4 @@ void sequence_free(struct sequence *s) {
   if (!s) return;
   state_owner_deinit(&s->keys);
   heap_free(s);
-}
-
-uint64_t sequence_overflow(const struct sequence *s) {
-  return s->overflow;
 }

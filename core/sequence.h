@@ -13,7 +13,7 @@
 #define SEQUENCE_LATENESS_NS 5000000000ull    /* how long it waits for what is still on its way */
 enum { SEQUENCE_STEPS_MAX = 16,               /* patterns, those that must not come included */
        SEQUENCE_KEYS_MAX  = 10000,            /* with open partial matches, of one rule; the least recently used goes */
-       SEQUENCE_HITS_MAX  = 1024 };           /* of one key; past it the oldest goes, counted */
+       SEQUENCE_HITS_MAX  = 1024 };           /* of one key; past it the oldest goes (state_stats.overflowed) */
 
 struct sequence;
 
@@ -54,7 +54,5 @@ void sequence_free(struct sequence *s);
 /* Takes a hit that arrives now. Each span once. Calls on_match. 0, or FLUO_ENOMEM: it is lost, and counted. */
 int sequence_take(struct sequence *s, const void *group, uint32_t group_bytes, const struct sequence_hit *hit,
                   uint64_t now_ns);
-/* Hits that had to go for SEQUENCE_HITS_MAX. */
-uint64_t sequence_overflow(const struct sequence *s);
 
 #endif

@@ -68,6 +68,7 @@ struct state_stats {
   uint64_t groups, bytes;
   uint64_t groups_evicted;          /* for the bounds */
   uint64_t lost;                    /* events that found no memory: counted by the owners */
+  uint64_t overflowed;              /* likewise, that a group had to forget for want of places in it */
 };
 struct state_stats *state_stats(struct state *s);
 

@@ -113,6 +113,18 @@ describe("fluo run", function()
     agent:stop()
   end)
 
+  it("counts the spans that a sequence forgot, and the judgments that it gave up", function()
+    local agent = assert(harness.start { rules = [[
+      rule "lost" { when = sequence { by = "k", within = "1h", { name = "a" }, { name = "b" } } }]] })
+    local spans = {}
+    for i = 1, 1100 do spans[i] = span { name = "a", id = "s" .. i, attr = { k = "one" } } end
+    agent:send { spans }
+    local page = agent:metrics()
+    assert.equal(76, page.fluo_sequence_overflowed_spans_total)
+    assert.equal(0, page.fluo_shed_judgments_total)
+    agent:stop()
+  end)
+
   it("says which address is taken", function()
     local agent = assert(harness.start { rules = FAILED })
     local second, ended = harness.start { rules = FAILED, flags = { "--listen.otlp_http=" .. agent.otlp } }

@@ -286,7 +286,7 @@ describe("a sequence", function()
   it("keeps 1,024 hits of a key, and 10,000 keys", function()
     local s = open("a b", 3600)
     for i = 1, 2000 do take(s, "k", "a", 100 * SECOND + i, i % 60000) end
-    assert.equal(976, tonumber(core.sequence_overflow(s.room)))
+    assert.equal(976, tonumber(core.state_stats(state).overflowed))
     for i = 1, 12000 do take(s, "key " .. i, "a", 101 * SECOND, 1) end
     assert.is_true(tonumber(core.state_stats(state).groups) <= 10000)
     assert.is_true(tonumber(core.state_stats(state).groups_evicted) > 0)
