@@ -21,6 +21,22 @@ describe("a watch", function()
     w = out[0]
   end
 
+  local function reopen(options)
+    core.watch_close(w)
+    loop:close()
+    core.watch_free(w)
+    callback:free()
+    open(options)
+  end
+
+  -- How many the kernel has of this process.
+  local function watches()
+    local pipe = io.popen("cat /proc/$PPID/fdinfo/* 2>/dev/null | grep -c ^inotify")
+    local n = tonumber(pipe:read("*a"))
+    pipe:close()
+    return n
+  end
+
   local function sh(command) os.execute(("cd %s && %s"):format(path, command)) end
 
   -- mode 1 sleeps until something happens, 2 does not.
@@ -48,11 +64,37 @@ describe("a watch", function()
   it("notices what is announced of the directory, its lib/, and what stands in its place", function()
     open {}
     for i, command in ipairs { "echo 22 > a.lua", "echo > b.lua", "rm b.lua", "echo 22 > lib/m.lua",
-                               "cp -r $PWD $PWD.new && rm -r $PWD && mv $PWD.new $PWD" } do
+                               "cp -r $PWD $PWD.new && rm -r $PWD && mv $PWD.new $PWD",
+                               "cp -r $PWD $PWD.new && echo 333 > $PWD.new/a.lua && mv $PWD $PWD.old && mv $PWD.new $PWD" } do
       sh(command)
       await(i)
     end
-    assert.equal(5, changes)
+    assert.equal(6, changes)
+    os.execute("rm -r " .. path .. ".old")
+  end)
+
+  it("sees a link change hands, time and again, and one file that is renamed over", function()
+    sh "mkdir 1 2 && echo 1 > 1/a.lua && echo 22 > 2/a.lua && ln -s 1 now"
+    open { path = path .. "/now" }
+    for i, command in ipairs { "ln -s 2 next && mv -T next now", "ln -s 1 next && mv -T next now", "echo 333 > 1/a.lua" } do
+      sh(command)
+      await(i)
+    end
+    reopen { path = path .. "/a.lua" }
+    for i, command in ipairs { "echo 22 > .a && mv .a a.lua", "ln a.lua .kept && echo 333 > .a && mv .a a.lua", "echo > a.lua" } do
+      sh(command)
+      await(i)
+    end
+  end)
+
+  it("does not watch the folder above, which may hold thousands of files, while the rules are no link", function()
+    open {}
+    assert.equal(2, watches())
+    reopen { path = path .. "/later" }
+    assert.equal(1, watches())
+    sh "mkdir later && echo > later/a.lua"
+    await(1)
+    assert.equal(1, watches())
   end)
 
   it("looks by itself now and then, where nothing is announced", function()
@@ -85,11 +127,7 @@ describe("a watch", function()
     open { path = path .. "/" }
     sh "echo 22 > a.lua"
     await(1)
-    core.watch_close(w)
-    loop:close()
-    core.watch_free(w)
-    callback:free()
-    open { path = path .. "/later" }
+    reopen { path = path .. "/later" }
     sh "mkdir later && echo > later/a.lua"
     await(1)
   end)
