@@ -31,6 +31,11 @@ local notes, note_of = {}, {}                             -- of the job at hand
 
 -- ---- loading ------------------------------------------------------------------------------------
 
+-- A hundred rules are loaded before the compiler has paid for itself, and what it made of loading serves no worker, but
+-- was half a megabyte of each agent: so while files load it waits for more turns of a loop (some thousands of rules do
+-- reach them), and what there is then is thrown away. LuaJIT's own number is 56.
+local HOT_WHILE_LOADING, HOT_AFTERWARDS = "hotloop=1000", "hotloop=56"
+
 local PLACE_BYTES = tonumber(ffi.C.FLUO_PLACE_BYTES)
 
 -- Where a load is, for the core to tell should it never come to an end.
@@ -45,6 +50,7 @@ end
 -- specs (require_specs: the flags that they are judged with; what is loaded again was good before).
 -- before: the texts of the rules in force, or "".
 function M.read(path, given, before)
+  jit.opt.start(HOT_WHILE_LOADING)
   options = given
   options.on_place = on_place
   if options.explain then explain = require("fluo.explain") end
@@ -117,6 +123,8 @@ function M.prepare(places)
   view.attach(places.arena, query.satisfies)
   if explain then explain.attach(places.arena) end
   reply.attach(places.outbox)
+  jit.flush()
+  jit.opt.start(HOT_AFTERWARDS)
 end
 
 -- ---- calling rule code --------------------------------------------------------------------------
