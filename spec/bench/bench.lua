@@ -14,11 +14,14 @@ local socket = require("spec.agent.socket")
 ffi.cdef "int mkfifo(const char *, unsigned);"
 
 local RUNS = tonumber(os.getenv("BENCH_RUNS") or 5)
-local SPANS = tonumber(os.getenv("BENCH_SPANS") or 600000)         -- of a run as fast as possible
-local SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 4)          -- of a run at a rate
+local SPANS = tonumber(os.getenv("BENCH_SPANS") or 3000000)        -- of a run as fast as possible
+local SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 10)         -- of a run at a rate
+local IDLE_MS = 2000                                               -- from ready until idle is looked at
 local build = os.getenv("BUILD") or "build"
 local load_program, fifo = build .. "/load", build .. "/violations.fifo"
+local rules_path = build .. "/bench-rules"                         -- a directory, and few neighbours
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(load_program)))
+assert(os.execute("mkdir -p " .. rules_path))
 os.remove(fifo)
 assert(ffi.C.mkfifo(fifo, 384) == 0)
 local reader = assert(io.open(fifo, "r+"))                         -- so that nobody waits to open it
@@ -53,11 +56,13 @@ local function weigh(pid)
   return cpu, pss, rss
 end
 
+local fds = ffi.new("struct spec_pollfd[1]")
+local function wait(ms) ffi.C.poll(fds, 0, ms) end
+
 -- Asks the page, which costs the agent a tenth of a millisecond, four times a second.
 local function wait_until_empty(agent)
-  local fds = ffi.new("struct spec_pollfd[1]")
   repeat
-    ffi.C.poll(fds, 0, 250)
+    wait(250)
     local page = agent:metrics()
   until page.fluo_in_flight_spans == 0
 end
@@ -73,10 +78,11 @@ local KINDS = {
 }
 
 local function one(kind)
+  replay.write(rules_path .. "/rules.lua", (kind.many and rules.many or rules.text)(kind.rules))
   local started = socket.now()
-  local agent = assert(harness.start { rules = (kind.many and rules.many or rules.text)(kind.rules),
-    flags = { "--trace.idle=1s", "--output.violations=" .. fifo } })
+  local agent = assert(harness.start { rules = rules_path, flags = { "--trace.idle=1s", "--output.violations=" .. fifo } })
   local ready_ms = (socket.now() - started) * 1e3
+  wait(IDLE_MS)
   local before, idle_pss, idle_rss = weigh(agent.pid)
   local amount = kind.rate and "--seconds=" .. SECONDS or "--requests=" .. math.floor(SPANS / 512)
   local command = ("%s %s %s --violations=%s %s"):format(load_program, kind.load or "", amount, fifo, agent.otlp:match(":(%d+)$"))
@@ -109,6 +115,7 @@ for run = 1, RUNS do
 end
 reader:close()
 os.remove(fifo)
+os.execute("rm -r " .. rules_path)
 
 print(("%d runs, interleaved: medians (least to most); %d spans as fast as possible on one connection, or %d s at a rate"):format(
   RUNS, SPANS, SECONDS))
