@@ -101,7 +101,8 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
 }
 
 /* A span is matched before its payload is stored, where it came in: what is no hit and asked nothing about is never
- * read again, unless some rule's functions go through all spans of a trace. */
+ * read again, unless some rule's functions go through all spans of a trace. Of a failing one the status message is, if
+ * it is the cause of a violation. */
 static bool needs_payload(void *ctx, const struct trace *t, const struct fluo_span *skeleton,
                           const struct otlp_span *span) {
   struct engine *e = ctx;
@@ -113,7 +114,8 @@ static bool needs_payload(void *ctx, const struct trace *t, const struct fluo_sp
                            .trace_id = t->id,
                            .renamed = e->renamed};
   matcher_span(rules->matcher, &view, &e->match);
-  return rules->payloads || e->match.hits_count || e->match.unknowns_count || e->match.asks_count;
+  bool may_be_cause = skeleton->status == FLUO_STATUS_ERROR && ruleset_ir(rules->set)->rules;
+  return rules->payloads || e->match.hits_count || e->match.unknowns_count || e->match.asks_count || may_be_cause;
 }
 
 static void take_match(struct engine *e, struct trace *t, uint32_t index) {
@@ -158,6 +160,7 @@ static void take_span(struct engine *e, const struct otlp_span *span) {
   }
   if (!t->judged_by) engine_hold_rules(e, t);
   touch(e, t);
+  t->errors += written->status == FLUO_STATUS_ERROR;
   e->receipt->accepted++;
   take_match(e, t, index);
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
@@ -328,6 +331,7 @@ static void on_close(void *ctx, struct trace *t) {
 
 static void on_release(void *ctx, struct trace *t) {
   struct engine *e = ctx;
+  engine_cause_forget(e, t);
   engine_drop_rules(t);
   store_drop(e->store, t);
 }
@@ -342,6 +346,7 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
   e->started_ns = options->started_ns;
   e->max_age_ns = options->store.max_age_ns;
   e->late_from_ns = UINT64_MAX;
+  e->cause_key = hash_key_random();
   struct store_calls store_calls = {
       .on_close = on_close, .on_release = on_release, .needs_payload = needs_payload, .ctx = e};
   int err = state_new(options->state_bytes_max, &e->state);

@@ -76,6 +76,7 @@ struct engine_stats {
   uint64_t questions, judgments;
   uint64_t questions_shed;                  /* not asked: LIMIT_QUESTIONS or _RULE_ITEMS were out. Unknown */
   uint64_t judgments_shed;                  /* of rules that are far behind. Unknown */
+  uint64_t causes_skipped;                  /* not looked for: LIMIT_CAUSE_VISITS, or no memory */
   uint64_t hits_lost;                       /* no memory for a question or a note: the trace counts as cut */
 };
 /* Windows and sequences. */

@@ -180,6 +180,7 @@ static void report(struct engine *e, const struct across *from, struct violation
   v->rules = r->set;
   v->rule_index = from->rule;
   v->rule = ruleset_rule(r->set, from->rule);
+  engine_cause_across(e, v);
   violation_identify(v);
   r->counts[from->rule]->stats.violations++;
   e->calls.on_violation(e->calls.ctx, v);

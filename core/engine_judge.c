@@ -24,11 +24,13 @@ struct span_view engine_view(const struct engine *e, const struct trace *t, uint
                             .renamed = e->renamed};
 }
 
-static void report(struct engine *e, struct violation *v, const struct trace *t, uint32_t rule) {
+/* spans: so many of the trace it goes by. */
+static void report(struct engine *e, struct violation *v, struct trace *t, uint32_t rule, uint32_t spans) {
   v->rules = t->judged_by->set;
   v->rule_index = rule;
   v->rule = ruleset_rule(t->judged_by->set, rule);
   memcpy(v->trace_id, t->id, 16);
+  engine_cause(e, t, spans, v);
   violation_identify(v);
   engine_counts(t, rule)->violations++;
   e->calls.on_violation(e->calls.ctx, v);
@@ -39,7 +41,7 @@ void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32
   v.witnesses[0] = engine_view(e, t, span);
   /* Its end; of a span that ends before it starts, whose duration is 0, its start. */
   v.time_ns = v.witnesses[0].span->start_ns + span_duration_ns(v.witnesses[0].span);
-  report(e, &v, t, rule);
+  report(e, &v, t, rule, t->spans.count);
 }
 
 /* Whether it is judged again, after its close. */
@@ -47,7 +49,7 @@ static bool looks_late(const struct trace *t) {
   return t->state == TRACE_CLOSED && t->settled;
 }
 
-static void report_trace(struct engine *e, struct trace *t, const struct study_verdict *verdict) {
+static void report_trace(struct engine *e, struct trace *t, const struct study_verdict *verdict, uint32_t spans) {
   struct violation v = {.witnesses_count = verdict->witnesses_count,
                         .witness_total = verdict->witness_total,
                         .time_ns = verdict->time_ns,
@@ -61,7 +63,7 @@ static void report_trace(struct engine *e, struct trace *t, const struct study_v
   if (v.late || (!early && t->state == TRACE_CLOSED)) v.time_ns = t->closed_ns; /* decided by the look */
   for (uint32_t i = 0; i < verdict->witnesses_count; i++)
     v.witnesses[i] = engine_view(e, t, verdict->witnesses[i]);
-  report(e, &v, t, verdict->rule);
+  report(e, &v, t, verdict->rule, spans);
 }
 
 /* ---- judging a trace ----------------------------------------------------------------------- */
@@ -212,6 +214,7 @@ static bool send_judgment(struct engine *e, struct trace *t, uint32_t *rules, ui
 static void finish(struct engine *e, struct trace *t) {
   e->stats.evaluated += t->spans.count - t->settled;
   if (e->calls.on_trace_end && t->judged_by) e->calls.on_trace_end(e->calls.ctx, t->judged_by->set, t);
+  engine_cause_forget(e, t);
   engine_drop_rules(t);
   store_drop(e->store, t);
 }
@@ -289,7 +292,7 @@ void engine_verdicts(struct engine *e, const struct study_job *job,
     if (verdict->truth != FLUO_TRUE) continue;
     struct trace_rule *note = trace_rule_find(t, verdict->rule, &at);
     if (note) note->fired = 1;
-    report_trace(e, t, verdict);
+    report_trace(e, t, verdict, job->head.spans_count);
   }
   t->judging = false;
   store_unpin(t);

@@ -1,6 +1,7 @@
 /* What the engine's files share: its struct, and what each does for the others. Nobody else includes it. */
 #ifndef FLUO_ENGINE_PARTS_H
 #define FLUO_ENGINE_PARTS_H
+#include "cause.h"
 #include "engine.h"
 #include "state.h"
 
@@ -54,6 +55,10 @@ struct engine {
   bool observed;                            /* windows know of the first arrival */
   uint64_t late_ns, late_from_ns;           /* by which spans are late; UINT64_MAX: by their arrival */
   struct engine_across_stats across;
+  struct hash_key cause_key;
+  struct cause cause;                      /* of the first cause_spans spans of cause_of; NULL: of none */
+  const struct trace *cause_of;
+  uint32_t cause_spans;
   struct fluo_answer *group;               /* scratch of take_group */
   uint32_t group_capacity;
   bool live, renamed;
@@ -105,6 +110,13 @@ bool engine_behind(const struct engine *e, const struct engine_rules *r, uint32_
 void engine_learn_cost(struct engine *e, struct engine_rules *r, uint32_t rule, uint64_t took_ns, uint32_t n);
 /* Whether judgments of the rule have to be given up. */
 bool engine_slow(const struct engine *e, const struct engine_rules *r, uint32_t rule);
+
+/* engine_cause.c: says in v->cause which of the first n spans of the trace is the cause of what failed there. */
+void engine_cause(struct engine *e, struct trace *t, uint32_t n, struct violation *v);
+/* Likewise of a violation across traces: in the trace of its last witness, as long as that is open. */
+void engine_cause_across(struct engine *e, struct violation *v);
+/* The trace is dropped. */
+void engine_cause_forget(struct engine *e, const struct trace *t);
 
 /* engine_judge.c */
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span);

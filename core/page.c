@@ -30,6 +30,9 @@ static void write_spans(struct buffer *b, const struct engine_stats *s) {
   metrics_counter(b, "fluo_lost_notes_total",
                   "Hits or questions for which there was no memory; their trace counts as cut.",
                   s->hits_lost);
+  metrics_counter(b, "fluo_skipped_causes_total",
+                  "Violations whose cause was not looked for: too many of one trace, or no memory.",
+                  s->causes_skipped);
   metrics_counter(b, "fluo_shed_questions_total",
                   "Questions to rule functions that were not asked, because too many waited: unknown.",
                   s->questions_shed);

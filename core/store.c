@@ -253,6 +253,11 @@ static struct trace *open_find(struct store *s, const uint8_t id[16], uint64_t *
   return t;
 }
 
+struct trace *store_find(struct store *s, const uint8_t id[16]) {
+  uint64_t hash;
+  return open_find(s, id, &hash);
+}
+
 /* The open trace, unless its time is over: that one is closed, for a span at its very due comes after. */
 static struct trace *open_at(struct store *s, const uint8_t id[16], uint64_t *hash) {
   struct trace *t = open_find(s, id, hash);

@@ -51,6 +51,8 @@ struct trace {
   struct trace_rule *rules;      /* sorted by rule */
   uint32_t rules_count, rules_capacity;
   uint32_t questions;            /* unanswered */
+  uint32_t errors;               /* spans whose status is ERROR */
+  uint64_t cause_visits;         /* spans that were looked at for its cause: see LIMIT_CAUSE_VISITS */
   uint32_t look_spans;           /* once closed: the spans that it is judged on now; later ones came late */
   uint32_t close_from;           /* rules below it were judged on these */
   struct engine_rules *judged_by; /* the engine's: the rules in force at its first span */
@@ -111,6 +113,9 @@ uint32_t store_offset(const struct store *s, const struct fluo_span *span);
 
 /* The same text where it stays as long as the store does: as a symbol. Where there is no room for one more: empty. */
 struct fluo_text store_lasting(struct store *s, struct fluo_text text);
+
+/* The trace of this id, if it is open. */
+struct trace *store_find(struct store *s, const uint8_t id[16]);
 
 void store_pin(struct trace *t);
 void store_unpin(struct trace *t);

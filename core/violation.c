@@ -128,9 +128,10 @@ static void add_span(struct buffer *out, const struct violation_span *span, bool
   buffer_text(out, "}");
 }
 
-static struct violation_span span_of(const struct span_view *view) {
+struct violation_span violation_span_of(const struct span_view *view) {
   const struct fluo_span *span = view->span;
   return (struct violation_span){
+      .trace_id = view->trace_id,
       .span_id = span->span_id,
       .name = view->arena + span->name.off,
       .name_bytes = span->name.len,
@@ -141,11 +142,32 @@ static struct violation_span span_of(const struct span_view *view) {
 static void add_spans(struct buffer *out, const struct violation *v) {
   buffer_text(out, ",\"spans\":[");
   for (uint32_t i = 0; i < v->witnesses_count; i++) {
-    struct violation_span span = is_across(v) ? v->spans[i] : span_of(&v->witnesses[i]);
+    struct violation_span span = is_across(v) ? v->spans[i] : violation_span_of(&v->witnesses[i]);
     if (i) buffer_text(out, ",");
     add_span(out, &span, is_across(v));
   }
   buffer_printf(out, "],\"span_total\":%" PRIu32, v->witness_total);
+}
+
+static void add_cause(struct buffer *out, const struct violation *v) {
+  const struct violation_cause *c = &v->cause;
+  buffer_text(out, ",\"cause\":");
+  add_span(out, &c->span, is_across(v));
+  if (c->message) {
+    out->len--; /* its closing brace */
+    add_member(out, "message");
+    add_text(out, c->message, c->message_bytes);
+    buffer_text(out, "}");
+  }
+  buffer_text(out, ",\"impact\":[");
+  for (uint32_t i = 0; i < c->impact_count; i++) {
+    if (i) buffer_text(out, ",");
+    add_span(out, &c->impact[i], false);
+  }
+  buffer_text(out, "]");
+  if (c->impact_total > c->impact_count)
+    buffer_printf(out, ",\"impact_total\":%" PRIu32, c->impact_total);
+  if (c->total > 1) buffer_printf(out, ",\"causes_total\":%" PRIu32, c->total);
 }
 
 /* The fields of `by`, called as the author called them. */
@@ -198,6 +220,7 @@ int violation_json(const struct violation *v, struct buffer *out) {
   }
   add_spans(out, v);
   add_group(out, v);
+  if (v->cause.total) add_cause(out, v);
   if (v->has_value) {
     add_member(out, "value");
     buffer_number(out, v->value);

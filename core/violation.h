@@ -4,12 +4,22 @@
 #include <stdbool.h>
 
 #include "buffer.h"
+#include "cause.h"
 #include "ruleset.h"
 
 /* A span that may be gone by now. */
 struct violation_span {
   const uint8_t *trace_id, *span_id, *name, *service;       /* service NULL: it has none */
   uint32_t name_bytes, service_bytes;
+};
+
+/* Why: of the failing spans of the trace the deepest one, and what is above it (cause.h). total 0: none is known. */
+struct violation_cause {
+  struct violation_span span;
+  const uint8_t *message;             /* of its status; NULL: it has none, or it is not here any more */
+  uint32_t message_bytes, total;      /* total: failures that are independent of each other */
+  struct violation_span impact[CAUSE_IMPACT_MAX];   /* from its parent up */
+  uint32_t impact_count, impact_total;
 };
 
 /* Lives as long as the callback that hands it out; it lends from the arena and the rule set. */
@@ -30,8 +40,11 @@ struct violation {
   struct violation_span spans[FLUO_WITNESSES_MAX];
   const void *group; uint32_t group_bytes;          /* as group_add wrote it, for the fields of `by` */
   struct fluo_range by;
+  struct violation_cause cause;
 };
 
+/* What there is to say of a span; it lends from the arena. */
+struct violation_span violation_span_of(const struct span_view *view);
 /* Sets id from rule name, rule version, scope and key (trace id, and for a span rule the span id; across traces the
  * group, the time and the first witness), so
  * that the same violation has the same id after a restart, a replay or a second delivery. */

@@ -260,6 +260,10 @@
 ---@class fluo.Fires
 ---@field count integer? How many violations are like this; at least one by default.
 ---@field spans (string|fluo.BuiltSpan)[]? Its witnesses in order, by name or as the spans themselves.
+---@field cause (string|fluo.BuiltSpan)? The span whose failure is the cause, likewise.
+---@field impact (string|fluo.BuiltSpan)[]? Those above it, from its parent up.
+---@field causes_total integer?
+---@field impact_total integer?
 ---@field trace fluo.BuiltTrace? The trace that it is about.
 ---@field reason string?
 ---@field summary string?

@@ -62,6 +62,11 @@ describe("fluo test", function()
     { "other witnesses", 'trace { span { name = "db.query", duration = "2s" } }\n'
       .. 'assert.fires("slow-query", { spans = { "a", "b" } })', "3: rule `slow-query` fired, but not as expected\n"
       .. "    spans: expected a, b, got db.query" },
+    { "another cause", 'trace { span { name = "db.query", duration = "2s", status = "ERROR" } }\n'
+      .. 'assert.fires("slow-query", { cause = "db.query", impact = {} })\n'
+      .. 'assert.fires("slow-query", { cause = "net", impact = { "db.query" } })',
+      "cause: expected net, got db.query\n    impact: expected db.query, got none" },
+    { "no list", 'trace { span { name = "x" } } assert.fires("slow-query", { impact = "x" })', "`impact` is a list of names" },
     { "another trace", 'trace { span { name = "db.query", duration = "2s" } }\nlocal t = trace { span { name = "x" } }\n'
       .. 'assert.fires("slow-query", { trace = t })', "trace: it is another one" },
     { "a rule that does not exist", 'trace { span { name = "x" } } assert.silent "slow-qery"',

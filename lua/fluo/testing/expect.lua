@@ -7,9 +7,9 @@ local M = {}
 
 -- What an expectation compares, besides count, spans and trace: members of a violation.
 local MEMBERS = { "reason", "summary", "severity", "scope", "value", "threshold", "span_total", "shadow", "late",
-                  "estimated", "labels" }
+                  "estimated", "labels", "causes_total", "impact_total" }
 --- What may stand in the table of `assert.fires`; that of `assert.silent` takes `trace` alone.
-M.FIRES_KEYS = { "count", "spans", "trace", unpack(MEMBERS) }
+M.FIRES_KEYS = { "count", "spans", "trace", "cause", "impact", unpack(MEMBERS) }
 M.SILENT_KEYS = { "trace" }
 
 -- ---- how things are shown -----------------------------------------------------------------------
@@ -72,15 +72,23 @@ local function equal(a, b)
   return true
 end
 
+-- Spans, by name or as themselves, in what a violation has under a key.
+local function differ(list, key, expected, found)
+  if expected == nil or spans_equal(expected, found) then return end
+  local names = {}
+  for i, span in ipairs(found) do names[i] = span.name end
+  list[#list + 1] = ("%s: expected %s, got %s"):format(key, names_of(expected), names_of(names))
+end
+
 -- What of a violation is not as expected, as texts.
 local function differences(expected, v)
   local list = {}
   if expected.trace and expected.trace.trace_id ~= v.trace_id then
     list[#list + 1] = "trace: it is another one"
   end
-  if expected.spans and not spans_equal(expected.spans, v.spans or {}) then
-    list[#list + 1] = ("spans: expected %s, got %s"):format(names_of(expected.spans), witnesses(v))
-  end
+  differ(list, "spans", expected.spans, v.spans or {})
+  differ(list, "cause", expected.cause and { expected.cause }, { v.cause })
+  differ(list, "impact", expected.impact, v.impact or {})
   for _, key in ipairs(MEMBERS) do
     local got = v[key]
     if type(expected[key]) == "boolean" then got = got or false end
@@ -140,8 +148,11 @@ function M.misuse(rule, expected, keys, names)
   end
   if expected.trace ~= nil and not build.is_trace(expected.trace) then
     return "`trace` is what `trace { … }` gave"
-  elseif expected.spans ~= nil and type(expected.spans) ~= "table" then
-    return "`spans` is a list of names, or of what `span { … }` gave"
+  end
+  for _, key in ipairs { "spans", "impact" } do
+    if expected[key] ~= nil and type(expected[key]) ~= "table" then
+      return ("`%s` is a list of names, or of what `span { … }` gave"):format(key)
+    end
   end
 end
 
