@@ -100,6 +100,16 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
   }
 }
 
+/* Rules across traces take what they need of a span when it is a hit. */
+static bool is_read_again(const struct ruleset *rules, const struct match *m) {
+  if (m->unknowns_count || m->asks_count) return true;
+  for (uint32_t i = 0; i < m->hits_count; i++) {
+    uint32_t scope = ruleset_rule(rules, ruleset_pattern(rules, m->hits[i])->rule)->scope;
+    if (scope == FLUO_SCOPE_SPAN || scope == FLUO_SCOPE_TRACE) return true;
+  }
+  return false;
+}
+
 /* A span is matched before its payload is stored, where it came in: what is no hit and asked nothing about is never
  * read again, unless some rule's functions go through all spans of a trace. Of a failing one the status message is, if
  * it is the cause of a violation. */
@@ -115,7 +125,7 @@ static bool needs_payload(void *ctx, const struct trace *t, const struct fluo_sp
                            .renamed = e->renamed};
   matcher_span(rules->matcher, &view, &e->match);
   bool may_be_cause = skeleton->status == FLUO_STATUS_ERROR && ruleset_ir(rules->set)->rules;
-  return rules->payloads || e->match.hits_count || e->match.unknowns_count || e->match.asks_count || may_be_cause;
+  return rules->payloads || may_be_cause || is_read_again(rules->set, &e->match);
 }
 
 static void take_match(struct engine *e, struct trace *t, uint32_t index) {
@@ -162,7 +172,10 @@ static void take_span(struct engine *e, const struct otlp_span *span) {
   touch(e, t);
   t->errors += written->status == FLUO_STATUS_ERROR;
   e->receipt->accepted++;
+  e->look++;
+  e->arriving = span;
   take_match(e, t, index);
+  e->arriving = NULL;
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);
 }
 
@@ -264,6 +277,7 @@ static void take_group(struct engine *e, const struct question_note *notes, cons
     struct span_view view = engine_view(e, notes->trace, notes->span);
     truth = matcher_resolve(notes->trace->judged_by->matcher, &view, notes->pattern, e->group, n);
   }
+  e->look++;
   if (truth != FLUO_FALSE)
     on_pattern(e, notes->trace, notes->span, notes->pattern, truth == FLUO_UNKNOWN);
 }

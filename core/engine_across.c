@@ -33,44 +33,77 @@ static void batch_init(struct across_batch *b, uint64_t now_ns) {
 }
 
 static void batch_deinit(struct across_batch *b) {
+  heap_free(b->spans);
   heap_free(b->notes);
   heap_free(b->sorted);
   buffer_deinit(&b->keys);
 }
 
-/* By time, then by rule, then by span: a span's notes for one rule stand together. */
-static int order(const void *left, const void *right) {
+static const struct window_witness *span_of(const struct across_batch *b, const struct across_note *n) {
+  return &b->spans[n->span].witness;
+}
+
+/* By time, then by span: a span's notes for one rule stand together. */
+static int order(const void *left, const void *right, void *ctx) {
+  const struct across_batch *batch = ctx;
   const struct across_note *a = *(struct across_note *const *)left,
                            *b = *(struct across_note *const *)right;
   if (a->order_ns != b->order_ns) return a->order_ns < b->order_ns ? -1 : 1;
-  if (a->to->rule != b->to->rule) return a->to->rule < b->to->rule ? -1 : 1;
-  if (a->to != b->to) return a->to < b->to ? -1 : 1;
-  int by_span = memcmp(a->span.span_id, b->span.span_id, 8);
-  return by_span ? by_span : memcmp(a->span.trace_id, b->span.trace_id, 16);
+  if (a->span == b->span) return 0;
+  int by_span = memcmp(span_of(batch, a)->span_id, span_of(batch, b)->span_id, 8);
+  if (by_span) return by_span;
+  return memcmp(span_of(batch, a)->trace_id, span_of(batch, b)->trace_id, 16);
 }
 
-static bool of_one_span(const struct across_note *a, const struct across_note *b) {
-  return a->to == b->to && a->order_ns == b->order_ns &&
-         !memcmp(a->span.span_id, b->span.span_id, 8) &&
-         !memcmp(a->span.trace_id, b->span.trace_id, 16);
+/* A rule has few notes of one request, and sorting them is what a call costs. */
+static void sort(struct across_batch *b, struct across_note **notes, uint32_t n) {
+  const uint32_t few = 32;
+  if (n > few) {
+    qsort_r(notes, n, sizeof *notes, order, b);
+    return;
+  }
+  for (uint32_t i = 1, at; i < n; i++) {
+    struct across_note *note = notes[i];
+    for (at = i; at && order(&notes[at - 1], &note, b) > 0; at--) notes[at] = notes[at - 1];
+    notes[at] = note;
+  }
+}
+
+/* Puts the notes of each rule together, the rules in the order in which they came: the first of these. */
+static struct across *gather(struct across_batch *b) {
+  struct across *first = NULL, **end = &first;
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < b->count; i++) {
+    struct across *to = b->notes[i].to;
+    if (to->notes++) continue;
+    to->next_noted = NULL;
+    *end = to;
+    end = &to->next_noted;
+  }
+  for (struct across *to = first; to; at += to->notes, to = to->next_noted) to->notes_at = at;
+  for (uint32_t i = 0; i < b->count; i++) b->sorted[b->notes[i].to->notes_at++] = &b->notes[i];
+  return first;
 }
 
 static void hand_over(struct across_batch *b, const struct across_note *n) {
-  const void *key = b->keys.data + n->group;
+  const struct across_span *span = &b->spans[n->span];
+  struct state_key key = {n->key.bytes ? b->keys.data + n->key.at : NULL, n->key.bytes, n->key.hash};
   if (n->to->window) {
     struct series_event event = {n->order_ns, n->value, n->hash, n->weight, n->flags};
-    window_take(n->to->window, key, n->group_bytes, &event, &n->span);
+    struct window_witness witness = span->witness;
+    witness.time_ns = n->order_ns;
+    window_take(n->to->window, &key, &event, &witness);
     return;
   }
-  struct sequence_hit hit = {.start_ns = n->span.start_ns,
-                             .end_ns = n->end_ns,
+  struct sequence_hit hit = {.start_ns = span->witness.start_ns,
+                             .end_ns = span->end_ns,
                              .patterns = n->patterns,
-                             .name = n->span.name,
-                             .service = n->span.service,
-                             .has_service = n->span.has_service};
-  memcpy(hit.trace_id, n->span.trace_id, 16);
-  memcpy(hit.span_id, n->span.span_id, 8);
-  sequence_take(n->to->sequence, key, n->group_bytes, &hit, b->now_ns);
+                             .name = span->witness.name,
+                             .service = span->witness.service,
+                             .has_service = span->witness.has_service};
+  memcpy(hit.trace_id, span->witness.trace_id, 16);
+  memcpy(hit.span_id, span->witness.span_id, 8);
+  sequence_take(n->to->sequence, &key, &hit, b->now_ns);
 }
 
 /* A ratio's span that is no hit of the window's own pattern is no event; one that is, and in the
@@ -86,19 +119,25 @@ static bool merges(const struct across *to) {
   return !to->window || to->terms->aggregate == FLUO_AGGREGATE_RATIO;
 }
 
-static void batch_flush(struct across_batch *b) {
-  for (uint32_t i = 0; i < b->count; i++) b->sorted[i] = &b->notes[i];
-  if (b->count > 1) qsort(b->sorted, b->count, sizeof *b->sorted, order);
-  for (uint32_t i = 0, end; i < b->count; i = end) {
-    struct across_note *note = b->sorted[i];
-    uint32_t patterns = note->patterns;
-    for (end = i + 1; merges(note->to) && end < b->count && of_one_span(note, b->sorted[end]);
-         end++)
-      patterns |= b->sorted[end]->patterns;
-    if (merge(note, patterns)) hand_over(b, note);
+/* The notes of one rule, those of one span as one where that is what counts. */
+static void hand_over_all(struct across_batch *b, struct across *to) {
+  struct across_note **notes = b->sorted + to->notes_at - to->notes;
+  uint32_t n = to->notes;
+  to->notes = 0;
+  sort(b, notes, n);
+  for (uint32_t i = 0, end; i < n; i = end) {
+    uint32_t patterns = notes[i]->patterns;
+    for (end = i + 1; merges(to) && end < n && !order(&notes[i], &notes[end], b); end++)
+      patterns |= notes[end]->patterns;
+    if (merge(notes[i], patterns)) hand_over(b, notes[i]);
   }
-  for (uint32_t i = 0; i < b->count; i++) b->notes[i].rules->traces--;
-  b->count = 0;
+}
+
+static void batch_flush(struct across_batch *b) {
+  for (struct across *to = gather(b); to; to = to->next_noted) hand_over_all(b, to);
+  for (uint32_t i = 0; i < b->spans_count; i++) b->spans[i].rules->traces--;
+  b->spans_count = b->count = 0;
+  b->look = 0;
   buffer_clear(&b->keys);
 }
 
@@ -311,6 +350,19 @@ int engine_across_use(struct engine *e, struct engine_rules *r) {
   return 0;
 }
 
+static void by_hash(const struct ruleset *set, struct fluo_range by, uint8_t out[16]) {
+  struct { uint8_t before[16], key[16]; uint64_t field; } link = {.field = 0};
+  memset(out, 0, 16);
+  for (uint32_t i = 0; i < by.count; i++) {
+    const struct fluo_ir_part *part =
+        ruleset_part(set, ruleset_pair(set, by.first + i)->parts.first);
+    memcpy(link.before, out, 16);
+    fluo_hash128(ruleset_text(set, part->key), part->key.len, link.key);
+    link.field = part->field;
+    fluo_hash128(&link, sizeof link, out);
+  }
+}
+
 /* The i-th of a set is reported for by that set: its own terms are the same ones, and live as long
  * as it does. */
 static void own(struct engine_rules *r, uint32_t i) {
@@ -320,6 +372,7 @@ static void own(struct engine_rules *r, uint32_t i) {
   a->terms = i < ir->windows ? ruleset_window(r->set, i) : NULL;
   a->rule = a->terms ? a->terms->rule : ruleset_sequence(r->set, i - ir->windows)->rule;
   a->asks = ruleset_asks(r->set, a->rule);
+  by_hash(r->set, across_by(a), a->by);
 }
 
 void engine_across_own(struct engine *e, struct engine_rules *r) {

@@ -14,25 +14,44 @@ struct across {
   const struct fluo_ir_window *terms;      /* NULL: a sequence */
   struct window *window;
   struct sequence *sequence;
+  uint8_t by[16];                          /* a hash of its `by`: rules with an equal list have equal keys */
   bool asks;
+  struct across *next_noted;               /* while a batch is handed over: those it has notes for, ... */
+  uint32_t notes, notes_at;                /* ... how many, and where they stand among its sorted ones */
 };
+
+/* A span, as all notes of it in one batch see it. */
+struct across_span {
+  struct engine_rules *rules;              /* of its trace, held until the batch is handed over */
+  struct window_witness witness;           /* but for time_ns */
+  uint64_t end_ns;
+};
+
+/* The key of a group, in the batch's keys. */
+struct across_key { uint32_t at, bytes; uint64_t hash; };
 
 /* One event of a window, or one span of a sequence. */
 struct across_note {
   struct across *to;
-  struct engine_rules *rules;              /* of its trace, held until it is handed over */
   uint64_t order_ns;                       /* when it counts */
-  struct window_witness span;
-  uint64_t end_ns, hash;
+  uint64_t hash;                           /* of what `distinct` counts */
   double value;
-  uint32_t group, group_bytes;             /* its key, in the batch's keys */
-  uint32_t weight, flags, patterns;
+  struct across_key key;
+  uint32_t span, weight, flags, patterns;
 };
+
+/* Keys of the span that came last. Most rules group by one of a few lists. */
+enum { ACROSS_MEMO = 4 };
+struct across_memo { uint8_t by[16]; struct across_key key; bool there; };
 
 struct across_batch {
   struct across_batch *next;
+  struct across_span *spans;
   struct across_note *notes, **sorted;     /* sorted: room for as many, filled when they are handed over */
-  uint32_t count, capacity, sorted_capacity;
+  uint32_t spans_count, spans_capacity, count, capacity, sorted_capacity;
+  uint64_t look;                           /* at which the last of `spans` was noted, whose keys the memo has */
+  struct across_memo memo[ACROSS_MEMO];
+  uint32_t memo_count;
   uint32_t sheets;                         /* of questions that are out */
   bool closed;                             /* its request is in */
   uint64_t now_ns;

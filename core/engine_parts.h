@@ -64,6 +64,8 @@ struct engine {
   bool live, renamed;
   uint64_t started_ns, max_age_ns, now_ns;
   struct match match;                       /* of the span being written */
+  const struct otlp_span *arriving;         /* it, as it came in; NULL: none is */
+  uint64_t look;                            /* which span is looked at: a number that each has for itself */
   struct engine_receipt *receipt;
   struct engine_stats stats;
 };

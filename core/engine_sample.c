@@ -17,15 +17,17 @@ static uint64_t end_of(const struct fluo_span *span) {
   return span->start_ns + span_duration_ns(span);
 }
 
+static void lost(struct engine *e) {
+  state_stats(e->state)->lost++;
+}
+
 static void note_add(struct engine *e, struct across_batch *b, const struct across_note *draft) {
   if (b->count == LIMIT_ACROSS_NOTES ||
       heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes) ||
-      heap_grow((void **)&b->sorted, &b->sorted_capacity, b->count, sizeof *b->sorted)) {
-    state_stats(e->state)->lost++;
-    return;
-  }
-  b->notes[b->count++] = *draft;
-  draft->rules->traces++;
+      heap_grow((void **)&b->sorted, &b->sorted_capacity, b->count, sizeof *b->sorted))
+    lost(e);
+  else
+    b->notes[b->count++] = *draft;
 }
 
 /* An event is never newer than 5 s past the clock. */
@@ -38,7 +40,7 @@ static uint64_t clamped(struct engine *e, uint64_t time_ns) {
 
 static void add_event(struct engine *e, struct across_batch *b, struct across_note *draft,
                       uint64_t time_ns, double value, uint32_t weight, uint32_t flags) {
-  draft->order_ns = draft->span.time_ns = clamped(e, time_ns);
+  draft->order_ns = clamped(e, time_ns);
   draft->value = value;
   draft->weight = weight;
   draft->flags = flags;
@@ -74,9 +76,9 @@ static void note_field(struct engine *e, struct across_batch *b, struct across_n
   struct fluo_value value;
   double x = 1;
   if (!field_get(view, w->field, ruleset_text(set, w->key), w->key.len, scratch, &value)) return;
-  bool good = w->aggregate == FLUO_AGGREGATE_DISTINCT ? hash_of(&value, &draft->hash)
-                                                      : number_of(&value, &x);
-  if (good) add_event(e, b, draft, draft->end_ns, x, 1, SERIES_SPAN);
+  bool distinct = w->aggregate == FLUO_AGGREGATE_DISTINCT;
+  if (distinct ? hash_of(&value, &draft->hash) : number_of(&value, &x))
+    add_event(e, b, draft, end_of(view->span), x, 1, SERIES_SPAN);
 }
 
 /* The kept events of that name, each at its own time; and if no other kind was kept, those that the
@@ -97,7 +99,7 @@ static bool note_events(struct engine *e, struct across_batch *b, struct across_
   }
   uint32_t dropped = view->span->dropped_events;
   if (named && !others && dropped)
-    add_event(e, b, draft, draft->end_ns, dropped, dropped, SERIES_ESTIMATED);
+    add_event(e, b, draft, end_of(view->span), dropped, dropped, SERIES_ESTIMATED);
   return named;
 }
 
@@ -108,13 +110,13 @@ static bool note_named(struct engine *e, struct across_batch *b, struct across_n
   double x = 1;
   bool there = field_get(view, FLUO_FIELD_ATTRIBUTE, name, (uint32_t)n, NULL, &value);
   if (there && (draft->to->terms->aggregate == FLUO_AGGREGATE_COUNT || number_of(&value, &x))) {
-    add_event(e, b, draft, draft->end_ns, x, 1, SERIES_SPAN);
+    add_event(e, b, draft, end_of(view->span), x, 1, SERIES_SPAN);
     return true;
   }
   if (note_events(e, b, draft, view, name, n)) return true;
   struct fluo_text own = view->span->name;
   if (own.len != n || memcmp(view->arena + own.off, name, n)) return there;
-  add_event(e, b, draft, draft->end_ns, 1, 1, SERIES_SPAN);
+  add_event(e, b, draft, end_of(view->span), 1, 1, SERIES_SPAN);
   return true;
 }
 
@@ -137,59 +139,113 @@ static void note_either(struct engine *e, struct across_batch *b, struct across_
 
 static void note_window(struct engine *e, struct across_batch *b, struct across_note *draft,
                         const struct span_view *view) {
-  if (e->late_ns > draft->end_ns && e->late_ns - draft->end_ns > LIMIT_ACROSS_LATE_NS) {
+  uint64_t end = end_of(view->span);
+  if (e->late_ns > end && e->late_ns - end > LIMIT_ACROSS_LATE_NS) {
     e->across.late_events++;
     return;
   }
   switch (draft->to->terms->sample) {
-  case FLUO_SAMPLE_SPAN: add_event(e, b, draft, draft->end_ns, 1, 1, SERIES_SPAN); break;
+  case FLUO_SAMPLE_SPAN: add_event(e, b, draft, end, 1, 1, SERIES_SPAN); break;
   case FLUO_SAMPLE_FIELD: note_field(e, b, draft, view); break;
   default: note_either(e, b, draft, view); break;
   }
 }
 
-/* false: the span lacks a field of `by`, or there is no memory for its key, which is counted. */
-static bool add_group(struct engine *e, struct across_batch *b, struct across_note *draft,
-                      const struct span_view *view, struct fluo_range by) {
-  const struct ruleset *set = draft->to->rules->set;
+/* ---- the span and its keys ----------------------------------------------------------------- */
+
+/* A span's texts as they stay when its trace is gone. */
+static void witness_fill(struct engine *e, const struct trace *t, const struct fluo_span *span,
+                         struct window_witness *out) {
+  *out = (struct window_witness){.start_ns = span->start_ns,
+                                 .name = store_lasting(e->store, span->name),
+                                 .service = store_lasting(e->store, span->service),
+                                 .has_service = span->flags & FLUO_SPAN_SERVICE};
+  memcpy(out->trace_id, t->id, 16);
+  memcpy(out->span_id, span->span_id, 8);
+}
+
+/* The record of the span that is looked at becomes the batch's last, once. */
+static bool span_put(struct engine *e, struct across_batch *b, const struct trace *t,
+                     const struct fluo_span *span) {
+  if (b->look == e->look) return true;
+  if (heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans))
+    return false;
+  struct across_span *record = &b->spans[b->spans_count++];
+  *record = (struct across_span){.rules = t->judged_by, .end_ns = end_of(span)};
+  witness_fill(e, t, span, &record->witness);
+  record->rules->traces++;
+  b->look = e->look;
+  b->memo_count = 0;
+  return true;
+}
+
+/* The key as the span has it: 1; 0: it lacks a field of `by`; or a negative fluo_err. */
+static int key_make(struct engine *e, struct across_batch *b, const struct across *to,
+                    const struct span_view *view, struct across_key *out) {
+  const struct ruleset *set = to->rules->set;
+  struct fluo_range by = across_by(to);
+  size_t at = b->keys.len;
   int got = 1;
-  draft->group = (uint32_t)b->keys.len;
   for (uint32_t i = 0; got == 1 && i < by.count; i++) {
     const struct fluo_ir_part *part =
         ruleset_part(set, ruleset_pair(set, by.first + i)->parts.first);
     got = group_add(view, part->field, ruleset_text(set, part->key), part->key.len, &b->keys);
   }
-  draft->group_bytes = (uint32_t)b->keys.len - draft->group;
-  if (got == 1) return true;
-  state_stats(e->state)->lost += got < 0;
-  b->keys.len = draft->group;
-  b->keys.err = 0;
-  return false;
+  if (got == 1) {
+    *out = (struct across_key){.at = (uint32_t)at, .bytes = (uint32_t)(b->keys.len - at)};
+    out->hash = state_hash(e->state, by.count ? b->keys.data + at : NULL, out->bytes);
+  } else {
+    b->keys.len = at;
+    b->keys.err = 0;
+  }
+  return got;
+}
+
+/* It is made once a span and list of fields. false: it lacks one, or there is no memory, which is counted. */
+static bool key_get(struct engine *e, struct across_batch *b, const struct across *to,
+                    const struct span_view *view, struct across_key *out) {
+  for (uint32_t i = 0; i < b->memo_count; i++) {
+    if (memcmp(b->memo[i].by, to->by, 16) != 0) continue;
+    *out = b->memo[i].key;
+    return b->memo[i].there;
+  }
+  int got = key_make(e, b, to, view, out);
+  if (got < 0) {
+    lost(e);
+    return false;
+  }
+  if (b->memo_count < ACROSS_MEMO) {
+    struct across_memo *memo = &b->memo[b->memo_count++];
+    *memo = (struct across_memo){.key = *out, .there = got};
+    memcpy(memo->by, to->by, 16);
+  }
+  return got;
+}
+
+/* Where it has just arrived its payload is read as it came: it may not be stored. */
+static struct span_view view_of(const struct engine *e, const struct trace *t, uint32_t span) {
+  struct span_view view = engine_view(e, t, span);
+  if (!e->arriving) return view;
+  view.payload = e->arriving->payload.p;
+  view.payload_bytes = (uint32_t)e->arriving->payload.n;
+  return view;
 }
 
 void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern,
                        uint32_t span) {
-  struct engine_rules *r = t->judged_by;
-  struct across *to = across_of(r, rule);
-  struct span_view view = engine_view(e, t, span);
+  const struct fluo_ir_rule *of = ruleset_rule(t->judged_by->set, rule);
+  struct across *to = across_of(t->judged_by, rule);
+  struct span_view view = view_of(e, t, span);
   struct across_batch *b = across_batch_for(e, to);
-  if (!b) {
-    state_stats(e->state)->lost++;
+  struct across_note draft = {.to = to,
+                              .order_ns = view.span->start_ns,
+                              .patterns = 1u << (pattern - of->patterns.first)};
+  if (!b || !span_put(e, b, t, view.span)) {
+    lost(e);
     return;
   }
-  struct across_note draft = {.to = to,
-                              .rules = r,
-                              .order_ns = view.span->start_ns,
-                              .end_ns = end_of(view.span),
-                              .patterns = 1u
-                                          << (pattern - ruleset_rule(r->set, rule)->patterns.first),
-                              .span = {.start_ns = view.span->start_ns,
-                                       .name = store_lasting(e->store, view.span->name),
-                                       .service = store_lasting(e->store, view.span->service),
-                                       .has_service = view.span->flags & FLUO_SPAN_SERVICE}};
-  memcpy(draft.span.trace_id, t->id, 16);
-  memcpy(draft.span.span_id, view.span->span_id, 8);
-  if (!add_group(e, b, &draft, &view, across_by(to))) return;
+  draft.span = b->spans_count - 1;
+  if (!key_get(e, b, to, &view, &draft.key)) return;
   if (to->terms)
     note_window(e, b, &draft, &view);
   else

@@ -2,7 +2,6 @@
  * the shortest decimal that reads back the same, texts as they are. Ways to fail: the buffer's. */
 #include "group.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -10,9 +9,20 @@
 #include "value.h"
 #include "violation.h"
 
+/* Every span of a rule that groups by a number comes through here. */
+static int add_int(int64_t x, struct buffer *out) {
+  char text[20]; /* of INT64_MIN */
+  uint64_t left = x < 0 ? -(uint64_t)x : (uint64_t)x;
+  size_t at = sizeof text;
+  do text[--at] = (char)('0' + left % 10);
+  while (left /= 10);
+  if (x < 0) text[--at] = '-';
+  return buffer_add(out, text + at, sizeof text - at);
+}
+
 static int add_double(double x, struct buffer *out) {
   char text[32];
-  if (x == trunc(x) && fabs(x) < 0x1p63) return buffer_printf(out, "%" PRId64, (int64_t)x);
+  if (x == trunc(x) && fabs(x) < 0x1p63) return add_int((int64_t)x, out);
   buffer_number_text(x, text);
   return buffer_text(out, text);
 }
@@ -50,7 +60,7 @@ int group_text(const struct fluo_value *value, struct buffer *out) {
   switch (value->type) {
   case FLUO_TYPE_STRING: err = add_string(value, out); break;
   case FLUO_TYPE_BOOL: err = buffer_text(out, value->integer ? "true" : "false"); break;
-  case FLUO_TYPE_INT: err = buffer_printf(out, "%" PRId64, value->integer); break;
+  case FLUO_TYPE_INT: err = add_int(value->integer, out); break;
   case FLUO_TYPE_DOUBLE: err = add_double(value->number, out); break;
   case FLUO_TYPE_ARRAY: err = add_array(value, out); break;
   case FLUO_TYPE_NONE: break;

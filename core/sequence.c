@@ -194,7 +194,7 @@ static void tell(struct key *k, const struct kept_hit *const *found, uint32_t n)
   }
   if (s->closing) time = plus(witnesses[0]->start_ns, s->terms.ns);
   struct sequence_match match = {.owner = s->owner,
-                                 .group = state_key(&k->head),
+                                 .group = state_group_key(&k->head),
                                  .group_bytes = k->head.key_bytes,
                                  .time_ns = time,
                                  .witnesses = witnesses,
@@ -277,10 +277,10 @@ static int settle(struct key *k, uint64_t now_ns) {
   return err;
 }
 
-int sequence_take(struct sequence *s, const void *group, uint32_t group_bytes,
-                  const struct sequence_hit *hit, uint64_t now_ns) {
+int sequence_take(struct sequence *s, const struct state_key *group, const struct sequence_hit *hit,
+                  uint64_t now_ns) {
   struct state_group *head;
-  int err = state_get(&s->keys, group, group_bytes, &head);
+  int err = state_get(&s->keys, group, &head);
   if (!err) {
     struct key *k = (struct key *)(void *)head;
     if (!k->matched || hit->start_ns > k->past_ns) err = keep(k, hit, now_ns);

@@ -52,7 +52,6 @@ int sequence_new(struct state *state, const struct sequence_terms *terms, const 
                  struct sequence **out);
 void sequence_free(struct sequence *s);
 /* Takes a hit that arrives now. Each span once. Calls on_match. 0, or FLUO_ENOMEM: it is lost, and counted. */
-int sequence_take(struct sequence *s, const void *group, uint32_t group_bytes, const struct sequence_hit *hit,
-                  uint64_t now_ns);
+int sequence_take(struct sequence *s, const struct state_key *group, const struct sequence_hit *hit, uint64_t now_ns);
 
 #endif

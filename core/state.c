@@ -114,7 +114,7 @@ bool state_step(struct state *s, uint64_t now_ns) {
 
 /* ---- groups -------------------------------------------------------------------------------- */
 
-const uint8_t *state_key(const struct state_group *g) {
+const uint8_t *state_group_key(const struct state_group *g) {
   return (const uint8_t *)g + g->owner->ops->size;
 }
 
@@ -161,18 +161,18 @@ static int slots_grow(struct state *s) {
   return 0;
 }
 
-static int group_new(struct state_owner *o, uint64_t hash, const void *key, uint32_t n,
+static int group_new(struct state_owner *o, uint64_t hash, const struct state_key *key,
                      struct state_group **out) {
   struct state *s = o->state;
   if (o->groups_count == o->groups_max) evict(of_owner(o->groups.next));
   int err = slots_grow(s);
   if (err) return err;
-  struct state_group *g = heap_zalloc(o->ops->size + n);
+  struct state_group *g = heap_zalloc(o->ops->size + key->n);
   if (!g) return FLUO_ENOMEM;
   g->owner = o;
   g->hash = hash;
-  g->key_bytes = n;
-  if (n) memcpy((uint8_t *)g + o->ops->size, key, n);
+  g->key_bytes = key->n;
+  if (key->n) memcpy((uint8_t *)g + o->ops->size, key->bytes, key->n);
   err = o->ops->init(g);
   if (err) {
     o->ops->deinit(g);
@@ -191,17 +191,21 @@ static int group_new(struct state_owner *o, uint64_t hash, const void *key, uint
 }
 
 static bool is_key(const struct state_group *g, const struct state_owner *o, uint64_t hash,
-                   const void *key, uint32_t n) {
-  return g->hash == hash && g->owner == o && g->key_bytes == n &&
-         (!n || !memcmp(state_key(g), key, n));
+                   const struct state_key *key) {
+  return g->hash == hash && g->owner == o && g->key_bytes == key->n &&
+         (!key->n || !memcmp(state_group_key(g), key->bytes, key->n));
 }
 
-int state_get(struct state_owner *o, const void *key, uint32_t n, struct state_group **out) {
+uint64_t state_hash(const struct state *s, const void *key, uint32_t n) {
+  return hash64(&s->key, key, n);
+}
+
+int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out) {
   struct state *s = o->state;
-  uint64_t hash = hash64(&s->key, key, n) ^ o->salt;
+  uint64_t hash = key->hash ^ o->salt;
   struct state_group *g = s->slots_count ? *slot_of(s, hash) : NULL;
-  while (g && !is_key(g, o, hash, key, n)) g = g->next;
-  if (!g) return group_new(o, hash, key, n, out);
+  while (g && !is_key(g, o, hash, key)) g = g->next;
+  if (!g) return group_new(o, hash, key, out);
   list_remove(&g->of_owner);
   list_remove(&g->of_all);
   list_append(&o->groups, &g->of_owner);

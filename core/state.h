@@ -49,10 +49,13 @@ void state_owner_deinit(struct state_owner *o);             /* every group with 
 /* Clears the timers of all its groups. */
 void state_owner_stop(struct state_owner *o);
 
+/* A key with its hash, which is the same for all owners. */
+struct state_key { const void *bytes; uint32_t n; uint64_t hash; };
+uint64_t state_hash(const struct state *s, const void *key, uint32_t n);
 /* The group of this key, as the one used last; a new one where there is none. 0 or FLUO_ENOMEM. Others of its owner may
  * have gone to make room. */
-int state_get(struct state_owner *o, const void *key, uint32_t n, struct state_group **out);
-const uint8_t *state_key(const struct state_group *g);
+int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out);
+const uint8_t *state_group_key(const struct state_group *g);
 /* Counts what the group takes by now and keeps the bound of all; the group itself is never the one to go. */
 void state_account(struct state_group *g);
 /* Sets its timer (again). 0; FLUO_ENOMEM, and then the one before still stands. UINT64_MAX: none. */

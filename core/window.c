@@ -246,7 +246,7 @@ static void judge(struct group *g, uint64_t t_ns) {
   if (!g->open || was_open) return;
   struct window_witness witnesses[WINDOW_WITNESSES_MAX];
   struct window_crossing crossing = {.owner = w->owner,
-                                     .group = state_key(&g->head),
+                                     .group = state_group_key(&g->head),
                                      .group_bytes = g->head.key_bytes,
                                      .time_ns = t_ns,
                                      .value = value,
@@ -285,10 +285,10 @@ static int take_later(struct group *g, const struct series_event *event) {
   return set_timer(g);
 }
 
-int window_take(struct window *w, const void *group, uint32_t group_bytes,
-                const struct series_event *event, const struct window_witness *witness) {
+int window_take(struct window *w, const struct state_key *group, const struct series_event *event,
+                const struct window_witness *witness) {
   struct state_group *head;
-  int err = state_get(&w->groups, group, group_bytes, &head);
+  int err = state_get(&w->groups, group, &head);
   if (!err) {
     struct group *g = (struct group *)(void *)head;
     latest_note(g, witness);
@@ -302,7 +302,8 @@ int window_take(struct window *w, const void *group, uint32_t group_bytes,
 int window_observe(struct window *w, uint64_t now_ns) {
   struct state_group *head;
   if (!by_timer(w) || w->terms.grouped) return 0;
-  int err = state_get(&w->groups, NULL, 0, &head);
+  struct state_key whole = {NULL, 0, state_hash(w->groups.state, NULL, 0)};
+  int err = state_get(&w->groups, &whole, &head);
   struct group *g = (struct group *)(void *)head;
   if (err || g->first_ns != UINT64_MAX) return err;
   g->first_ns = now_ns;

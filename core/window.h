@@ -65,7 +65,6 @@ int window_observe(struct window *w, uint64_t now_ns);
 void window_stop(struct window *w);
 /* Takes an event of a group. Events of one request come in order of time. Calls on_crossing. 0, or FLUO_ENOMEM or
  * FLUO_EFULL: it is lost, and counted. */
-int window_take(struct window *w, const void *group, uint32_t group_bytes, const struct series_event *event,
-                const struct window_witness *witness);
+int window_take(struct window *w, const struct state_key *group, const struct series_event *event, const struct window_witness *witness);
 
 #endif

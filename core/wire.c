@@ -96,6 +96,15 @@ int fluo_key_value(const uint8_t *p, uint32_t n, struct fluo_item *key, struct f
   return out->type != FLUO_TYPE_NONE;
 }
 
+/* Whether a KeyValue is what encoders write, a short key and then a short value and nothing else, of another key: most
+ * are, and need no reading. */
+static bool is_other(const uint8_t *p, size_t n, const char *key, size_t key_len) {
+  if (n < 4 || n > 0x7f || p[0] != (1 << 3 | WIRE_LEN) || p[1] > n - 4) return false;
+  const uint8_t *value = p + 2 + p[1];
+  if (value[0] != (2 << 3 | WIRE_LEN) || (size_t)value[1] + p[1] + 4 != n) return false;
+  return p[1] != key_len || memcmp(p + 2, key, key_len) != 0;
+}
+
 /* Whether a KeyValue has this key. Encoders write the key first, but need not, and the last one
  * wins. */
 static bool key_is(const uint8_t *p, size_t n, const char *key, size_t key_len) {
@@ -112,7 +121,7 @@ int fluo_attribute(const uint8_t *p, uint32_t n, uint32_t number, const char *ke
                    struct fluo_value *out) {
   struct fluo_item item = {0}, last = {0};
   while (fluo_item_next(p, n, number, &item))
-    if (item.len >= key_len && key_is(item.text, item.len, key, key_len)) last = item;
+    if (item.len >= key_len && !is_other(item.text, item.len, key, key_len) && key_is(item.text, item.len, key, key_len)) last = item;
   if (!last.text) return 0;
   fluo_key_value(last.text, last.len, &item, out);
   return 1;

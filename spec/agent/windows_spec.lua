@@ -1,4 +1,5 @@
 -- Windows and text queries (RULES.md section 5), from the text of a rule to its violations.
+local cjson = require("cjson")
 local replay = require("spec.replay")
 
 local function one(name, at, more)
@@ -61,6 +62,20 @@ describe("a window", function()
       each { one("a", 1, { attr = { k = true }, resource = { region = "eu" } }),
              one("a", 2, { attr = { k = "true" }, resource = { region = "eu" } }) })
     assert.same({ service = "svc", ["resource.region"] = "eu", k = "true", name = "a" }, found[1].group)
+  end)
+
+  it("has its own groups beside rules that group by other fields of the same spans", function()
+    local lists = { '"k"', '"k"', '"j"', '"j", "k"', '"k", "j"', '"resource.k"', '"name"', '"absent"', '"service"', '"j"' }
+    local rules, groups = {}, {}
+    for i, by in ipairs(lists) do
+      rules[i] = ('rule "r%02d" { when = window("1m"):by(%s):count():over(1) }\n'):format(i, by)
+    end
+    local more = { attr = { k = 7, j = "x" }, resource = { k = "eu" } }
+    local found = replay.run(table.concat(rules), { { one("a", 1, more), one("a", 2, more), one("b", 3, { attr = { j = "y" } }) } })
+    for i, v in ipairs(found) do groups[i] = v.rule .. " " .. cjson.encode(v.group):gsub(".*:.*,.*", "two") end
+    table.sort(groups)
+    assert.same({ 'r01 {"k":"7"}', 'r02 {"k":"7"}', 'r03 {"j":"x"}', "r04 two", "r05 two", 'r06 {"resource.k":"eu"}',
+                  'r07 {"name":"a"}', 'r09 {"service":"svc"}', 'r10 {"j":"x"}' }, groups)
   end)
 
   it("has every aggregate", function()

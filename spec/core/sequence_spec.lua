@@ -44,14 +44,15 @@ describe("a sequence", function()
     sequences, state = {}, nil
   end
 
-  local hit = ffi.new("struct sequence_hit")
+  local hit, key = ffi.new("struct sequence_hit"), ffi.new("struct state_key")
   local function take(s, group, kinds, start, id, now, ending)
     hit.start_ns, hit.end_ns, hit.patterns = start, ending or start, 0
     for i, name in ipairs(s.names) do
       if kinds:find(name, 1, true) then hit.patterns = hit.patterns + 2 ^ (i - 1) end
     end
     hit.span_id[0], hit.span_id[1] = math.floor(id / 256), id % 256
-    return core.sequence_take(s.room, group, #group, hit, now or start)
+    key.bytes, key.n, key.hash = ffi.cast("const char *", group), #group, core.state_hash(state, group, #group)
+    return core.sequence_take(s.room, key, hit, now or start)
   end
 
   local function step(now)

@@ -43,14 +43,15 @@ describe("a window", function()
     return out[0]
   end
 
-  local event, witness = ffi.new("struct series_event"), ffi.new("struct window_witness")
+  local event, witness, key = ffi.new("struct series_event"), ffi.new("struct window_witness"), ffi.new("struct state_key")
   local function take(w, group, time, more)
     more = more or {}
     event.time_ns, event.value, event.hash = time, more.value or 1, more.hash or 0
     event.weight, event.flags = more.weight or 1, more.flags or 4
     witness.time_ns, witness.start_ns = time, more.start or time
     witness.span_id[0] = more.span or 0
-    return core.window_take(w, group, #group, event, witness)
+    key.bytes, key.n, key.hash = ffi.cast("const char *", group), #group, core.state_hash(state, group, #group)
+    return core.window_take(w, key, event, witness)
   end
 
   local function step(now)
