@@ -1,33 +1,42 @@
 /* The baseline's story. Samples wait in a queue of D's length; the oldest is learnt when a newer
  * one is D younger. What was learnt lies in a ring, of which the median and the median absolute
- * deviation are taken each time it changes: they hold against up to half of it being outliers
- * (Rousseeuw and Croux, "Alternatives to the median absolute deviation", 1993; 1.4826 makes the
- * deviation of normally distributed numbers their sigma). The spread has a floor, so that a
- * constant does not fire on its own noise.
+ * deviation are taken each time it changes, and in a season (season.h).
+ *
+ * Samples of overlapping windows say little new: so many as make one window count as one. The
+ * deviation of few windows is widened, as Student's t would, and the median is in doubt by two of
+ * its standard errors. Beside the deviation, the spread knows how far off what was said to be normal
+ * turned out to be (Dawid, "Present position and potential developments: the prequential approach",
+ * 1984): on the slope of a day the median comes behind by a known measure. It has a floor, so that
+ * a constant does not fire on its own noise.
  *
  * Whether the normal has moved is told by a two-sided CUSUM (Page, "Continuous inspection schemes",
- * 1954) over the learnt samples in spreads. Samples of overlapping windows follow each other
- * closely, so the bound is a whole window's worth of them. Then what was normal is kept as it was
- * and everything is learnt anew.
+ * 1954) over the learnt samples in spreads. The bound is a whole window's worth of samples. Then
+ * what was normal is kept as it was and everything but the season is learnt anew.
  *
- * Nothing allocates after baseline_new. */
+ * The season allocates when its first hour is over; nothing else does after baseline_new. Without
+ * memory for it that hour is not remembered, and the caller is told. */
 #include "baseline.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
 #include "heap.h"
+#include "median.h"
+#include "season.h"
 
-#define SIGMA        1.4826 /* of a median absolute deviation */
+#define MEDIAN_ERROR 1.2533 /* sigmas, over the root of how many: a median's standard error */
+#define MEAN_SIGMA   1.2533 /* of a mean absolute deviation, normally distributed */
+#define FEW_WINDOWS  4.0    /* one window's deviation is taken five times, four's twice */
 #define SPREAD_FLOOR 0.05   /* of the normal */
+#define STRAY_MEMORY 1024   /* samples: 17 windows */
+#define STRAY_MOST   4.0    /* deviations that one sample may be off */
 #define CUSUM_SLACK  1.0    /* spreads that a sample may be off */
 #define CUSUM_BOUND  120.0  /* spreads: a whole window three spreads off */
 
 struct waiting {
   uint64_t t_ns;
-  double value;
+  double value, off; /* off what was normal then; NaN: nothing was */
 };
 
 struct baseline {
@@ -37,7 +46,11 @@ struct baseline {
   double learnt[BASELINE_SAMPLES_MAX];
   uint32_t learnt_head, learnt_count;
   enum baseline_state state;
-  double normal, spread, above, below; /* above, below: the CUSUMs */
+  double normal, deviation, doubt, stray; /* what was measured last; stray: how far off it was */
+  uint64_t since_ns;
+  uint32_t samples;
+  double above, below; /* the CUSUMs */
+  struct season season;
 };
 
 int baseline_new(uint64_t ns, struct baseline **out) {
@@ -49,6 +62,8 @@ int baseline_new(uint64_t ns, struct baseline **out) {
 }
 
 void baseline_free(struct baseline *b) {
+  if (!b) return;
+  season_deinit(&b->season);
   heap_free(b);
 }
 
@@ -62,30 +77,89 @@ uint64_t baseline_next(const struct baseline *b) {
   return (b->last_ns / step + 1) * step;
 }
 
-static int by_size(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
+/* Of windows that do not overlap, at the least; of those that do, so many say as much as these. */
+static double windows_of(const struct baseline *b) {
+  return b->learnt_count > BASELINE_SLOTS ? (double)b->learnt_count / BASELINE_SLOTS : 1;
 }
 
-static double median(double *x, uint32_t n) {
-  qsort(x, n, sizeof *x, by_size);
-  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+/* How far a number may stray from what is normal before that is worth a word. */
+static double least_spread(double normal) {
+  return SPREAD_FLOOR * fabs(normal);
 }
 
 static void measure(struct baseline *b) {
-  double x[BASELINE_SAMPLES_MAX];
+  double x[BASELINE_SAMPLES_MAX], windows = windows_of(b);
   uint32_t n = b->learnt_count;
   memcpy(x, b->learnt, n * sizeof *x);
   b->normal = median(x, n);
-  for (uint32_t i = 0; i < n; i++) x[i] = fabs(b->learnt[i] - b->normal);
-  b->spread = fmax(SIGMA * median(x, n), SPREAD_FLOOR * fabs(b->normal));
+  double sigma = MEDIAN_SIGMA * median_deviation(x, n, b->normal);
+  b->doubt = fmin(2 * MEDIAN_ERROR * sigma / sqrt(windows), least_spread(b->normal));
+  b->deviation = sigma * (1 + FEW_WINDOWS / windows);
+  b->since_ns = b->first_ns;
+  b->samples = n;
 }
 
-static bool moved(struct baseline *b, double value) {
-  if (b->spread <= 0) return false;
-  double off = (value - b->normal) / b->spread;
-  b->above = fmax(0, b->above + off - CUSUM_SLACK);
-  b->below = fmax(0, b->below - off - CUSUM_SLACK);
+static struct baseline_normal lately(const struct baseline *b) {
+  double sigma = fmax(b->deviation, least_spread(b->normal));
+  return (struct baseline_normal){.normal = b->normal,
+                                  .spread = fmax(sigma, MEAN_SIGMA * b->stray),
+                                  .doubt = b->doubt,
+                                  .since_ns = b->since_ns,
+                                  .samples = b->samples};
+}
+
+/* At its level a season strays as much as what was lately does at its own, at the least: hours are
+ * means, which are quieter than samples. */
+static struct baseline_normal of_season(const struct baseline_normal *recent,
+                                        const struct season_hour *hour) {
+  double scale = fabs(hour->normal) > fabs(recent->normal) && recent->normal != 0
+                     ? fabs(hour->normal / recent->normal)
+                     : 1;
+  double sigma = fmax(hour->spread, recent->spread * scale);
+  return (struct baseline_normal){.normal = hour->normal,
+                                  .spread = fmax(sigma, least_spread(hour->normal)),
+                                  .doubt = recent->doubt * scale,
+                                  .since_ns = hour->since_ns,
+                                  .samples = hour->samples,
+                                  .seasonal = true};
+}
+
+uint32_t baseline_normals(const struct baseline *b, uint64_t t_ns, struct baseline_normal out[2]) {
+  struct season_hour hour;
+  if (b->state == BASELINE_LEARNING) return 0;
+  out[0] = lately(b);
+  if (!season_get(&b->season, t_ns, &hour)) return 1;
+  out[1] = of_season(&out[0], &hour);
+  return 2;
+}
+
+/* How far a value is from what is normal at its time: in the units of the samples, and in spreads.
+ * NaN: nothing is known. */
+static double off(const struct baseline *b, uint64_t t_ns, double value, double *spreads) {
+  struct baseline_normal normals[2];
+  double nearest = NAN;
+  uint32_t n = baseline_normals(b, t_ns, normals);
+  *spreads = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    double by = value - normals[i].normal;
+    if (fabs(by) >= fabs(nearest)) continue;
+    nearest = by;
+    *spreads = normals[i].spread > 0 ? by / normals[i].spread : 0;
+  }
+  return nearest;
+}
+
+/* The mean of how far off the samples were when they were new; of those before the limit, which
+ * holds it together where a few were very far off. */
+static void stray(struct baseline *b, double by) {
+  double most = STRAY_MOST * fmax(b->deviation, least_spread(b->normal));
+  if (isnan(by)) return;
+  b->stray += (fmin(fabs(by), most) - b->stray) / STRAY_MEMORY;
+}
+
+static bool moved(struct baseline *b, double spreads) {
+  b->above = fmax(0, b->above + spreads - CUSUM_SLACK);
+  b->below = fmax(0, b->below - spreads - CUSUM_SLACK);
   return b->above > CUSUM_BOUND || b->below > CUSUM_BOUND;
 }
 
@@ -94,53 +168,62 @@ static void start_anew(struct baseline *b) {
   b->above = b->below = 0;
 }
 
-static void learn(struct baseline *b, const struct waiting *sample) {
-  if (b->state == BASELINE_READY && moved(b, sample->value)) {
-    b->state = BASELINE_DRIFTED;
-    start_anew(b);
-  }
+static void remember(struct baseline *b, const struct waiting *sample) {
   if (!b->learnt_count) b->first_ns = sample->t_ns;
   b->learnt[b->learnt_head] = sample->value;
   b->learnt_head = (b->learnt_head + 1) % BASELINE_SAMPLES_MAX;
   if (b->learnt_count < BASELINE_SAMPLES_MAX) b->learnt_count++;
-  bool enough =
-      b->learnt_count >= BASELINE_SAMPLES_MIN && sample->t_ns - b->first_ns >= BASELINE_LEARNING_NS;
-  if (b->state != BASELINE_READY && !enough) return;
-  b->state = BASELINE_READY;
-  measure(b);
 }
 
-static void learn_old(struct baseline *b, uint64_t t_ns) {
+static int learn(struct baseline *b, const struct waiting *sample) {
+  double spreads;
+  off(b, sample->t_ns, sample->value, &spreads);
+  stray(b, sample->off);
+  if (b->state == BASELINE_READY && moved(b, spreads)) {
+    b->state = BASELINE_DRIFTED;
+    start_anew(b);
+  }
+  remember(b, sample);
+  bool enough =
+      b->learnt_count >= BASELINE_SAMPLES_MIN && sample->t_ns - b->first_ns >= BASELINE_LEARNING_NS;
+  if (b->state == BASELINE_READY || enough) {
+    b->state = BASELINE_READY;
+    measure(b);
+  }
+  return season_learn(&b->season, sample->t_ns, step_of(b), sample->value);
+}
+
+static int learn_old(struct baseline *b, uint64_t t_ns) {
+  int err = 0;
   while (b->waiting_count && t_ns - b->waiting[b->waiting_head].t_ns >= b->ns) {
-    learn(b, &b->waiting[b->waiting_head]);
+    int failed = learn(b, &b->waiting[b->waiting_head]);
+    if (!err) err = failed;
     b->waiting_head = (b->waiting_head + 1) % (BASELINE_SLOTS + 1);
     b->waiting_count--;
   }
+  return err;
 }
 
-void baseline_sample(struct baseline *b, uint64_t t_ns, double value) {
+int baseline_sample(struct baseline *b, uint64_t t_ns, double value) {
+  double spreads;
   b->last_ns = t_ns;
-  learn_old(b, t_ns);
-  if (!isfinite(value) || b->waiting_count > BASELINE_SLOTS) return;
+  int err = learn_old(b, t_ns);
+  if (!isfinite(value) || b->waiting_count > BASELINE_SLOTS) return err;
   uint32_t at = (b->waiting_head + b->waiting_count++) % (BASELINE_SLOTS + 1);
-  b->waiting[at] = (struct waiting){t_ns, value};
+  b->waiting[at] = (struct waiting){t_ns, value, off(b, t_ns, value, &spreads)};
+  return err;
 }
 
-void baseline_spoil(struct baseline *b, uint64_t t_ns) {
-  learn_old(b, t_ns);
+int baseline_spoil(struct baseline *b, uint64_t t_ns) {
+  int err = learn_old(b, t_ns);
   b->waiting_count = 0;
+  return err;
 }
 
 enum baseline_state baseline_state(const struct baseline *b) {
   return b->state;
 }
 
-bool baseline_get(const struct baseline *b, double *normal, double *spread) {
-  *normal = b->normal;
-  *spread = b->spread;
-  return b->state != BASELINE_LEARNING;
-}
-
 size_t baseline_bytes(const struct baseline *b) {
-  return sizeof *b;
+  return sizeof *b + season_bytes(&b->season);
 }

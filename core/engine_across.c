@@ -244,8 +244,10 @@ static void on_crossing(void *ctx, const struct window_crossing *c) {
                         .threshold = shown(from->terms, c->threshold),
                         .estimated = c->estimated,
                         .has_baseline = c->has_baseline,
-                        .baseline = shown(from->terms, c->baseline),
-                        .spread = shown(from->terms, c->spread)};
+                        .drifted = c->state == BASELINE_DRIFTED,
+                        .normal = c->normal};
+  v.normal.normal = shown(from->terms, c->normal.normal);
+  v.normal.spread = shown(from->terms, c->normal.spread);
   for (uint32_t i = 0; i < c->witnesses_count; i++) {
     const struct window_witness *w = &c->witnesses[i];
     add_witness(e, &v, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);

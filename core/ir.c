@@ -117,7 +117,7 @@ static bool gate_check(const struct ir_check *c, uint32_t index) {
 static bool parts_check(const struct ir_check *c) {
   for (uint32_t i = 0; i < c->ir->header->parts; i++) {
     const struct fluo_ir_part *part = &c->ir->parts[i];
-    if (part->field > FLUO_FIELD_SPAN_TOTAL) return ir_wrong(c, "parts", i, "field");
+    if (part->field > FLUO_FIELD_BASELINE) return ir_wrong(c, "parts", i, "field");
     if (!ir_text_fits(c, part->key)) return ir_wrong(c, "parts", i, "key");
   }
   return true;

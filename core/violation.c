@@ -207,6 +207,19 @@ static void add_summary(struct buffer *out, const struct violation *v) {
   buffer_deinit(&text);
 }
 
+static void add_baseline(struct buffer *out, const struct violation *v) {
+  char since[32];
+  time_text(v->normal.since_ns, since);
+  add_member(out, "baseline");
+  buffer_number(out, v->normal.normal);
+  add_member(out, "spread");
+  buffer_number(out, v->normal.spread);
+  buffer_printf(out, ",\"baseline_since\":\"%s\",\"baseline_samples\":%" PRIu32, since,
+                v->normal.samples);
+  buffer_printf(out, ",\"baseline_state\":\"%s\",\"baseline_seasonal\":%s",
+                v->drifted ? "drifted" : "ready", v->normal.seasonal ? "true" : "false");
+}
+
 int violation_json(const struct violation *v, struct buffer *out) {
   char time[32], trace_id[33];
   time_text(v->time_ns, time);
@@ -227,12 +240,7 @@ int violation_json(const struct violation *v, struct buffer *out) {
     add_member(out, "threshold");
     buffer_number(out, v->threshold);
   }
-  if (v->has_baseline) {
-    add_member(out, "baseline");
-    buffer_number(out, v->baseline);
-    add_member(out, "spread");
-    buffer_number(out, v->spread);
-  }
+  if (v->has_baseline) add_baseline(out, v);
   if (v->reason_bytes) {
     add_member(out, "reason");
     buffer_json(out, v->reason, v->reason_bytes);
@@ -327,6 +335,7 @@ static void add_part(struct buffer *out, const struct violation *v,
   case FLUO_FIELD_SEVERITY: buffer_text(out, severity_text(v->rule->severity)); break;
   case FLUO_FIELD_VALUE: add_number(out, v->has_value, v->value); break;
   case FLUO_FIELD_THRESHOLD: add_number(out, v->has_value, v->threshold); break;
+  case FLUO_FIELD_BASELINE: add_number(out, v->has_baseline, v->normal.normal); break;
   case FLUO_FIELD_SPAN_TOTAL: buffer_printf(out, "%" PRIu32, v->witness_total); break;
   case FLUO_FIELD_REASON:
     if (v->reason_bytes)

@@ -3,6 +3,7 @@
 #define FLUO_VIOLATION_H
 #include <stdbool.h>
 
+#include "baseline.h"
 #include "buffer.h"
 #include "cause.h"
 #include "ruleset.h"
@@ -35,7 +36,8 @@ struct violation {
   const char *reason; uint32_t reason_bytes;
   bool     has_value; double value, threshold;
   bool     estimated, late;
-  bool     has_baseline; double baseline, spread;   /* what is normal, and how far it strays */
+  bool     has_baseline, drifted;
+  struct baseline_normal normal;                    /* what was normal, and how sure that was */
   /* Of windows and sequences, instead of trace_id and witnesses: witnesses_count of these. */
   struct violation_span spans[FLUO_WITNESSES_MAX];
   const void *group; uint32_t group_bytes;          /* as group_add wrote it, for the fields of `by` */

@@ -16,7 +16,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "baseline.h"
 #include "err.h"
 #include "heap.h"
 
@@ -200,18 +199,63 @@ static double least_normal(const struct window_terms *terms) {
   return counts ? 1 : 0;
 }
 
-/* What the value is compared with. NaN: with nothing yet. */
-static double limit_of(const struct group *g, double *normal, double *spread) {
+static bool is_upper(const struct window_terms *terms) {
+  return terms->compare == FLUO_OP_GT || terms->compare == FLUO_OP_GE;
+}
+
+/* How many events one unit of the aggregate stands for, where it counts them; 0: it does not. */
+static double events_of(const struct group *g) {
   const struct window_terms *terms = &window_of(g)->terms;
-  bool over = terms->compare == FLUO_OP_GT || terms->compare == FLUO_OP_GE;
-  if (!terms->baseline) return terms->threshold;
-  if (!baseline_get(g->baseline, normal, spread)) return NAN;
-  if (terms->baseline == FLUO_BASELINE_SIGMAS) {
-    double off = terms->threshold * fmax(*spread, least_normal(terms));
-    return off <= 0 ? NAN : over ? *normal + off : *normal - off;
+  switch (terms->aggregate) {
+  case FLUO_AGGREGATE_COUNT: return 1;
+  case FLUO_AGGREGATE_RATE: return (double)terms->ns / 1e9;
+  case FLUO_AGGREGATE_RATIO: return (double)series_samples(g->series);
+  default: return 0;
   }
-  double base = fmax(*normal, least_normal(terms));
-  return base <= 0 ? NAN : over ? base * terms->threshold : base / terms->threshold;
+}
+
+/* Where a count that is normally so many strays to by chance alone, in that many sigmas: the root of
+ * a Poisson count has one deviation, a half, whatever its mean (Anscombe, "The transformation of
+ * Poisson, binomial and negative-binomial data", 1948). NaN: nothing is no surprise. */
+static double chance(double normal, double sigmas, bool upper) {
+  double root = sqrt(fmax(normal, 0) + 0.375) + (upper ? sigmas : -sigmas) / 2;
+  return !upper && root < sqrt(0.375) ? NAN : root * root - 0.375;
+}
+
+static double limit_by_sigmas(const struct group *g, const struct baseline_normal *n) {
+  const struct window_terms *terms = &window_of(g)->terms;
+  double away = terms->threshold * fmax(n->spread, least_normal(terms)), events = events_of(g);
+  bool upper = is_upper(terms);
+  double limit = away <= 0 && !events ? NAN : upper ? n->normal + away : n->normal - away;
+  if (!events) return limit;
+  double by_chance = chance(n->normal * events, terms->threshold, upper) / events;
+  return isnan(by_chance) ? NAN : upper ? fmax(limit, by_chance) : fmin(limit, by_chance);
+}
+
+static double limit_by_times(const struct group *g, const struct baseline_normal *n) {
+  const struct window_terms *terms = &window_of(g)->terms;
+  bool upper = is_upper(terms);
+  double base = fmax(upper ? n->normal - n->doubt : n->normal + n->doubt, least_normal(terms));
+  return base <= 0 ? NAN : upper ? base * terms->threshold : base / terms->threshold;
+}
+
+/* What the value is compared with: where two things are normal, that which is farther off. NaN: with
+ * nothing yet. */
+static double limit_of(const struct group *g, uint64_t t_ns, struct baseline_normal *normal) {
+  const struct window_terms *terms = &window_of(g)->terms;
+  if (!terms->baseline) return terms->threshold;
+  struct baseline_normal normals[2];
+  uint32_t count = baseline_normals(g->baseline, t_ns, normals);
+  double limit = NAN;
+  for (uint32_t i = 0; i < count; i++) {
+    double one = terms->baseline == FLUO_BASELINE_SIGMAS ? limit_by_sigmas(g, &normals[i])
+                                                         : limit_by_times(g, &normals[i]);
+    if (isnan(one)) return NAN;
+    if (i && (is_upper(terms) ? one <= limit : one >= limit)) continue;
+    limit = one;
+    *normal = normals[i];
+  }
+  return limit;
 }
 
 /* The aggregate on each multiple of D / 60 before t that a whole window lies before. A long silence
@@ -226,23 +270,25 @@ static int learn_until(struct group *g, uint64_t t_ns) {
       uint64_t from = whole                       ? t_ns - reach
                       : g->first_ns == UINT64_MAX ? t_ns
                                                   : g->first_ns + terms->ns - 1;
-      baseline_sample(g->baseline, from < t_ns ? from : t_ns, NAN);
+      err = baseline_sample(g->baseline, from < t_ns ? from : t_ns, NAN);
       continue;
     }
     err = series_move(g->series, at);
-    baseline_sample(g->baseline, at, value_of(terms, g->series));
+    int unlearnt = baseline_sample(g->baseline, at, value_of(terms, g->series));
+    if (!err) err = unlearnt;
   }
   return err;
 }
 
 static void judge(struct group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
-  double normal = 0, spread = 0;
+  struct baseline_normal normal = {0};
   if (series_samples(g->series) < w->terms.samples_min) return;
-  double value = value_of(&w->terms, g->series), limit = limit_of(g, &normal, &spread);
+  double value = value_of(&w->terms, g->series), limit = limit_of(g, t_ns, &normal);
   bool was_open = g->open;
   g->open = compares(value, w->terms.compare, limit);
-  if (g->open && g->baseline) baseline_spoil(g->baseline, t_ns);
+  if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
+    state_stats(g->head.owner->state)->lost++;
   if (!g->open || was_open) return;
   struct window_witness witnesses[WINDOW_WITNESSES_MAX];
   struct window_crossing crossing = {.owner = w->owner,
@@ -253,8 +299,8 @@ static void judge(struct group *g, uint64_t t_ns) {
                                      .threshold = limit,
                                      .estimated = series_estimated(g->series),
                                      .has_baseline = w->terms.baseline,
-                                     .baseline = normal,
-                                     .spread = spread,
+                                     .normal = normal,
+                                     .state = g->baseline ? baseline_state(g->baseline) : 0,
                                      .witnesses = witnesses,
                                      .witnesses_count = latest_of(g, t_ns, witnesses),
                                      .spans = series_spans(g->series)};

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "baseline.h"
 #include "fluo.h"
 #include "series.h"
 #include "state.h"
@@ -43,7 +44,8 @@ struct window_crossing {
   uint64_t time_ns;                 /* the newest event's, or the window's end */
   double   value, threshold;
   bool     estimated, has_baseline;
-  double   baseline, spread;        /* what was normal */
+  struct baseline_normal normal;    /* what the threshold was reckoned from */
+  enum baseline_state state;
   const struct window_witness *witnesses;       /* the latest of the window, in start order */
   uint32_t witnesses_count;
   uint64_t spans;                   /* in the window */

@@ -134,7 +134,7 @@ enum fluo_field {
   FLUO_FIELD_ROOT, FLUO_FIELD_EVENT_NAME,
   /* the rest only in templates */
   FLUO_FIELD_LITERAL, FLUO_FIELD_RULE, FLUO_FIELD_SEVERITY, FLUO_FIELD_VALUE, FLUO_FIELD_THRESHOLD,
-  FLUO_FIELD_REASON, FLUO_FIELD_SPAN_TOTAL
+  FLUO_FIELD_REASON, FLUO_FIELD_SPAN_TOTAL, FLUO_FIELD_BASELINE
 };
 
 /* RULES.md section 2 and 3. EQ has one value or, as one_of, several; NE (none_of) likewise; BETWEEN two;

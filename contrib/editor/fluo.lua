@@ -276,6 +276,9 @@
 ---@field late boolean?
 ---@field estimated boolean?
 ---@field labels table<string, string>?
+---@field baseline number?
+---@field baseline_state string?
+---@field baseline_seasonal boolean?
 
 ---Where a rule is expected to be silent.
 ---@class fluo.Silent

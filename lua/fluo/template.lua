@@ -8,9 +8,9 @@ local M = {}
 M.PARTS_MAX = 1000
 
 local OF_VIOLATION = { rule = "RULE", severity = "SEVERITY", value = "VALUE", threshold = "THRESHOLD",
-                       reason = "REASON", span_total = "SPAN_TOTAL" }
-local NAMES = { "rule", "severity", "value", "threshold", "reason", "span_total", "name", "service", "status",
-                "status_message", "kind", "duration", "start", "end_", "scope", "scope_version", "trace_id",
+                       reason = "REASON", span_total = "SPAN_TOTAL", baseline = "BASELINE" }
+local NAMES = { "rule", "severity", "value", "threshold", "reason", "span_total", "baseline", "name", "service",
+                "status", "status_message", "kind", "duration", "start", "end_", "scope", "scope_version", "trace_id",
                 "span_id", "parent_id", "trace_state", "root" }
 local SPAN_NAMES = {}
 for i, name in ipairs(NAMES) do

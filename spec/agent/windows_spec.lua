@@ -231,6 +231,8 @@ describe("a baseline", function()
     assert.equal(1, #found)
     assert.same({ 600, 600, 60, 3 }, { found[1].value, found[1].threshold, found[1].baseline, found[1].spread })
     assert.same({ service = "svc" }, found[1].group)
+    assert.same({ 512, "ready", false }, { found[1].baseline_samples, found[1].baseline_state, found[1].baseline_seasonal })
+    assert.equal(replay.clock(60000), found[1].baseline_since)
     assert.is_true(found[1].time <= replay.clock(1860000) and found[1].time > replay.clock(1850000), found[1].time)
   end)
 

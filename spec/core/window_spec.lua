@@ -22,7 +22,8 @@ describe("a window", function()
     local spans = {}
     for i = 0, c.witnesses_count - 1 do spans[#spans + 1] = c.witnesses[i].span_id[0] end
     crossings[#crossings + 1] = { group = ffi.string(c.group, c.group_bytes), time = tonumber(c.time_ns),
-                                  value = c.value, threshold = c.threshold, estimated = c.estimated, witnesses = spans,
+                                  value = c.value, threshold = c.threshold, normal = c.normal.normal,
+                                  seasonal = c.normal.seasonal, estimated = c.estimated, witnesses = spans,
                                   spans = tonumber(c.spans) }
   end)
 
@@ -36,7 +37,7 @@ describe("a window", function()
     local out, t = ffi.new("struct window *[1]"), ffi.new("struct window_terms")
     t.ns, t.aggregate, t.compare = terms.ns, terms.aggregate or COUNT, terms.compare or GT
     t.quantile, t.threshold, t.samples_min = terms.quantile or 0, terms.threshold or 0, terms.samples_min or 0
-    t.grouped = terms.grouped ~= false
+    t.grouped, t.baseline = terms.grouped ~= false, terms.baseline or 0
     local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
     assert.equal(0, core.window_new(state, t, calls, nil, out))
     windows[#windows + 1] = out[0]
@@ -159,6 +160,67 @@ describe("a window", function()
     assert.equal(0, #crossings)
     step(75 * SECOND)
     assert.equal(70 * SECOND, crossings[1].time)
+  end)
+
+  -- ---- baselines -----------------------------------------------------------------------------------
+
+  local TIMES, SIGMAS = 1, 2
+  local NUMERATOR, ONE = 5, 4
+  local MINUTE = 60 * SECOND
+
+  -- Events each `every` seconds, the errors among them every so manieth.
+  local function flow(w, from, to, every, errors)
+    local n = 0
+    for t = from * SECOND, to * SECOND - 1, every * SECOND do
+      n = n + 1
+      step(t)
+      take(w, "g", t, { flags = errors and n % errors == 0 and NUMERATOR or ONE })
+    end
+    step(to * SECOND)
+  end
+
+  it("in sigmas sees silence where much is normal, and none where chance makes it", function()
+    for every, silence in pairs({ [1] = 1, [20] = 0 }) do
+      all()
+      local w = open({ ns = MINUTE, compare = LE, baseline = SIGMAS, threshold = 4 })
+      flow(w, 0, 3600, every)
+      step(3700 * SECOND)
+      assert.equal(silence, #crossings, "one each " .. every .. " s")
+      close()
+    end
+  end)
+
+  it("in sigmas takes few errors for chance, and many for errors", function()
+    for errors, alarms in pairs({ [40] = 0, [10] = 1 }) do           -- of 200: 1 is normal, then 5 or 20
+      all()
+      local w = open({ ns = 200 * SECOND, aggregate = RATIO, compare = GE, baseline = SIGMAS, threshold = 4 })
+      flow(w, 0, 7200, 1, 200)
+      assert.equal(0, #crossings)
+      flow(w, 7200, 7400, 1, errors)
+      assert.equal(alarms, #crossings, "one error of " .. errors)
+      close()
+    end
+  end)
+
+  -- Days with an hour of eight times the traffic; `ninth` is what comes instead on the fifth day.
+  local function days(w, fifth)
+    for day = 0, 4 do
+      for hour = 0, 23 do
+        local every = hour == 9 and (day == 4 and fifth or 5) or 40
+        flow(w, (day * 24 + hour) * 3600, (day * 24 + hour + 1) * 3600, every)
+      end
+    end
+  end
+
+  it("is silent at an hour that comes back, and fires where that is more than ever", function()
+    for fifth, alarms in pairs({ [3] = 0, [0.4] = 1 }) do       -- 200 and 1500, where 15 were normal an hour ago
+      all()
+      local w = open({ ns = 10 * MINUTE, compare = GE, baseline = TIMES, threshold = 10 })
+      days(w, fifth)
+      assert.equal(alarms, #crossings, "one each " .. fifth .. " s")
+      if alarms == 1 then assert.is_true(crossings[1].seasonal and crossings[1].normal > 50) end
+      close()
+    end
   end)
 
   -- ---- against keeping everything ------------------------------------------------------------------

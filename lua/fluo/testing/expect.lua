@@ -7,7 +7,8 @@ local M = {}
 
 -- What an expectation compares, besides count, spans and trace: members of a violation.
 local MEMBERS = { "reason", "summary", "severity", "scope", "value", "threshold", "span_total", "shadow", "late",
-                  "estimated", "labels", "causes_total", "impact_total" }
+                  "estimated", "labels", "causes_total", "impact_total", "baseline", "baseline_state",
+                  "baseline_seasonal" }
 --- What may stand in the table of `assert.fires`; that of `assert.silent` takes `trace` alone.
 M.FIRES_KEYS = { "count", "spans", "trace", "cause", "impact", unpack(MEMBERS) }
 M.SILENT_KEYS = { "trace" }
