@@ -29,6 +29,7 @@ static void report(struct engine *e, struct violation *v, struct trace *t, uint3
   v->rules = t->judged_by->set;
   v->rule_index = rule;
   v->rule = ruleset_rule(t->judged_by->set, rule);
+  v->trace = t;
   memcpy(v->trace_id, t->id, 16);
   engine_cause(e, t, spans, v);
   violation_identify(v);

@@ -37,8 +37,9 @@ struct ledger_violation {
   const char *id, *incident, *severity;
   const char *trace_id;                                 /* 32 hex; "": across traces */
   struct ledger_text rule, rule_version;                /* rule_version: 32 hex */
-  uint64_t at_ns;                                       /* the violation's time */
+  uint64_t at_ns, written_ns;                           /* the violation's time; and now, for its retention */
   struct ledger_text json;                              /* as printed on the output */
+  const char *evidence_of;                              /* the violation whose evidence is this one's, too; NULL: none */
 };
 
 enum ledger_delivery_state { LEDGER_PENDING, LEDGER_DONE, LEDGER_DEAD };
@@ -70,8 +71,9 @@ struct ledger_feedback {
 enum ledger_trouble {
   LEDGER_WELL,                                          /* what was wrong is over */
   LEDGER_DISK_FULL, LEDGER_READ_ONLY, LEDGER_LOCKED, LEDGER_IO, LEDGER_NO_MEMORY,     /* tried again each second */
-  LEDGER_CORRUPT,                                       /* set aside, and a new database begun */
-  LEDGER_BEHIND,                                        /* rows were dropped, see the counts */
+  LEDGER_CORRUPT,                                       /* set aside, and a new database begun: what is open may be
+                                                           written again */
+  LEDGER_BEHIND,                                        /* rows were dropped, see the counts; once a minute at most */
   LEDGER_TROUBLES
 };
 const char *ledger_trouble_text(enum ledger_trouble t); /* "disk_full" … */
@@ -80,13 +82,15 @@ struct ledger_calls {
   /* All rows up to this number are on disk, or dropped. held: they are not, for the disk has refused them for
    * LIMIT_LEDGER_HOLD_NS; what waits for them should wait no longer, and they are still tried. */
   void (*on_saved)(void *ctx, uint64_t number, bool held);
-  /* At a change of what is wrong, and for LEDGER_CORRUPT each time. `why` is a line for people. */
+  /* At a change of what is wrong; of LEDGER_CORRUPT and LEDGER_BEHIND, which do not last, each time. `why` is a
+   * line for people. */
   void (*on_trouble)(void *ctx, enum ledger_trouble trouble, const char *why);
   void *ctx;
 };
 
 /* What was there at the start; called within ledger_open, oldest first, at most LIMIT_LEDGER_RESTORED of each.
- * Any may be NULL. Incidents that are not "resolved", deliveries that are pending, silences that are not over. */
+ * Any may be NULL. Incidents that are not "resolved" or were so in the last day, deliveries that are pending, silences
+ * that are not over. */
 struct ledger_restored {
   void (*on_incident)(void *ctx, const struct ledger_incident *i);
   void (*on_delivery)(void *ctx, const struct ledger_delivery *d);
@@ -122,7 +126,7 @@ uint64_t ledger_delivery(struct ledger *l, const struct ledger_delivery *d);
 uint64_t ledger_silence(struct ledger *l, const struct ledger_silence *s);
 uint64_t ledger_feedback(struct ledger *l, const struct ledger_feedback *f);
 /* Whether evidence would be taken now: worth collecting. */
-bool ledger_takes_evidence(const struct ledger *l);
+bool ledger_takes_evidence(struct ledger *l);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -145,7 +149,7 @@ struct ledger_query {
   void (*on_result)(void *ctx, int err, const char *json, size_t n);
   void *ctx;
 };
-/* 0, or FLUO_EFULL (LIMIT_LEDGER_QUERIES wait), FLUO_ENOMEM: then on_result is not called. */
+/* Rows that were put before are seen, if the disk takes them. 0, or FLUO_EFULL (LIMIT_LEDGER_QUERIES wait), FLUO_ENOMEM: then on_result is not called. */
 int ledger_ask(struct ledger *l, const struct ledger_query *q);
 /* Nobody waits for the results of this ctx any more. */
 void ledger_forget(struct ledger *l, const void *ctx);
@@ -164,6 +168,6 @@ struct ledger_stats {
   bool     in_memory;
   enum ledger_trouble trouble;
 };
-void ledger_stats_get(const struct ledger *l, struct ledger_stats *out);
+void ledger_stats_get(struct ledger *l, struct ledger_stats *out);
 
 #endif

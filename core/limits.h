@@ -119,6 +119,12 @@
 #define LIMIT_LEDGER_RESTORED 10000u
 /* A database in memory: on top of the buffer as well. */
 #define LIMIT_LEDGER_MEMORY_BYTES (8u << 20)
+/* Evidence of one violation: spans, bytes as they are copied on the loop, spans of a trace that are looked at, and bytes
+ * of its JSON, which only text that is no UTF-8 makes many times as much. What is left out is said in it. */
+#define LIMIT_EVIDENCE_SPANS 1000u
+#define LIMIT_EVIDENCE_BYTES (256u << 10)
+#define LIMIT_EVIDENCE_LOOKED 20000u
+#define LIMIT_EVIDENCE_JSON_BYTES (4u << 20)
 
 /* Traces that `fluo explain` shows, 64 KiB of text each at most: what is more is counted on stderr. */
 #define LIMIT_EXPLAINED 3

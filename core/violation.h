@@ -8,6 +8,8 @@
 #include "cause.h"
 #include "ruleset.h"
 
+struct trace;
+
 /* A span that may be gone by now. */
 struct violation_span {
   const uint8_t *trace_id, *span_id, *name, *service;       /* service NULL: it has none */
@@ -29,6 +31,7 @@ struct violation {
   const struct fluo_ir_rule *rule;
   uint32_t rule_index;
   char     id[33];                    /* 32 hex digits */
+  const struct trace *trace;          /* in the store; NULL: across traces */
   uint8_t  trace_id[16];
   uint64_t time_ns;                   /* event time at which the rule became true */
   struct span_view witnesses[FLUO_WITNESSES_MAX];   /* in start order */

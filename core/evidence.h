@@ -1,0 +1,26 @@
+/* Evidence: the trace as it was when a violation fired, so that people can look at it, and `fluo replay` judge it again,
+ * when the buffer has long forgotten it. Collected on the loop by copying, printed and packed by the ledger's thread. */
+#ifndef FLUO_EVIDENCE_H
+#define FLUO_EVIDENCE_H
+#include "buffer.h"
+#include "store.h"
+#include "violation.h"
+
+enum evidence_mode {
+  EVIDENCE_TRACE,         /* all spans that were there; the witnesses first where there are too many */
+  EVIDENCE_WITNESSES,     /* these alone */
+  EVIDENCE_NONE
+};
+
+/* Appends the spans of the violation's trace, or of the traces of its witnesses as far as they are still there, within
+ * LIMIT_EVIDENCE_SPANS and LIMIT_EVIDENCE_BYTES. A span whose attributes the store no longer has, or that are too many,
+ * says so by an attribute `fluo.evidence`. For evidence_pack, not for people. 0 or out->err; nothing is appended where
+ * no span is left. */
+int evidence_collect(struct buffer *out, struct store *s, const struct violation *v, enum evidence_mode mode);
+/* What was collected, as one ExportTraceServiceRequest in OTLP/JSON, which begins with how much of it there is:
+ *   {"fluo":{"evidence":{"spans":3,"spans_total":3,"without_attributes":0,"traces_missing":0,"cut":false}},"resourceSpans":[…]}
+ * evidence_pack has it gzipped. 0, FLUO_ENOMEM, FLUO_ETOOLARGE, or FLUO_EMALFORMED: it was not collected here. */
+int evidence_print(struct buffer *out, const uint8_t *p, size_t n);
+int evidence_pack(struct buffer *out, const uint8_t *p, size_t n);
+
+#endif
