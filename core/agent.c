@@ -38,6 +38,8 @@
 #include "page.h"
 #include "report.h"
 #include "server.h"
+#include "state_file.h"
+#include "warnings.h"
 #include "watch.h"
 
 enum agent_state { AGENT_STARTING, AGENT_READY, AGENT_DRAINING };
@@ -51,6 +53,7 @@ struct agent {
   struct watch *rules_watch; /* NULL: watch_rules is false */
   struct intake *intake;
   struct aside *aside;
+  struct state_file *state_file; /* NULL: the data directory cannot be written */
   struct server *otlp_http, *admin;
   struct admin_calls admin_calls;
   uint32_t servers_open;
@@ -59,9 +62,7 @@ struct agent {
   uv_timer_t due, watch, housekeeping, drain;
   uv_signal_t term, interrupt, hangup;
   uint64_t wall_ns, mono_ns; /* the same moment on both clocks */
-  uint64_t horizon_said_ns, loss_said_ns;
-  bool strindex_said;
-  uint64_t losses; /* dropped for memory, when it was last said */
+  struct warnings warnings;
 };
 
 static uint64_t now_ns(const struct agent *a) {
@@ -146,47 +147,15 @@ static void on_aside(void *ctx, void (*work)(void *), void (*done)(void *), void
 
 /* ---- once a second ------------------------------------------------------------------------- */
 
-static void warn_of_pressure(struct agent *a) {
-  struct store_stats s;
-  struct engine_stats e;
-  uint64_t now = now_ns(a);
-  store_stats_get(engine_store(host_engine(a->host)), now, &s);
-  engine_stats_get(host_engine(a->host), &e);
-  double idle_s = (double)a->config->trace.idle_ns / 1e9;
-  if (s.horizon_s < idle_s && now - a->horizon_said_ns > 60000000000u) {
-    a->horizon_said_ns = now;
-    log_to(a->log, LOG_WARN,
-           "the buffer holds less than trace.idle of the present traffic: raise buffer.bytes_max",
-           log_u("horizon_ms", (uint64_t)(s.horizon_s * 1e3)),
-           log_u("buffer_bytes", s.arena_bytes));
-  }
-  uint64_t losses = e.dropped[DROP_MEMORY] + e.hits_lost + s.hits_lost;
-  if (losses != a->losses && now - a->loss_said_ns > 60000000000u) {
-    log_to(a->log, LOG_WARN, "spans or hits were dropped for want of memory",
-           log_u("count", losses - a->losses));
-    a->loss_said_ns = now;
-    a->losses = losses;
-  }
-}
-
-/* Such values belong to profiles; a client that sends them elsewhere loses them and should know. */
-static void warn_of_strindex(struct agent *a) {
-  if (a->strindex_said || !intake_stats(a->intake)->strindex) return;
-  a->strindex_said = true;
-  log_to(a->log, LOG_WARN,
-         "a client sends string indices, which only profiles have: they are taken as absent (said "
-         "once)");
-}
-
 static void on_housekeeping(uv_timer_t *timer) {
   struct agent *a = timer->data;
   while (engine_step(host_engine(a->host), now_ns(a))) {}     /* what closed long ago is forgotten without a timer */
   arena_trim_unused(store_arena(engine_store(host_engine(a->host))), 16u << 20);
-  warn_of_pressure(a);
-  if (a->intake) warn_of_strindex(a);
+  warnings_tick(&a->warnings, a->host, a->intake, a->log, a->config->trace.idle_ns, now_ns(a));
   report_tick(&a->report, uv_hrtime());
   recorder_tick(a->report.recorder);
   host_ping(a->host, uv_hrtime());
+  if (a->state_file) state_file_tick(a->state_file, now_ns(a));
   rearm(a);
 }
 
@@ -208,6 +177,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
                       .started_ns = a->wall_ns,
                       .reload = &a->report.reload,
                       .recorder = a->report.recorder,
+                      .state_file = a->state_file,
                       .ready = a->state == AGENT_READY};
   return page_write(&page, out);
 }
@@ -323,7 +293,7 @@ static int open_violations(struct agent *a) {
 }
 
 /* The data directory is made now, so that a path that cannot work is said at the start. */
-static void make_data(struct agent *a) {
+static bool make_data(struct agent *a) {
   char path[4096];
   snprintf(path, sizeof path, "%s", a->config->data);
   for (char *p = path + 1; *p; p++) {
@@ -332,11 +302,36 @@ static void make_data(struct agent *a) {
     mkdir(path, 0750);
     *p = '/';
   }
-  if ((mkdir(path, 0750) && errno != EEXIST) || access(path, W_OK))
-    log_to(
-        a->log, LOG_WARN,
-        "the data directory cannot be written; nothing is kept there yet, so nothing is lost by it",
-        log_s("data", path), log_s("error", strerror(errno)));
+  int fd = mkdir(path, 0750) == 0 || errno == EEXIST ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+  bool writable = fd >= 0 && faccessat(fd, ".", W_OK, 0) == 0;
+  int error = errno;
+  if (fd >= 0) close(fd);
+  if (writable) return true;
+  log_to(a->log, LOG_WARN,
+         "the data directory cannot be written: at a restart windows, baselines and sequences "
+         "forget what they know",
+         log_s("data", path), log_s("error", strerror(error)));
+  return false;
+}
+
+/* What windows and sequences knew before, while there is no span yet. */
+static int open_state(struct agent *a, bool writable) {
+  if (!writable) return 0;
+  struct state_file_options options = {.data = a->config->data,
+                                       .loop = &a->loop,
+                                       .engine = host_engine(a->host),
+                                       .log = a->log,
+                                       .state_bytes_max = a->config->state.bytes_max};
+  int err = state_file_open(&options, now_ns(a), &a->state_file);
+  return err ? complain(a, "data", err_text(err)) : 0;
+}
+
+/* After the last judgment: an orderly end keeps all of it. A start that failed has nothing to keep. */
+static void save_state(struct agent *a) {
+  if (!a->state_file) return;
+  state_file_stop(a->state_file);
+  while (state_file_busy(a->state_file)) uv_run(&a->loop, UV_RUN_ONCE);
+  if (a->state == AGENT_DRAINING) state_file_save(a->state_file, now_ns(a));
 }
 
 static int open_intake(struct agent *a) {
@@ -434,9 +429,10 @@ static int open_all(struct agent *a) {
   if (!(a->report.recorder = recorder_new())) return complain(a, "recorder", err_text(FLUO_ENOMEM));
   a->report.log = a->log;
   a->report.now_ns = a->mono_ns;
-  make_data(a);
+  bool writable = make_data(a);
   open_hangup(a);
-  if (open_watch(a) || open_host(a) || open_violations(a) || open_intake(a) || open_loop(a)) return -1;
+  if (open_watch(a) || open_host(a) || open_state(a, writable)) return -1;
+  if (open_violations(a) || open_intake(a) || open_loop(a)) return -1;
   return open_servers(a);
 }
 
@@ -462,8 +458,10 @@ static bool close_all(struct agent *a) {
   bool flushed = true;
   close_servers(a, 0);
   while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
+  save_state(a);
   watch_close(a->rules_watch);
   aside_close(a->aside);
+  state_file_close(a->state_file);
   uv_walk(&a->loop, close_handle, NULL);
   uv_run(&a->loop, UV_RUN_DEFAULT);
   uv_loop_close(&a->loop);

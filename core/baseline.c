@@ -227,3 +227,55 @@ enum baseline_state baseline_state(const struct baseline *b) {
 size_t baseline_bytes(const struct baseline *b) {
   return sizeof *b + season_bytes(&b->season);
 }
+
+/* What was measured and the CUSUMs: only ever compared, added and multiplied, so any number will do. */
+enum { TOLD = 6 };
+
+void baseline_write(const struct baseline *b, struct pack *p) {
+  const double told[TOLD] = {b->normal, b->deviation, b->doubt, b->stray, b->above, b->below};
+  pack_uint(p, b->last_ns);
+  pack_uint(p, b->first_ns);
+  pack_uint(p, b->since_ns);
+  pack_uint(p, b->samples);
+  pack_uint(p, b->state);
+  for (size_t i = 0; i < TOLD; i++) pack_number(p, told[i]);
+  pack_uint(p, b->waiting_count);
+  for (uint32_t i = 0; i < b->waiting_count; i++) {
+    const struct waiting *w = &b->waiting[(b->waiting_head + i) % (BASELINE_SLOTS + 1)];
+    pack_uint(p, w->t_ns);
+    pack_number(p, w->value);
+    pack_number(p, w->off);
+  }
+  pack_uint(p, b->learnt_count);
+  for (uint32_t i = b->learnt_count; i > 0; i--)
+    pack_number(p, b->learnt[(b->learnt_head + BASELINE_SAMPLES_MAX - i) % BASELINE_SAMPLES_MAX]);
+  season_write(&b->season, p);
+}
+
+static double read_finite(struct unpack *u) {
+  double x = unpack_number(u);
+  u->bad = u->bad || !isfinite(x);
+  return x;
+}
+
+int baseline_read(struct baseline *b, struct unpack *u) {
+  double *const told[TOLD] = {&b->normal, &b->deviation, &b->doubt,
+                              &b->stray,  &b->above,     &b->below};
+  b->last_ns = unpack_uint(u);
+  b->first_ns = unpack_uint(u);
+  b->since_ns = unpack_uint(u);
+  b->samples = (uint32_t)unpack_upto(u, BASELINE_SAMPLES_MAX);
+  b->state = (enum baseline_state)unpack_upto(u, BASELINE_DRIFTED);
+  for (size_t i = 0; i < TOLD; i++) *told[i] = unpack_number(u);
+  b->waiting_count = unpack_count(u, BASELINE_SLOTS + 1);
+  for (uint32_t i = 0; i < b->waiting_count; i++) {
+    struct waiting *w = &b->waiting[i];
+    w->t_ns = unpack_uint(u);
+    w->value = read_finite(u);
+    w->off = unpack_number(u);
+  }
+  b->learnt_count = unpack_count(u, BASELINE_SAMPLES_MAX);
+  for (uint32_t i = 0; i < b->learnt_count; i++) b->learnt[i] = read_finite(u);
+  b->learnt_head = b->learnt_count % BASELINE_SAMPLES_MAX;
+  return u->bad ? FLUO_EMALFORMED : season_read(&b->season, u);
+}

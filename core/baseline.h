@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pack.h"
+
 enum { BASELINE_SAMPLES_MIN = 100,          /* before it says anything … */
        BASELINE_SAMPLES_MAX = 512,          /* how far its memory reaches, in samples */
        BASELINE_SLOTS = 60 };               /* samples per D */
@@ -48,5 +50,9 @@ struct baseline_normal {
  * the same as an hour ago on a holiday, the same as every Monday at nine. How many; 0: it is learning. */
 uint32_t baseline_normals(const struct baseline *b, uint64_t t_ns, struct baseline_normal out[2]);
 size_t baseline_bytes(const struct baseline *b);
+
+void baseline_write(const struct baseline *b, struct pack *p);
+/* Into a new one of the same D. 0; FLUO_EMALFORMED; FLUO_ENOMEM. */
+int baseline_read(struct baseline *b, struct unpack *u);
 
 #endif

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "err.h"
+
 enum { RANK_BITS = 64 - DISTINCT_BITS, RANK_MAX = RANK_BITS + 1 };
 
 void distinct_add(struct distinct *d, uint64_t hash) {
@@ -54,4 +56,26 @@ double distinct_count(const struct distinct *d) {
   for (int rank = RANK_BITS; rank >= 1; rank--) z = 0.5 * (z + registers[rank]);
   z += m * sigma(registers[0] / m);
   return alpha * m * m / z;
+}
+
+/* A register that is not empty is itself, a run of empty ones 0 and its length. */
+void distinct_write(const struct distinct *d, struct pack *p) {
+  for (uint32_t i = 0, end; i < DISTINCT_REGISTERS; i = end) {
+    end = i + 1;
+    pack_uint(p, d->registers[i]);
+    if (d->registers[i]) continue;
+    while (end < DISTINCT_REGISTERS && !d->registers[end]) end++;
+    pack_uint(p, end - i);
+  }
+}
+
+int distinct_read(struct distinct *d, struct unpack *u) {
+  for (uint32_t i = 0; i < DISTINCT_REGISTERS;) {
+    uint8_t rank = (uint8_t)unpack_upto(u, RANK_MAX);
+    uint32_t run = rank ? 1 : (uint32_t)unpack_upto(u, DISTINCT_REGISTERS - i);
+    if (u->bad || !run) return FLUO_EMALFORMED;
+    memset(d->registers + i, rank, run);
+    i += run;
+  }
+  return 0;
 }

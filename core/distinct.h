@@ -5,6 +5,8 @@
 #define FLUO_DISTINCT_H
 #include <stdint.h>
 
+#include "pack.h"
+
 enum { DISTINCT_BITS = 11, DISTINCT_REGISTERS = 1 << DISTINCT_BITS };
 
 /* In the caller's storage; all zero is an empty one. */
@@ -15,5 +17,9 @@ void distinct_add(struct distinct *d, uint64_t hash);
 void distinct_merge(struct distinct *d, const struct distinct *part);
 /* The estimate; 0 for an empty one. */
 double distinct_count(const struct distinct *d);
+
+void distinct_write(const struct distinct *d, struct pack *p);
+/* 0 or FLUO_EMALFORMED. */
+int distinct_read(struct distinct *d, struct unpack *u);
 
 #endif

@@ -67,6 +67,34 @@ void engine_close_all(struct engine *e, uint64_t now_ns);
 /* No span is in flight. */
 bool engine_idle(const struct engine *e);
 
+/* ---- snapshots of what windows, baselines and sequences know: what stands in the blocks of snapshot.h ---- */
+
+/* Another number once something of it may have changed. */
+uint64_t engine_state_changes(const struct engine *e);
+/* Begins a snapshot, at now_ns, and ends one that is under way. Appends what its HEAD holds. */
+void engine_snapshot_begin(struct engine *e, uint64_t now_ns, struct buffer *out);
+/* Appends groups until there are so many bytes, and the last one whole; the engine may go on between two calls. *left_out
+ * counts those that out's bound has no room for. How many; 0: that was all, or out->err. */
+uint32_t engine_snapshot_groups(struct engine *e, size_t bytes, struct buffer *out, uint64_t *left_out);
+
+/* Passes over all that are left: how many. */
+uint64_t engine_snapshot_rest(struct engine *e);
+
+/* Reading one: the caller's storage, zero. Before the first span, under the rules in force. */
+struct engine_restore {
+  struct across **owners;                   /* by number, from 1; NULL: no rule in force is it */
+  uint32_t owners_count;
+  uint64_t moment_ns;                       /* when it was begun */
+  uint32_t rules, rules_dropped;            /* with state; of these, not in force in that version */
+  uint64_t groups, groups_dropped;          /* groups_dropped: of such rules, or malformed */
+};
+/* The first block. What it holds was not observed from its moment to now_ns. 0; FLUO_EMALFORMED; FLUO_EINVALID: it is from
+ * the future, by more than LIMIT_ACROSS_FUTURE_NS; FLUO_ENOMEM. After an error nothing more is read. */
+int engine_restore_head(struct engine *e, struct engine_restore *r, const void *p, size_t n, uint64_t now_ns);
+/* The groups of one block. 0 or FLUO_ENOMEM. */
+int engine_restore_groups(struct engine *e, struct engine_restore *r, const void *p, size_t n);
+void engine_restore_end(struct engine_restore *r);
+
 enum drop_reason { DROP_DUPLICATE, DROP_MEMORY, DROP_REASONS };
 extern const char *const drop_reason_names[DROP_REASONS];
 

@@ -281,6 +281,13 @@ static void on_match(void *ctx, const struct sequence_match *m) {
   report(e, from, &v);
 }
 
+/* The time that the agent was down may hold what must not come. */
+static void on_unknown(void *ctx, void *owner) {
+  const struct across *from = owner;
+  (void)ctx;
+  from->rules->counts[from->rule]->stats.unknown++;
+}
+
 /* ---- states -------------------------------------------------------------------------------- */
 
 static int open_window(struct engine *e, struct across *a, const struct fluo_ir_window *w) {
@@ -298,7 +305,7 @@ static int open_window(struct engine *e, struct across *a, const struct fluo_ir_
 
 static int open_sequence(struct engine *e, struct across *a, const struct fluo_ir_sequence *s,
                          uint32_t steps) {
-  struct sequence_calls calls = {on_match, e};
+  struct sequence_calls calls = {on_match, e, on_unknown};
   struct sequence_terms terms = {.ns = s->ns, .steps = steps, .absent = s->absent};
   return sequence_new(e->state, &terms, &calls, a, &a->sequence);
 }

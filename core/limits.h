@@ -140,4 +140,17 @@
 /* A body of N bytes may become at most this many times N in the arena: a span of 30 bytes takes 80. 400. */
 #define LIMIT_DECODED_FACTOR 4
 
+/* Between two snapshots of the state of windows and sequences, from one's beginning to the next one's: with what it takes
+ * to write one, a crash forgets 10 s at the most. */
+#define LIMIT_SNAPSHOT_NS 8000000000ull
+/* What the loop packs of a snapshot before others have their turn (some 200 us), and a block of one: a group that is larger,
+ * hundreds of times what most are, is left out (fluo_snapshot_left_out_groups_total). */
+#define LIMIT_SNAPSHOT_SLICE_BYTES (64u << 10)
+#define LIMIT_SNAPSHOT_BLOCK_BYTES (4u << 20)
+/* A snapshot, in state.bytes_max: packed, groups take a fraction of their memory, but texts that they share are written with
+ * each. Groups past it are left out, counted likewise. */
+#define LIMIT_SNAPSHOT_STATES 2
+/* Between two lines of the log about snapshots that fail. */
+#define LIMIT_SNAPSHOT_LINE_NS 60000000000ull
+
 #endif

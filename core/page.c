@@ -97,6 +97,27 @@ static void write_state(struct buffer *b, const struct engine *engine) {
                   "Events of windows that were ahead of the clock and were moved.", s.future_events);
 }
 
+static void write_snapshots(struct buffer *b, const struct state_file *file, uint64_t now_ns) {
+  struct state_file_stats s;
+  state_file_stats_get(file, &s);
+  uint64_t age_ns = s.stale && now_ns > s.moment_ns ? now_ns - s.moment_ns : 0;
+  metrics_gauge(b, "fluo_snapshot_age_seconds",
+                "What a crash would forget: since the newest snapshot, 0 while nothing has changed since.",
+                s.moment_ns ? (double)age_ns / 1e9 : 0);
+  metrics_gauge(b, "fluo_snapshot_bytes", "Size of the newest snapshot of windows and sequences.",
+                (double)s.bytes);
+  metrics_counter(b, "fluo_snapshots_total", "Snapshots written.", s.written);
+  metrics_counter(b, "fluo_snapshot_failures_total", "Snapshots that could not be written.", s.failed);
+  metrics_counter(b, "fluo_snapshot_left_out_groups_total",
+                  "Groups that snapshots have no room for.", s.left_out);
+  metrics_gauge(b, "fluo_snapshot_restored_groups", "Groups taken from a snapshot at the start.",
+                (double)s.restored);
+  metrics_gauge(b, "fluo_snapshot_dropped_groups",
+                "Groups of it that were not: of rules that have changed or are gone, or malformed.",
+                (double)s.dropped);
+  metrics_gauge(b, "fluo_snapshot_damaged_blocks", "Blocks of it that were damaged.", s.damaged);
+}
+
 static void write_rules(struct buffer *b, const struct page *p) {
   const struct ruleset *rules = host_rules(p->host);
   const struct engine *engine = host_engine(p->host);
@@ -231,6 +252,7 @@ int page_write(const struct page *p, struct buffer *b) {
   write_traces(b, &store);
   write_buffer(b, &store);
   write_state(b, host_engine(p->host));
+  if (p->state_file) write_snapshots(b, p->state_file, p->now_ns);
   write_rules(b, p);
   write_study(b, p);
   if (p->intake) write_intake(b, intake_stats(p->intake));

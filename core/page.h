@@ -9,6 +9,7 @@
 #include "recorder.h"
 #include "reload.h"
 #include "server.h"
+#include "state_file.h"
 
 /* Rooms that are not open are NULL and left out. Nothing is owned. */
 struct page {
@@ -19,6 +20,7 @@ struct page {
   const struct log *log;
   const struct reload *reload;
   const struct recorder *recorder;
+  const struct state_file *state_file;
   uint64_t now_ns, started_ns;        /* Unix time */
   bool ready;
 };

@@ -102,3 +102,32 @@ bool season_get(const struct season *s, uint64_t t_ns, struct season_hour *out) 
   if (next.since_ns < out->since_ns) out->since_ns = next.since_ns;
   return true;
 }
+
+/* An hour that is not known takes a byte. */
+void season_write(const struct season *s, struct pack *p) {
+  pack_uint(p, s->hour);
+  pack_uint(p, s->last);
+  pack_number(p, s->sum);
+  pack_uint(p, s->count);
+  pack_uint(p, s->hours != NULL);
+  for (uint32_t i = 0; s->hours && i < SEASON_HOURS; i++) {
+    bool known = isfinite(s->hours[i]);
+    pack_uint(p, known);
+    if (known) pack_bytes(p, &s->hours[i], sizeof s->hours[i]);
+  }
+}
+
+int season_read(struct season *s, struct unpack *u) {
+  s->hour = unpack_uint(u);
+  s->last = unpack_uint(u);
+  s->sum = unpack_number(u);
+  s->count = (uint32_t)unpack_upto(u, UINT32_MAX - 1);
+  bool hours = unpack_upto(u, 1);
+  if (u->bad) return FLUO_EMALFORMED;
+  if (hours && !(s->hours = heap_alloc(SEASON_HOURS * sizeof *s->hours))) return FLUO_ENOMEM;
+  for (uint32_t i = 0; hours && i < SEASON_HOURS; i++) {
+    s->hours[i] = NAN;
+    if (unpack_upto(u, 1)) unpack_copy(u, &s->hours[i], sizeof s->hours[i]);
+  }
+  return u->bad ? FLUO_EMALFORMED : 0;
+}

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pack.h"
+
 #define SEASON_HOUR_NS 3600000000000ull
 enum { SEASON_WEEKS = 4, SEASON_HOURS = SEASON_WEEKS * 7 * 24, SEASON_DAYS = 7,
        SEASON_ENOUGH = 3 };             /* so many of an hour, before it says anything */
@@ -33,5 +35,9 @@ int season_learn(struct season *s, uint64_t t_ns, uint64_t step_ns, double value
  * hours in proportion. false: neither is known. */
 bool season_get(const struct season *s, uint64_t t_ns, struct season_hour *out);
 size_t season_bytes(const struct season *s);
+
+void season_write(const struct season *s, struct pack *p);
+/* Into one that knows nothing. 0; FLUO_EMALFORMED; FLUO_ENOMEM. */
+int season_read(struct season *s, struct unpack *u);
 
 #endif

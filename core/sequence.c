@@ -44,6 +44,7 @@ struct sequence {
   void *owner;
   uint32_t last;    /* the last step that must come */
   uint32_t closing; /* patterns behind it, that must not */
+  uint64_t resumed_ns; /* before it there was a time that nobody observed; 0: there was none */
 };
 
 static struct sequence *sequence_of(const struct key *k) {
@@ -216,6 +217,16 @@ static uint64_t ready_ns(const struct kept_hit *const *found, uint32_t n) {
   return arrived + SEQUENCE_LATENESS_NS;
 }
 
+/* Whether what must not come may have come unseen. Then this first step is done with. */
+static bool is_unknown(struct key *k, uint32_t first) {
+  const struct sequence *s = sequence_of(k);
+  struct sequence_hit *hit = &k->hits[first].hit;
+  if (!s->terms.absent || hit->start_ns >= s->resumed_ns) return false;
+  hit->patterns &= ~1u;
+  if (s->calls.on_unknown) s->calls.on_unknown(s->calls.ctx, s->owner);
+  return true;
+}
+
 /* Tells every match that no absence closes. What is not ready yet is told later: when, or
  * UINT64_MAX. */
 static uint64_t tell_open(struct key *k, uint64_t now_ns) {
@@ -224,6 +235,7 @@ static uint64_t tell_open(struct key *k, uint64_t now_ns) {
     if (!has(k->hits[first].hit.patterns, 0) || !(n = match_from(k, first, found))) continue;
     uint64_t ready = waits(sequence_of(k)) ? ready_ns(found, n) : 0;
     if (ready > now_ns) return ready;
+    if (is_unknown(k, first)) continue;
     tell(k, found, n);
     first = UINT32_MAX; /* from the beginning of what is left */
   }
@@ -239,8 +251,9 @@ static uint64_t tell_closed(struct key *k, uint64_t now_ns) {
     uint64_t due = due_of(sequence_of(k), hit->start_ns);
     if (due > now_ns) return due;
     n = match_from(k, first, found);
+    bool unknown = n && is_unknown(k, first);
     hit->patterns &= ~1u;
-    if (!n) continue;
+    if (!n || unknown) continue;
     tell(k, found, n);
     first = UINT32_MAX;
   }
@@ -296,11 +309,83 @@ static void on_due(struct state_group *head, uint64_t now_ns) {
   if (settle((struct key *)(void *)head, now_ns)) state_stats(s->keys.state)->lost++;
 }
 
+/* ---- as bytes ------------------------------------------------------------------------------ */
+
+struct state_owner *sequence_keys(struct sequence *s) {
+  return &s->keys;
+}
+
+void sequence_resume(struct sequence *s, uint64_t now_ns) {
+  s->resumed_ns = now_ns;
+}
+
+static void write_hit(const struct kept_hit *kept, uint64_t before_ns, struct pack *p) {
+  const struct sequence_hit *hit = &kept->hit;
+  pack_uint(p, hit->start_ns - before_ns);
+  pack_uint(p, hit->end_ns);
+  pack_uint(p, kept->arrived_ns);
+  pack_uint(p, hit->patterns);
+  pack_bytes(p, hit->trace_id, sizeof hit->trace_id);
+  pack_bytes(p, hit->span_id, sizeof hit->span_id);
+  pack_text(p, hit->name);
+  pack_uint(p, hit->has_service);
+  if (hit->has_service) pack_text(p, hit->service);
+}
+
+/* Every key has a timer; one that found no memory for it is looked at when it is read. */
+static void key_write(const struct state_group *head, struct pack *p) {
+  const struct key *k = (const struct key *)(const void *)head;
+  pack_uint(p, head->timer ? head->due_ns : 0);
+  pack_uint(p, k->matched);
+  pack_uint(p, k->past_ns);
+  pack_uint(p, k->count);
+  for (uint32_t i = 0; i < k->count; i++)
+    write_hit(&k->hits[i], i ? k->hits[i - 1].hit.start_ns : 0, p);
+}
+
+static void read_hit(struct kept_hit *kept, uint64_t before_ns, uint32_t patterns,
+                     struct unpack *u) {
+  struct sequence_hit *hit = &kept->hit;
+  *kept = (struct kept_hit){0};
+  hit->start_ns = before_ns + unpack_upto(u, UINT64_MAX - before_ns);
+  hit->end_ns = unpack_uint(u);
+  kept->arrived_ns = unpack_uint(u);
+  hit->patterns = (uint32_t)unpack_upto(u, patterns);
+  unpack_copy(u, hit->trace_id, sizeof hit->trace_id);
+  unpack_copy(u, hit->span_id, sizeof hit->span_id);
+  hit->name = unpack_text(u);
+  hit->has_service = unpack_upto(u, 1);
+  if (hit->has_service) hit->service = unpack_text(u);
+}
+
+static int read_hits(struct key *k, struct unpack *u) {
+  uint32_t count = unpack_count(u, SEQUENCE_HITS_MAX),
+           all = (1u << sequence_of(k)->terms.steps) - 1;
+  for (; k->count < count; k->count++) {
+    int err = heap_grow((void **)&k->hits, &k->capacity, k->count, sizeof *k->hits);
+    if (err) return err;
+    struct kept_hit *hit = &k->hits[k->count];
+    read_hit(hit, k->count ? hit[-1].hit.start_ns : 0, all, u);
+    if (u->bad || (k->count && comes_before(&hit->hit, &hit[-1].hit))) return FLUO_EMALFORMED;
+  }
+  return 0;
+}
+
+static int key_read(struct state_group *head, struct unpack *u) {
+  struct key *k = (struct key *)(void *)head;
+  uint64_t due_ns = unpack_uint(u);
+  k->matched = unpack_upto(u, 1);
+  k->past_ns = unpack_uint(u);
+  int err = read_hits(k, u);
+  if (!err && (u->bad || u->at != u->end)) err = FLUO_EMALFORMED;
+  return err ? err : state_timer(head, due_ns == UINT64_MAX ? 0 : due_ns);
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 int sequence_new(struct state *state, const struct sequence_terms *terms,
                  const struct sequence_calls *calls, void *owner, struct sequence **out) {
-  static const struct state_ops ops = {sizeof(struct key), key_init, key_deinit, key_bytes, on_due};
+  static const struct state_ops ops = {sizeof(struct key), key_init, key_deinit, key_bytes, on_due, key_write, key_read};
   assert(terms->ns && terms->steps && terms->steps <= SEQUENCE_STEPS_MAX && !(terms->absent & 1));
   struct sequence *s = heap_zalloc(sizeof *s);
   if (!s) return FLUO_ENOMEM;

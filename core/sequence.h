@@ -45,6 +45,8 @@ struct sequence_match {
 struct sequence_calls {
   void (*on_match)(void *ctx, const struct sequence_match *match);
   void *ctx;
+  void (*on_unknown)(void *ctx, void *owner);   /* it might be a match, but part of its time was not observed. NULL: nobody
+                                                   wants to know */
 };
 
 /* Its keys are kept in `state`, whose timers run it. 0 or FLUO_ENOMEM. */
@@ -53,5 +55,9 @@ int sequence_new(struct state *state, const struct sequence_terms *terms, const 
 void sequence_free(struct sequence *s);
 /* Takes a hit that arrives now. Each span once. Calls on_match. 0, or FLUO_ENOMEM: it is lost, and counted. */
 int sequence_take(struct sequence *s, const struct state_key *group, const struct sequence_hit *hit, uint64_t now_ns);
+/* For snapshots. What is read from now on was not observed from when it was written until now: what must not come may have
+ * come, for every first step that started before. */
+struct state_owner *sequence_keys(struct sequence *s);
+void sequence_resume(struct sequence *s, uint64_t now_ns);
 
 #endif

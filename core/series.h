@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pack.h"
+
 enum { SERIES_EVENTS_MAX = 4096, SERIES_SLOTS = 60,
        SERIES_BUCKETS_MAX = 4096 };     /* where t lags behind by many times D: past it events are refused */
 
@@ -55,5 +57,9 @@ double   series_distinct(const struct series *s);         /* a whole number whil
 /* The event that will leave first, in the window or yet to come into it; UINT64_MAX: none. */
 uint64_t series_oldest_ns(const struct series *s);
 size_t   series_bytes(const struct series *s);
+
+void series_write(const struct series *s, struct pack *p);
+/* Into a new one of the same kind and D. 0; FLUO_EMALFORMED or FLUO_ENOMEM, and then only series_free is left. */
+int series_read(struct series *s, struct unpack *u);
 
 #endif

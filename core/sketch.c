@@ -19,7 +19,10 @@
 #define GAMMA          ((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
 
 /* Above every |i| of a double: ln(2^1074) / ln(GAMMA) is 37,224. */
-enum { KEY_OFFSET = 40000 };
+enum { KEY_OFFSET = 40000, KEY_MAX = 2 * KEY_OFFSET };
+
+/* A sum of many counts that were read stays a count. */
+#define SKETCH_COUNT_MAX (UINT64_C(1) << 40)
 
 static int32_t key_of(double x) {
   if (x == 0) return 0;
@@ -115,4 +118,27 @@ double sketch_at_rank(const struct sketch *s, uint64_t rank) {
 
 size_t sketch_bytes(const struct sketch *s) {
   return s->bins_capacity * sizeof *s->bins;
+}
+
+void sketch_write(const struct sketch *s, struct pack *p) {
+  int32_t before = -KEY_MAX - 1;
+  pack_uint(p, s->bins_count);
+  for (uint32_t i = 0; i < s->bins_count; i++) {
+    pack_uint(p, (uint64_t)(s->bins[i].key - before - 1));
+    pack_uint(p, s->bins[i].count);
+    before = s->bins[i].key;
+  }
+}
+
+int sketch_read(struct sketch *s, struct unpack *u) {
+  uint32_t bins = unpack_count(u, SKETCH_BINS_MAX);
+  int64_t key = -KEY_MAX - 1;
+  int err = sketch_reserve(s, bins);
+  for (uint32_t i = 0; !err && i < bins; i++) {
+    key += 1 + (int64_t)unpack_upto(u, 2 * KEY_MAX);
+    uint64_t count = unpack_upto(u, SKETCH_COUNT_MAX);
+    if (u->bad || key > KEY_MAX || !count) return FLUO_EMALFORMED;
+    err = add_key(s, (int32_t)key, count);
+  }
+  return err ? err : u->bad ? FLUO_EMALFORMED : 0;
 }

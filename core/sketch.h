@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pack.h"
+
 enum { SKETCH_BINS_MAX = 2048 };    /* 17 decades of one sign; past it the lowest bins fall together */
 
 struct sketch_bin {
@@ -36,5 +38,9 @@ double sketch_bin_value(const struct sketch_bin *bin);
 /* The number of this rank (1 is the least), 1 <= rank <= count, within 1 % of the true one. */
 double sketch_at_rank(const struct sketch *s, uint64_t rank);
 size_t sketch_bytes(const struct sketch *s);
+
+void sketch_write(const struct sketch *s, struct pack *p);
+/* Into an empty one. 0, FLUO_EMALFORMED or FLUO_ENOMEM. */
+int sketch_read(struct sketch *s, struct unpack *u);
 
 #endif

@@ -24,6 +24,8 @@ struct state {
   uint32_t timers_count, timers_capacity;
   size_t bytes_max;
   uint64_t owners; /* ever */
+  uint32_t walk;             /* the one under way, or the last one */
+  struct state_link *walked; /* how far it has come; NULL: none is under way */
   struct state_stats stats;
 };
 
@@ -108,6 +110,7 @@ bool state_step(struct state *s, uint64_t now_ns) {
   if (state_next_due(s) > now_ns) return false;
   struct state_group *g = s->timers[0];
   timer_remove(s, g);
+  s->stats.changes++;
   g->owner->ops->on_due(g, now_ns);
   return true;
 }
@@ -122,13 +125,20 @@ static struct state_group **slot_of(const struct state *s, uint64_t hash) {
   return &s->slots[hash & (s->slots_count - 1)];
 }
 
+/* Out of everybody's list; a walk that has come as far goes on where it stood. */
+static void leave_all(struct state *s, struct state_group *g) {
+  if (s->walked == &g->of_all) s->walked = g->of_all.prev;
+  list_remove(&g->of_all);
+}
+
 void state_drop(struct state_group *g) {
   struct state *s = g->owner->state;
+  s->stats.changes++;
   struct state_group **at = slot_of(s, g->hash);
   while (*at != g) at = &(*at)->next;
   *at = g->next;
   list_remove(&g->of_owner);
-  list_remove(&g->of_all);
+  leave_all(s, g);
   timer_remove(s, g);
   g->owner->groups_count--;
   s->stats.groups--;
@@ -172,6 +182,7 @@ static int group_new(struct state_owner *o, uint64_t hash, const struct state_ke
   g->owner = o;
   g->hash = hash;
   g->key_bytes = key->n;
+  g->walk = s->walk;
   if (key->n) memcpy((uint8_t *)g + o->ops->size, key->bytes, key->n);
   err = o->ops->init(g);
   if (err) {
@@ -204,10 +215,11 @@ int state_get(struct state_owner *o, const struct state_key *key, struct state_g
   struct state *s = o->state;
   uint64_t hash = key->hash ^ o->salt;
   struct state_group *g = s->slots_count ? *slot_of(s, hash) : NULL;
+  s->stats.changes++;
   while (g && !is_key(g, o, hash, key)) g = g->next;
   if (!g) return group_new(o, hash, key, out);
   list_remove(&g->of_owner);
-  list_remove(&g->of_all);
+  leave_all(s, g);
   list_append(&o->groups, &g->of_owner);
   list_append(&s->groups, &g->of_all);
   *out = g;
@@ -222,6 +234,54 @@ void state_account(struct state_group *g) {
   g->bytes = bytes;
   while (s->stats.bytes > s->bytes_max && s->groups.next != &g->of_all)
     evict(of_all(s->groups.next));
+}
+
+/* ---- as bytes ------------------------------------------------------------------------------ */
+
+void state_write(const struct state_group *g, struct pack *p) {
+  p->known_count = 0;
+  pack_uint(p, g->key_bytes);
+  pack_bytes(p, state_group_key(g), g->key_bytes);
+  g->owner->ops->write(g, p);
+}
+
+int state_read(struct state_owner *o, struct unpack *u) {
+  struct state_group *g;
+  struct state_key key = {.n = unpack_count(u, UINT32_MAX)};
+  key.bytes = unpack_bytes(u, key.n);
+  if (!key.bytes) return FLUO_EMALFORMED;
+  key.hash = state_hash(o->state, key.bytes, key.n);
+  u->known_count = 0;
+  int err = state_get(o, &key, &g);
+  if (err) return err;
+  state_drop(g); /* there may have been one */
+  err = state_get(o, &key, &g);
+  if (err) return err;
+  err = o->ops->read(g, u);
+  if (err)
+    state_drop(g);
+  else
+    state_account(g);
+  return err;
+}
+
+/* A group that is used while the walk goes on moves to the end of the list, and a new one begins
+ * there: each knows which walk has come by, so none is seen twice, and it ends. */
+void state_walk(struct state *s) {
+  s->walk++;
+  s->walked = &s->groups;
+}
+
+struct state_group *state_walk_next(struct state *s) {
+  while (s->walked && s->walked->next != &s->groups) {
+    s->walked = s->walked->next;
+    struct state_group *g = of_all(s->walked);
+    if (g->walk == s->walk) continue;
+    g->walk = s->walk;
+    return g;
+  }
+  s->walked = NULL;
+  return NULL;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

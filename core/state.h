@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pack.h"
+
 struct state;
 struct state_owner;
 
@@ -21,6 +23,7 @@ struct state_group {
   size_t   bytes;                   /* as counted */
   uint32_t timer;                   /* where in the heap, from 1; 0: none is set */
   uint32_t key_bytes;
+  uint32_t walk;                    /* the last one that came by */
 };
 
 struct state_ops {
@@ -29,6 +32,8 @@ struct state_ops {
   void (*deinit)(struct state_group *g);        /* frees what it holds, not itself; also after a failed init */
   size_t (*bytes)(const struct state_group *g); /* what it holds on the heap, itself not counted */
   void (*on_due)(struct state_group *g, uint64_t now_ns);   /* its timer ran out, and is no longer set */
+  void (*write)(const struct state_group *g, struct pack *p);           /* what it holds, and when its timer is due */
+  int  (*read)(struct state_group *g, struct unpack *u);    /* into a new one: 0, FLUO_EMALFORMED or FLUO_ENOMEM */
 };
 
 /* Embedded in what owns groups. */
@@ -37,6 +42,7 @@ struct state_owner {
   const struct state_ops *ops;
   struct state_link groups;
   uint32_t groups_count, groups_max;
+  uint32_t id;                      /* what a snapshot calls it; 0: it is in none */
   uint64_t salt;
 };
 
@@ -62,6 +68,17 @@ void state_account(struct state_group *g);
 int state_timer(struct state_group *g, uint64_t due_ns);
 void state_drop(struct state_group *g);
 
+/* The group as bytes: its key, and what it holds. */
+void state_write(const struct state_group *g, struct pack *p);
+/* Such a group, as the one used last, in the place of one of its key. 0; FLUO_EMALFORMED or FLUO_ENOMEM, and then there is
+ * none of that key. */
+int state_read(struct state_owner *o, struct unpack *u);
+/* A walk over all groups there are at its beginning, the least recently used first; groups may change, go and come between
+ * two steps, and those that are used meanwhile come later. One at a time: a new one ends the one before. */
+void state_walk(struct state *s);
+/* The next one; NULL: that was all. */
+struct state_group *state_walk_next(struct state *s);
+
 /* When the first timer is due; UINT64_MAX: none. */
 uint64_t state_next_due(const struct state *s);
 /* Runs the one timer that is due first at or before now: false if there was none. */
@@ -71,6 +88,7 @@ struct state_stats {
   uint64_t groups, bytes;
   uint64_t groups_evicted;          /* for the bounds */
   uint64_t lost;                    /* events that found no memory: counted by the owners */
+  uint64_t changes;                 /* another number once something may have changed */
   uint64_t overflowed;              /* likewise, that a group had to forget for want of places in it */
 };
 struct state_stats *state_stats(struct state *s);

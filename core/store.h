@@ -113,6 +113,8 @@ uint32_t store_offset(const struct store *s, const struct fluo_span *span);
 
 /* The same text where it stays as long as the store does: as a symbol. Where there is no room for one more: empty. */
 struct fluo_text store_lasting(struct store *s, struct fluo_text text);
+/* Any text as such a symbol. */
+struct fluo_text store_symbol(struct store *s, const void *text, size_t n);
 
 /* The trace of this id, if it is open. */
 struct trace *store_find(struct store *s, const uint8_t id[16]);

@@ -150,10 +150,14 @@ static bool text_place(struct store *s, struct trace *t, struct otlp_bytes bytes
   return symbol_put(s->symbols, bytes.p, bytes.n, out) || text_keep(s, t, bytes, out);
 }
 
-struct fluo_text store_lasting(struct store *s, struct fluo_text text) {
+struct fluo_text store_symbol(struct store *s, const void *text, size_t n) {
   struct fluo_text symbol = {0, 0};
-  symbol_put(s->symbols, arena_at(s->arena, text.off), text.len, &symbol);
+  symbol_put(s->symbols, text, n, &symbol);
   return symbol;
+}
+
+struct fluo_text store_lasting(struct store *s, struct fluo_text text) {
+  return store_symbol(s, arena_at(s->arena, text.off), text.len);
 }
 
 static const struct fluo_span *span_before(const struct store *s, const struct trace *t) {

@@ -25,7 +25,7 @@ struct group {
   struct baseline *baseline;     /* NULL: it has none */
   struct window_witness *latest; /* by event time */
   uint32_t latest_count, latest_capacity;
-  uint64_t first_ns, newest_ns; /* observed since; time of its newest event */
+  uint64_t first_ns, newest_ns; /* seen since; time of its newest event */
   bool open, whole;             /* whole: a whole window has been observed */
 };
 
@@ -34,6 +34,7 @@ struct window {
   struct window_terms terms;
   struct window_calls calls;
   void *owner;
+  uint64_t resumed_ns; /* before it there was a time that nobody observed; 0: there was none */
 };
 
 static struct window *window_of(const struct group *g) {
@@ -78,11 +79,17 @@ static size_t group_bytes(const struct state_group *head) {
   return g->baseline ? bytes + baseline_bytes(g->baseline) : bytes;
 }
 
+/* Observed without a break since then. UINT64_MAX: not at all. */
+static uint64_t since(const struct group *g) {
+  uint64_t resumed_ns = window_of(g)->resumed_ns;
+  return g->first_ns > resumed_ns ? g->first_ns : resumed_ns;
+}
+
 /* The window's end that is to be judged next: that of the oldest event, or of the first whole
  * window. */
 static uint64_t next_end(const struct group *g) {
   uint64_t oldest = series_oldest_ns(g->series), ns = window_of(g)->terms.ns;
-  if (!g->whole && g->first_ns < oldest) oldest = g->first_ns;
+  if (!g->whole && since(g) < oldest) oldest = since(g);
   return oldest > UINT64_MAX - ns - WINDOW_LATENESS_NS ? UINT64_MAX : oldest + ns;
 }
 
@@ -263,13 +270,14 @@ static double limit_of(const struct group *g, uint64_t t_ns, struct baseline_nor
 static int learn_until(struct group *g, uint64_t t_ns) {
   const struct window_terms *terms = &window_of(g)->terms;
   uint64_t step = terms->ns / BASELINE_SLOTS + 1, reach = step * BASELINE_SAMPLES_MAX;
+  uint64_t from_ns = since(g);
   int err = 0;
   for (uint64_t at; g->baseline && !err && (at = baseline_next(g->baseline)) < t_ns;) {
-    bool whole = g->first_ns != UINT64_MAX && at >= terms->ns && at - terms->ns >= g->first_ns;
+    bool whole = from_ns != UINT64_MAX && at >= terms->ns && at - terms->ns >= from_ns;
     if (!whole || t_ns - at > reach) {
-      uint64_t from = whole                       ? t_ns - reach
-                      : g->first_ns == UINT64_MAX ? t_ns
-                                                  : g->first_ns + terms->ns - 1;
+      uint64_t from = whole                   ? t_ns - reach
+                      : from_ns == UINT64_MAX ? t_ns
+                                              : from_ns + terms->ns - 1;
       err = baseline_sample(g->baseline, from < t_ns ? from : t_ns, NAN);
       continue;
     }
@@ -364,19 +372,95 @@ static void on_due(struct state_group *head, uint64_t now_ns) {
   (void)now_ns; /* it judges what was, not what is */
   int err = learn_until(g, end);
   if (!err) err = series_move(g->series, end);
-  if (end - window_of(g)->terms.ns >= g->first_ns) g->whole = true;
+  if (end - window_of(g)->terms.ns >= since(g)) g->whole = true;
   if (!err && g->whole) judge(g, end);
   if (!err) err = set_timer(g);
   if (err) state_stats(head->owner->state)->lost++;
   state_account(head);
 }
 
+/* ---- as bytes ------------------------------------------------------------------------------ */
+
+struct state_owner *window_groups(struct window *w) {
+  return &w->groups;
+}
+
+void window_resume(struct window *w, uint64_t now_ns) {
+  w->resumed_ns = now_ns;
+}
+
+static void group_write(const struct state_group *head, struct pack *p) {
+  const struct group *g = (const struct group *)(const void *)head;
+  pack_uint(p, g->first_ns + 1); /* most have been observed, some never */
+  pack_uint(p, g->newest_ns);
+  pack_uint(p, (uint64_t)g->whole << 1 | g->open);
+  pack_uint(p, g->latest_count);
+  for (uint32_t i = 0; i < g->latest_count; i++) {
+    const struct window_witness *w = &g->latest[i];
+    pack_uint(p, w->time_ns);
+    pack_uint(p, w->start_ns);
+    pack_bytes(p, w->trace_id, sizeof w->trace_id);
+    pack_bytes(p, w->span_id, sizeof w->span_id);
+    pack_text(p, w->name);
+    pack_uint(p, w->has_service);
+    if (w->has_service) pack_text(p, w->service);
+  }
+  series_write(g->series, p);
+  if (g->baseline) baseline_write(g->baseline, p);
+}
+
+static void read_witness(struct window_witness *w, struct unpack *u) {
+  w->time_ns = unpack_uint(u);
+  w->start_ns = unpack_uint(u);
+  unpack_copy(u, w->trace_id, sizeof w->trace_id);
+  unpack_copy(u, w->span_id, sizeof w->span_id);
+  w->name = unpack_text(u);
+  w->has_service = unpack_upto(u, 1);
+  if (w->has_service) w->service = unpack_text(u);
+}
+
+static int read_latest(struct group *g, struct unpack *u) {
+  uint32_t count = unpack_count(u, WINDOW_WITNESSES_MAX);
+  while (g->latest_count < count) {
+    if (!latest_grow(g)) return FLUO_ENOMEM;
+    struct window_witness *w = &g->latest[g->latest_count++];
+    *w = (struct window_witness){0};
+    read_witness(w, u);
+    if (u->bad || (w > g->latest && w->time_ns < w[-1].time_ns)) return FLUO_EMALFORMED;
+  }
+  return u->bad ? FLUO_EMALFORMED : 0;
+}
+
+/* Where a time was not observed, timers begin a whole window anew; what has left meanwhile is not
+ * judged on its way out. An open violation stays open until it is judged. */
+static int resume(struct group *g) {
+  const struct window *w = window_of(g);
+  if (w->resumed_ns) g->whole = false;
+  if (!by_timer(w)) return 0;
+  int err = w->resumed_ns ? series_move(g->series, w->resumed_ns) : 0;
+  return err ? err : set_timer(g);
+}
+
+static int group_read(struct state_group *head, struct unpack *u) {
+  struct group *g = (struct group *)(void *)head;
+  g->first_ns = unpack_uint(u) - 1;
+  g->newest_ns = unpack_uint(u);
+  uint64_t marks = unpack_upto(u, 3);
+  g->open = marks & 1;
+  g->whole = marks >> 1;
+  int err = read_latest(g, u);
+  if (!err) err = series_read(g->series, u);
+  if (!err && g->baseline) err = baseline_read(g->baseline, u);
+  if (!err && u->at != u->end) err = FLUO_EMALFORMED;
+  return err ? err : resume(g);
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 int window_new(struct state *state, const struct window_terms *terms,
                const struct window_calls *calls, void *owner, struct window **out) {
-  static const struct state_ops ops = {sizeof(struct group), group_init, group_deinit, group_bytes,
-                                       on_due};
+  static const struct state_ops ops = {sizeof(struct group), group_init,  group_deinit, group_bytes,
+                                       on_due,               group_write, group_read};
   assert(terms->ns);
   struct window *w = heap_zalloc(sizeof *w);
   if (!w) return FLUO_ENOMEM;

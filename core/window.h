@@ -63,6 +63,10 @@ void window_free(struct window *w);
 
 /* A window without `by` that timers judge is observed from here on; a second time means nothing. 0 or FLUO_ENOMEM. */
 int window_observe(struct window *w, uint64_t now_ns);
+/* For snapshots. What is read from now on was not observed from when it was written until now. Then a window is whole, for
+ * timers and baselines, only where it begins now or later. */
+struct state_owner *window_groups(struct window *w);
+void window_resume(struct window *w, uint64_t now_ns);
 /* It is judged by timers no more. */
 void window_stop(struct window *w);
 /* Takes an event of a group. Events of one request come in order of time. Calls on_crossing. 0, or FLUO_ENOMEM or

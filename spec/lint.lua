@@ -9,7 +9,7 @@ local OWNERS = {
   { "/lua%.h$", { luastate = true, worker = true, postroom = true } },
   { "/curl/curl%.h$", { courier = true } },
   { "/llhttp%.h$", { http1 = true } },
-  { "/zlib%.h$", { inflate = true, deflate = true } },
+  { "/zlib%.h$", { inflate = true, deflate = true, snapshot = true } },
   { "/pcre2%.h$", { regex = true } },
   { "include/yaml%.h$", { yaml = true } },
   { "/protobuf%-c%.h$", { otlp_reply = true } },

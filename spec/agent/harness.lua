@@ -81,11 +81,11 @@ local function message(line)
 end
 
 --- options: rules (path, or text of a rule file), flags (array), fluo (binary), shell (a command that ends in
--- exec "$@" and so starts it under other circumstances), stdout (a path), early (do not wait until it is ready).
+-- exec "$@" and so starts it under other circumstances), stdout (a path), data (a directory, which stays), early (do not wait until it is ready).
 -- Waits until it is ready; returns nil and the log if it ended before.
 function M.start(options)
-  local stdout_path, data = options.stdout or os.tmpname(), os.tmpname()
-  os.remove(data)
+  local stdout_path, data = options.stdout or os.tmpname(), options.data or os.tmpname()
+  if not options.data then os.remove(data) end
   local rules, made = options.rules or "rules", nil
   if rules:find("[\n{]") then
     made = replay.rule_file(rules)
@@ -98,7 +98,7 @@ function M.start(options)
   end
   for _, flag in ipairs(options.flags or {}) do argv[#argv + 1] = flag end
   local pid, log_fd = spawn(argv, stdout_path)
-  local agent = setmetatable({ pid = pid, log_fd = log_fd, stdout_path = stdout_path, made = made, data = data,
+  local agent = setmetatable({ pid = pid, log_fd = log_fd, stdout_path = stdout_path, made = made, data = not options.data and data,
     log = {}, pending = "" }, Agent)
   if options.early then return agent end
   if not agent:await_ready() then return nil, agent:finish() end
@@ -181,7 +181,7 @@ function Agent:finish()
   ffi.C.close(self.log_fd)
   os.remove(self.stdout_path)
   if self.made then os.remove(self.made) end
-  os.execute("rm -rf " .. self.data)
+  if self.data then os.execute("rm -rf " .. self.data) end
   local raw = status[0]
   return { log = self.log, status = math.floor(raw / 256) % 256, signal = raw % 128 }
 end

@@ -1,0 +1,149 @@
+/* A series as bytes, and back. Events and buckets are written; what follows from them (which are inside, whole totals, the
+ * numbers in order, the sketch of all) is made again by moving to where the window stood. So nothing that is read can
+ * contradict itself. Of sums the fraction is written, for it depends on what came and went before.
+ *
+ * Ways it fails: bytes that are no series, or no memory: what was made of it hangs in the series, whose owner frees it. */
+#include <math.h>
+#include <string.h>
+
+#include "err.h"
+#include "heap.h"
+#include "series_parts.h"
+
+/* Sums over all buckets stay far from their types' ends. */
+#define COUNT_MAX (UINT64_C(1) << 40)
+#define WHOLE_MAX ((__int128)1 << 100)
+
+/* ---- totals -------------------------------------------------------------------------------- */
+
+static void write_totals(const struct totals *t, struct pack *p) {
+  const uint64_t counts[] = {t->samples, t->numerator, t->spans, t->estimated, t->plus_infinite, t->minus_infinite};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) pack_uint(p, counts[i]);
+  unsigned __int128 size = t->whole < 0 ? -(unsigned __int128)t->whole : (unsigned __int128)t->whole;
+  pack_uint(p, t->whole < 0);
+  pack_uint(p, (uint64_t)(size >> 64));
+  pack_uint(p, (uint64_t)size);
+  pack_number(p, t->fraction);
+  pack_number(p, t->lost);
+}
+
+static void read_totals(struct totals *t, struct unpack *u) {
+  uint64_t *const counts[] = {&t->samples, &t->numerator, &t->spans, &t->estimated, &t->plus_infinite, &t->minus_infinite};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) *counts[i] = unpack_upto(u, COUNT_MAX);
+  bool below = unpack_upto(u, 1);
+  __int128 size = (__int128)unpack_upto(u, (uint64_t)(WHOLE_MAX >> 64)) << 64;
+  size += unpack_uint(u);
+  t->whole = below ? -size : size;
+  t->fraction = unpack_number(u);
+  t->lost = unpack_number(u);
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+/* Times as what lies between them; weight and flags in one number, which is small where the weight is 1. */
+static void write_events(const struct series *s, struct pack *p) {
+  uint64_t before_ns = 0;
+  pack_uint(p, s->count);
+  for (uint32_t i = 0; i < s->count; i++) {
+    const struct series_event *e = &s->ring[(s->head + i) & (s->capacity - 1)];
+    pack_uint(p, e->time_ns - before_ns);
+    pack_uint(p, (uint64_t)(e->weight - 1) << 3 | e->flags);
+    pack_number(p, e->value);
+    if (s->kind == SERIES_DISTINCT) pack_bytes(p, &e->hash, sizeof e->hash);
+    before_ns = e->time_ns;
+  }
+}
+
+static void read_event(const struct series *s, struct series_event *e, uint64_t before_ns, struct unpack *u) {
+  e->time_ns = before_ns + unpack_upto(u, UINT64_MAX - before_ns);
+  uint64_t marks = unpack_upto(u, s->kind == SERIES_SUMS ? (uint64_t)(UINT32_MAX - 1) << 3 | 7 : 7);
+  e->weight = (uint32_t)(marks >> 3) + 1;
+  e->flags = marks & 7;
+  e->value = unpack_number(u);
+  u->bad = u->bad || isnan(e->value);
+  if (s->kind == SERIES_DISTINCT) unpack_copy(u, &e->hash, sizeof e->hash);
+}
+
+static int read_events(struct series *s, struct unpack *u) {
+  uint32_t count = unpack_count(u, SERIES_EVENTS_MAX), capacity = 4;
+  uint64_t before_ns = 0;
+  if (!count) return 0;
+  while (capacity < count) capacity *= 2;
+  if (!(s->ring = heap_zalloc(capacity * sizeof *s->ring))) return FLUO_ENOMEM;
+  s->capacity = capacity;
+  for (; s->count < count && !u->bad; s->count++) {
+    read_event(s, &s->ring[s->count], before_ns, u);
+    before_ns = s->ring[s->count].time_ns;
+  }
+  return u->bad ? FLUO_EMALFORMED : 0;
+}
+
+/* ---- buckets ------------------------------------------------------------------------------- */
+
+static void write_bucket(const struct series *s, const struct series_bucket *b, struct pack *p) {
+  pack_uint(p, b->slot);
+  pack_uint(p, b->oldest_ns);
+  pack_uint(p, b->newest_ns);
+  write_totals(&b->totals, p);
+  pack_number(p, b->least);
+  pack_number(p, b->greatest);
+  if (s->kind == SERIES_ORDER) sketch_write(&b->sketch, p);
+  if (b->distinct) distinct_write(b->distinct, p);
+}
+
+static int read_bucket(const struct series *s, struct series_bucket *b, struct unpack *u) {
+  int err = 0;
+  b->slot = unpack_uint(u);
+  b->oldest_ns = unpack_uint(u);
+  b->newest_ns = unpack_uint(u);
+  read_totals(&b->totals, u);
+  b->least = unpack_number(u);
+  b->greatest = unpack_number(u);
+  if (s->kind == SERIES_ORDER) err = sketch_read(&b->sketch, u);
+  if (s->kind == SERIES_DISTINCT) {
+    b->distinct = heap_zalloc(sizeof *b->distinct);
+    err = b->distinct ? distinct_read(b->distinct, u) : FLUO_ENOMEM;
+  }
+  if (err || u->bad) return err ? err : FLUO_EMALFORMED;
+  bool whole = b->totals.samples && b->oldest_ns <= b->newest_ns &&
+               (s->kind != SERIES_ORDER || b->sketch.count == b->totals.samples);
+  return whole ? 0 : FLUO_EMALFORMED;
+}
+
+/* The count grows as they are read, so that what there is of them is freed. */
+static int read_buckets(struct series *s, struct unpack *u) {
+  uint32_t count = unpack_count(u, SERIES_BUCKETS_MAX);
+  int err = 0;
+  if (!count) return 0;
+  if (!(s->buckets = heap_zalloc(count * sizeof *s->buckets))) return FLUO_ENOMEM;
+  s->buckets_capacity = count;
+  if (s->kind == SERIES_DISTINCT && !(s->distinct = heap_zalloc(sizeof *s->distinct))) return FLUO_ENOMEM;
+  for (uint32_t i = 0; !err && i < count; i++) {
+    err = read_bucket(s, &s->buckets[s->buckets_count++], u);
+    if (!err && i && s->buckets[i].slot <= s->buckets[i - 1].slot) err = FLUO_EMALFORMED;
+  }
+  s->stale = true;
+  return err;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+void series_write(const struct series *s, struct pack *p) {
+  pack_uint(p, s->t_ns);
+  pack_number(p, s->totals.fraction);
+  pack_number(p, s->totals.lost);
+  write_events(s, p);
+  pack_uint(p, s->buckets_count);
+  for (uint32_t i = 0; i < s->buckets_count; i++) write_bucket(s, &s->buckets[i], p);
+}
+
+int series_read(struct series *s, struct unpack *u) {
+  uint64_t t_ns = unpack_uint(u);
+  double fraction = unpack_number(u), lost = unpack_number(u);
+  int err = read_events(s, u);
+  if (!err) err = read_buckets(s, u);
+  if (!err) err = u->bad ? FLUO_EMALFORMED : series_move(s, t_ns);
+  s->totals.fraction = fraction;
+  s->totals.lost = lost;
+  return err;
+}

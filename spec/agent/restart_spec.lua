@@ -1,0 +1,145 @@
+-- The real agent, ended and started again over the same data directory.
+local harness = require("spec.agent.harness")
+local replay = require("spec.replay")
+
+local RULES = [[
+rule "logins" { when = window("10m", { name = "login" }):by("user"):count():over(3) }
+rule "steps"  { when = sequence { by = "user", within = "10m", { name = "login" }, { name = "logout" } } }
+]]
+
+describe("an agent that is started again", function()
+  local data, agents
+
+  before_each(function()
+    data, agents = os.tmpname(), {}
+    os.remove(data)
+  end)
+  after_each(function()
+    for _, agent in ipairs(agents) do agent:stop(9) end
+    os.execute("rm -rf " .. data)
+  end)
+
+  local function start(rules, more)
+    local options = { rules = rules or RULES, data = data }
+    for key, value in pairs(more or {}) do options[key] = value end
+    local agent = assert(harness.start(options))
+    agents[#agents + 1] = agent
+    return agent
+  end
+
+  local function stop(agent, signal)
+    table.remove(agents)
+    return agent:stop(signal)
+  end
+
+  local count = 0
+  -- Requests of one span each, a millisecond apart, now.
+  local function requests(names)
+    local list, now = {}, (os.time() - 1760356800) * 1000
+    for i, name in ipairs(names) do
+      count = count + 1
+      list[i] = { replay.span { name = name, id = name .. count, trace = "t" .. count, at = now + count, dur = 0,
+                                attr = { user = "ada" } } }
+    end
+    return list
+  end
+
+  local function ids(found)
+    local list = {}
+    for i, v in ipairs(found) do list[i] = v.rule .. " " .. v.id .. " " .. v.span_total .. " " .. (v.spans[1].name or "") end
+    table.sort(list)
+    return list
+  end
+
+  local function line_of(log, text)
+    for _, line in ipairs(log) do
+      if line:find(text, 1, true) then return line end
+    end
+  end
+
+  it("goes on where it was: the same violations as without a restart", function()
+    local before, after = requests { "login", "login", "login" }, requests { "login", "login", "logout" }
+    local a = start()
+    a:send(before)
+    assert.same({}, (stop(a)))
+    local b = start()
+    assert.equal(2, b:metrics().fluo_snapshot_restored_groups)
+    b:send(after)
+    local all = {}
+    for _, request in ipairs(before) do all[#all + 1] = request end
+    for _, request in ipairs(after) do all[#all + 1] = request end
+    local whole = ids((replay.run(RULES, all)))
+    assert.equal(2, #whole)
+    assert.same(whole, ids((stop(b))))
+  end)
+
+  it("does not tell a crossing again", function()
+    local a = start()
+    a:send(requests { "login", "login", "login", "login" })
+    assert.equal(1, #stop(a))
+    local b = start()
+    b:send(requests { "login", "login" })
+    assert.same({}, (stop(b)))
+  end)
+
+  it("goes on from the last snapshot after a crash", function()
+    local a = start()
+    a:send(requests { "login", "login", "login" })
+    a:await(function(page) return page.fluo_snapshots_total > 0 and page.fluo_snapshot_age_seconds == 0 end)
+    a:send(requests { "login" })                                -- this one is forgotten
+    stop(a, 9)
+    local b = start()
+    b:send(requests { "login" })
+    local found = stop(b)
+    assert.same({ 1, 4 }, { #found, found[1].value })
+  end)
+
+  it("drops what rules knew that have changed", function()
+    local a = start()
+    a:send(requests { "login", "login", "login" })
+    stop(a)
+    local b = start((RULES:gsub("over%(3%)", "over(2)")))
+    local page = b:metrics()
+    assert.same({ 1, 1 }, { page.fluo_snapshot_restored_groups, page.fluo_snapshot_dropped_groups })
+    b:send(requests { "login" })
+    local found, _, _, log = stop(b)
+    assert.same({}, found)
+    assert.is_truthy(line_of(log, '"rules_dropped":1'))
+  end)
+
+  it("sets a damaged snapshot aside, says so, and runs", function()
+    local a = start()
+    a:send(requests { "login", "login", "login" })
+    stop(a)
+    local file = assert(io.open(data .. "/state.snapshot", "r+b"))
+    file:seek("end", -40)
+    file:write("damaged!")
+    file:close()
+    local b = start()
+    assert.is_truthy(b:metrics().fluo_snapshot_damaged_blocks > 0)
+    b:send(requests { "login" })
+    local found, _, status, log = stop(b)
+    assert.same({}, found)
+    assert.equal(0, status)
+    assert.is_truthy(line_of(log, "is damaged"))
+    assert(io.open(data .. "/state.snapshot.bad")):close()
+    assert(io.open(data .. "/state.snapshot")):close()
+  end)
+
+  it("says where nothing can be kept, and runs", function()
+    data = os.tmpname()                                         -- a file
+    local a = start()
+    a:send(requests { "login", "login", "login", "login" })
+    local found, _, status, log = stop(a)
+    assert.same({ 1, 0 }, { #found, status })
+    assert.is_truthy(line_of(log, "cannot be written"))
+  end)
+
+  it("writes nothing while nothing changes", function()
+    local a = start()
+    a:send(requests { "login" })
+    stop(a)
+    local b = start()
+    assert.same({ 0, 0 }, { b:metrics().fluo_snapshot_age_seconds, b:metrics().fluo_snapshots_total })
+  end)
+end)
