@@ -354,4 +354,37 @@ struct fluo_yaml *fluo_yaml_open(const void *text, uint64_t n);
 void fluo_yaml_close(struct fluo_yaml *y);
 void fluo_yaml_next(struct fluo_yaml *y, struct fluo_yaml_event *out);
 
+/* ---- what actions call (core/courier.c), in the post room ------------------------------------ */
+
+/* Requests under way, by HTTP or mail. libcurl is looked for at the first one. */
+struct fluo_courier;
+enum fluo_request_flag {
+  FLUO_REQUEST_PRIVATE = 1      /* may go to addresses of private networks and of this machine */
+};
+struct fluo_request {
+  const char *method, *url;     /* method NULL: mail, to smtp:// or smtps:// */
+  const char *headers;          /* "Name: value\n", each; of mail they are in the body */
+  const uint8_t *body; uint64_t body_bytes;     /* kept until the answer */
+  const char *from, *to;        /* mail: addresses; `to` may be several, each followed by "\n" */
+  const char *user, *password;  /* NULL: none */
+  const char *ca_file;          /* instead of the system's certificates; NULL: those */
+  uint32_t timeout_ms;          /* for all of it */
+  uint32_t flags;               /* enum fluo_request_flag */
+};
+/* Valid until the next call. error: NULL, or why there is no answer. cut: there was more of the body. */
+struct fluo_response {
+  uint32_t id, status, retry_after_s, cut, body_bytes, headers_bytes;
+  const char *body, *headers, *error;
+};
+/* The number of the request, which its response will have; 0: it cannot be made, and `why` says why. */
+uint32_t fluo_courier_send(struct fluo_courier *c, const struct fluo_request *request, char why[256]);
+/* One response that has come: 1; 0: none. */
+int fluo_courier_next(struct fluo_courier *c, struct fluo_response *out);
+/* Nobody waits for it any more: no response comes. */
+void fluo_courier_cancel(struct fluo_courier *c, uint32_t id);
+/* The host that a request for this URL would go to, as the library reads it, in lower case: 0, or -1 and `why`. */
+int fluo_courier_host(struct fluo_courier *c, const char *url, char host[256], char why[256]);
+/* HMAC-SHA-256 (RFC 2104), by libcrypto: 0; -1: there is none. */
+int fluo_hmac_sha256(const void *key, uint32_t key_bytes, const void *text, uint64_t n, uint8_t out[32]);
+
 #endif

@@ -3,6 +3,7 @@
 -- A file is evaluated as often as it takes to see all of its errors: an error that ends the evaluation
 -- within a rule is noted, that rule's text is blanked, and the file is evaluated again without it. What
 -- was only reported comes from the last time. Nothing of an evaluation survives in the next.
+local action = require("fluo.action")
 local condition = require("fluo.condition")
 local allow = require("fluo.lint.allow")
 local context_of = require("fluo.context")
@@ -196,6 +197,7 @@ function environment_of(context, modules)
   api.window, api.sequence, api.query = window.api(context), sequence.api(context), window_query.api(context)
   api.require = context.require or require_api(context, modules)
   context.require = api.require
+  for name, member in pairs(action.api(context)) do api[name] = member end
   local known
   local function on_undefined(name)
     local message, hint = undefined(tostring(name), known)
@@ -244,7 +246,7 @@ local function run(unit, text, modules, options)
   context.actions, context.texts = options.actions or { "log" }, { unit.source }
   context.limits = options.limits or {}
   context.on_place = options.on_place or function() end
-  context.keep = options.keep
+  context.keep, context.action_names, context.on_action = options.keep, {}, options.on_action or function() end
   context.on_place(unit.file)
   local environment, known = environment_of(context, modules)
   local chunk, notes = compile(unit, text, environment, known)

@@ -2,10 +2,12 @@
 -- read(path) takes every text from the disk, load(sources) evaluates them in the sandbox. A file is taken
 -- whole or not at all: one with any error gives no rules.
 local abi = require("fluo.abi")
+local action = require("fluo.action")
 local context_of = require("fluo.context")
 local diagnostic = require("fluo.diagnostic")
 local evaluate = require("fluo.evaluate")
 local ir = require("fluo.ir")
+local lexer = require("fluo.lexer")
 local sandbox = require("fluo.sandbox")
 local sources_of = require("fluo.sources")
 
@@ -85,6 +87,31 @@ local function check_names(result, context, source)
   end
 end
 
+-- Actions have names of their own, over all files.
+local function check_actions(result, context, source)
+  for name, line in pairs(context.action_names or {}) do
+    local first = result.actions_taken[name]
+    if first then
+      local at, column = context.main:place(name, nil, line)
+      context_of.add_error(context, context.main, at, column,
+        ("the action `%s` is declared in %s, too"):format(name, first), UNIQUE)
+    end
+    result.actions_taken[name] = first or source.file
+  end
+end
+
+-- The names that rules may give as actions: those of the caller, and what files declare, whichever comes first.
+local function action_names(sources, given)
+  local names = {}
+  for _, name in ipairs(given or { "log" }) do names[#names + 1] = name end
+  for _, source in ipairs(sources.files) do
+    if not source.module and source.file:find("%.lua$") and source.text:find("%f[%w_]action%s*[%(\"'%[]") then
+      for _, name in ipairs(action.declared(lexer.scan(source.text))) do names[#names + 1] = name end
+    end
+  end
+  return names
+end
+
 -- Two rules that ask the same are one too many, or one of them was to ask something else. Functions read alike and
 -- need not be.
 local function check_meanings(result, context, source)
@@ -135,6 +162,7 @@ local function load_file(result, source, modules, options)
   local context = evaluate.file(source, source.modules or modules, options)
   check_names(result, context, source)
   check_meanings(result, context, source)
+  check_actions(result, context, source)
   for _, d in ipairs(source.refused or {}) do context.errors[#context.errors + 1] = d end
   result.files = result.files + 1
   if #context.errors > 0 then
@@ -154,9 +182,10 @@ function M.evaluate(sources, modules, options)
   local pause = collectgarbage("setpause", 110)
   local form = (options.hash or abi.has_hash()) and ir.new(options.hash) or nil
   local result = { rules = {}, files = 0, failed = {}, used = {}, taken = {}, form = form,
-                   findings = M.findings(), meanings = {},
+                   findings = M.findings(), meanings = {}, actions_taken = {},
                    modes = { active = 0, shadow = 0, off = 0 } }
   result.findings.add(sources)
+  options = setmetatable({ actions = action_names(sources, options.actions) }, { __index = options })
   for _, source in ipairs(sources.files) do
     local context = source.module and evaluate.module(source, modules) or load_file(result, source, modules, options)
     result.findings.add(context)
@@ -164,7 +193,7 @@ function M.evaluate(sources, modules, options)
   end
   result.findings.put(result)
   if form then result.ir, result.functions = ir.finish(form) end
-  result.findings, result.taken, result.meanings, result.form = nil, nil, nil, nil
+  result.findings, result.taken, result.meanings, result.form, result.actions_taken = nil, nil, nil, nil, nil
   collectgarbage("setpause", pause)
   return result
 end

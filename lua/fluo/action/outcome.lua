@@ -1,0 +1,80 @@
+--- How a delivery ended: what a response, an error or a returned value says of it. 2xx is good; 3xx, 408, 425, 429, 5xx and
+-- no response at all are tried again, at the time that Retry-After names; any other status is final (as Alertmanager
+-- has it).
+local action = require("fluo.action")
+
+local M = {}
+
+--- enum postroom_result.
+local OK, RETRY, FAILED = 0, 1, 2
+local AGAIN = { [408] = true, [425] = true, [429] = true }
+local TEXT_BYTES = 300
+
+function M.retry(text, seconds) return { code = RETRY, text = text, seconds = seconds } end
+function M.failed(text) return { code = FAILED, text = text } end
+
+local function short(text)
+  text = text:gsub("%c+", " ")
+  return #text > TEXT_BYTES and text:sub(1, TEXT_BYTES) .. "…" or text
+end
+
+--- Of a response as http gives it: { status, body, headers, retry_after } or { error }.
+function M.of_response(response)
+  local status = response.status
+  if response.error then return M.retry(short(response.error)) end
+  if status >= 200 and status < 300 then return { code = OK, text = ("%d"):format(status) } end
+  local text = short(("%d %s"):format(status, response.body or ""))
+  if status >= 500 or status < 400 or AGAIN[status] then return M.retry(text, response.retry_after) end
+  return M.failed(text)
+end
+
+local function is_response(value) return type(value) == "table" and (value.status or value.error) and true or false end
+
+--- Of what an action returned: a response speaks for itself; true is good; nothing at all is as good as the worst of its
+-- responses, so that one that nobody looked at is not lost.
+function M.of_return(value, responses)
+  if action.ending(value) then return M.of_error(value) end
+  if is_response(value) then return M.of_response(value) end
+  if value == true then return { code = OK, text = "" } end
+  if value ~= nil then return M.failed("the action returned a " .. type(value) .. "; it returns a response, true, or nothing") end
+  local worst = { code = OK, text = "" }
+  for _, response in ipairs(responses) do
+    local this = M.of_response(response)
+    if this.code > worst.code or worst.text == "" then worst = this end
+  end
+  return worst
+end
+
+--- Of what an action raised. A mistake in an action is tried again, too: its file may be mended before the alert is old.
+function M.of_error(raised)
+  local ended = action.ending(raised)
+  if not ended then return M.retry(short(tostring(raised))) end
+  return ended.result == "retry" and M.retry(short(ended.text), ended.seconds) or M.failed(short(ended.text))
+end
+
+-- ---- secrets ------------------------------------------------------------------------------------------
+
+local SECRET_BYTES_MIN = 4
+
+local function plain(text) return (text:gsub("%W", "%%%0")) end
+
+--- The text without any secret's value.
+function M.scrub(text, setup)
+  for _, value in pairs(setup.hidden or {}) do
+    if #value >= SECRET_BYTES_MIN then text = text:gsub(plain(value), "***") end
+  end
+  return text
+end
+
+-- ---- JSON ---------------------------------------------------------------------------------------------
+
+--- The cjson library, found where it is needed; an error where there is none.
+function M.json()
+  local open, why = package.loadlib("liblua5.1-cjson.so.0", "luaopen_cjson")
+  if not open then error("liblua5.1-cjson.so.0 is needed to send alerts (Debian: lua-cjson): " .. tostring(why), 0) end
+  local cjson = open()
+  cjson.encode_sparse_array(true)
+  return cjson
+end
+
+return M

@@ -1,0 +1,191 @@
+--- The post room: runs alert actions, each delivery in a coroutine of its own. core/postroom.c calls open once, then
+-- deliver for each alert and turn whenever something may go on.
+--
+-- A receiver is an action with settings: those of the configuration name its type; an action that a rule names itself
+-- has none. Built-in types are files as users write them (fluo/action/NAME.lua); a user's action of that name is used in
+-- its place.
+local abi = require("fluo.abi")
+local action = require("fluo.action")
+local evaluate = require("fluo.evaluate")
+local lexer = require("fluo.lexer")
+local outcome = require("fluo.action.outcome")
+local sandbox = require("fluo.sandbox")
+local texts = require("fluo.texts")
+local transport = require("fluo.action.transport")
+local ffi = abi.ffi
+
+local M = {}
+
+--- An action that has not ended by then is given up and tried again.
+M.DELIVERY_MS = 60000
+
+local setup, pulse, json
+local actions = {}                   -- by name
+local deliveries = {}                -- by number
+local finished = {}                  -- what turn hands out
+local now_ms = 0
+local running                        -- the delivery whose action runs
+
+-- ---- actions ----------------------------------------------------------------------------------------
+
+local function context_of_builtin(name)
+  return { action_names = {}, running = function() return nil, 0 end, fail = error,
+           on_action = function(_, fn) actions[name] = fn end }
+end
+
+-- The chunk of an embedded module, before it ran.
+local function chunk_of(module)
+  for _, loader in ipairs(package.loaders) do
+    local chunk = loader(module)
+    if type(chunk) == "function" then return chunk end
+  end
+  return nil
+end
+
+local function builtin(name)
+  local chunk = name:match("^[%w_]+$") and chunk_of("fluo.action." .. name)
+  if not chunk then return nil end
+  local environment = sandbox.environment(action.api(context_of_builtin(name)),
+    function(unknown) error(("`%s` is not there"):format(tostring(unknown)), 2) end,
+    function(assigned) error(("`%s` is assigned"):format(tostring(assigned)), 2) end)
+  setfenv(chunk, environment)()
+  return actions[name]
+end
+
+local function action_of(name) return actions[name] or builtin(name) end
+
+local function load_files(text)
+  for _, source in ipairs(texts.read(text) or {}) do
+    local names = action.declared(lexer.scan(source.text))
+    if #names > 0 and source.file:find("%.lua$") then
+      evaluate.file(source, source.modules, { actions = names, on_action = function(name, fn) actions[name] = fn end })
+    end
+  end
+end
+
+-- ---- the runtime that actions call --------------------------------------------------------------------
+
+local function pulse_begin(number)
+  pulse.rule, pulse.call, pulse.running = number % 2 ^ 32, pulse.call + 1, 1
+end
+
+local function hmac(key, text)
+  local out = ffi.new("uint8_t[32]")
+  if abi.C.fluo_hmac_sha256(key, #key, text, #text, out) ~= 0 then error("libcrypto.so.3 is needed to sign, and is not there", 0) end
+  return ffi.string(out, 32)
+end
+
+-- Runs in the delivery's coroutine: waits for the response.
+local function request(asked)
+  if coroutine.running() ~= running.thread then
+    error("an action makes its requests itself, not in a coroutine of its own", 3)
+  end
+  local id, why = transport.send(asked, setup, json, running.settings)
+  local response = id and coroutine.yield(id) or { error = why }
+  running.responses[#running.responses + 1] = response
+  return response
+end
+
+local function runtime()
+  return { request = request, json = json, env = setup.env or {}, secrets = setup.secrets or {}, hmac = hmac,
+           now = function() return os.date("!%Y-%m-%dT%H:%M:%SZ") end,
+           log = function(text) finished[#finished + 1] = outcome.scrub(("%s: %s"):format(running.receiver, text), setup) end }
+end
+
+-- ---- deliveries ---------------------------------------------------------------------------------------
+
+local function finish(delivery, result)
+  deliveries[delivery.number] = nil
+  if delivery.waits then transport.cancel(delivery.waits) end
+  finished[#finished + 1] = { delivery.number, result.code, result.seconds or 0, outcome.scrub(result.text, setup) }
+end
+
+local function resume(delivery, value)
+  running = delivery
+  pulse_begin(delivery.number)
+  local ok, result = coroutine.resume(delivery.thread, value, delivery.settings)
+  pulse.running = 0
+  running = nil
+  if coroutine.status(delivery.thread) == "suspended" then
+    if type(result) == "number" then
+      delivery.waits = result
+    else
+      finish(delivery, outcome.failed("the action yielded, which is for requests to do"))
+    end
+  elseif ok then
+    finish(delivery, outcome.of_return(result, delivery.responses))
+  else
+    finish(delivery, outcome.of_error(result))
+  end
+end
+
+-- The first incident's members are the alert's own, too: most alerts have one.
+local function alert_of(text)
+  local alert = json.decode(text)
+  local first = alert.incidents and alert.incidents[1] or {}
+  return setmetatable(alert, { __index = first })
+end
+
+--- A delivery comes: it ends with an outcome, from a later turn.
+function M.deliver(number, receiver, text)
+  local configured = setup.receivers and setup.receivers[receiver]
+  local delivery = { number = number, receiver = receiver, responses = {}, due = now_ms + M.DELIVERY_MS,
+                     settings = configured and configured.settings or {} }
+  local good, fn = pcall(action_of, configured and configured.type or receiver)
+  local understood, alert = pcall(alert_of, text)
+  deliveries[number] = delivery
+  if not good or not fn then
+    finish(delivery, outcome.failed(good and "no action has this name" or tostring(fn)))
+  elseif not understood then
+    finish(delivery, outcome.failed("the alert cannot be read: " .. tostring(alert)))
+  else
+    delivery.thread = coroutine.create(fn)
+    resume(delivery, alert)
+  end
+end
+
+-- By number, so that what was to come first does.
+local function waiting_for(id)
+  for _, delivery in pairs(deliveries) do
+    if delivery.waits == id then return delivery end
+  end
+  return nil
+end
+
+--- Lets actions run on whose responses have come. Gives when the next one is to be given up (ms; nil: none), and a list
+-- of outcomes { number, result, retry after (s), text } and lines for the log.
+function M.turn(now)
+  now_ms = now
+  for id, response in transport.responses() do
+    local delivery = waiting_for(id)
+    if delivery then
+      delivery.waits = nil
+      resume(delivery, response)
+    end
+  end
+  local due
+  for _, delivery in pairs(deliveries) do
+    if now >= delivery.due then
+      finish(delivery, outcome.retry(("it took more than %d s"):format(M.DELIVERY_MS / 1000)))
+    elseif not due or delivery.due < due then
+      due = delivery.due
+    end
+  end
+  local out = finished
+  finished = {}
+  return due, out
+end
+
+--- places: courier and pulse, addresses. setup_text: JSON { receivers: { name: { type, settings } }, env, secrets: { name:
+-- value }, hosts: [pattern], ca_file }. rule_texts: as texts.write writes them, or "".
+function M.open(places, setup_text, rule_texts)
+  json = outcome.json()
+  setup = json.decode(setup_text)
+  pulse = ffi.cast("struct fluo_pulse *", places.pulse)
+  transport.open(ffi.cast("struct fluo_courier *", places.courier))
+  sandbox.install()
+  load_files(rule_texts)
+  action.runtime = runtime()
+end
+
+return M
