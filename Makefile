@@ -8,8 +8,8 @@ VERSION := 0.1.0
 
 # ---- what Debian has to provide (the one list) --------------------------------------------------
 PACKAGES_BUILD := build-essential pkg-config libuv1-dev libluajit-5.1-dev luajit node-llhttp libpcre2-dev \
-                  zlib1g-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler libsqlite3-dev
-PACKAGES_TEST  := lua-busted lua-cjson lua-check prometheus python3 curl sqlite3 clang libclang-rt-14-dev libedit2
+                  zlib1g-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev libsqlite3-dev lua-cjson
+PACKAGES_TEST  := lua-busted lua-check prometheus python3 curl sqlite3 clang libclang-rt-14-dev libedit2
 
 # ---- how it is compiled -------------------------------------------------------------------------
 LIBS     := libuv luajit libpcre2-8 zlib yaml-0.1 libprotobuf-c sqlite3

@@ -147,7 +147,13 @@ static bool open_actions(struct postroom *p) {
 
 /* ---- frames --------------------------------------------------------------------------------------- */
 
-/* post.deliver(number, receiver, alert). */
+static double now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* post.deliver(number, receiver, alert, now in ms). */
 static bool deliver(struct postroom *p, const struct postroom_head *head, const char *bytes) {
   size_t name = strnlen(bytes, head->bytes);
   if (head->kind != POSTROOM_DELIVER || name == head->bytes) {
@@ -157,7 +163,8 @@ static bool deliver(struct postroom *p, const struct postroom_head *head, const 
   lua_pushnumber(p->lua, (lua_Number)head->delivery);
   lua_pushlstring(p->lua, bytes, name);
   lua_pushlstring(p->lua, bytes + name + 1, head->bytes - name - 1);
-  return call(p, "deliver", 3, 0);
+  lua_pushnumber(p->lua, now_ms());
+  return call(p, "deliver", 4, 0);
 }
 
 static bool take_frames(struct postroom *p) {
@@ -209,12 +216,6 @@ static bool send_one(lua_State *lua) {
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------- */
-
-static double now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 /* post.turn(now in ms): when it has to be called again at the latest (nil: when something has come), and what to send. */
 static bool turn(struct postroom *p, int *timeout_ms) {

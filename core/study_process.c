@@ -1,8 +1,7 @@
 /* Starting and ending the study's processes.
  *
- * Good path: a socket pair and a memfd are made, the descriptors that the child needs are first lifted above
- * its fixed numbers (so that putting one in place never closes another), then posix_spawn does the rest. Ways
- * it fails: out of descriptors, memory or processes; then all that was made is closed again and nothing runs.
+ * Good path: a socket pair and a memfd are made, and spawn_process does the rest. Ways it fails: out of
+ * descriptors, memory or processes; then all that was made is closed again and nothing runs.
  * The caller owns what is returned; study_end gives it back.
  *
  * The process group serves for one thing: should the rule process die between cloning a worker and telling
@@ -12,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,10 +21,11 @@
 
 #include "err.h"
 #include "fluo.h"
+#include "spawn.h"
 #include "study.h"
 #include "worker.h"
 
-enum { ARGUMENTS_MAX = 20, LIFTED_FROM = 16, PULSE_BYTES = 4096 };
+enum { ARGUMENTS_MAX = 20, PULSE_BYTES = 4096 };
 
 struct arguments {
   char parent[32], heap[40], specs[STUDY_SPECS_BYTES + 16], explain[STUDY_EXPLAIN_BYTES + 16];
@@ -60,48 +59,10 @@ static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
   a->list[n] = NULL;
 }
 
-/* Default signals, an empty mask, and a group of its own. */
-static int attributes_fill(posix_spawnattr_t *attributes) {
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  int err = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  if (!err) err = posix_spawnattr_setsigmask(attributes, &none);
-  if (!err) err = posix_spawnattr_setsigdefault(attributes, &all);
-  if (!err) err = posix_spawnattr_setpgroup(attributes, 0);
-  return err;
-}
-
-/* fds: by their number in the child, from WORKER_FD_DIAGNOSTICS on. */
-static int actions_fill(posix_spawn_file_actions_t *actions, const int fds[WORKER_FDS]) {
-  int err = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
-  if (!err) err = posix_spawn_file_actions_adddup2(actions, 0, 1);
-  for (int i = WORKER_FD_DIAGNOSTICS; !err && i < WORKER_FDS; i++)
-    err = posix_spawn_file_actions_adddup2(actions, fds[i], i);
-  if (!err) err = posix_spawn_file_actions_addclosefrom_np(actions, WORKER_FDS);
-  return err;
-}
-
 static int spawn(const struct study_spawn *how, const int fds[WORKER_FDS], int *pid) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
   struct arguments arguments;
-  char *environment[] = {NULL};
   arguments_fill(&arguments, how);
-  if (posix_spawn_file_actions_init(&actions)) return FLUO_ENOMEM;
-  if (posix_spawnattr_init(&attributes)) {
-    posix_spawn_file_actions_destroy(&actions);
-    return FLUO_ENOMEM;
-  }
-  pid_t child = 0;
-  int err = attributes_fill(&attributes);
-  if (!err) err = actions_fill(&actions, fds);
-  if (!err) err = posix_spawn(&child, how->exe ? how->exe : "/proc/self/exe", &actions, &attributes, arguments.list, environment);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  *pid = (int)child;
-  errno = err;
-  return err ? FLUO_EIO : 0;
+  return spawn_process(how->exe, arguments.list, fds, WORKER_FD_DIAGNOSTICS, WORKER_FDS, pid);
 }
 
 static void close_all(const int *fds, int count) {
@@ -109,18 +70,8 @@ static void close_all(const int *fds, int count) {
     if (fds[i] >= 0) close(fds[i]);
 }
 
-/* Copies out of the way of the numbers that they get in the child. */
-static int lift(const int given[WORKER_FDS], int fds[WORKER_FDS]) {
-  for (int i = WORKER_FD_DIAGNOSTICS; i < WORKER_FDS; i++) {
-    fds[i] = fcntl(given[i], F_DUPFD_CLOEXEC, LIFTED_FROM);
-    if (fds[i] < 0) return FLUO_EIO;
-  }
-  return 0;
-}
-
 int study_spawn_rules(const struct study_spawn *how, struct study_process *out, int *ir_fd, int *texts_fd) {
-  int pair[2] = {-1, -1}, fds[WORKER_FDS], pid;
-  for (int i = 0; i < WORKER_FDS; i++) fds[i] = -1;
+  int pair[2] = {-1, -1}, pid;
   int nothing = open("/dev/null", O_RDWR | O_CLOEXEC), texts = -1;
   int memfd = memfd_create("fluo: rules", MFD_CLOEXEC);
   if (!how->again) texts = memfd_create("fluo: texts", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -131,16 +82,14 @@ int study_spawn_rules(const struct study_spawn *how, struct study_process *out, 
                                  [WORKER_FD_PULSE] = how->pulse_fd,
                                  [WORKER_FD_LAST] = how->last_fd < 0 ? nothing : how->last_fd,
                                  [WORKER_FD_TEXTS] = how->again ? nothing : texts};
-  if (lift(given, fds) || spawn(how, fds, &pid)) goto err_after_lifted;
-  close_all(fds, WORKER_FDS);
+  if (spawn(how, given, &pid)) goto err_after_pair;
   close(nothing);
   close(pair[1]);
   *out = (struct study_process){pid, pair[0]};
   *ir_fd = memfd;
   *texts_fd = texts;
   return 0;
-err_after_lifted:
-  close_all(fds, WORKER_FDS);
+err_after_pair:
   close_all(pair, 2);
 err_after_memfds:
   close_all((int[]){nothing, memfd, texts}, 3);

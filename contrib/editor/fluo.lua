@@ -19,6 +19,83 @@
 ---What happens at a violation.
 ---@class fluo.Action
 
+---What an action has besides requests.
+---@class fluo.ActionApi
+---@field render fun(template: string, values: table): string "{rule}: {summary}"; what is absent is "-".
+---@field retry fun(text: string, seconds?: number) Ends the action: to be tried again.
+---@field fail fun(text: string) Ends the action: trying again is of no use.
+---@field note fun(text: string) A line in the agent's log.
+---@field now fun(): string The time, RFC 3339.
+---@field base64 fun(bytes: string): string
+---@field base64_decode fun(text: string): string?
+---@field hmac_sha256 fun(key: string, text: string): string 32 bytes.
+---@overload fun(name: string): fun(run: fun(alert: fluo.Alert, settings: table): any)
+
+---Each waits for its response, while others run.
+---@class fluo.HttpApi
+---@field request fun(request: fluo.Request): fluo.Response By its method.
+---@field get fun(request: fluo.Request): fluo.Response
+---@field post fun(request: fluo.Request): fluo.Response
+---@field put fun(request: fluo.Request): fluo.Response
+---@field patch fun(request: fluo.Request): fluo.Response
+---@field delete fun(request: fluo.Request): fluo.Response
+
+---One of body, json and form.
+---@class fluo.Request
+---@field url string Its host is listed in actions.hosts.
+---@field method string?
+---@field headers table<string, string>?
+---@field body string?
+---@field json table?
+---@field form table<string, string>?
+---@field timeout fluo.Duration? 10s by default, 60s at most.
+---@field user string?
+---@field password string?
+
+---Of a request; an action that returns one has its outcome.
+---@class fluo.Response
+---@field status integer?
+---@field error string? Why there is none.
+---@field body string?
+---@field headers table<string, string>? Names in lower case.
+---@field cut boolean? There was more.
+---@field retry_after integer? Seconds.
+
+---Texts of JSON.
+---@class fluo.JsonApi
+---@field encode fun(value: any): string
+---@field decode fun(text: string): any
+
+---Given by name, if the configuration allows it.
+---@class fluo.Named
+---@overload fun(name: string): string
+
+---Has the members of its first incident, too.
+---@class fluo.Alert
+---@field id string The same each time it is tried: an idempotency key.
+---@field receiver string
+---@field status "firing"|"resolved"
+---@field event string opened updated repeated resolved reopened silence-ended.
+---@field at string
+---@field group table<string, string>
+---@field incidents fluo.Incident[]
+---@field incidents_total integer
+
+---Violations of one rule and group.
+---@class fluo.Incident
+---@field id string
+---@field rule string
+---@field severity string
+---@field status "open"|"acknowledged"|"resolved"
+---@field group table<string, string>
+---@field count integer
+---@field started_at string
+---@field last_seen_at string
+---@field resolved_at string?
+---@field summary string?
+---@field labels table<string, string>
+---@field violations table[] The newest, eight at most.
+
 ---What a rule says.
 ---@class fluo.Rule
 ---@field description string? What it is about, for people.
@@ -312,6 +389,26 @@ sequence = nil
 ---An action: writes a line. The default action.
 ---@type fun(template: string): fluo.Action
 log = nil
+
+---Declares an action: action "team" (function(alert, settings) … end).
+---@type fluo.ActionApi
+action = nil
+
+---Requests of an action.
+---@type fluo.HttpApi
+http = nil
+
+---For actions.
+---@type fluo.JsonApi
+json = nil
+
+---For actions: a variable of actions.env.
+---@type fluo.Named
+env = nil
+
+---For actions: a value of actions.secrets.
+---@type fluo.Named
+secret = nil
 
 ---Is equal: 500 is also "500" and 500.0.
 ---@type fun(value: fluo.Value): fluo.Operand

@@ -6,7 +6,7 @@ local M = {}
 
 M.NAME_BYTES_MAX = 256
 
---- What the functions below call: request(table) gives a response, now() RFC 3339, log(text), json (encode, decode, null),
+--- What the functions below call: request(table) gives a response, now() RFC 3339, log(text), json (encode, decode),
 -- env and secrets (name to value), hmac(key, text). nil: no action runs here.
 M.runtime = nil
 
@@ -124,8 +124,8 @@ local function allowed(kind, list_of)
   return function(name)
     local value = list_of(runtime())[name]
     if value == nil then
-      error(("no %s `%s`: name it in actions.%s of the configuration, and set it"):format(kind, tostring(name),
-        kind == "env" and "env" or "secrets"), 2)
+      local key = kind == "env" and "env" or "secrets"
+      error(("no %s `%s`: name it in actions.%s of the configuration, and set it"):format(kind, tostring(name), key), 2)
     end
     return value
   end
@@ -147,7 +147,8 @@ local function declare(context)
     local _, line = context.running()
     return function(fn)
       if type(fn) ~= "function" then
-        context.fail(("action `%s` needs a function"):format(name), "write action \"name\" (function(alert) … end)", name)
+        context.fail(("action `%s` needs a function"):format(name),
+          "write action \"name\" (function(alert) … end)", name)
       end
       if name == "log" or context.action_names[name] then
         context.fail(("the name `%s` is taken"):format(name), "each action has a name of its own", name)
@@ -158,18 +159,27 @@ local function declare(context)
   end
 end
 
---- The names of actions and of what they call. context.on_action and context.action_names are set.
+-- A table that is called: no pattern takes it for a function of a value.
+local function callable(members, call)
+  return setmetatable(members, { __call = function(_, ...) return call(...) end, __metatable = false })
+end
+
+--- The five names that files see. context.on_action and context.action_names are set.
 function M.api(context)
-  return {
-    action = declare(context), http = http(), json = json(),
-    env = allowed("env", function(now) return now.env end),
-    secret = allowed("secret", function(now) return now.secrets end),
+  local members = {
     render = M.render, base64 = base64, base64_decode = base64_decode,
     hmac_sha256 = function(key, text) return runtime().hmac(key, text) end,
     now = function() return runtime().now() end,
     note = function(text) runtime().log(tostring(text)) end,
     retry = function(text, seconds) runtime(); error(ending("retry", text, seconds), 0) end,
     fail = function(text) runtime(); error(ending("failed", text), 0) end,
+  }
+  return {
+    action = callable(members, declare(context)),
+    http = callable(http(), function() error("http has post, get and others: http.post { url = … }", 3) end),
+    json = callable(json(), function() error("json has encode and decode", 3) end),
+    env = callable({}, allowed("env", function(now) return now.env end)),
+    secret = callable({}, allowed("secret", function(now) return now.secrets end)),
   }
 end
 

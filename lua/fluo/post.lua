@@ -1,8 +1,8 @@
 --- The post room: runs alert actions, each delivery in a coroutine of its own. core/postroom.c calls open once, then
 -- deliver for each alert and turn whenever something may go on.
 --
--- A receiver is an action with settings: those of the configuration name its type; an action that a rule names itself
--- has none. Built-in types are files as users write them (fluo/action/NAME.lua); a user's action of that name is used in
+-- A receiver is an action with settings: those of the configuration name its type; an action that a rule names has
+-- none. Built-in types are files as users write them (fluo/action/NAME.lua); a user's action of that name is used in
 -- its place.
 local abi = require("fluo.abi")
 local action = require("fluo.action")
@@ -71,7 +71,8 @@ end
 
 local function hmac(key, text)
   local out = ffi.new("uint8_t[32]")
-  if abi.C.fluo_hmac_sha256(key, #key, text, #text, out) ~= 0 then error("libcrypto.so.3 is needed to sign, and is not there", 0) end
+  local good = abi.C.fluo_hmac_sha256(key, #key, text, #text, out) == 0
+  if not good then error("libcrypto.so.3 is needed to sign, and is not there", 0) end
   return ffi.string(out, 32)
 end
 
@@ -81,7 +82,7 @@ local function request(asked)
     error("an action makes its requests itself, not in a coroutine of its own", 3)
   end
   local id, why = transport.send(asked, setup, json, running.settings)
-  local response = id and coroutine.yield(id) or { error = why }
+  local response = id and coroutine.yield(id) or { error = why, refused = true }
   running.responses[#running.responses + 1] = response
   return response
 end
@@ -89,7 +90,9 @@ end
 local function runtime()
   return { request = request, json = json, env = setup.env or {}, secrets = setup.secrets or {}, hmac = hmac,
            now = function() return os.date("!%Y-%m-%dT%H:%M:%SZ") end,
-           log = function(text) finished[#finished + 1] = outcome.scrub(("%s: %s"):format(running.receiver, text), setup) end }
+           log = function(text)
+             finished[#finished + 1] = outcome.scrub(("%s: %s"):format(running.receiver, text), setup)
+           end }
 end
 
 -- ---- deliveries ---------------------------------------------------------------------------------------
@@ -126,8 +129,9 @@ local function alert_of(text)
   return setmetatable(alert, { __index = first })
 end
 
---- A delivery comes: it ends with an outcome, from a later turn.
-function M.deliver(number, receiver, text)
+--- A delivery comes, now (ms): it ends with an outcome, from a later turn.
+function M.deliver(number, receiver, text, now)
+  now_ms = now
   local configured = setup.receivers and setup.receivers[receiver]
   local delivery = { number = number, receiver = receiver, responses = {}, due = now_ms + M.DELIVERY_MS,
                      settings = configured and configured.settings or {} }
@@ -176,8 +180,8 @@ function M.turn(now)
   return due, out
 end
 
---- places: courier and pulse, addresses. setup_text: JSON { receivers: { name: { type, settings } }, env, secrets: { name:
--- value }, hosts: [pattern], ca_file }. rule_texts: as texts.write writes them, or "".
+--- places: courier and pulse, addresses. setup_text: JSON { receivers: { name: { type, settings } }, env and secrets:
+-- { name: value }, hidden: [value], hosts: [pattern], ca_file }. rule_texts: as texts.write writes them, or "".
 function M.open(places, setup_text, rule_texts)
   json = outcome.json()
   setup = json.decode(setup_text)

@@ -1,6 +1,6 @@
---- How a delivery ended: what a response, an error or a returned value says of it. 2xx is good; 3xx, 408, 425, 429, 5xx and
--- no response at all are tried again, at the time that Retry-After names; any other status is final (as Alertmanager
--- has it).
+--- How a delivery ended: what a response, an error or a returned value says of it. 2xx is good; 3xx, 408, 425, 429, 5xx
+-- and no response at all are tried again, at the time that Retry-After names; any other status is final (as
+-- Alertmanager has it).
 local action = require("fluo.action")
 
 local M = {}
@@ -18,9 +18,11 @@ local function short(text)
   return #text > TEXT_BYTES and text:sub(1, TEXT_BYTES) .. "…" or text
 end
 
---- Of a response as http gives it: { status, body, headers, retry_after } or { error }.
+--- Of a response as http gives it: { status, body, headers, retry_after }, or { error }; refused: it was not even sent,
+-- and never will be.
 function M.of_response(response)
   local status = response.status
+  if response.refused then return M.failed(short(response.error)) end
   if response.error then return M.retry(short(response.error)) end
   if status >= 200 and status < 300 then return { code = OK, text = ("%d"):format(status) } end
   local text = short(("%d %s"):format(status, response.body or ""))
@@ -28,15 +30,19 @@ function M.of_response(response)
   return M.failed(text)
 end
 
-local function is_response(value) return type(value) == "table" and (value.status or value.error) and true or false end
+local function is_response(value)
+  return type(value) == "table" and (value.status or value.error) and true or false
+end
 
---- Of what an action returned: a response speaks for itself; true is good; nothing at all is as good as the worst of its
--- responses, so that one that nobody looked at is not lost.
+--- Of what an action returned: a response speaks for itself; true is good; nothing at all is as good as the worst of
+-- its responses, so that one that nobody looked at is not lost.
 function M.of_return(value, responses)
   if action.ending(value) then return M.of_error(value) end
   if is_response(value) then return M.of_response(value) end
   if value == true then return { code = OK, text = "" } end
-  if value ~= nil then return M.failed("the action returned a " .. type(value) .. "; it returns a response, true, or nothing") end
+  if value ~= nil then
+    return M.failed(("the action returned a %s; it returns a response, true, or nothing"):format(type(value)))
+  end
   local worst = { code = OK, text = "" }
   for _, response in ipairs(responses) do
     local this = M.of_response(response)
@@ -45,7 +51,7 @@ function M.of_return(value, responses)
   return worst
 end
 
---- Of what an action raised. A mistake in an action is tried again, too: its file may be mended before the alert is old.
+--- Of what an action raised. A mistake in it is tried again, too: its file may be mended before the alert is old.
 function M.of_error(raised)
   local ended = action.ending(raised)
   if not ended then return M.retry(short(tostring(raised))) end

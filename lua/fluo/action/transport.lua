@@ -26,15 +26,14 @@ end
 function M.is_listed(host, list)
   for _, listed in ipairs(list or {}) do
     listed = listed:lower()
-    if listed == host or listed:sub(1, 2) == "*." and #host > #listed - 1 and host:sub(-(#listed - 1)) == listed:sub(2) then
-      return true
-    end
+    local tail = listed:match("^%*(%..+)")
+    if listed == host or tail and #host > #tail and host:sub(-#tail) == tail then return true end
   end
   return false
 end
 
--- The flags of a request that may be made; nil and why not. A host that is listed by its full name or address may lie in
--- a private network; `*.` may not. What a receiver's own settings name was written by whoever configures the agent.
+-- The flags of a request that may be made; nil and why not. A host that is listed by its full name or address may lie
+-- in a private network; `*.` may not. What a receiver's own settings name was written by whoever configures the agent.
 local function permission(url, setup, settings)
   local host, failure = host_of(url)
   if not host then return nil, failure end
@@ -67,7 +66,9 @@ local function body_of(asked, json)
   if asked.json then return json.encode(asked.json), "application/json" end
   if not asked.form then return asked.body or "", nil end
   local fields = {}
-  for _, name in ipairs(sorted(asked.form)) do fields[#fields + 1] = escaped(name) .. "=" .. escaped(asked.form[name]) end
+  for _, name in ipairs(sorted(asked.form)) do
+    fields[#fields + 1] = escaped(name) .. "=" .. escaped(asked.form[name])
+  end
   return table.concat(fields, "&"), "application/x-www-form-urlencoded"
 end
 
@@ -75,7 +76,9 @@ local function headers_of(asked, content_type)
   local lines, has_type = {}, false
   for _, name in ipairs(sorted(asked.headers or {})) do
     local value = tostring(asked.headers[name])
-    if name:find("[^%w!#$%%&'*+.^_`|~-]") or value:find("[\r\n%z]") then return nil, ("the header %q cannot be sent"):format(name) end
+    if name:find("[^%w!#$%%&'*+.^_`|~-]") or value:find("[\r\n%z]") then
+      return nil, ("the header %q cannot be sent"):format(name)
+    end
     has_type = has_type or name:lower() == "content-type"
     lines[#lines + 1] = name .. ": " .. value
   end
@@ -125,7 +128,8 @@ local function next_response()
   local id = response.id
   if response.error ~= nil then return id, { error = ffi.string(response.error) } end
   return id, { status = response.status, body = ffi.string(response.body, response.body_bytes),
-               cut = response.cut ~= 0 or nil, retry_after = response.retry_after_s > 0 and response.retry_after_s or nil,
+               cut = response.cut ~= 0 or nil,
+               retry_after = response.retry_after_s > 0 and response.retry_after_s or nil,
                headers = headers_table(ffi.string(response.headers, response.headers_bytes)) }
 end
 

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""A receiver of alerts that misbehaves as it is told to, on a port of its own.
+
+    receiver.py LOG [CERT KEY]
+
+Prints its port, then appends each request to LOG, a JSON line each. The path says how it answers: /ok, /status/429, with
+?retry_after=2; /slow (the head after 2 s), /drip (a byte each 0.3 s), /reset, /endless, /loop (redirects to itself),
+/hang, /cut (half of an answer), /garbage (no HTTP). A first part /N-times/REST does REST the first N times a body's
+`id` comes, and then answers 200.
+"""
+import json
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+LOCK = threading.Lock()
+SEEN = {}
+
+
+def identity(headers, body):
+    try:
+        decoded = json.loads(body)
+        return headers.get("webhook-id") or (decoded.get("id") if isinstance(decoded, dict) else "") or ""
+    except ValueError:
+        return headers.get("webhook-id") or ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body=b"ok", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def note(self, body):
+        line = {"path": self.path, "method": self.command, "headers": {k.lower(): v for k, v in self.headers.items()},
+                "body": body.decode("utf-8", "replace"), "time": time.time()}
+        with LOCK:
+            self.server.log.write(json.dumps(line) + "\n")
+            self.server.log.flush()
+
+    def do(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.note(body)
+        parts = urlsplit(self.path)
+        names = [name for name in parts.path.split("/") if name]
+        if names and names[0].endswith("-times"):
+            key = (names[0], identity(self.headers, body))
+            with LOCK:
+                SEEN[key] = SEEN.get(key, 0) + 1
+            if SEEN[key] > int(names[0][:-6]):
+                return self.answer(200)
+            names = names[1:]
+        return self.misbehave(names, parse_qs(parts.query))
+
+    def misbehave(self, names, query):
+        how = names[0] if names else "ok"
+        if how == "status":
+            more = {"Retry_After": query["retry_after"][0]} if "retry_after" in query else {}
+            return self.answer(int(names[1]), query.get("body", ["no"])[0].encode(), **more)
+        if how == "slow":
+            time.sleep(2)
+        elif how == "drip":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n")
+            for _ in range(200):
+                self.wfile.write(b".")
+                self.wfile.flush()
+                time.sleep(0.3)
+            return None
+        elif how in ("reset", "cut", "garbage", "hang", "endless", "loop"):
+            return getattr(self, how)()
+        return self.answer(200)
+
+    def end(self):
+        self.close_connection = True
+
+    def reset(self):
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.end()
+
+    def cut(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        self.end()
+
+    def garbage(self):
+        self.wfile.write(b"\x00\x01 what is this\r\n\r\n")
+        self.end()
+
+    def hang(self):
+        time.sleep(300)
+        self.end()
+
+    def endless(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        while True:
+            self.wfile.write(b"x" * 65536)
+
+    def loop(self):
+        self.answer(302, b"", Location=self.path)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+def main():
+    server = Server(("127.0.0.1", 0), Handler)
+    server.log = open(sys.argv[1], "a", encoding="utf-8")
+    if len(sys.argv) > 3:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2], sys.argv[3])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+main()

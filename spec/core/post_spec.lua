@@ -1,0 +1,277 @@
+local support = require("spec.support")
+local cjson = require("cjson")
+local core, ffi = support.core("heap", "courier", "post")
+local receiver = require("spec.agent.receiver")
+local texts = require("fluo.texts")
+
+ffi.cdef [[
+int memfd_create(const char *, unsigned);
+long write(int, const void *, size_t);
+int close(int);
+int poll(void *, unsigned long, int);
+struct post_spec_pollfd { int fd; short events, revents; };
+]]
+
+local OK, RETRY, FAILED = 0, 1, 2
+local FLUO = os.getenv("FLUO") or "build/fluo"
+
+local function memfd(text)
+  local fd = ffi.C.memfd_create("texts", 1)
+  assert(ffi.C.write(fd, text, #text) == #text)
+  return fd
+end
+
+local function rule_texts(file)
+  return table.concat(texts.write { { file = "actions.lua", text = file, modules = { names = {} } } })
+end
+
+local now_ns = 0                             -- the clock that post is told; the processes have their own
+
+-- A post room with these actions and this set-up. Gives { send, outcomes, wait }.
+local function room(actions, setup)
+  local world = { outcomes = {}, log = {}, trouble = {}, sent = 0 }
+  local calls = ffi.new("struct post_calls")
+  world.callbacks = {
+    ffi.cast("void (*)(void *, uint64_t, int, uint32_t, const char *, size_t)", function(_, id, result, after, text, n)
+      world.outcomes[tonumber(id)] = { result = result, after = after, text = ffi.string(text, n) }
+      world.count = (world.count or 0) + 1
+    end),
+    ffi.cast("void (*)(void *, const char *, size_t)", function(_, text, n) world.log[#world.log + 1] = ffi.string(text, n) end),
+    ffi.cast("void (*)(void *, const char *)", function(_, why) world.trouble[#world.trouble + 1] = ffi.string(why) end),
+  }
+  calls.on_outcome = ffi.cast("void *", world.callbacks[1])
+  calls.on_log, calls.on_trouble = world.callbacks[2], world.callbacks[3]
+  local text = cjson.encode(setup or {})
+  world.exe = FLUO
+  local options = ffi.new("struct post_options", { exe = world.exe, setup = text, setup_bytes = #text,
+    heap_bytes = 64 * 1048576, diagnostics_fd = 2 })
+  local out = ffi.new("struct post *[1]")
+  assert(core.post_new(options, calls, out) == 0)
+  world.post = out[0]
+  local fd = memfd(rule_texts(actions))
+  assert(core.post_texts(world.post, fd) == 0)
+  ffi.C.close(fd)
+
+  function world.send(name, alert)
+    world.sent = world.sent + 1
+    local json = cjson.encode(alert or { id = "d" .. world.sent, incidents = { { rule = "r", summary = "s" } } })
+    assert(core.post_send(world.post, world.sent, name, json, #json) == 0)
+    return world.sent
+  end
+
+  -- Until so many outcomes have come, at the most 20 s.
+  function world.wait(count)
+    local ready = ffi.new("struct post_spec_pollfd", { core.post_fd(world.post), 1, 0 })
+    local until_s = receiver.clock() + 20
+    while (world.count or 0) < count and receiver.clock() < until_s do
+      now_ns = now_ns + 50000000
+      core.post_tick(world.post, now_ns)
+      ffi.C.poll(ready, 1, 50)
+      core.post_turn(world.post, now_ns)
+    end
+    assert.equal(count, world.count)
+    return world.outcomes
+  end
+
+  function world.close()
+    core.post_free(world.post)
+    for _, callback in ipairs(world.callbacks) do callback:free() end
+  end
+  return world
+end
+
+local function stats(world)
+  local s = ffi.new("struct post_stats")
+  core.post_stats_get(world.post, s)
+  return s
+end
+
+local POST = [[action "team" (function(alert) return http.post { url = "%s", json = { text = alert.summary } } end)]]
+
+describe("the post room", function()
+  local mock, world
+  setup(function() mock = receiver.start() end)
+  teardown(function() mock.stop() end)
+  after_each(function() if world then world.close() end world = nil end)
+
+  it("delivers an alert by the action that a file declares", function()
+    world = room(POST:format(mock.url "/ok"), { hosts = { "127.0.0.1" } })
+    world.send("team", { id = "first", incidents = { { rule = "r", summary = "too slow" } } })
+    assert.same({ result = OK, after = 0, text = "200" }, world.wait(1)[1])
+    local got = mock.requests "/ok"
+    assert.equal(1, #got)
+    assert.equal('{"text":"too slow"}', got[1].body)
+    assert.equal("application/json", got[1].headers["content-type"])
+    assert.equal(1, tonumber(stats(world).starts))
+  end)
+
+  it("says of each answer whether to try again, and when", function()
+    local rows = { { "/status/204", OK, "^204" }, { "/status/404", FAILED, "^404 no" }, { "/status/500", RETRY, "^500" },
+      { "/status/429?retry_after=7", RETRY, "^429", 7 }, { "/status/408", RETRY, "^408" }, { "/loop", RETRY, "^302" },
+      { "/status/400", FAILED, "^400" }, { "/reset", RETRY, "." }, { "/garbage", RETRY, "." }, { "/cut", RETRY, "." },
+      { "/endless", OK, "^200" }, { "/status/503?retry_after=Fri,%2001%20Jan%202100%2000:00:00%20GMT", RETRY, "^503", "later" } }
+    local file = {}
+    for i, row in ipairs(rows) do
+      file[i] = ('action "a%d" (function() return http.post { url = "%s" } end)'):format(i, mock.url(row[1]))
+    end
+    world = room(table.concat(file, "\n"), { hosts = { "127.0.0.1" } })
+    for i in ipairs(rows) do world.send("a" .. i) end
+    local outcomes = world.wait(#rows)
+    for i, row in ipairs(rows) do
+      assert.equal(row[2], outcomes[i].result, row[1] .. ": " .. outcomes[i].text)
+      assert.truthy(outcomes[i].text:find(row[3]), row[1] .. ": " .. outcomes[i].text)
+      if row[4] == "later" then assert.is_true(outcomes[i].after > 1e8)
+      else assert.equal(row[4] or 0, outcomes[i].after) end
+    end
+  end)
+
+  it("goes by the worst of several requests where the action returns nothing", function()
+    world = room(([[
+      action "both" (function() http.post { url = "%s" } http.post { url = "%s" } end)
+      action "last" (function() http.post { url = "%s" } return http.post { url = "%s" } end)
+      action "none" (function() return true end)
+    ]]):format(mock.url "/status/500", mock.url "/ok", mock.url "/status/500", mock.url "/ok"), { hosts = { "127.0.0.1" } })
+    for _, name in ipairs { "both", "last", "none" } do world.send(name) end
+    local outcomes = world.wait(3)
+    assert.same({ RETRY, OK, OK }, { outcomes[1].result, outcomes[2].result, outcomes[3].result })
+  end)
+
+  it("blames an action that loops, and delivers the others", function()
+    world = room([[action "loops" (function() while true do end end)]] .. "\n" .. POST:format(mock.url "/ok?beside"),
+      { hosts = { "127.0.0.1" } })
+    world.send "team"
+    world.send "loops"
+    world.send "team"
+    local outcomes = world.wait(3)
+    assert.same({ OK, RETRY, OK }, { outcomes[1].result, outcomes[2].result, outcomes[3].result })
+    assert.equal("an action ran for too long", outcomes[2].text)
+    assert.equal(1, tonumber(stats(world).deaths))
+  end)
+
+  it("blames an action that takes all memory", function()
+    world = room([[action "eats" (function() local t = {} while true do t[#t + 1] = ("x"):rep(1000) .. #t end end)]])
+    world.send "eats"
+    local outcome = world.wait(1)[1]
+    assert.equal(RETRY, outcome.result)
+    assert.truthy(outcome.text == "the post room took too much memory" or outcome.text == "an action ran for too long")
+  end)
+
+  it("tries again what threw, with the text of the error", function()
+    world = room([[
+      action "throws" (function(alert) error("no " .. alert.rule) end)
+      action "again" (function() action.retry("busy", 9) end)
+      action "fails" (function() action.fail("never") end)
+      action "yields" (function() coroutine.yield() end)
+      action "nested" (function() coroutine.wrap(function() http.post { url = "http://127.0.0.1" } end)() end)
+      action "odd" (function() return 7 end)
+    ]])
+    for _, name in ipairs { "throws", "again", "fails", "yields", "nested", "odd", "nobody" } do world.send(name) end
+    local o = world.wait(7)
+    assert.equal(RETRY, o[1].result)
+    assert.truthy(o[1].text:find("no r", 1, true))
+    assert.same({ result = RETRY, after = 9, text = "busy" }, o[2])
+    assert.same({ result = FAILED, after = 0, text = "never" }, o[3])
+    assert.equal(FAILED, o[4].result)
+    assert.truthy(o[5].text:find("makes its requests itself", 1, true))
+    assert.equal(FAILED, o[6].result)
+    assert.same({ result = FAILED, after = 0, text = "no action has this name" }, o[7])
+  end)
+
+  it("reaches no host that is not listed, and no private address by a pattern", function()
+    local file = POST:format(mock.url "/never") .. ([[
+      action "pattern" (function() return http.post { url = "http://x.localhost:%d/never" } end)
+      action "userinfo" (function() return http.post { url = "http://good.example@127.0.0.1:%d/never" } end)
+      action "scheme" (function() return http.post { url = "file:///etc/passwd" } end)
+    ]]):format(mock.port, mock.port)
+    world = room(file, { hosts = { "*.localhost", "good.example" } })
+    for _, name in ipairs { "team", "pattern", "userinfo", "scheme" } do world.send(name) end
+    local o = world.wait(4)
+    for _, i in ipairs { 1, 3, 4 } do assert.equal(FAILED, o[i].result, o[i].text) end
+    assert.truthy(o[1].text:find("127.0.0.1 is not among those", 1, true))
+    assert.truthy(o[2].text:find("private", 1, true), o[2].text)
+    assert.equal(0, #mock.requests "/never")
+  end)
+
+  it("hands out what is allowed by name, and hides it from texts", function()
+    world = room([[
+      action "reads" (function() action.note(env "TEAM" .. " has " .. secret "TOKEN") error("my " .. secret "TOKEN") end)
+      action "other" (function() return secret "HOME" end)
+    ]], { env = { TEAM = "payments" }, secrets = { TOKEN = "s3cr%et" }, hidden = { "s3cr%et" } })
+    world.send "reads"
+    world.send "other"
+    local o = world.wait(2)
+    assert.truthy(o[1].text:find("my ***", 1, true), o[1].text)
+    assert.truthy(o[2].text:find("actions.secrets", 1, true))
+    assert.same({ "reads: payments has ***" }, world.log)
+  end)
+
+  it("uses the files in force: others are read by the next process, once this one has delivered", function()
+    world = room([[action "a" (function() return true end)]])
+    world.send "a"
+    assert.equal(OK, world.wait(1)[1].result)
+    local fd = memfd(rule_texts([[action "b" (function() return true end)]]))
+    core.post_texts(world.post, fd)
+    ffi.C.close(fd)
+    world.send "b"
+    assert.equal(OK, world.wait(2)[2].result)
+    assert.equal(2, tonumber(stats(world).starts))
+    assert.equal(0, tonumber(stats(world).deaths))
+  end)
+
+  it("ends the process after a time without alerts", function()
+    world = room([[action "a" (function() return true end)]])
+    world.send "a"
+    world.wait(1)
+    assert.is_true(stats(world).pid > 0)
+    now_ns = now_ns + 61e9
+    core.post_tick(world.post, now_ns)
+    assert.equal(0, stats(world).pid)
+    world.send "a"
+    assert.equal(OK, world.wait(2)[2].result)
+  end)
+
+  it("signs as RFC 4231 has it, and knows base64", function()
+    world = room([[
+      action "signs" (function()
+        local hex = action.hmac_sha256("Jefe", "what do ya want for nothing?"):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+        action.note(hex .. " " .. action.base64("any carnal pleas") .. " " .. action.base64_decode("YW55IGNhcm5hbCBwbGVhcw=="))
+        return true
+      end)
+    ]])
+    world.send "signs"
+    world.wait(1)
+    assert.same({ "signs: 5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843 YW55IGNhcm5hbCBwbGVhcw== any carnal pleas" },
+      world.log)
+  end)
+end)
+
+describe("an address", function()
+  ffi.cdef [[
+    struct spec_in { uint16_t family, port; uint8_t addr[4]; char zero[8]; };
+    struct spec_in6 { uint16_t family, port; uint32_t flow; uint8_t addr[16]; uint32_t scope; };
+    int inet_pton(int, const char *, void *);
+  ]]
+  local function is_private(text)
+    local six = text:find(":") ~= nil
+    local a = ffi.new(six and "struct spec_in6" or "struct spec_in")
+    a.family = six and 10 or 2
+    assert(ffi.C.inet_pton(a.family, text, a.addr) == 1)
+    return core.courier_is_private(ffi.cast("void *", a))
+  end
+
+  it("is private where a register says that it is of special use", function()
+    for address in ([[127.0.0.1 127.255.255.255 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 0.0.0.0
+      100.64.0.1 100.127.255.255 198.18.0.1 198.19.255.255 224.0.0.1 255.255.255.255 192.0.0.1 ::1 :: fc00::1 fdff::1
+      fe80::1 ff02::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::7f00:1 2002:7f00:1:: ::7f00:1]]):gmatch("%S+") do
+      assert.is_true(is_private(address), address)
+    end
+  end)
+
+  it("is public elsewhere", function()
+    for address in ([[1.1.1.1 9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 100.63.255.255
+      100.128.0.0 198.17.255.255 198.20.0.0 223.255.255.255 169.253.255.255 2001:4860:4860::8888 ::ffff:8.8.8.8
+      64:ff9b::808:808 2002:808:808::]]):gmatch("%S+") do
+      assert.is_false(is_private(address), address)
+    end
+  end)
+end)
