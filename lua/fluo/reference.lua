@@ -4,6 +4,7 @@
 --   classes   { name, text, each member { name, type, text }; lines = what else their stub says }
 -- Types are written as lua-language-server reads them.
 local P, C = "fluo.AnyPattern", "fluo.Condition"
+local ASK = "fun(request: fluo.Request): fluo.Response"
 local SPANS = "fun(self: fluo.TraceSpan): fluo.TraceSpan[]"
 
 local M = {}
@@ -84,8 +85,8 @@ M.classes = {
     { "hmac_sha256", "fun(key: string, text: string): string", "32 bytes." },
     lines = { "---@overload fun(name: string): fun(run: fun(alert: fluo.Alert, settings: table): any)" } },
   { "fluo.HttpApi", "Each waits for its response, while others run.",
-    { "request", "fun(request: fluo.Request): fluo.Response", "By its method." }, { "get", "fun(request: fluo.Request): fluo.Response", "" }, { "post", "fun(request: fluo.Request): fluo.Response", "" }, { "put", "fun(request: fluo.Request): fluo.Response", "" },
-    { "patch", "fun(request: fluo.Request): fluo.Response", "" }, { "delete", "fun(request: fluo.Request): fluo.Response", "" } },
+    { "request", ASK, "By its method." }, { "get", ASK, "" }, { "post", ASK, "" }, { "put", ASK, "" },
+    { "patch", ASK, "" }, { "delete", ASK, "" } },
   { "fluo.Request", "One of body, json and form.",
     { "url", "string", "Its host is listed in actions.hosts." }, { "method", "string?", "" },
     { "headers", "table<string, string>?", "" }, { "body", "string?", "" }, { "json", "table?", "" },
