@@ -6,7 +6,8 @@
  * Each connection sends the file's bytes, which are one request, waits for its answer, and sends them again; a
  * closed connection is opened anew. --rate: no more often than that, all connections together. --hold: the bytes
  * are no whole request; they are sent once, and whatever comes is waited for. --deaf: the bytes are sent again and
- * again, and no answer is read. Span ids written by hostile.lua are stamped, so that each request brings new traces.
+ * again, and no answer is read. It runs at nice 19: what it burns in making bytes is no harm done to the agent, and would
+ * be done on another machine. Span ids written by hostile.lua are stamped, so that each request brings new traces.
  * Prints one JSON object.
  *
  * The sink prints its port, reads, and answers every BYTES bytes of a connection (0: never) until it is killed. It
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -131,6 +133,7 @@ static void peer_read(struct attack *a, struct peer *p) {
 }
 
 static void attack(struct attack *a) {
+  setpriority(PRIO_PROCESS, 0, 19);
   a->began = now();
   for (int i = 0; i < a->connections; i++) peer_open(a, &a->peers[i]);
   while (now() - a->began < a->seconds) {

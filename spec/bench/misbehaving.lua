@@ -3,16 +3,8 @@
 -- with and without it are interleaved; the ratio of the two p99 of acks is what is to stay below 2.
 package.path = "lua/?.lua;./?.lua;" .. package.path
 local cjson = require("cjson")
-local harness = require("spec.agent.harness")
-local replay = require("spec.replay")
+local beside = require("spec.bench.beside")
 local rules = require("spec.bench.rules")
-
-local RUNS = tonumber(os.getenv("BENCH_RUNS") or 3)
-local SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 3)
-local SHARE = 0.3
-local build = os.getenv("BUILD") or "build"
-local load_program = build .. "/load"
-assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(load_program)))
 
 local function of_span(body) return ('rule "bad" { when = function(s) %s end }'):format(body) end
 
@@ -29,50 +21,39 @@ local BAD = {
   { "writes to what it got", of_span "s.name = 1" },
   { "regular expression that backtracks", 'rule "bad" { when = { ["http.user_agent"] = matches "(M|Mo|o|z|i|l|a)*(.*)*X" } }' },
   { "satisfies that loops", 'rule "bad" { when = trace.satisfies(function(t) while true do end end) }' },
+  { "true of every span", 'rule "bad" { when = { ["http.method"] = exists }, summary = "{service}: {span.name}", '
+    .. 'actions = { log "{span.name} took {span.duration} ms" } }' },
 }
 
-local function load_at(agent, options)
-  local _, out, err = replay.shell(("%s --connections=4 %s %s"):format(load_program, options, agent.otlp:match(":(%d+)$")))
-  assert(out ~= "", err)
-  return cjson.decode(out)
+local function run(text, rate)
+  return beside.with_agent({ rules = rules.text(20) .. text, flags = { "--output.violations=/dev/null" } },
+    function(_, port) return beside.ordinary(port, rate) end)
 end
 
-local function run(text, options)
-  local agent = assert(harness.start { rules = rules.text(20) .. text,
-    flags = { "--output.violations=none" } })
-  local load = load_at(agent, options)
-  local _, totals, status = agent:stop()                   -- the books are looked at there
-  assert(status == 0 and totals, text)
-  return load
-end
-
-local function median(list, key)
-  local values = {}
-  for i, entry in ipairs(list) do values[i] = entry[key] end
-  table.sort(values)
-  return values[math.floor(#values / 2) + 1]
-end
-
-local most = {}
-for i = 1, 3 do
-  local load = run("", "--requests=1500")
-  most[i] = { rate = load.spans / load.seconds }
-end
-local options = ("--seconds=%d --rate=%d"):format(SECONDS, median(most, "rate") * SHARE)
-print(("%d runs of %d s, interleaved, at %s spans/s"):format(RUNS, SECONDS, options:match("%d+$")))
-print("a rule that                           p99 without, ms   with   ratio")
+local rate = beside.rate({ rules = rules.text(20) })
+print(("%d runs of %d s, interleaved, at %d spans/s"):format(beside.RUNS, beside.SECONDS, rate))
+print("a rule that                           p99 without, ms   with   ratio  failed  peak MiB")
 
 local results = {}
 for _, bad in ipairs(BAD) do
-  local with, without = {}, {}
-  for i = 1, RUNS do
-    without[i] = run("", options)
-    with[i] = run(bad[2], options)
+  if beside.wanted(bad[1]) then
+    local with, without = {}, {}
+    for i = 1, beside.RUNS do
+      without[i] = run("", rate)
+      with[i] = run(bad[2], rate)
+    end
+    local _, peak = beside.median(with, "peak_mib")
+    local _, failed = beside.median(with, "failed")
+    local entry = { name = bad[1], p99_us = beside.median(with, "ack_us_p99"),
+      p99_us_without = beside.median(without, "ack_us_p99"), failed = failed, peak_mib = peak, generator = with[1].runs }
+    entry.ratio = entry.p99_us / entry.p99_us_without
+    results[#results + 1] = entry
+    print(("%-36s  %15.2f  %5.2f  %6.2f  %6d  %8.1f"):format(entry.name, entry.p99_us_without / 1e3, entry.p99_us / 1e3,
+      entry.ratio, failed, peak))
+    io.flush()
   end
-  local entry = { name = bad[1], p99_us = median(with, "ack_us_p99"), p99_us_without = median(without, "ack_us_p99") }
-  entry.ratio = entry.p99_us / entry.p99_us_without
-  results[#results + 1] = entry
-  print(("%-36s  %15.2f  %5.2f  %6.2f"):format(entry.name, entry.p99_us_without / 1e3, entry.p99_us / 1e3, entry.ratio))
-  io.flush()
 end
 print(cjson.encode(results))
+for _, entry in ipairs(results) do
+  assert(entry.peak_mib <= beside.CAP_MIB, entry.name .. ": heavier than its bound")
+end
