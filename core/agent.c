@@ -152,7 +152,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   while (engine_step(host_engine(a->host), now_ns(a))) {}     /* what closed long ago is forgotten without a timer */
   arena_trim_unused(store_arena(engine_store(host_engine(a->host))), 16u << 20);
   warnings_tick(&a->warnings, a->host, a->intake, a->log, a->config->trace.idle_ns, now_ns(a));
-  report_tick(&a->report, uv_hrtime());
+  report_tick(&a->report, a->host, uv_hrtime());
   recorder_tick(a->report.recorder);
   host_ping(a->host, uv_hrtime());
   if (a->state_file) state_file_tick(a->state_file, now_ns(a));
@@ -273,8 +273,7 @@ static int open_host(struct agent *a) {
   struct host_calls calls = report_calls(&a->report);
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
-  if (!err) reload_init(&a->report.reload, a->log, host_load_errors(a->host));
-  if (!err) return 0;
+  if (!err) return reload_init(&a->report.reload, a->log, host_load_errors(a->host)), 0;
   if (err == FLUO_EINVALID)
     return complain(
         a, a->config->rules,
@@ -446,6 +445,7 @@ static void say_stopped(struct agent *a) {
   struct engine_stats s;
   if (!a->host) return;
   engine_stats_get(host_engine(a->host), &s);
+  report_tick(&a->report, a->host, UINT64_MAX);
   log_to(a->log, LOG_INFO, "stopped", log_u("received", s.received),
          log_u("evaluated", s.evaluated), log_u("rejected", s.rejected),
          log_u("duplicates", s.dropped[DROP_DUPLICATE]),

@@ -67,12 +67,18 @@ int buffer_text(struct buffer *b, const char *s) {
   return buffer_add(b, s, strlen(s));
 }
 
+/* Most texts fit into what is there, and are made once. */
 int buffer_printf(struct buffer *b, const char *format, ...) {
+  size_t room = b->err ? 0 : b->capacity - b->len;
   va_list args;
   va_start(args, format);
-  int n = vsnprintf(NULL, 0, format, args);
+  int n = vsnprintf(room ? b->data + b->len : NULL, room, format, args);
   va_end(args);
   assert(n >= 0);
+  if ((size_t)n < room) {
+    b->len += (size_t)n;
+    return 0;
+  }
   char *to = buffer_reserve(b, (size_t)n);
   if (!to) return b->err;
   va_start(args, format);
@@ -80,6 +86,17 @@ int buffer_printf(struct buffer *b, const char *format, ...) {
   va_end(args);
   b->len += (size_t)n;
   return 0;
+}
+
+int buffer_int(struct buffer *b, int64_t x) {
+  char text[20], *end = text + sizeof text, *p = end;
+  uint64_t left = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
+  do {
+    *--p = (char)('0' + left % 10);
+    left /= 10;
+  } while (left);
+  if (x < 0) *--p = '-';
+  return buffer_add(b, p, (size_t)(end - p));
 }
 
 static int add_escape(struct buffer *b, uint8_t c) {

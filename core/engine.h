@@ -10,6 +10,7 @@
 #include "store.h"
 #include "study.h"
 #include "violation.h"
+#include "voice.h"
 
 struct engine;
 
@@ -117,6 +118,7 @@ struct engine_rule_stats { uint64_t violations, unknown, errors; };
 void engine_stats_get(const struct engine *e, struct engine_stats *out);
 /* Of a rule in force. */
 const struct engine_rule_stats *engine_rule_stats(const struct engine *e, uint32_t rule);
+struct voice *engine_rule_voice(const struct engine *e, uint32_t rule);
 /* Of a rule of a set that was not released. */
 void engine_count_error(struct engine *e, const struct ruleset *rules, uint32_t rule, uint32_t errors);
 

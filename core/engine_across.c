@@ -200,11 +200,11 @@ struct fluo_range across_by(const struct across *a) {
 
 /* ---- reporting ----------------------------------------------------------------------------- */
 
-static void add_witness(struct engine *e, struct violation *v, const uint8_t *trace_id,
-                        const uint8_t *span_id, struct fluo_text name,
-                        const struct fluo_text *service) {
+static struct violation_span witness(const struct engine *e, const uint8_t *trace_id,
+                                     const uint8_t *span_id, struct fluo_text name,
+                                     const struct fluo_text *service) {
   const uint8_t *arena = arena_base(store_arena(e->store));
-  v->spans[v->witnesses_count++] = (struct violation_span){
+  return (struct violation_span){
       .trace_id = trace_id,
       .span_id = span_id,
       .name = arena + name.off,
@@ -219,9 +219,7 @@ static void report(struct engine *e, const struct across *from, struct violation
   v->rules = r->set;
   v->rule_index = from->rule;
   v->rule = ruleset_rule(r->set, from->rule);
-  engine_cause_across(e, v);
-  violation_identify(v);
-  r->counts[from->rule]->stats.violations++;
+  if (engine_count_violation(e, r->counts[from->rule], v)) engine_cause_across(e, v);
   e->calls.on_violation(e->calls.ctx, v);
 }
 
@@ -234,7 +232,10 @@ static double shown(const struct fluo_ir_window *w, double x) {
 static void on_crossing(void *ctx, const struct window_crossing *c) {
   struct engine *e = ctx;
   const struct across *from = c->owner;
+  struct violation_span spans[FLUO_WITNESSES_MAX];
   struct violation v = {.time_ns = c->time_ns,
+                        .spans = spans,
+                        .witnesses_count = c->witnesses_count,
                         .group = c->group,
                         .group_bytes = c->group_bytes,
                         .by = across_by(from),
@@ -250,7 +251,7 @@ static void on_crossing(void *ctx, const struct window_crossing *c) {
   v.normal.spread = shown(from->terms, c->normal.spread);
   for (uint32_t i = 0; i < c->witnesses_count; i++) {
     const struct window_witness *w = &c->witnesses[i];
-    add_witness(e, &v, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
+    spans[i] = witness(e, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
   }
   report(e, from, &v);
 }
@@ -260,14 +261,17 @@ static void on_match(void *ctx, const struct sequence_match *m) {
   const struct across *from = m->owner;
   const struct ruleset *set = from->rules->set;
   const struct fluo_ir_rule *rule = ruleset_rule(set, from->rule);
+  struct violation_span spans[FLUO_WITNESSES_MAX];
   struct violation v = {.time_ns = m->time_ns,
+                        .spans = spans,
+                        .witnesses_count = m->witnesses_count,
                         .group = m->group,
                         .group_bytes = m->group_bytes,
                         .by = across_by(from),
                         .witness_total = m->witnesses_count};
   for (uint32_t i = 0; i < m->witnesses_count; i++) {
     const struct sequence_hit *w = m->witnesses[i];
-    add_witness(e, &v, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
+    spans[i] = witness(e, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
   }
   char reason[FLUO_REASON_BYTES_MAX];
   if (m->absent >= 0) {

@@ -45,12 +45,13 @@ static bool look(struct engine *e, struct trace *t, uint32_t n) {
 }
 
 void engine_cause(struct engine *e, struct trace *t, uint32_t n, struct violation *v) {
-  struct violation_cause *out = &v->cause;
+  struct violation_cause *out = &e->cause_said;
   if (!t->errors || !look(e, t, n)) return;
+  *out = (struct violation_cause){.total = e->cause.total};
+  v->cause = out;
   struct span_view view = engine_view(e, t, e->cause.span);
   struct fluo_value message;
   char scratch[32];
-  out->total = e->cause.total;
   out->span = violation_span_of(&view);
   if (field_get(&view, FLUO_FIELD_STATUS_MESSAGE, "", 0, scratch, &message)) {
     out->message = message.text;

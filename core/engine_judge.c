@@ -31,17 +31,15 @@ static void report(struct engine *e, struct violation *v, struct trace *t, uint3
   v->rule = ruleset_rule(t->judged_by->set, rule);
   v->trace = t;
   memcpy(v->trace_id, t->id, 16);
-  engine_cause(e, t, spans, v);
-  violation_identify(v);
-  engine_counts(t, rule)->violations++;
+  if (engine_count_violation(e, t->judged_by->counts[rule], v)) engine_cause(e, t, spans, v);
   e->calls.on_violation(e->calls.ctx, v);
 }
 
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span) {
-  struct violation v = {.witnesses_count = 1, .witness_total = 1};
-  v.witnesses[0] = engine_view(e, t, span);
+  struct span_view witness = engine_view(e, t, span);
   /* Its end; of a span that ends before it starts, whose duration is 0, its start. */
-  v.time_ns = v.witnesses[0].span->start_ns + span_duration_ns(v.witnesses[0].span);
+  struct violation v = {.witnesses = &witness, .witnesses_count = 1, .witness_total = 1,
+                        .time_ns = witness.span->start_ns + span_duration_ns(witness.span)};
   report(e, &v, t, rule, t->spans.count);
 }
 
@@ -51,7 +49,9 @@ static bool looks_late(const struct trace *t) {
 }
 
 static void report_trace(struct engine *e, struct trace *t, const struct study_verdict *verdict, uint32_t spans) {
-  struct violation v = {.witnesses_count = verdict->witnesses_count,
+  struct span_view witnesses[FLUO_WITNESSES_MAX];
+  struct violation v = {.witnesses = witnesses,
+                        .witnesses_count = verdict->witnesses_count,
                         .witness_total = verdict->witness_total,
                         .time_ns = verdict->time_ns,
                         .reason = verdict->reason,
@@ -63,7 +63,7 @@ static void report_trace(struct engine *e, struct trace *t, const struct study_v
   v.late = looks_late(t);
   if (v.late || (!early && t->state == TRACE_CLOSED)) v.time_ns = t->closed_ns; /* decided by the look */
   for (uint32_t i = 0; i < verdict->witnesses_count; i++)
-    v.witnesses[i] = engine_view(e, t, verdict->witnesses[i]);
+    witnesses[i] = engine_view(e, t, verdict->witnesses[i]);
   report(e, &v, t, verdict->rule, spans);
 }
 

@@ -21,7 +21,7 @@ struct question_sheet {
 };
 
 /* Of all rule sets that know a rule of one name. */
-struct rule_count { struct engine_rule_stats stats; uint32_t sets; };
+struct rule_count { struct engine_rule_stats stats; struct voice voice; uint32_t sets; };
 
 /* A rule set, and what belongs to it: the one in force, or one that some trace is still judged by. */
 struct engine_rules {
@@ -59,6 +59,7 @@ struct engine {
   struct cause cause;                      /* of the first cause_spans spans of cause_of; NULL: of none */
   const struct trace *cause_of;
   uint32_t cause_spans;
+  struct violation_cause cause_said;       /* of the violation that is being reported */
   struct fluo_answer *group;               /* scratch of take_group */
   uint32_t group_capacity;
   bool live, renamed;
@@ -85,6 +86,8 @@ void engine_drop_rules(struct trace *t);
 static inline struct engine_rule_stats *engine_counts(const struct trace *t, uint32_t rule) {
   return &t->judged_by->counts[rule]->stats;
 }
+/* Whether it will be written: else nobody asks what more there is to say of it. */
+bool engine_count_violation(const struct engine *e, struct rule_count *count, struct violation *v);
 void engine_free_rules(struct engine *e);
 
 /* engine_across.c: windows and sequences. */

@@ -140,8 +140,20 @@ bool engine_release(struct engine *e, const struct ruleset *set) {
   return false;
 }
 
+bool engine_count_violation(const struct engine *e, struct rule_count *count, struct violation *v) {
+  count->stats.violations++;
+  v->voice = &count->voice;
+  v->now_ns = e->now_ns;
+  v->withheld = e->live && !voice_line(&count->voice, e->now_ns);
+  return !v->withheld;
+}
+
 const struct engine_rule_stats *engine_rule_stats(const struct engine *e, uint32_t rule) {
   return &e->rules->counts[rule]->stats;
+}
+
+struct voice *engine_rule_voice(const struct engine *e, uint32_t rule) {
+  return &e->rules->counts[rule]->voice;
 }
 
 void engine_count_error(struct engine *e, const struct ruleset *set, uint32_t rule,

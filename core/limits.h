@@ -26,9 +26,16 @@
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */
 #define LIMIT_OUT_BYTES (8u << 20)
 #define LIMIT_LOG_BYTES (1u << 20)
-/* Between two lines of the log about errors that one rule's functions raise: a rule that throws does so as often as spans
- * come. In between they are counted (fluo_rule_errors_total). */
-#define LIMIT_ERROR_LINE_NS 60000000000ull
+/* What the live agent writes of one rule: so many violations at once and one more each so many ns (2,000 a second), and
+ * of its `log` actions 100 and ten a second. A line takes some 1.5 us, and a rule that is true of every span has half a
+ * million a second; 5,000 at once are as long as a dozen requests. The rest is counted (fluo_rule_violations_total, fluo_rule_withheld_lines_total). */
+#define LIMIT_RULE_LINES 5000u
+#define LIMIT_RULE_LINE_NS 500000u
+#define LIMIT_RULE_LOG_LINES 100u
+#define LIMIT_RULE_LOG_LINE_NS 100000000u
+/* Between two lines of the log about what is withheld of one rule, and about errors that its functions raise: they come
+ * as often as spans do. In between they are counted (also fluo_rule_errors_total). */
+#define LIMIT_TOLD_NS 60000000000ull
 /* How long SIGTERM waits for judgments and output. */
 #define LIMIT_DRAIN_NS 5000000000ull
 /* Bytes of a name, a service or a summary in a violation; what is longer is cut and ends with "…". A span's name

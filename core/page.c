@@ -118,6 +118,14 @@ static void write_snapshots(struct buffer *b, const struct state_file *file, uin
   metrics_gauge(b, "fluo_snapshot_damaged_blocks", "Blocks of it that were damaged.", s.damaged);
 }
 
+/* Of rules that were, so that the page does not grow by two lines for every rule. */
+static void write_withheld(struct buffer *b, const char *rule, const struct voice *voice) {
+  static const char name[] = "fluo_rule_withheld_lines_total";
+  if (voice->lines_withheld)
+    metrics_uint(b, name, metrics_labels("rule", rule, "output", "violations"), voice->lines_withheld);
+  if (voice->log_withheld) metrics_uint(b, name, metrics_labels("rule", rule, "output", "log"), voice->log_withheld);
+}
+
 static void write_rules(struct buffer *b, const struct page *p) {
   const struct ruleset *rules = host_rules(p->host);
   const struct engine *engine = host_engine(p->host);
@@ -142,6 +150,9 @@ static void write_rules(struct buffer *b, const struct page *p) {
   for (uint32_t i = 0; i < count; i++)
     sample(b, "fluo_rule_errors_total", "rule", host_rule_name(p->host, i),
            engine_rule_stats(engine, i)->errors);
+  metrics_family(b, "fluo_rule_withheld_lines_total", METRICS_COUNTER,
+                 "Violations that are counted above and were not written, by rule and output.");
+  for (uint32_t i = 0; i < count; i++) write_withheld(b, host_rule_name(p->host, i), engine_rule_voice(engine, i));
   metrics_family(b, "fluo_rule_quarantined", METRICS_GAUGE,
                  "1 while a rule is out of use after three faults.");
   for (uint32_t i = 0; i < count; i++)

@@ -50,7 +50,7 @@ static void on_violation(void *ctx, const struct violation *v) {
   struct replay_line *line = &r->lines[r->lines_count++];
   *line = (struct replay_line){
       .time_ns = v->time_ns, .rule = v->rule_index, .text = json.data, .n = json.len};
-  memcpy(line->id, v->id, sizeof line->id);
+  violation_id(v, line->id);
   r->fired |= v->rule->mode != FLUO_MODE_SHADOW;
 }
 

@@ -1,7 +1,7 @@
 /* Reporting.
  *
  * Good path: violations go on to deliver; of everything else the log gets a line. A rule's first error gets one at
- * once and a record; what follows within LIMIT_ERROR_LINE_NS is added up there, and said by the tick when that time
+ * once and a record; what follows within LIMIT_TOLD_NS is added up there, and said by the tick when that time
  * is over. A record that had nothing to say in its turn is let go, so there are no more of them than rules that raise
  * errors now, whatever rules come and go.
  *
@@ -67,11 +67,24 @@ static void say_unsaid(struct report *r, struct report_error *e) {
   e->unsaid = 0;
 }
 
-void report_tick(struct report *r, uint64_t now_ns) {
+void report_voice(const struct report *r, const char *rule, struct voice *v) {
+  uint64_t lines, log;
+  if (voice_tell(v, r->now_ns, &lines, &log))
+    log_to(r->log, LOG_WARN, "a rule fires more often than is written: the rest is counted", log_s("rule", rule),
+           log_u("violations", lines), log_u("log_lines", log));
+}
+
+static void tick_voices(const struct report *r, const struct host *h) {
+  uint32_t rules = ruleset_ir(host_rules(h))->rules;
+  for (uint32_t i = 0; i < rules; i++) report_voice(r, host_rule_name(h, i), engine_rule_voice(host_engine(h), i));
+}
+
+void report_tick(struct report *r, const struct host *h, uint64_t now_ns) {
   r->now_ns = now_ns;
+  if (h) tick_voices(r, h);
   for (uint32_t i = 0; i < r->errors_count;) {
     struct report_error *e = &r->errors[i];
-    bool due = now_ns - e->said_ns >= LIMIT_ERROR_LINE_NS, over = due && !e->unsaid;
+    bool due = now_ns - e->said_ns >= LIMIT_TOLD_NS, over = due && !e->unsaid;
     if (due) say_unsaid(r, e);
     if (over) {
       heap_free(e->rule);

@@ -1,6 +1,7 @@
 /* What the agent says about its rules: violations, by the output and the actions, and in the log what rules did wrong
  * and what was done about it. An error that a function raises comes as often as spans do, so the log has the first one
- * of a rule and then one line a minute with how many there were; the metrics count them all. */
+ * of a rule and then one line a minute with how many there were; the metrics count them all. So it is with violations that
+ * are more than is written of one rule. */
 #ifndef FLUO_REPORT_H
 #define FLUO_REPORT_H
 #include "host.h"
@@ -30,8 +31,11 @@ struct report {
 
 /* Callbacks for a host; *r must outlive it. */
 struct host_calls report_calls(struct report *r);
-/* About once a second, by any clock that never runs backwards: writes the lines that are due. */
-void report_tick(struct report *r, uint64_t now_ns);
+/* About once a second, by any clock that never runs backwards: writes the lines that are due. h: whose rules' voices
+ * are looked at; NULL: nobody's. UINT64_MAX is the end: all that was not said is due. */
+void report_tick(struct report *r, const struct host *h, uint64_t now_ns);
+/* Its share for one rule: says what was withheld of it, where that is due. */
+void report_voice(const struct report *r, const char *rule, struct voice *v);
 /* Says what was not said yet, and gives back what it holds. */
 void report_deinit(struct report *r);
 

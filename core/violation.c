@@ -6,8 +6,6 @@
  * Nothing here allocates by itself. */
 #include "violation.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -35,12 +33,24 @@ void hex_text(const uint8_t *p, size_t n, char *out) {
   *out = '\0';
 }
 
+/* n digits and what follows them. */
+static char *put_digits(char *out, uint64_t x, int n, char after) {
+  for (int i = n; i--; x /= 10) out[i] = (char)('0' + x % 10);
+  out[n] = after;
+  return out + n + 1;
+}
+
 void time_text(uint64_t unix_ns, char out[32]) {
   time_t seconds = (time_t)(unix_ns / 1000000000u);
   struct tm tm;
   gmtime_r(&seconds, &tm);
-  size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-  snprintf(out + n, 32 - n, ".%09" PRIu64 "Z", unix_ns % 1000000000u);
+  char *p = put_digits(out, (uint64_t)tm.tm_year + 1900, 4, '-');
+  p = put_digits(p, (uint64_t)tm.tm_mon + 1, 2, '-');
+  p = put_digits(p, (uint64_t)tm.tm_mday, 2, 'T');
+  p = put_digits(p, (uint64_t)tm.tm_hour, 2, ':');
+  p = put_digits(p, (uint64_t)tm.tm_min, 2, ':');
+  p = put_digits(p, (uint64_t)tm.tm_sec, 2, '.');
+  *put_digits(p, unix_ns % 1000000000u, 9, 'Z') = '\0';
 }
 
 static bool is_across(const struct violation *v) {
@@ -62,7 +72,7 @@ static size_t put_key(const struct violation *v, uint8_t *key) {
   return 24;
 }
 
-void violation_identify(struct violation *v) {
+void violation_id(const struct violation *v, char out[33]) {
   uint8_t key[16 + 1 + 40 + 256] = {0}, digest[16];
   memcpy(key, v->rule->version, 16);
   key[16] = v->rule->scope;
@@ -77,11 +87,26 @@ void violation_identify(struct violation *v) {
     n += 16;
   }
   fluo_hash128(key, n, digest);
-  hex_text(digest, 16, v->id);
+  hex_text(digest, 16, out);
 }
 
 static int add_member(struct buffer *out, const char *name) {
-  return buffer_printf(out, ",\"%s\":", name);
+  buffer_text(out, ",\"");
+  buffer_text(out, name);
+  return buffer_text(out, "\":");
+}
+
+/* Of a text that needs no escapes. */
+static void add_word(struct buffer *out, const char *name, const char *word) {
+  add_member(out, name);
+  buffer_text(out, "\"");
+  buffer_text(out, word);
+  buffer_text(out, "\"");
+}
+
+static void add_int(struct buffer *out, const char *name, int64_t x) {
+  add_member(out, name);
+  buffer_int(out, x);
 }
 
 /* Appends a text; where the buffer's bound cuts it, "…" says so, and nothing more goes in. */
@@ -116,10 +141,14 @@ static void add_span(struct buffer *out, const struct violation_span *span, bool
   buffer_text(out, "{");
   if (with_trace) {
     hex_text(span->trace_id, 16, id);
-    buffer_printf(out, "\"trace_id\":\"%s\",", id);
+    buffer_text(out, "\"trace_id\":\"");
+    buffer_add(out, id, 32);
+    buffer_text(out, "\",");
   }
   hex_text(span->span_id, 8, id);
-  buffer_printf(out, "\"span_id\":\"%s\",\"name\":", id);
+  buffer_text(out, "\"span_id\":\"");
+  buffer_add(out, id, 16);
+  buffer_text(out, "\",\"name\":");
   add_text(out, span->name, span->name_bytes);
   if (span->service) {
     buffer_text(out, ",\"service\":");
@@ -146,11 +175,12 @@ static void add_spans(struct buffer *out, const struct violation *v) {
     if (i) buffer_text(out, ",");
     add_span(out, &span, is_across(v));
   }
-  buffer_printf(out, "],\"span_total\":%" PRIu32, v->witness_total);
+  buffer_text(out, "],\"span_total\":");
+  buffer_int(out, v->witness_total);
 }
 
 static void add_cause(struct buffer *out, const struct violation *v) {
-  const struct violation_cause *c = &v->cause;
+  const struct violation_cause *c = v->cause;
   buffer_text(out, ",\"cause\":");
   add_span(out, &c->span, is_across(v));
   if (c->message) {
@@ -166,8 +196,8 @@ static void add_cause(struct buffer *out, const struct violation *v) {
   }
   buffer_text(out, "]");
   if (c->impact_total > c->impact_count)
-    buffer_printf(out, ",\"impact_total\":%" PRIu32, c->impact_total);
-  if (c->total > 1) buffer_printf(out, ",\"causes_total\":%" PRIu32, c->total);
+    add_int(out, "impact_total", c->impact_total);
+  if (c->total > 1) add_int(out, "causes_total", c->total);
 }
 
 /* The fields of `by`, called as the author called them. */
@@ -214,26 +244,30 @@ static void add_baseline(struct buffer *out, const struct violation *v) {
   buffer_number(out, v->normal.normal);
   add_member(out, "spread");
   buffer_number(out, v->normal.spread);
-  buffer_printf(out, ",\"baseline_since\":\"%s\",\"baseline_samples\":%" PRIu32, since,
-                v->normal.samples);
-  buffer_printf(out, ",\"baseline_state\":\"%s\",\"baseline_seasonal\":%s",
-                v->drifted ? "drifted" : "ready", v->normal.seasonal ? "true" : "false");
+  add_word(out, "baseline_since", since);
+  add_int(out, "baseline_samples", v->normal.samples);
+  add_word(out, "baseline_state", v->drifted ? "drifted" : "ready");
+  buffer_text(out, v->normal.seasonal ? ",\"baseline_seasonal\":true" : ",\"baseline_seasonal\":false");
 }
 
 int violation_json(const struct violation *v, struct buffer *out) {
-  char time[32], trace_id[33];
+  char id[33], time[32], trace_id[33];
+  violation_id(v, id);
   time_text(v->time_ns, time);
-  buffer_printf(out, "{\"id\":\"%s\",\"rule\":", v->id);
+  buffer_text(out, "{\"id\":\"");
+  buffer_text(out, id);
+  buffer_text(out, "\",\"rule\":");
   buffer_json(out, ruleset_text(v->rules, v->rule->name), v->rule->name.len);
-  buffer_printf(out, ",\"severity\":\"%s\",\"scope\":\"%s\",\"time\":\"%s\"",
-                severity_text(v->rule->severity), scope_names[v->rule->scope], time);
+  add_word(out, "severity", severity_text(v->rule->severity));
+  add_word(out, "scope", scope_names[v->rule->scope]);
+  add_word(out, "time", time);
   if (!is_across(v)) {
     hex_text(v->trace_id, 16, trace_id);
-    buffer_printf(out, ",\"trace_id\":\"%s\"", trace_id);
+    add_word(out, "trace_id", trace_id);
   }
   add_spans(out, v);
   add_group(out, v);
-  if (v->cause.total) add_cause(out, v);
+  if (v->cause) add_cause(out, v);
   if (v->has_value) {
     add_member(out, "value");
     buffer_number(out, v->value);
@@ -246,8 +280,9 @@ int violation_json(const struct violation *v, struct buffer *out) {
     buffer_json(out, v->reason, v->reason_bytes);
   }
   if (v->rule->summary.count) add_summary(out, v);
-  buffer_printf(out, ",\"estimated\":%s,\"late\":%s,\"labels\":", v->estimated ? "true" : "false",
-                v->late ? "true" : "false");
+  buffer_text(out, v->estimated ? ",\"estimated\":true" : ",\"estimated\":false");
+  buffer_text(out, v->late ? ",\"late\":true" : ",\"late\":false");
+  add_member(out, "labels");
   add_labels(out, v);
   if (v->rule->mode == FLUO_MODE_SHADOW) buffer_text(out, ",\"shadow\":true");
   buffer_text(out, "}");
@@ -261,7 +296,7 @@ static void add_value(struct buffer *out, const struct fluo_value *value) {
   switch (value->type) {
   case FLUO_TYPE_STRING: add_cut(out, value->text, value->len); break;
   case FLUO_TYPE_BOOL: buffer_text(out, value->integer ? "true" : "false"); break;
-  case FLUO_TYPE_INT: buffer_printf(out, "%" PRId64, value->integer); break;
+  case FLUO_TYPE_INT: buffer_int(out, value->integer); break;
   case FLUO_TYPE_DOUBLE: buffer_number(out, value->number); break;
   default: buffer_text(out, "-"); break;
   }
@@ -269,10 +304,10 @@ static void add_value(struct buffer *out, const struct fluo_value *value) {
 
 /* Durations stand in milliseconds, as rules write them: 301, 300.000001. */
 static void add_duration(struct buffer *out, int64_t ns) {
-  buffer_printf(out, "%" PRId64, ns / 1000000);
+  buffer_int(out, ns / 1000000);
   if (ns % 1000000 == 0) return;
   char fraction[8];
-  snprintf(fraction, sizeof fraction, "%06" PRId64, ns % 1000000);
+  put_digits(fraction, (uint64_t)(ns % 1000000), 6, '\0');
   size_t n = 6;
   while (n && fraction[n - 1] == '0') n--;
   buffer_text(out, ".");
@@ -336,7 +371,7 @@ static void add_part(struct buffer *out, const struct violation *v,
   case FLUO_FIELD_VALUE: add_number(out, v->has_value, v->value); break;
   case FLUO_FIELD_THRESHOLD: add_number(out, v->has_value, v->threshold); break;
   case FLUO_FIELD_BASELINE: add_number(out, v->has_baseline, v->normal.normal); break;
-  case FLUO_FIELD_SPAN_TOTAL: buffer_printf(out, "%" PRIu32, v->witness_total); break;
+  case FLUO_FIELD_SPAN_TOTAL: buffer_int(out, v->witness_total); break;
   case FLUO_FIELD_REASON:
     if (v->reason_bytes)
       add_cut(out, v->reason, v->reason_bytes);

@@ -16,7 +16,9 @@ struct violation_span {
   uint32_t name_bytes, service_bytes;
 };
 
-/* Why: of the failing spans of the trace the deepest one, and what is above it (cause.h). total 0: none is known. */
+struct voice;
+
+/* Why: of the failing spans of the trace the deepest one, and what is above it (cause.h). */
 struct violation_cause {
   struct violation_span span;
   const uint8_t *message;             /* of its status; NULL: it has none, or it is not here any more */
@@ -30,11 +32,10 @@ struct violation {
   const struct ruleset *rules;
   const struct fluo_ir_rule *rule;
   uint32_t rule_index;
-  char     id[33];                    /* 32 hex digits */
   const struct trace *trace;          /* in the store; NULL: across traces */
   uint8_t  trace_id[16];
   uint64_t time_ns;                   /* event time at which the rule became true */
-  struct span_view witnesses[FLUO_WITNESSES_MAX];   /* in start order */
+  const struct span_view *witnesses;  /* in start order, FLUO_WITNESSES_MAX at most */
   uint32_t witnesses_count, witness_total;
   const char *reason; uint32_t reason_bytes;
   bool     has_value; double value, threshold;
@@ -42,18 +43,21 @@ struct violation {
   bool     has_baseline, drifted;
   struct baseline_normal normal;                    /* what was normal, and how sure that was */
   /* Of windows and sequences, instead of trace_id and witnesses: witnesses_count of these. */
-  struct violation_span spans[FLUO_WITNESSES_MAX];
+  const struct violation_span *spans;
   const void *group; uint32_t group_bytes;          /* as group_add wrote it, for the fields of `by` */
   struct fluo_range by;
-  struct violation_cause cause;
+  const struct violation_cause *cause;              /* NULL: none is known */
+  bool withheld;                      /* live: the rule has had its lines, so this one is counted and not written */
+  struct voice *voice;                /* the rule's, for the lines of the log. Not const: saying more changes it */
+  uint64_t now_ns;                    /* when it was found, on the engine's clock */
 };
 
 /* What there is to say of a span; it lends from the arena. */
 struct violation_span violation_span_of(const struct span_view *view);
-/* Sets id from rule name, rule version, scope and key (trace id, and for a span rule the span id; across traces the
- * group, the time and the first witness), so
- * that the same violation has the same id after a restart, a replay or a second delivery. */
-void violation_identify(struct violation *v);
+/* 32 hex digits and a NUL, from rule name, rule version, scope and key (trace id, and for a span rule the span id; across
+ * traces the group, the time and the first witness): the same violation has the same id after a restart, a replay or a
+ * second delivery. */
+void violation_id(const struct violation *v, char out[33]);
 /* Appends the object of RULES.md section 8, without a line end. 0 or a negative fluo_err. */
 int violation_json(const struct violation *v, struct buffer *out);
 /* Appends a template of the rule (summary, or an action's): of the first witness; what is absent is "-". */

@@ -71,6 +71,34 @@ describe("a rule that misbehaves", function()
   end)
 end)
 
+describe("a rule that is true of every span", function()
+  local EVERY = 'rule "every" { when = { name = exists }, actions = { log "{span.name}" } }'
+  local SPANS = 12000
+
+  it("is written as far as its voice carries, and counted beyond; what others say is whole", function()
+    local agent = assert(harness.start { rules = EVERY .. '\nrule "one" { when = { span_id = "7001000000000101" } }' })
+    local answer = hostile.post(agent, hostile.spans(SPANS, function(i) return i, i end))
+    local page = agent:metrics()
+    local withheld = page['fluo_rule_withheld_lines_total{rule="every",output="violations"}']
+    local log_withheld = page['fluo_rule_withheld_lines_total{rule="every",output="log"}']
+    local found, _, _, log = agent:stop()
+    local counts, text = { every = 0, one = 0 }, table.concat(log, "\n")
+    for _, v in ipairs(found) do counts[v.rule] = counts[v.rule] + 1 end
+    local _, logged = text:gsub('"message":"violation"', "")
+    assert.same({ 200, SPANS, 1 }, { answer.status, page['fluo_rule_violations_total{rule="every",severity="medium"}'], counts.one })
+    assert.equal(SPANS, counts.every + withheld)
+    assert.equal(SPANS + 1, logged + log_withheld)          -- the other one logs as well
+    assert.is_true(withheld > 0 and counts.every >= 5000)
+    assert.truthy(text:find('fires more often than is written: the rest is counted","rule":"every","violations":%d+'))
+  end)
+
+  it("is written whole in replay", function()
+    local spans = {}
+    for i = 1, 6000 do spans[i] = span { name = "a", trace = "t" .. i } end
+    assert.equal(6000, #replay.run(EVERY, { spans }))
+  end)
+end)
+
 -- What a function may do with what it got, and with what Lua has left it: an answer, an error of its own, or the end
 -- of its worker. All three cost the others nothing.
 describe("a function that", function()

@@ -20,6 +20,12 @@ local function number(x)
   return text
 end
 
+local function int(x)
+  local text
+  with(64, function(b) core.buffer_int(b, x); text = text_of(b) end)
+  return text
+end
+
 local function json(text)
   local out
   with(4096, function(b) core.buffer_json(b, text, #text); out = text_of(b) end)
@@ -27,6 +33,26 @@ local function json(text)
 end
 
 describe("a buffer", function()
+  it("holds integers of any size", function()
+    for _, x in ipairs { 0LL, 7LL, -1LL, 9223372036854775807LL, -9223372036854775807LL - 1 } do
+      assert.equal((tostring(x):gsub("LL$", "")), int(x))
+    end
+  end)
+
+  it("holds a formatted text that is longer than its first memory, and what fits exactly", function()
+    for _, n in ipairs { 0, 1, 255, 256, 257, 1000 } do
+      with(1000, function(b)
+        core.buffer_printf(b, "%s", ("x"):rep(n))
+        assert.equal(("x"):rep(n), n > 0 and text_of(b) or "")
+      end)
+    end
+    with(10, function(b)
+      core.buffer_printf(b, "%s", "12345")
+      core.buffer_printf(b, "%s", "123456")
+      assert.same({ "12345", ETOOLARGE }, { text_of(b), b.err })
+    end)
+  end)
+
   it("holds what was appended, in order", function()
     with(100000, function(b)
       for i = 1, 1000 do core.buffer_printf(b, "%d,", ffi.cast("int", i)) end

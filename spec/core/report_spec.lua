@@ -1,4 +1,5 @@
--- What the log says of a rule that keeps raising errors: the first, and then one line a minute.
+-- What the log says of a rule that keeps raising errors, or fires more than is written: the first, and then one line a
+-- minute.
 local support = require("spec.support")
 local cjson = require("cjson")
 local core, ffi = support.core("heap", "report", "log")
@@ -24,21 +25,27 @@ describe("the report", function()
     calls = core.report_calls(report)
   end)
 
-  -- The lines that were written since the last look, each as its rule, its times and its error. A line of our own
-  -- says that there are no more.
-  local function lines()
+  -- What the log says of rules since the last look. A line of our own says that there is no more.
+  local function entries()
     local block, text, list = ffi.new("char[65536]"), "", {}
     core.log_line(log, ffi.C.LOG_INFO, "end", ffi.new("struct log_field[1]"))
     repeat text = text .. ffi.string(block, ffi.C.read(fds[0], block, 65536)) until text:find('"message":"end"[^\n]*\n$')
     for line in text:gmatch("[^\n]+") do
       local entry = cjson.decode(line)
-      if entry.rule then list[#list + 1] = ("%s x%d: %s"):format(entry.rule, entry.times, entry.error) end
+      if entry.rule then list[#list + 1] = entry end
     end
     return list
   end
 
+  -- Each as its rule, its times and its error.
+  local function lines()
+    local list = entries()
+    for i, entry in ipairs(list) do list[i] = ("%s x%d: %s"):format(entry.rule, entry.times, entry.error) end
+    return list
+  end
+
   local function throw(rule, times, text) calls.on_error(calls.ctx, rule, times, text, #text) end
-  local function tick(s) core.report_tick(report, s * SECOND) end
+  local function tick(s) core.report_tick(report, nil, s * SECOND) end
 
   local function finish()
     core.report_deinit(report)
@@ -107,6 +114,26 @@ describe("the report", function()
     throw("a", 1, ("y"):rep(1000))
     tick(1060)
     assert.same({ "a x1: x", "a x1: " .. ("y"):rep(256) }, lines())
+    finish()
+  end)
+
+  it("says once a minute how much of a rule is withheld, and nothing where nothing was since", function()
+    local voice, said = ffi.new("struct voice"), {}
+    local function look(s)
+      report.now_ns = s * SECOND
+      core.report_voice(report, "busy", voice)
+    end
+    look(1000)                                            -- nothing yet
+    voice.lines_withheld, voice.log_withheld = 5, 2
+    look(1001)
+    voice.lines_withheld = 12
+    look(1060)                                            -- too soon
+    look(1061)
+    look(1121)                                            -- nothing since
+    voice.log_withheld = 3
+    look(1122)
+    for i, entry in ipairs(entries()) do said[i] = { entry.rule, entry.violations, entry.log_lines } end
+    assert.same({ { "busy", 5, 2 }, { "busy", 7, 0 }, { "busy", 0, 1 } }, said)
     finish()
   end)
 end)

@@ -1,0 +1,28 @@
+/* A voice: two quotas, and what found none left in them. Nothing here can fail. */
+#include "voice.h"
+
+#include "limits.h"
+
+bool voice_line(struct voice *v, uint64_t now_ns) {
+  const struct quota_terms terms = {LIMIT_RULE_LINES, LIMIT_RULE_LINE_NS};
+  bool may = quota_take(&v->lines, terms, now_ns);
+  v->lines_withheld += !may;
+  return may;
+}
+
+bool voice_log(struct voice *v, uint64_t now_ns) {
+  const struct quota_terms terms = {LIMIT_RULE_LOG_LINES, LIMIT_RULE_LOG_LINE_NS};
+  bool may = quota_take(&v->log, terms, now_ns);
+  v->log_withheld += !may;
+  return may;
+}
+
+bool voice_tell(struct voice *v, uint64_t now_ns, uint64_t *lines, uint64_t *log) {
+  *lines = v->lines_withheld - v->lines_told;
+  *log = v->log_withheld - v->log_told;
+  if (*lines + *log == 0 || (v->told_ns && now_ns - v->told_ns < LIMIT_TOLD_NS)) return false;
+  v->lines_told = v->lines_withheld;
+  v->log_told = v->log_withheld;
+  v->told_ns = now_ns;
+  return true;
+}
