@@ -35,7 +35,7 @@ static void act_log(const struct violation *v, struct fluo_range template, struc
 
 /* The loader has put `log` in the place of names that nothing defines, so nothing is passed over here. */
 static void act(const struct violation *v, struct log *log) {
-  if (v->withheld || v->rule->mode == FLUO_MODE_SHADOW) return;
+  if (v->rule->mode == FLUO_MODE_SHADOW) return;
   for (uint32_t i = 0; i < v->rule->actions.count; i++) {
     const struct fluo_ir_pair *action = ruleset_pair(v->rules, v->rule->actions.first + i);
     if (action->name.len == 3 && memcmp(ruleset_text(v->rules, action->name), "log", 3) == 0 &&

@@ -6,9 +6,9 @@
 #include "out.h"
 #include "violation.h"
 
-/* Adds the violation as a JSON line to `out` (NULL: nowhere), which out_wake then has written, and runs its actions
- * through `log`, as far as v->voice carries; of one that is withheld nothing. A rule in shadow is written, its actions
- * do not run. Keeps nothing of it. */
+/* Adds the violation as a JSON line to `out` (NULL: nowhere), which out_wake then has written, unless it is withheld, and
+ * runs its actions through `log`, as far as v->voice carries. A rule in shadow is written, its actions do not run. Keeps
+ * nothing of it. */
 void deliver(const struct violation *v, struct out *out, struct log *log);
 
 #endif
