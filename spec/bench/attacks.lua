@@ -2,25 +2,21 @@
 -- takes at most, at fixed times; each attack runs beside it, on its own connections and from a process of its own.
 -- Then the same attacker, at the pace it had, sends the same bytes to a sink that reads and discards, with the same
 -- load at the agent: so the machine carries the attacker both times, and only the agent's own work differs. Both are
--- interleaved, medians are printed, and the ratio of the two p99 is what is to stay below 2. See spec/bench/README.md.
+-- interleaved, medians are printed, and the ratio of the two p99 is what is to stay below 2. The load generator goes
+-- first on the machine, the attacker last, the agent and the sink as they come. See spec/bench/README.md.
 package.path = "lua/?.lua;./?.lua;" .. package.path
 local cjson = require("cjson")
 local ffi = require("ffi")
-local harness = require("spec.agent.harness")
+local beside = require("spec.bench.beside")
 local hostile = require("spec.agent.hostile")
 local replay = require("spec.replay")
 local rules = require("spec.bench.rules")
 local support = require("spec.support")
 local wire = require("spec.otlp_writer")
 
-local RUNS = tonumber(os.getenv("BENCH_RUNS") or 3)
-local SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 3)
-local ONLY = os.getenv("BENCH_ONLY")                    -- a pattern: only the attacks whose name it is found in
-local SHARE = 0.3
+local RUNS, SECONDS, build = beside.RUNS, beside.SECONDS, beside.BUILD
 local ATTACK_BYTES = tonumber(os.getenv("BENCH_ATTACK_BYTES") or 200e6)  -- a second, at the most: 1.6 Gbit/s
-local build = os.getenv("BUILD") or "build"
-local load_program, attack_program, file = build .. "/load", build .. "/attack", build .. "/attack.bytes"
-assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(load_program)))
+local attack_program, file = build .. "/attack", build .. "/attack.bytes"
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -o %s spec/bench/attack.c"):format(attack_program)))
 local turns_library, turns_file = build .. "/turns.so", build .. "/turns.json"
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -fPIC -shared -o %s spec/bench/turns.c -ldl"):format(turns_library)))
@@ -103,23 +99,16 @@ local ATTACKS = {
 
 -- ---- one run --------------------------------------------------------------------------------------
 
+local function options()
+  return { rules = rules.text(20),
+    shell = ('TURNS=%s TURNS_SECONDS=%d LD_PRELOAD=%s exec "$@"'):format(turns_file, SECONDS, turns_library) }
+end
+
 local function with_agent(what)
-  local agent = assert(harness.start { rules = rules.text(20), flags = { "--output.violations=none" },
-    shell = ('TURNS=%s TURNS_SECONDS=%d LD_PRELOAD=%s exec "$@"'):format(turns_file, SECONDS, turns_library) })
-  local result = what(agent, agent.otlp:match(":(%d+)$"))
-  hostile.weigh(agent)
-  result.peak_mib = agent.peak_kib / 1024
-  local _, totals, status = agent:stop()                -- the books are looked at there
-  result.alive = status == 0 and totals ~= nil
+  local result = beside.with_agent(options(), what)
   local turns = cjson.decode(support.read(turns_file))
   result.turn_ms_max, result.turn_ms_p99 = turns.turn_ms_max, turns.turn_ms_p99
   return result
-end
-
-local function load_at(port, options)
-  local _, out, err = replay.shell(("%s --connections=4 %s %s"):format(load_program, options, port))
-  assert(out ~= "", err)
-  return cjson.decode(out)
 end
 
 -- The sink runs in the shell's background and is ended by its id.
@@ -135,55 +124,59 @@ local function sink_close(sink)
   sink.pipe:close()
 end
 
-local function beside(port, options, rate, load_port)
-  local attacker = assert(io.popen(("%s %s --seconds=%d %s %s"):format(attack_program, options, SECONDS + 1, file, port)))
-  local load = load_at(load_port, ("--seconds=%d --rate=%d"):format(SECONDS, rate))
+local function both(port, how, rate, load_port)
+  local attacker = assert(io.popen(("%s %s --seconds=%d %s %s"):format(attack_program, how, SECONDS + 1, file, port)))
+  local load = beside.ordinary(load_port, rate)
   local said = cjson.decode(attacker:read("*a"))
   attacker:close()
-  return { p50 = load.ack_us_p50, p99 = load.ack_us_p99, failed = load.failed, attack = said }
+  return { p50 = load.ack_us_p50, p99 = load.ack_us_p99, failed = load.failed, attack = said, generator = load.runs }
 end
 
 local function paced(attack, pace) return (attack[3] or "") .. (" --rate=%.2f"):format(pace) end
 
 local function attacked(attack, rate, bytes)
-  local options = paced(attack, ATTACK_BYTES / bytes)
-  return with_agent(function(_, port) return beside(port, options, rate, port) end)
+  local how = paced(attack, ATTACK_BYTES / bytes)
+  return with_agent(function(_, port) return both(port, how, rate, port) end)
 end
 
 local function compared(attack, rate, pace, bytes)
-  local options = paced(attack, pace)
+  local how = paced(attack, pace)
   local sink = sink_open((attack[3] or ""):find("hold") and 0 or bytes)
-  local result = with_agent(function(_, port) return beside(sink.port, options, rate, port) end)
+  local result = with_agent(function(_, port) return both(sink.port, how, rate, port) end)
   sink_close(sink)
   return result
 end
 
 -- ---- the table ------------------------------------------------------------------------------------
 
-local function median(list, key)
-  local values = {}
-  for i, run in ipairs(list) do values[i] = run[key] end
-  table.sort(values)
-  return values[math.floor(#values / 2) + 1], values[#values]
-end
-
-local most = {}
-for i = 1, 3 do
-  most[i] = with_agent(function(_, port)
-    local load = load_at(port, "--requests=1500")
-    return { rate = load.spans / load.seconds }
-  end)
-end
-local saturation = median(most, "rate")
-local rate = saturation * SHARE
-print(("%d runs of %d s, interleaved; ordinary load %d spans/s, %d %% of %d"):format(RUNS, SECONDS, rate, SHARE * 100, saturation))
+local median = beside.median
+local rate, saturation = beside.rate(options())
+print(("%d runs of %d s, interleaved; ordinary load %d spans/s of at most %d"):format(RUNS, SECONDS, rate, saturation))
 print("                                        attack      p99 of acks, ms                  turns, CPU ms: p99, most     peak")
 print("                                    requests/s   sink    agent   ratio (most)  failed     sink         agent     MiB  answers 2xx 4xx 5xx")
+
+local function row(name, bytes, with, without)
+  local ratio, worst = median(with, "ratio")
+  local _, peak = median(with, "peak_mib")
+  local said = with[1].attack
+  local entry = { name = name, requests_per_second = said.requests_per_second, bytes = bytes,
+    p99_us = median(with, "p99"), p99_us_sink = median(without, "p99"), p50_us = median(with, "p50"),
+    p50_us_sink = median(without, "p50"), ratio = ratio, ratio_most = worst, failed = median(with, "failed"),
+    turn_ms_p99 = median(with, "turn_ms_p99"), turn_ms_max = median(with, "turn_ms_max"),
+    turn_ms_p99_sink = median(without, "turn_ms_p99"), turn_ms_max_sink = median(without, "turn_ms_max"),
+    peak_mib = peak, generator = with[1].generator, answers = { said.status_2xx, said.status_4xx, said.status_5xx } }
+  print(("%-36s  %8.1f %7.1f %7.1f  %6.2f (%5.2f)  %5d  %5.1f %5.1f  %5.1f %5.1f  %6.1f  %d %d %d"):format(name,
+    entry.requests_per_second, entry.p99_us_sink / 1e3, entry.p99_us / 1e3, ratio, worst, entry.failed,
+    entry.turn_ms_p99_sink, entry.turn_ms_max_sink, entry.turn_ms_p99, entry.turn_ms_max, entry.peak_mib,
+    said.status_2xx, said.status_4xx, said.status_5xx))
+  io.flush()
+  return entry
+end
 
 local results = {}
 for _, attack in ipairs(ATTACKS) do
   local name = attack[1]
-  if not ONLY or name:find(ONLY) then
+  if beside.wanted(name) then
     local bytes = attack[2]()
     replay.write(file, bytes)
     local with, without = {}, {}
@@ -192,21 +185,9 @@ for _, attack in ipairs(ATTACKS) do
       without[run] = compared(attack, rate, with[run].attack.requests_per_second, #bytes)
       with[run].ratio = with[run].p99 / without[run].p99
     end
-    local ratio, worst = median(with, "ratio")
-    local said = with[1].attack
-    local entry = { name = name, requests_per_second = said.requests_per_second, bytes = #bytes,
-      p99_us = median(with, "p99"), p99_us_sink = median(without, "p99"), p50_us = median(with, "p50"),
-      p50_us_sink = median(without, "p50"), ratio = ratio, ratio_most = worst, failed = median(with, "failed"),
-      turn_ms_p99 = median(with, "turn_ms_p99"), turn_ms_max = median(with, "turn_ms_max"),
-      turn_ms_p99_sink = median(without, "turn_ms_p99"), turn_ms_max_sink = median(without, "turn_ms_max"),
-      alive = with[1].alive, peak_mib = median(with, "peak_mib"), answers = { said.status_2xx, said.status_4xx, said.status_5xx } }
-    results[#results + 1] = entry
-    print(("%-36s  %8.1f %7.1f %7.1f  %6.2f (%5.2f)  %5d  %5.1f %5.1f  %5.1f %5.1f  %6.1f  %d %d %d"):format(name,
-      entry.requests_per_second, entry.p99_us_sink / 1e3, entry.p99_us / 1e3, ratio, worst, entry.failed,
-      entry.turn_ms_p99_sink, entry.turn_ms_max_sink, entry.turn_ms_p99, entry.turn_ms_max, entry.peak_mib,
-      said.status_2xx, said.status_4xx, said.status_5xx))
-    io.flush()
+    results[#results + 1] = row(name, #bytes, with, without)
   end
 end
 os.remove(file)
 print(cjson.encode({ saturation = saturation, rate = rate, seconds = SECONDS, runs = RUNS, attacks = results }))
+beside.light(results)

@@ -12,7 +12,7 @@ M.RUNS = tonumber(os.getenv("BENCH_RUNS") or 3)
 M.SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 3)
 M.ONLY = os.getenv("BENCH_ONLY")                        -- a pattern: only the rows whose name it is found in
 M.BUILD = os.getenv("BUILD") or "build"
-M.CAP_MIB = 64 + 32                                     -- buffer.bytes_max, and what all processes may take beyond it
+local CAP_MIB = 64 + 32                                 -- buffer.bytes_max, and what all processes may take beyond it
 local SHARE = 0.3
 local program = M.BUILD .. "/load"
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(program)))
@@ -60,5 +60,10 @@ function M.median(list, key)
 end
 
 function M.wanted(name) return not M.ONLY or name:find(M.ONLY) ~= nil end
+
+--- Throws where a row's agent was heavier than it may be.
+function M.light(rows)
+  for _, row in ipairs(rows) do assert(row.peak_mib <= CAP_MIB, ("%s: %.1f MiB"):format(row.name, row.peak_mib)) end
+end
 
 return M

@@ -10,10 +10,10 @@ local T0 = 1760356800ULL * SECOND
 
 jit.off()                                                  -- C calls back into Lua
 
-local found, id = {}, ffi.new("char[33]")
+local found, id_text = {}, ffi.new("char[33]")
 local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
-  core.violation_id(v, id)
-  found[#found + 1] = { value = v.value, id = ffi.string(id), witnesses = v.witnesses_count, total = v.witness_total,
+  core.violation_id(v, id_text)
+  found[#found + 1] = { value = v.value, id = ffi.string(id_text), witnesses = v.witnesses_count, total = v.witness_total,
                         rule = ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len) }
 end)
 

@@ -15,10 +15,10 @@ rule "login" { when = { name = "auth.login" } }
 rule "never open" { when = trace.has { name = "not there" } * trace.has { name = "auth.login" } }
 ]]
 
-local found, id = {}, ffi.new("char[33]")
+local found, id_text = {}, ffi.new("char[33]")
 local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
-  core.violation_id(v, id)
-  found[#found + 1] = ffi.string(id)
+  core.violation_id(v, id_text)
+  found[#found + 1] = ffi.string(id_text)
 end)
 
 local function ruleset(text)
