@@ -32,7 +32,6 @@ struct incident_violation {
   struct labels group, labels;  /* of the incident; of the rule */
   uint32_t severity;            /* enum fluo_severity */
   bool shadow;                  /* nobody is told */
-  bool holds;                   /* it goes on until incidents_clear says otherwise, e.g. a window that stays crossed */
   uint64_t time_ns;             /* event time */
   struct text summary, json;    /* json: as violation_json writes it */
   const struct text *receivers;
@@ -48,17 +47,18 @@ struct incident_exemplar {
 };
 
 struct notice_member;           /* what a receiver knows of an incident: notice.h */
-struct incident_rule;
+struct incident_rule;           /* below */
 
 /* What stands in it is for all to read; its own files alone write it. Texts are owned and NUL-terminated. */
 struct incident {
   struct state_group head;      /* its key is rule, NUL, group */
-  struct state_link link;       /* among those that may go for others */
+  struct state_link link;       /* among the pending ones, or the resolved that may go for others */
+  struct state_link source_link;        /* among those that inhibit others */
   struct incident_rule *of_rule;
   char id[33];                  /* 32 hex digits: the same after a restart; "" before the first violation */
   uint8_t status;               /* enum incident_status */
   uint8_t severity;
-  bool shadow, holds, dirty;
+  bool shadow, dirty;
   struct text rule;
   struct labels group;          /* both lie in the key */
   void *labels; uint32_t labels_bytes;
@@ -68,16 +68,16 @@ struct incident {
   struct incident_policy policy;
   uint64_t started_ns;          /* the first violation's arrival, or of a reopened one's latest spell the first */
   uint64_t opened_ns, last_seen_ns, acknowledged_ns, resolved_ns;     /* 0: not yet, or not any more */
-  uint64_t quiet_ns;            /* since when resolve_after runs */
+  uint64_t quiet_ns;            /* since when resolve_after runs: the last violation, or renewal */
   uint64_t cleared_ns;          /* since when keep_firing_for runs; 0: it has not cleared */
   uint64_t pending_ns;          /* the first violation that waits for pending_for or m_of_n; 0: none does */
   uint64_t said_ns;             /* when on_incident was last called */
-  uint64_t *minutes;            /* of m_of_n: minutes with a violation, the newest first; of policy.m at most */
-  uint32_t minutes_count;
+  uint32_t *minutes;            /* of m_of_n: Unix minutes with a violation, the newest first, policy.m at most */
+  uint32_t minutes_count, minutes_capacity;
   struct incident_exemplar exemplars[INCIDENT_EXEMPLARS_MAX];         /* the newest first */
   uint32_t exemplars_count;
   struct notice_member *members;        /* one a receiver; see notice.h */
-  uint32_t members_count;
+  uint32_t members_count, members_joined;       /* joined: those that are in a group */
   uint64_t sources;             /* bit i: open, and a source of the i-th inhibition */
 };
 
@@ -88,18 +88,20 @@ enum incident_change {
 };
 
 struct notice;
+/* None of them may call back into the incidents. */
 struct incidents_calls {
   /* Every change but of those that are pending; UPDATED is said at most once a second of one incident. The incident is
    * lent for the call. */
   void (*on_incident)(void *ctx, const struct incident *incident, enum incident_change change);
-  /* Someone is to be told; on_incident with NOTIFIED follows for those in it. Lent for the call. */
-  void (*on_notice)(void *ctx, const struct notice *notice);
+  /* Someone is to be told; on_incident with NOTIFIED follows for those in it. Lent for the call. false: no memory to keep
+   * it: tried again an interval later. */
+  bool (*on_notice)(void *ctx, const struct notice *notice);
   /* A silence was added, or has ended (ended_ns). Lent for the call. */
   void (*on_silence)(void *ctx, const struct silence *silence);
   void *ctx;
 };
 
-/* How a receiver is told. */
+/* How a receiver is told. group_interval_ns 0: the defaults of notice.h, all of them. */
 struct notice_options {
   /* Of `rule`, `group` (all of an incident's), `severity`, keys of groups, labels. */
   const char *const *group_by; uint32_t group_by_count;
@@ -114,7 +116,7 @@ struct inhibition { const char *source, *target; const char *const *equal; uint3
 
 /* All is copied. */
 struct incidents_options {
-  struct notice_options notice;         /* of receivers that are not listed; all zero: the defaults of notice.h */
+  struct notice_options notice;         /* of receivers that are not listed */
   const struct receiver_options *receivers; uint32_t receivers_count;
   const struct inhibition *inhibitions; uint32_t inhibitions_count;
   const struct mute_time *mute_times; uint32_t mute_times_count;
@@ -133,9 +135,10 @@ void incidents_free(struct incidents *i);
  * room or no memory for it, counted: the violation is a violation all the same. Time never runs backwards: an earlier
  * now_ns is taken as the latest one seen. */
 const struct incident *incidents_take(struct incidents *i, const struct incident_violation *v, uint64_t now_ns);
-/* What brought the incident of this rule and group is over. at_once (resolve_when): it has cleared; else (a window that is
- * no longer crossed) resolve_after begins to run. */
-void incidents_clear(struct incidents *i, struct text rule, struct labels group, bool at_once, uint64_t now_ns);
+/* What brought the incident of this rule and group goes on without a new violation: a window that stays crossed. */
+void incidents_renew(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns);
+/* It is over (resolve_when). Nothing happens where there is no such incident. */
+void incidents_clear(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns);
 /* By hand, by id: false: there is none, or it is in no state for that. Acknowledged ones are not repeated. */
 bool incidents_acknowledge(struct incidents *i, const char *id, uint64_t now_ns);
 bool incidents_resolve(struct incidents *i, const char *id, uint64_t now_ns);
@@ -163,7 +166,8 @@ const char *incidents_muted(struct incidents *i, const struct incident *incident
 int incident_save(const struct incident *incident, struct buffer *out);
 /* Until when a row is worth giving back: UINT64_MAX while it is open or someone is to be told of it. */
 uint64_t incident_restore_until(const struct incident *incident);
-/* Takes back what incident_save wrote, before anything else is taken; nothing is said again that was said. 0;
+/* Takes back what incident_save wrote, before anything else is taken (and before silences); nothing is said again that was
+ * said. resolve_after begins anew, for nobody looked while there was no agent. 0;
  * FLUO_EMALFORMED: not such bytes; FLUO_EFULL; FLUO_ENOMEM. */
 int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t now_ns);
 
@@ -172,21 +176,25 @@ int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t
 struct incidents_stats {
   uint64_t incidents, pending, open, acknowledged;      /* that there are */
   uint64_t opened, reopened, resolved;
+  uint64_t lapsed;              /* pending ones that came to nothing */
   uint64_t cooled;              /* violations that a cooldown kept quiet */
   uint64_t refused;             /* violations for whose incident there was no room or no memory */
   uint64_t forgotten;           /* resolved or pending ones that made room */
   uint64_t exemplars_lost;      /* that had no room */
   uint64_t exemplar_bytes;
-  uint64_t notices, notices_lost;       /* said; not said for want of memory: tried again an interval later */
+  uint64_t notices, notices_lost;       /* said; tried again an interval later, for want of memory */
   uint64_t silenced, inhibited, muted;  /* times that an incident was kept out of a notice */
   uint64_t silences;            /* in force */
 };
 const struct incidents_stats *incidents_stats(const struct incidents *i);
 
-/* The at-th of those that are open or acknowledged, per (rule, severity): for `fluo_alert_active`. */
-struct incidents_active { struct text rule; uint32_t severity; uint64_t open; };
-/* Calls for each rule that has open incidents, by name. */
-void incidents_each_active(const struct incidents *i, void (*each)(void *ctx, const struct incidents_active *a), void *ctx);
+/* A rule that has incidents: how many are open (acknowledged ones too) by severity, those in shadow left out. */
+struct incident_rule {
+  struct state_group head;      /* its key is the name */
+  uint32_t incidents, burning;  /* that are remembered; that are not resolved */
+  uint32_t open[4];
+};
+void incidents_each_rule(const struct incidents *i, void (*each)(void *ctx, const struct incident_rule *rule), void *ctx);
 /* Calls for each incident that is remembered, the oldest use first. */
 void incidents_each(const struct incidents *i, void (*each)(void *ctx, const struct incident *incident), void *ctx);
 

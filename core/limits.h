@@ -138,6 +138,37 @@
 /* Bytes of a rule's name (lua/fluo/evaluate.lua). */
 #define LIMIT_RULE_NAME_BYTES 256
 
+/* Incidents that are remembered, some 1 KiB each and their newest violations: resolved ones make room first, then pending
+ * ones, and when all burn what is new is refused (fluo_incidents_forgotten_total, fluo_incidents_refused_total). Of one rule so many
+ * burn at once: a rule grouped by what an attacker chooses must not take the others' places. */
+#define LIMIT_INCIDENTS 10000u
+#define LIMIT_INCIDENT_GROUPS 1000u
+/* Bytes of a rule's name and an incident's group together. */
+#define LIMIT_INCIDENT_KEY_BYTES (64u << 10)
+/* Texts of the newest violations, of one and of all incidents: with half of it taken an incident keeps one
+ * (fluo_incidents_lost_exemplars_total). */
+#define LIMIT_EXEMPLAR_BYTES (64u << 10)
+#define LIMIT_EXEMPLARS_BYTES (16u << 20)
+/* An incident's count is said so often at most, to the ledger: a thousand violations a second are one row. */
+#define LIMIT_INCIDENT_SAY_NS 1000000000ull
+/* What m_of_n counts: minutes, so many at most. */
+#define LIMIT_M_OF_N 1000u
+#define LIMIT_M_OF_N_NS 60000000000ull
+/* resolve_after doubles each time that an incident comes back, up to 16 times what it was. */
+#define LIMIT_FLAPS_DOUBLED 4u
+/* Receivers, all rules together; past it an incident is refused (fluo_incidents_refused_total). */
+#define LIMIT_RECEIVERS 1024u
+/* Incidents shown in one notice, some 50 KiB with 8 violations each; incidents_total has the number. */
+#define LIMIT_NOTICE_INCIDENTS 100u
+#define LIMIT_NOTICE_BYTES (4u << 20)
+/* Silences in force: each is looked at for every incident of a notice. What is more is refused, with an answer. */
+#define LIMIT_SILENCES 256u
+/* One that is "until resolved" and holds nothing for so long ends. */
+#define LIMIT_SILENCE_UNUSED_NS 86400000000000ull
+/* Inhibitions and mute times of a configuration. */
+#define LIMIT_INHIBITIONS 64u
+#define LIMIT_MUTE_TIMES 64u
+
 /* A file that replay reads, as it lies and decoded. */
 #define LIMIT_FILE_BYTES (1u << 30)
 

@@ -28,6 +28,7 @@ struct notice_member {
   struct state_link link;       /* of the group */
   uint16_t receiver;            /* index */
   uint8_t  told;                /* enum notice_told */
+  uint8_t  look;                /* what the look that is under way makes of it */
   bool     silenced;            /* it was left out of a look because of a silence */
   bool     reopened;            /* since the receiver was told that it is over */
 };

@@ -12,6 +12,7 @@
 #include "err.h"
 #include "hash.h"
 #include "heap.h"
+#include "link.h"
 
 enum { SLOTS_FIRST = 16 };
 
@@ -30,22 +31,6 @@ struct state {
 };
 
 /* ---- lists --------------------------------------------------------------------------------- */
-
-static void list_init(struct state_link *list) {
-  list->next = list->prev = list;
-}
-
-static void list_remove(struct state_link *at) {
-  at->prev->next = at->next;
-  at->next->prev = at->prev;
-}
-
-static void list_append(struct state_link *list, struct state_link *at) {
-  at->prev = list->prev;
-  at->next = list;
-  list->prev->next = at;
-  list->prev = at;
-}
 
 static struct state_group *of_owner(struct state_link *at) {
   return (struct state_group *)(void *)((char *)at - offsetof(struct state_group, of_owner));
@@ -128,7 +113,7 @@ static struct state_group **slot_of(const struct state *s, uint64_t hash) {
 /* Out of everybody's list; a walk that has come as far goes on where it stood. */
 static void leave_all(struct state *s, struct state_group *g) {
   if (s->walked == &g->of_all) s->walked = g->of_all.prev;
-  list_remove(&g->of_all);
+  link_remove(&g->of_all);
 }
 
 void state_drop(struct state_group *g) {
@@ -137,7 +122,7 @@ void state_drop(struct state_group *g) {
   struct state_group **at = slot_of(s, g->hash);
   while (*at != g) at = &(*at)->next;
   *at = g->next;
-  list_remove(&g->of_owner);
+  link_remove(&g->of_owner);
   leave_all(s, g);
   timer_remove(s, g);
   g->owner->groups_count--;
@@ -193,8 +178,8 @@ static int group_new(struct state_owner *o, uint64_t hash, const struct state_ke
   struct state_group **slot = slot_of(s, hash);
   g->next = *slot;
   *slot = g;
-  list_append(&o->groups, &g->of_owner);
-  list_append(&s->groups, &g->of_all);
+  link_append(&o->groups, &g->of_owner);
+  link_append(&s->groups, &g->of_all);
   o->groups_count++;
   s->stats.groups++;
   *out = g;
@@ -211,17 +196,22 @@ uint64_t state_hash(const struct state *s, const void *key, uint32_t n) {
   return hash64(&s->key, key, n);
 }
 
+struct state_group *state_find(const struct state_owner *o, const struct state_key *key) {
+  uint64_t hash = key->hash ^ o->salt;
+  struct state_group *g = o->state->slots_count ? *slot_of(o->state, hash) : NULL;
+  while (g && !is_key(g, o, hash, key)) g = g->next;
+  return g;
+}
+
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out) {
   struct state *s = o->state;
-  uint64_t hash = key->hash ^ o->salt;
-  struct state_group *g = s->slots_count ? *slot_of(s, hash) : NULL;
+  struct state_group *g = state_find(o, key);
   s->stats.changes++;
-  while (g && !is_key(g, o, hash, key)) g = g->next;
-  if (!g) return group_new(o, hash, key, out);
-  list_remove(&g->of_owner);
+  if (!g) return group_new(o, key->hash ^ o->salt, key, out);
+  link_remove(&g->of_owner);
   leave_all(s, g);
-  list_append(&o->groups, &g->of_owner);
-  list_append(&s->groups, &g->of_all);
+  link_append(&o->groups, &g->of_owner);
+  link_append(&s->groups, &g->of_all);
   *out = g;
   return 0;
 }
@@ -291,7 +281,7 @@ int state_new(size_t bytes_max, struct state **out) {
   if (!s) return FLUO_ENOMEM;
   s->key = hash_key_random();
   s->bytes_max = bytes_max;
-  list_init(&s->groups);
+  link_init(&s->groups);
   *out = s;
   return 0;
 }
@@ -308,7 +298,7 @@ void state_owner_init(struct state_owner *o, struct state *s, const struct state
                       uint32_t groups_max) {
   *o = (struct state_owner){.state = s, .ops = ops, .groups_max = groups_max};
   o->salt = ++s->owners * UINT64_C(0x9e3779b97f4a7c15);
-  list_init(&o->groups);
+  link_init(&o->groups);
 }
 
 void state_owner_deinit(struct state_owner *o) {

@@ -61,6 +61,8 @@ uint64_t state_hash(const struct state *s, const void *key, uint32_t n);
 /* The group of this key, as the one used last; a new one where there is none. 0 or FLUO_ENOMEM. Others of its owner may
  * have gone to make room. */
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out);
+/* The group of this key, as it stands; NULL: there is none. */
+struct state_group *state_find(const struct state_owner *o, const struct state_key *key);
 const uint8_t *state_group_key(const struct state_group *g);
 /* Counts what the group takes by now and keeps the bound of all; the group itself is never the one to go. */
 void state_account(struct state_group *g);
