@@ -13,8 +13,8 @@
 #include <stdio.h>
 
 #include "err.h"
+#include "otlp_head.h"
 #include "otlp_schema.h"
-#include "wire_inline.h"
 
 struct scan {
   const uint8_t *body, *end;
@@ -88,15 +88,16 @@ static inline bool is_utf8(const uint8_t *p, size_t n) {
 }
 
 /* The shape that nearly every attribute has, for which the table is too slow: a key and then a
- * value, each shorter than 128 bytes, the value one string or varint. Whatever is not exactly
- * that goes the long way. Tags and lengths are ASCII like most texts, so an attribute with a string
- * is looked at as one run; only where that is not ASCII are its two texts. */
+ * value, together shorter than 128 bytes (so no length within needs more than a byte), the value one
+ * string or varint. Whatever is not exactly that goes the long way. Tags and lengths are ASCII like
+ * most texts, so an attribute with a string is looked at as one run; only where that is not ASCII are
+ * its two texts. */
+__attribute__((always_inline))
 static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t n) {
-  const uint8_t *end = p + n;
-  if (n < 6 || n >= 128 + 4 || p[0] != 0x0a || p[1] >= 0x80 || (size_t)p[1] + 6 > n) return false;
-  const uint8_t *key = p + 2, *value = key + p[1];
-  size_t left = (size_t)(end - value) - 2;
-  if (value[0] != 0x12 || value[1] != left || value[1] >= 0x80) return false;
+  if (n < 6 || n >= 128 || p[0] != 0x0a || (size_t)p[1] + 6 > n) return false;
+  const uint8_t *key = p + 2, *value = key + p[1], *end = p + n;
+  size_t left = n - p[1] - 4;
+  if (value[0] != 0x12 || value[1] != left) return false;
   if (value[2] == 0x0a && (size_t)value[3] + 2 == left) {
     if (!is_ascii(p, n))
       s->summary->invalid_utf8 += (uint32_t)!is_utf8(value + 4, left - 2) + !is_utf8(key, (size_t)p[1]);
@@ -157,29 +158,22 @@ static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32
   return 0;
 }
 
-static bool some_bit(struct otlp_bytes id, size_t wanted) {
-  uint8_t any = 0;
-  for (size_t i = 0; i < wanted && id.n == wanted; i++) any |= id.p[i];
-  return any != 0;
-}
-
 /* Past a run of plain attributes of a Span, each shorter than 128 bytes: most of its bytes. */
 static inline const uint8_t *walk_attributes(struct scan *s, const uint8_t *p, const uint8_t *end) {
   uint32_t left = s->limits->elements_max - s->elements;
-  for (; left && end - p >= 2 && p[0] == (9 << 3 | WIRE_LEN) && p[1] < 0x80; left--) {
-    if (end - p < p[1] + 2 || !walk_plain_attribute(s, p + 2, p[1])) break;
-    p += 2 + p[1];
+  for (; left && end - p >= 2 && p[0] == (9 << 3 | WIRE_LEN); left--) {
+    size_t n = p[1];
+    if ((size_t)(end - p) < n + 2 || !walk_plain_attribute(s, p + 2, n)) break;
+    p += 2 + n;
   }
   s->elements = s->limits->elements_max - left;
   return p;
 }
 
-struct ids { struct otlp_bytes trace, span, parent; };
-
 /* Past one field of a Span in the form that all clients send: a tag of one byte and what lies behind
  * it at a known length. NULL: any other form, for which the table is asked. */
 static inline const uint8_t *walk_plain_field(struct scan *s, const uint8_t *p, const uint8_t *end,
-                                              struct ids *ids) {
+                                              struct otlp_ids *ids) {
   size_t left = (size_t)(end - p);
   if (left < 2 || p[1] >= 0x80) return left >= 9 && (p[0] == 0x39 || p[0] == 0x41) ? p + 9 : NULL;
   struct otlp_bytes text = {p + 2, p[1]};
@@ -197,10 +191,16 @@ static inline const uint8_t *walk_plain_field(struct scan *s, const uint8_t *p, 
 }
 
 static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
-  struct ids ids = {0};
+  struct otlp_head head;
+  struct otlp_ids ids = {0};
   size_t payload_bytes = 0;
   bool deep = depth + 2 > s->limits->depth_max;      /* an attribute and its value */
-  const uint8_t *p = text.p, *end = wire_end(p, text.n);
+  const uint8_t *p = text.p, *end = wire_end(p, text.n), *behind = otlp_head_read(p, end, &head);
+  if (behind) {
+    s->summary->invalid_utf8 += !is_utf8(head.name.p, head.name.n);
+    ids = head.ids;
+    p = behind;
+  }
   while (p < end) {
     struct wire_field field = {0};
     const uint8_t *plain = deep ? p : walk_attributes(s, p, end);
@@ -223,7 +223,7 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     else if (otlp_kept(field.number)) payload_bytes += (size_t)(next - p);
     p = next;
   }
-  if (!some_bit(ids.trace, 16) || !some_bit(ids.span, 8) || (ids.parent.n != 0 && ids.parent.n != 8)) {
+  if (!otlp_ids_valid(&ids)) {
     s->summary->rejected++;
     return 0;
   }

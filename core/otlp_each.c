@@ -14,8 +14,8 @@
 #include "err.h"
 #include "heap.h"
 #include "otlp.h"
+#include "otlp_head.h"
 #include "otlp_schema.h"
-#include "wire_inline.h"
 
 struct otlp_joined {
   struct otlp_joined *next;
@@ -36,6 +36,16 @@ static inline const uint8_t *skip_attributes(const uint8_t *p, const uint8_t *en
   while (p < end && p[0] == (9 << 3 | WIRE_LEN) && p[1] < 0x80) p += 2 + p[1];
   assert(p <= end);
   return p;
+}
+
+/* Field 2 of a message, shorter than 16 KiB, which is what a Span is to a ScopeSpans: where its text begins. NULL: any other
+ * field, or a longer one. */
+static inline const uint8_t *short_second(const uint8_t *p, size_t *n) {
+  if (p[0] != (2 << 3 | WIRE_LEN)) return NULL;
+  *n = p[1] & 0x7fu;
+  if (p[1] < 0x80) return p + 2;
+  *n |= (size_t)p[2] << 7;
+  return p[2] < 0x80 ? p + 3 : NULL;
 }
 
 static int join(struct otlp_cursor *c, struct otlp_bytes message, size_t bytes) {
@@ -62,7 +72,12 @@ struct pieces { struct otlp_bytes last; size_t count, bytes; };
 static struct pieces find_pieces(struct otlp_bytes message, bool first_only) {
   struct wire_field field;
   struct pieces found = {0};
-  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n), *text; p < end;) {
+    size_t n;
+    if ((text = short_second(p, &n))) {
+      p = text + n;
+      continue;
+    }
     p = next_field(p, end, &field);
     if (field.number != 1 || field.len == 0) continue;
     found.last = (struct otlp_bytes){field.text, field.len};
@@ -117,12 +132,6 @@ static inline void put_id(uint8_t *to, size_t wanted, struct otlp_bytes id) {
   if (id.n) memcpy(to, id.p, id.n < wanted ? id.n : wanted);
 }
 
-static inline bool some_bit(const uint8_t *id, size_t n) {
-  uint8_t any = 0;
-  for (size_t i = 0; i < n; i++) any |= id[i];
-  return any != 0;
-}
-
 static uint32_t read_status(struct otlp_bytes status, uint32_t before) {
   struct wire_field field;
   uint32_t code = before;
@@ -133,9 +142,7 @@ static uint32_t read_status(struct otlp_bytes status, uint32_t before) {
   return code;
 }
 
-struct ids { struct otlp_bytes trace, span, parent; };
-
-static void read_field(struct otlp_span *out, const struct wire_field *field, struct ids *ids) {
+static void read_field(struct otlp_span *out, const struct wire_field *field, struct otlp_ids *ids) {
   struct otlp_bytes text = {field->text, field->len};
   switch (field->number) {
     case 1: ids->trace = text; break;
@@ -153,7 +160,7 @@ static void read_field(struct otlp_span *out, const struct wire_field *field, st
 
 /* One field in the form that all clients send, as otlp_check has it. NULL: any other form. */
 static inline const uint8_t *read_plain_field(const uint8_t *p, const uint8_t *end,
-                                              struct otlp_span *out, struct ids *ids) {
+                                              struct otlp_span *out, struct otlp_ids *ids) {
   if (p[0] == 0x39) return wire_read_fixed64(p + 1, end, &out->start_ns);
   if (p[0] == 0x41) return wire_read_fixed64(p + 1, end, &out->end_ns);
   if (end - p < 2 || p[1] >= 0x80) return NULL;
@@ -170,14 +177,22 @@ static inline const uint8_t *read_plain_field(const uint8_t *p, const uint8_t *e
 }
 
 static void read_span(struct otlp_bytes message, struct otlp_span *out) {
-  struct ids ids = {0};
+  const uint8_t *end = wire_end(message.p, message.n);
+  struct otlp_head head;
+  const uint8_t *after_dropped = otlp_head_read(message.p, end, &head);
+  if (!after_dropped) {
+    head = (struct otlp_head){.kind = 0};
+    after_dropped = message.p;
+  }
+  struct otlp_ids ids = head.ids;
+  size_t dropped_bytes = (size_t)(after_dropped - message.p);
   out->message = message;
-  out->start_ns = out->end_ns = 0;
-  out->kind = out->status = out->dropped_events = 0;
-  out->name = (struct otlp_bytes){NULL, 0};
-  size_t dropped_bytes = 0;
-  const uint8_t *after_dropped = message.p;
-  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
+  out->start_ns = head.start_ns;
+  out->end_ns = head.end_ns;
+  out->kind = head.kind;
+  out->status = out->dropped_events = 0;
+  out->name = head.name;
+  for (const uint8_t *p = after_dropped; p < end;) {
     struct wire_field field = {0};
     p = skip_attributes(p, end);
     if (p == end) break;
@@ -201,8 +216,7 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   put_id(out->trace_id, 16, ids.trace);
   put_id(out->span_id, 8, ids.span);
   put_id(out->parent_id, 8, ids.parent);
-  out->valid = ids.trace.n == 16 && ids.span.n == 8 && (ids.parent.n == 8 || ids.parent.n == 0) &&
-               some_bit(out->trace_id, 16) && some_bit(out->span_id, 8);
+  out->valid = otlp_ids_valid(&ids);
 }
 
 /* ---- the cursor ------------------------------------------------------------------------------ */
@@ -226,8 +240,15 @@ void otlp_close(struct otlp_cursor *c) {
 }
 
 /* Takes the next field of a message of which this is left. */
-static size_t take_field(struct otlp_bytes *left, struct wire_field *field) {
-  const uint8_t *next = next_field(left->p, left->p + left->n, field);
+static inline size_t take_field(struct otlp_bytes *left, struct wire_field *field) {
+  const uint8_t *next;
+  field->text = short_second(left->p, &field->len);
+  if (field->text) {
+    field->number = 2;
+    next = field->text + field->len;
+  } else {
+    next = next_field(left->p, left->p + left->n, field);
+  }
   size_t taken = (size_t)(next - left->p);
   *left = (struct otlp_bytes){next, left->n - taken};
   return taken;

@@ -15,7 +15,7 @@
 #include "wire.h"
 
 /* A larger resource is read anew for each span. */
-enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3, PLACES = 32, PLACE_BYTES_MAX = 59 };
+enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3, PLACES = 32, PLACE_BYTES_MAX = 59, PLACE_EMPTY = 255 };
 
 /* rank 0: under its own name; else which of its other names it is from. */
 struct slot {
@@ -29,7 +29,7 @@ struct slot {
  * tag and length, and the value's tag. */
 struct place {
   uint32_t key;
-  uint8_t len, start[PLACE_BYTES_MAX]; /* len 0: none */
+  uint8_t len, start[PLACE_BYTES_MAX]; /* len PLACE_EMPTY: none */
 };
 
 struct slots {
@@ -37,7 +37,6 @@ struct slots {
   const struct span_view *view;
   uint32_t stamp;
   uint32_t present_count;
-  uint32_t place; /* of the next attribute */
   struct slot *slots;
   uint32_t *present;
   uint32_t resource_len; /* of the copy; UINT32_MAX: there is none */
@@ -131,12 +130,10 @@ static void load_unknown(struct slots *s, struct place *place, const uint8_t *p,
   if (place->key != INDEX_KEY_NONE) load_value(s, place->key, p + start + 1, p[start]);
 }
 
-/* The last of the same key wins, since it is put last. */
-static inline void load_attribute(struct slots *s, const uint8_t *p, uint32_t n) {
-  struct place *place = &s->places[s->place++ % PLACES];
+/* One of less than 128 bytes, as most are. The last of the same key wins, since it is put last. */
+static inline void load_attribute(struct slots *s, struct place *place, const uint8_t *p, uint32_t n) {
   uint32_t start = place->len;
-  if (n <= start || p[start] >= 0x80 || start + 1 + p[start] != n || !start ||
-      !bytes_same(place->start, p, start))
+  if (n <= start || start + 1 + p[start] != n || !bytes_same(place->start, p, start))
     load_unknown(s, place, p, n);
   else if (place->key != INDEX_KEY_NONE)
     load_value(s, place->key, p + start + 1, p[start]);
@@ -160,10 +157,11 @@ static void load_presence(struct slots *s, uint32_t key) {
   mark(s, key, 0);
 }
 
+/* What is no short attribute. */
 static void load_field(struct slots *s, const struct wire_field *field) {
   if (field->type != WIRE_LEN) return;
   if (field->number == 9 && s->x->attributes)
-    load_attribute(s, field->text, (uint32_t)field->len);
+    load_odd(s, FLUO_FIELD_ATTRIBUTE, field->text, (uint32_t)field->len);
   else if (field->number == 11 && s->x->events)
     load_presence(s, INDEX_KEY_EVENT);
   else if (field->number == 13 && s->x->links)
@@ -172,17 +170,19 @@ static void load_field(struct slots *s, const struct wire_field *field) {
 
 static void load_payload(struct slots *s) {
   struct span_payload payload = span_payload(s->view);
-  const uint8_t *p = payload.p, *end = p + payload.n;
+  struct place *place = s->places;
+  bool attributes = s->x->attributes;
   struct wire_field field;
-  while (p && p < end) {
-    /* An attribute of less than 128 bytes, as most are. */
-    if (end - p > 1 && p[0] == 0x4a && p[1] < 0x80 && end - p > p[1] + 1) {
-      if (s->x->attributes) load_attribute(s, p + 2, p[1]);
-      p += p[1] + 2;
-    } else {
+  for (const uint8_t *p = payload.p, *end = p + payload.n; p && p < end;) {
+    uint32_t n = end - p > 1 && p[0] == 0x4a ? p[1] : UINT8_MAX;
+    if (n >= 0x80 || end - p < n + 2) {
       p = wire_next(p, end, &field);
       if (p) load_field(s, &field);
+      continue;
     }
+    if (attributes) load_attribute(s, place, p + 2, n);
+    if (++place == s->places + PLACES) place = s->places;
+    p += n + 2;
   }
 }
 
@@ -238,7 +238,6 @@ void slots_load(struct slots *s, const struct span_view *view) {
   }
   s->view = view;
   s->present_count = 0;
-  s->place = 0;
   load_fields(s);
   if (s->x->resources) load_resource(s);
   if (s->x->attributes || s->x->events || s->x->links) load_payload(s);
@@ -285,6 +284,7 @@ int slots_new(const struct index *x, struct slots **out) {
   if (!s) return FLUO_ENOMEM;
   s->x = x;
   s->resource_len = UINT32_MAX;
+  for (uint32_t i = 0; i < PLACES; i++) s->places[i].len = PLACE_EMPTY;
   s->slots = heap_zalloc(x->keys_count * sizeof *s->slots);
   s->present = heap_alloc(x->keys_count * sizeof *s->present);
   s->resource_keys = heap_alloc(x->keys_count * sizeof *s->resource_keys);

@@ -259,6 +259,24 @@ describe("a span", function()
     assert.same({ "last", 2, 2 }, { s.name, s.kind, s.status })
   end)
 
+  it("is the same however it begins: in the usual order or another, with fields doubled behind that, of any length", function()
+    local ids = wire.text(1, ("t"):rep(16)) .. wire.text(2, ("s"):rep(8))
+    local times = wire.tag(7, 1) .. "startstr" .. wire.tag(8, 1) .. "endend42"
+    local function usual(parent, name, kind) return ids .. parent .. wire.text(5, name) .. wire.varint_field(6, kind) .. times end
+    local parent, behind = wire.text(4, ("p"):rep(8)), wire.attribute(9, "a", 1) .. wire.text(15, wire.varint_field(3, 2))
+    local beginnings = { usual("", "n", 1), usual(parent, "n", 2), usual(wire.text(4, ""), "n", 2), usual(wire.text(4, "p"), "n", 2),
+      usual(wire.text(3, "state") .. parent, "n", 5), usual(parent, "", 0), usual(parent, ("n"):rep(127), 127),
+      usual(parent, ("n"):rep(128), 128), usual(parent, "n\xff", 3), parent .. usual("", "n", 3), usual("", "n", 1):sub(29) .. ids }
+    for i, beginning in ipairs(beginnings) do
+      for _, later in ipairs { "", wire.text(1, ("T"):rep(16)), wire.text(1, "short"), wire.text(2, ("S"):rep(8)), wire.text(4, "short"),
+                               wire.text(4, ("P"):rep(8)), wire.text(5, "later"), wire.varint_field(6, 4), times:sub(10) } do
+        assert.equal(0, agree(wire.body { beginning .. behind .. later }, "beginning " .. i))
+        assert.equal(0, agree(wire.body { beginning .. later }, "beginning " .. i))
+      end
+      for n = 0, #beginning do agree(wire.body { beginning:sub(1, n) }) end
+    end
+  end)
+
   it("keeps in its payload what its skeleton has no place for, as it was on the wire", function()
     local events = wire.text(11, wire.text(2, "e"))
     local kept = { wire.text(3, "state"), wire.attribute(9, "a", 1), events, wire.text(15, ""),
