@@ -51,8 +51,7 @@ static int hex(char c) {
   return -1;
 }
 
-/* %xx becomes its byte, in place. False where it is no such text, or would hold a NUL. */
-static bool unescape(char *s) {
+bool config_unescape(char *s) {
   char *to = s;
   for (; *s; s++, to++) {
     *to = *s;
@@ -67,7 +66,7 @@ static bool unescape(char *s) {
 }
 
 static int take_string(char *value, char **out) {
-  if (!unescape(value)) return FLUO_EMALFORMED;
+  if (!config_unescape(value)) return FLUO_EMALFORMED;
   *out = heap_strdup(value);
   return *out ? 0 : FLUO_ENOMEM;
 }
@@ -168,6 +167,7 @@ static int take_line(struct config *c, const struct config_call *call, char *lin
   *value++ = '\0';
   if (!strcmp(line, "arg")) return take_arg(c, call, value);
   if (!strcmp(line, "file") && !c->file) return take_string(value, &c->file);
+  if (!strncmp(line, "alerting.", 9)) return alerting_take(&c->alerting, line, value);
   if (!strcmp(line, "flag.json")) return take_value(BOOL, value, &c->json);
   if (!strcmp(line, "flag.trace") && !c->trace_id) return take_string(value, &c->trace_id);
   if (!strcmp(line, "flag.color") && !c->color) return take_string(value, &c->color);
@@ -191,7 +191,7 @@ static int take_reply(struct config *c, const struct config_call *call, struct b
   if (strcmp(line, "end\n")) return FLUO_ETRUNCATED;
   for (size_t i = 0; i < CONFIG_KEYS_COUNT; i++)
     if (!c->sources[i]) return FLUO_ETRUNCATED;
-  return 0;
+  return c->alerting.setup ? 0 : FLUO_ETRUNCATED;
 }
 
 /* ---- what the program calls ------------------------------------------------------------------ */
@@ -236,6 +236,7 @@ int config_load(const struct config_call *call, struct config *out, int *exit_st
   int err = run_child(call, "load", &reply, exit_status, why);
   bool said = err == FLUO_EINVALID || why[0];
   if (!err) err = take_reply(out, call, &reply);
+  if (reply.data) explicit_bzero(reply.data, reply.len);        /* there were secrets in it */
   buffer_deinit(&reply);
   if (!err) return 0;
   if (!said) broken(err, exit_status, why);
@@ -262,6 +263,7 @@ void config_deinit(struct config *c) {
     if (keys[i].type == STRING) heap_free(*(char **)(void *)((char *)c + keys[i].offset));
   }
   for (uint32_t i = 0; i < c->args_count; i++) heap_free(c->args[i]);
+  alerting_deinit(&c->alerting);
   heap_free(c->args);
   heap_free(c->file);
   heap_free(c->trace_id);

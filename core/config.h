@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "alerting.h"
 #include "log.h"
 
 /* The keys that reach the core, in the order of the schema in lua/fluo/config.lua:
@@ -69,6 +70,8 @@ struct config {
   bool semconv_renames, status_ok_is_explicit, skip_broken, watch_rules, require_specs;
   enum config_signals other_signals;
 
+  struct alerting alerting;          /* receivers, and how they are told */
+
   /* Of the command line only. */
   char **args;                       /* what is no flag: files of replay, PATH of check */
   uint32_t args_count;
@@ -99,6 +102,9 @@ void config_deinit(struct config *c);
 /* `fluo config show`: the child prints the table on stdout, within the same bounds. Gives the exit
  * status; what is to be said has been said on stderr. */
 int config_show(const struct config_call *call);
+
+/* %xx becomes its byte, in place. false where it is no such text, or would hold a NUL. */
+bool config_unescape(char *s);
 
 /* Whether only this machine reaches it. */
 bool config_is_loopback(const struct config_address *address);

@@ -59,6 +59,7 @@ int edition_start(const struct edition_options *options, const struct study_call
                                 .rules_path = options->config->rules,
                                 .specs = options->live && options->config->require_specs ? specs : NULL,
                                 .explain = options->explain,
+                                .actions = options->config->alerting.names,
                                 .skip_broken = options->config->skip_broken,
                                 .renamed = options->config->semconv_renames,
                                 .explicit_ok = options->config->status_ok_is_explicit,

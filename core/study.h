@@ -82,13 +82,15 @@ struct study_calls {
   void *ctx;
 };
 
-enum { STUDY_SPECS_BYTES = 512, STUDY_EXPLAIN_BYTES = 512 };
+enum { STUDY_SPECS_BYTES = 512, STUDY_ACTIONS_BYTES = 8192, STUDY_EXPLAIN_BYTES = 512 };
 
 struct study_options {
   const char *exe;                    /* the binary to start; NULL: /proc/self/exe */
   const char *rules_path;             /* a directory or one file */
   bool skip_broken;                   /* leave out files that do not load */
   const char *specs;                  /* require_specs: flags to judge specs with, less than STUDY_SPECS_BYTES; NULL: none */
+  const char *actions;                /* names that rules may give besides those that files declare, spaces between them, less
+                                         than STUDY_ACTIONS_BYTES; outlives the study; NULL: none */
   const char *explain;                /* "FORM:TRACE:RULE", less than STUDY_EXPLAIN_BYTES: that rule alone is loaded,
                                          and explained of each trace (lua/fluo/explain.lua); NULL: none is */
   bool renamed;                       /* span.attributes[…] looks renamed keys up */

@@ -109,6 +109,7 @@ int study_start_rules(struct study *s) {
                             .rules_path = s->options.rules_path,
                             .specs = s->options.specs,
                             .explain = s->options.explain,
+                            .actions = s->options.actions,
                             .skip_broken = s->options.skip_broken,
                             .renamed = s->options.renamed,
                             .explicit_ok = s->options.explicit_ok,

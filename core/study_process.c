@@ -28,7 +28,7 @@
 enum { ARGUMENTS_MAX = 20, PULSE_BYTES = 4096 };
 
 struct arguments {
-  char parent[32], heap[40], specs[STUDY_SPECS_BYTES + 16], explain[STUDY_EXPLAIN_BYTES + 16];
+  char parent[32], heap[40], specs[STUDY_SPECS_BYTES + 16], explain[STUDY_EXPLAIN_BYTES + 16], actions[STUDY_ACTIONS_BYTES + 16];
   char *list[ARGUMENTS_MAX];
 };
 
@@ -47,6 +47,10 @@ static void arguments_fill(struct arguments *a, const struct study_spawn *how) {
   if (how->explain) {
     snprintf(a->explain, sizeof a->explain, "--explain=%s", how->explain);
     a->list[n++] = a->explain;
+  }
+  if (how->actions) {
+    snprintf(a->actions, sizeof a->actions, "--actions=%s", how->actions);
+    a->list[n++] = a->actions;
   }
   if (how->skip_broken) a->list[n++] = (char *)(uintptr_t)"--skip-broken";
   if (how->renamed) a->list[n++] = (char *)(uintptr_t)"--renamed";

@@ -15,6 +15,7 @@ struct study_spawn {
   const char *exe;                 /* NULL: /proc/self/exe */
   const char *rules_path;
   const char *specs;               /* less than STUDY_SPECS_BYTES; NULL: none are required */
+  const char *actions;             /* less than STUDY_ACTIONS_BYTES; NULL: none but those that files declare */
   const char *explain;             /* less than STUDY_EXPLAIN_BYTES; NULL: rules are judged, none is explained */
   bool skip_broken, renamed, explicit_ok, json, lines;
   bool again;                      /* loads what last_fd has and leaves no texts: *texts_fd is -1 then */

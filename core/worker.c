@@ -83,6 +83,7 @@ struct worker {
   long parent;
   const char *specs;               /* NULL: none are required */
   const char *explain;             /* NULL: rules are judged */
+  const char *actions;             /* NULL: none but those of files */
   bool skip_broken, renamed, explicit_ok, again;
   struct voice voice;
   bool filtered;                   /* the kernel took the first filter, so it will take the second */
@@ -132,6 +133,7 @@ static bool parse(struct worker *w, int argc, char **argv) {
     else if (starts(argv[i], "--heap=", &value)) w->heap.max = strtoull(value, NULL, 10);
     else if (starts(argv[i], "--specs=", &value)) w->specs = value;
     else if (starts(argv[i], "--explain=", &value)) w->explain = value;
+    else if (starts(argv[i], "--actions=", &value)) w->actions = value;
     else if (!strcmp(argv[i], "--skip-broken")) w->skip_broken = true;
     else if (!strcmp(argv[i], "--renamed")) w->renamed = true;
     else if (!strcmp(argv[i], "--explicit-ok")) w->explicit_ok = true;
@@ -239,6 +241,8 @@ static bool read_rules(struct worker *w) {
   lua_setfield(w->lua, -2, "specs");
   lua_pushstring(w->lua, w->explain);
   lua_setfield(w->lua, -2, "explain");
+  lua_pushstring(w->lua, w->actions);
+  lua_setfield(w->lua, -2, "receivers");
   set_flag(w->lua, "skip_broken", w->skip_broken);
   set_flag(w->lua, "renamed", w->renamed);
   set_flag(w->lua, "explicit_ok", w->explicit_ok);

@@ -36,6 +36,7 @@ enum worker_exit {
  *   --heap=BYTES   heap budget of this process and of each worker
  *   --specs=FLAGS  take only rules whose specs pass; another process of this program runs them, judging with FLAGS
  *   --explain=FORM:TRACE:RULE   explain that rule, of traces whose id begins so, as json, plain or colour
+ *   --actions=NAMES   what rules may name besides the actions that files declare, spaces between them
  *   --skip-broken  leave out files that do not load
  *   --renamed      functions see attributes under their renamed conventions too
  *   --explicit-ok  "OK" does not match UNSET in their patterns

@@ -3,6 +3,7 @@
 --   key=value<tab>source     durations in ns, sizes in bytes, booleans 0 and 1, texts with %xx
 --   file=…  arg=3  flag.json=1  end
 -- All errors are found before the first is printed.
+local alerting = require("fluo.config.alerting")
 local config_file = require("fluo.config.file")
 local options = require("fluo.cli.options")
 local schema = require("fluo.config.schema")
@@ -58,23 +59,41 @@ local function of_variables(environment, errors)
     local entry = by_variable[pair.name]
     if entry and pair.value ~= "" then
       found[#found + 1] = { key = entry.key, value = pair.value, source = pair.name }
-    elseif not entry and pair.name ~= "FLUO_CONFIG" and not foreign(pair.name) then
+    elseif not entry and pair.name:find("^FLUO_") and pair.name ~= "FLUO_CONFIG" and not foreign(pair.name) then
       add(errors, "unknown variable %s%s", pair.name, hint(pair.name, names))
     end
   end
   return found
 end
 
-local function of_file(path, wanted, errors)
+local function environment_value(environment, name)
+  for _, pair in ipairs(environment) do
+    if pair.name == name and pair.value ~= "" then return pair.value end
+  end
+end
+
+local function of_file(path, wanted, environment, errors)
   local text, failure = config_file.read(path)
   if not text then
     -- The file that nobody asked for may be missing.
     if wanted then errors[#errors + 1] = failure end
     return {}, nil
   end
-  local found, wrong = config_file.evaluate(path, text, schema.sections)
+  local function variable(name) return environment_value(environment, name) end
+  local found, wrong = config_file.evaluate(path, text, schema.sections, { secret = alerting.secret_api(variable),
+                                                                            env = variable })
   if not found then errors[#errors + 1] = wrong end
   return found or {}, path
+end
+
+-- Tables that are no keys of the schema are taken out of what the file holds.
+local function take_alerting(in_file, file, environment, errors)
+  local given = {}
+  for i = #in_file, 1, -1 do
+    local entry = in_file[i]
+    if alerting.KEYS[entry.key] then given[entry.key] = table.remove(in_file, i).value end
+  end
+  return alerting.check(given, file or FILE, function(name) return environment_value(environment, name) end, errors)
 end
 
 -- ---- from values as written to values -------------------------------------------------------------
@@ -165,19 +184,14 @@ local function check_twice(found, errors)
   end
 end
 
-local function variable(environment, name)
-  for _, pair in ipairs(environment) do
-    if pair.name == name and pair.value ~= "" then return pair.value end
-  end
-end
-
 --- Everything from the command, its arguments and the environment (a list of { name =, value = }): a table
 -- of values { [key] = { value, source } }, file, flags, arguments; or nil, the errors, and the exit status.
 function M.resolve(command, argv, environment)
   local line = options.parse(command, argv)
   local errors = {}
-  local asked = line.file or variable(environment, "FLUO_CONFIG")
-  local in_file, file = of_file(asked or FILE, asked ~= nil, errors)
+  local asked = line.file or environment_value(environment, "FLUO_CONFIG")
+  local in_file, file = of_file(asked or FILE, asked ~= nil, environment, errors)
+  local alerts = take_alerting(in_file, file, environment, errors)
   check_twice(in_file, errors)
   local values = defaults()
   for _, given in ipairs(in_file) do
@@ -190,7 +204,7 @@ function M.resolve(command, argv, environment)
   local status = #errors > 0 and EXIT_CONFIG or EXIT_USAGE
   for _, text in ipairs(line.errors) do errors[#errors + 1] = text end
   if #errors > 0 then return nil, errors, status end
-  return { values = values, file = file, flags = line.flags, arguments = line.arguments }
+  return { values = values, file = file, flags = line.flags, arguments = line.arguments, alerting = alerts }
 end
 
 -- ---- the child ------------------------------------------------------------------------------------
@@ -212,6 +226,7 @@ function M.encode(result)
     local given = result.values[entry.key]
     lines[#lines + 1] = ("%s=%s\t%s"):format(entry.key, plain(entry, given.value), escape(given.source))
   end
+  for _, text in ipairs(alerting.encode(result.alerting, escape)) do lines[#lines + 1] = text end
   if result.file then lines[#lines + 1] = "file=" .. escape(result.file) end
   for _, flag in ipairs({ "json", "fail_on_violation" }) do
     if result.flags[flag] then lines[#lines + 1] = ("flag.%s=1"):format(flag) end
@@ -227,7 +242,7 @@ end
 -- The variables as the kernel gave them to this process, by name: Lua has no list of them.
 local function environment_of(text)
   local list = {}
-  for name, content in ("\0" .. text):gmatch("%z(FLUO_[^=%z]*)=([^%z]*)") do
+  for name, content in ("\0" .. text):gmatch("%z([^=%z]+)=([^%z]*)") do
     list[#list + 1] = { name = name, value = content }
   end
   table.sort(list, function(a, b) return a.name < b.name end)

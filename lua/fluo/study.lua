@@ -52,6 +52,8 @@ end
 function M.read(path, given, before)
   jit.opt.start(HOT_WHILE_LOADING)
   options = given
+  options.actions = { "log" }
+  for name in (given.receivers or ""):gmatch("%S+") do options.actions[#options.actions + 1] = name end
   options.on_place = on_place
   if options.explain then explain = require("fluo.explain") end
   wish = explain and explain.wish(options.explain)

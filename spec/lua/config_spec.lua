@@ -256,9 +256,10 @@ unknown flag --trace.idl; did you mean `--trace.idle`?
     assert.truthy(text:find("\nflag.json=1\narg=4\nend\n$"))
   end)
 
-  it("knows its own variables among all", function()
-    assert.same({ { name = "FLUO_A", value = "b=c" }, { name = "FLUO_D", value = "" } },
-      config.environment_of("X=1\0FLUO_D=\0NOT_FLUO_E=1\0FLUO_A=b=c\0"))
+  it("knows its own variables among all, by name", function()
+    assert.same({ { name = "FLUO_A", value = "b=c" }, { name = "FLUO_D", value = "" }, { name = "X", value = "1" } },
+      config.environment_of("X=1\0FLUO_D=\0FLUO_A=b=c\0"))
+    assert.is_table(resolve(nil, { "NOT_FLUO_E=1", "HOME=/root" }))
   end)
 
   describe("as shown", function()

@@ -34,12 +34,23 @@ local function columns(rows)
   return table.concat(lines)
 end
 
+-- Its type and what is set of it: values may be secrets.
+local function shown_receiver(receiver)
+  local names = {}
+  for name in pairs(receiver.settings) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  return ("%s (%s)"):format(receiver.type, table.concat(names, " "))
+end
+
 --- The table as text.
 function M.render(result)
   local rows = {}
   for i, entry in ipairs(schema) do
     local given = result.values[entry.key]
     rows[i] = { key = entry.key, value = given.value, shown = entry.type.show(given.value), source = given.source }
+  end
+  for _, receiver in ipairs(result.alerting.receivers) do
+    rows[#rows + 1] = { key = "receivers." .. receiver.name, shown = shown_receiver(receiver), source = result.file }
   end
   return result.flags.json and json(rows) or columns(rows)
 end

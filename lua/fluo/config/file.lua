@@ -13,8 +13,9 @@ local function copy(library)
 end
 
 -- What the file sees. Writing a global is nearly always a forgotten `return`.
-local function environment()
+local function environment(api)
   local seen = {}
+  for name, member in pairs(api or {}) do seen[name] = member end
   for _, name in ipairs(BASICS) do seen[name] = _G[name] end
   for _, name in ipairs(LIBRARIES) do seen[name] = copy(_G[name]) end
   seen.string.dump = nil
@@ -43,8 +44,8 @@ function M.read(path)
   return text
 end
 
-local function evaluate(path, text)
-  local seen, strings = environment()
+local function evaluate(path, text, api)
+  local seen, strings = environment(api)
   if text:byte() == 27 then return nil, path .. ": bytecode, not text" end
   local chunk, failure = load(text:gsub("^\239\187\191", ""), "@" .. path, "t", seen)
   if not chunk then return nil, failure end
@@ -91,9 +92,9 @@ local function by_place(a, b)
 end
 
 --- Evaluates the text: a list of { key =, value =, source = "path:line" } in order, or nil and an error that
--- begins with its place. sections: the set of prefixes that may hold tables.
-function M.evaluate(path, text, sections)
-  local result, failure = evaluate(path, text)
+-- begins with its place. sections: the set of prefixes that may hold tables. api: what else the file sees, by name.
+function M.evaluate(path, text, sections, api)
+  local result, failure = evaluate(path, text, api)
   if not result then return nil, failure end
   local found = flatten(result, "", sections, {})
   for _, entry in ipairs(found) do
