@@ -103,7 +103,10 @@ static void hand_over(struct across_batch *b, const struct across_note *n) {
                              .has_service = span->witness.has_service};
   memcpy(hit.trace_id, span->witness.trace_id, 16);
   memcpy(hit.span_id, span->witness.span_id, 8);
-  sequence_take(n->to->sequence, &key, &hit, b->now_ns);
+  if (n->to->cascade)
+    cascade_take(n->to->cascade, &key, &hit, b->keys.data + n->distinct.at, n->distinct.bytes, b->now_ns);
+  else
+    sequence_take(n->to->sequence, &key, &hit, b->now_ns);
 }
 
 /* A ratio's span that is no hit of the window's own pattern is no event; one that is, and in the
@@ -193,16 +196,18 @@ struct across *across_of(const struct engine_rules *r, uint32_t rule) {
       ->across[it->across + (it->scope == FLUO_SCOPE_SEQUENCE ? ruleset_ir(r->set)->windows : 0)];
 }
 
+const struct fluo_ir_sequence *across_sequence(const struct across *a) {
+  return ruleset_sequence(a->rules->set, ruleset_rule(a->rules->set, a->rule)->across);
+}
+
 struct fluo_range across_by(const struct across *a) {
-  if (a->terms) return a->terms->by;
-  return ruleset_sequence(a->rules->set, ruleset_rule(a->rules->set, a->rule)->across)->by;
+  return a->terms ? a->terms->by : across_sequence(a)->by;
 }
 
 /* ---- reporting ----------------------------------------------------------------------------- */
 
-static struct violation_span witness(const struct engine *e, const uint8_t *trace_id,
-                                     const uint8_t *span_id, struct fluo_text name,
-                                     const struct fluo_text *service) {
+struct violation_span across_witness(const struct engine *e, const uint8_t *trace_id, const uint8_t *span_id,
+                                     struct fluo_text name, const struct fluo_text *service) {
   const uint8_t *arena = arena_base(store_arena(e->store));
   return (struct violation_span){
       .trace_id = trace_id,
@@ -219,7 +224,8 @@ static void report(struct engine *e, const struct across *from, struct violation
   v->rules = r->set;
   v->rule_index = from->rule;
   v->rule = ruleset_rule(r->set, from->rule);
-  if (engine_count_violation(e, r->counts[from->rule], v)) engine_cause_across(e, v);
+  if (engine_count_violation(e, r->counts[from->rule], v) && !from->cascade)
+    engine_cause_across(e, v); /* a cascade's is its first link */
   e->calls.on_violation(e->calls.ctx, v);
 }
 
@@ -251,7 +257,7 @@ static void on_crossing(void *ctx, const struct window_crossing *c) {
   v.normal.spread = shown(from->terms, c->normal.spread);
   for (uint32_t i = 0; i < c->witnesses_count; i++) {
     const struct window_witness *w = &c->witnesses[i];
-    spans[i] = witness(e, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
+    spans[i] = across_witness(e, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
   }
   report(e, from, &v);
 }
@@ -271,7 +277,7 @@ static void on_match(void *ctx, const struct sequence_match *m) {
                         .witness_total = m->witnesses_count};
   for (uint32_t i = 0; i < m->witnesses_count; i++) {
     const struct sequence_hit *w = m->witnesses[i];
-    spans[i] = witness(e, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
+    spans[i] = across_witness(e, w->trace_id, w->span_id, w->name, w->has_service ? &w->service : NULL);
   }
   char reason[FLUO_REASON_BYTES_MAX];
   if (m->absent >= 0) {
@@ -292,6 +298,29 @@ static void on_unknown(void *ctx, void *owner) {
   from->rules->counts[from->rule]->stats.unknown++;
 }
 
+static void on_cascade(void *ctx, const struct cascade_match *m) {
+  struct engine *e = ctx;
+  const struct across *from = m->owner;
+  const struct fluo_ir_sequence *terms = across_sequence(from);
+  struct violation_link chain[CASCADE_CHAIN_MAX];
+  struct violation_span spans[CASCADE_CHAIN_MAX];
+  across_chain(e, m, chain, spans);
+  struct violation v = {.time_ns = m->time_ns,
+                        .group = m->group,
+                        .group_bytes = m->group_bytes,
+                        .by = across_by(from),
+                        .spans = spans,
+                        .witnesses_count = m->chain_count,
+                        .witness_total = m->values + terms->rooted,
+                        .chain = chain,
+                        .chain_count = m->chain_count,
+                        .has_value = true,
+                        .value = m->values,
+                        .threshold = terms->at_least,
+                        .distinct = terms->distinct};
+  report(e, from, &v);
+}
+
 /* ---- states -------------------------------------------------------------------------------- */
 
 static int open_window(struct engine *e, struct across *a, const struct fluo_ir_window *w) {
@@ -309,6 +338,10 @@ static int open_window(struct engine *e, struct across *a, const struct fluo_ir_
 
 static int open_sequence(struct engine *e, struct across *a, const struct fluo_ir_sequence *s,
                          uint32_t steps) {
+  if (s->at_least) {
+    struct cascade_terms how = {.ns = s->ns, .at_least = s->at_least, .rooted = s->rooted};
+    return cascade_new(e->state, &how, &(struct cascade_calls){on_cascade, e}, a, &a->cascade);
+  }
   struct sequence_calls calls = {on_match, e, on_unknown};
   struct sequence_terms terms = {.ns = s->ns, .steps = steps, .absent = s->absent};
   return sequence_new(e->state, &terms, &calls, a, &a->sequence);
@@ -317,6 +350,7 @@ static int open_sequence(struct engine *e, struct across *a, const struct fluo_i
 static void across_free(struct across *a) {
   window_free(a->window);
   sequence_free(a->sequence);
+  cascade_free(a->cascade);
   heap_free(a);
 }
 

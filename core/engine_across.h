@@ -3,6 +3,7 @@
 #ifndef FLUO_ENGINE_ACROSS_H
 #define FLUO_ENGINE_ACROSS_H
 #include "buffer.h"
+#include "cascade.h"
 #include "engine_parts.h"
 #include "sequence.h"
 #include "window.h"
@@ -11,9 +12,10 @@
 struct across {
   const struct engine_rules *rules;
   uint32_t rule, sets;
-  const struct fluo_ir_window *terms;      /* NULL: a sequence */
+  const struct fluo_ir_window *terms;      /* NULL: a sequence or a cascade */
   struct window *window;
   struct sequence *sequence;
+  struct cascade *cascade;                 /* one of the three */
   uint8_t by[16];                          /* a hash of its `by`: rules with an equal list have equal keys */
   bool asks;
   struct across *next_noted;               /* while a batch is handed over: those it has notes for, ... */
@@ -36,7 +38,7 @@ struct across_note {
   uint64_t order_ns;                       /* when it counts */
   uint64_t hash;                           /* of what `distinct` counts */
   double value;
-  struct across_key key;
+  struct across_key key, distinct;         /* distinct: of a cascade's failure */
   uint32_t span, weight, flags, patterns;
 };
 
@@ -62,6 +64,14 @@ struct across_batch {
 struct across_batch *across_batch_for(struct engine *e, const struct across *to);
 /* A rule's state. */
 struct across *across_of(const struct engine_rules *r, uint32_t rule);
+/* Its terms in the set that reports for it. */
+const struct fluo_ir_sequence *across_sequence(const struct across *a);
+/* A span that may be gone by now; service: NULL: it has none. */
+struct violation_span across_witness(const struct engine *e, const uint8_t *trace_id, const uint8_t *span_id,
+                                     struct fluo_text name, const struct fluo_text *service);
+/* engine_chain.c: the links in order of failure, and their spans in order of start; there are m->chain_count of each. */
+void across_chain(const struct engine *e, const struct cascade_match *m, struct violation_link *chain,
+                  struct violation_span *spans);
 /* The fields of `by`. */
 struct fluo_range across_by(const struct across *a);
 

@@ -180,10 +180,8 @@ static bool span_put(struct engine *e, struct across_batch *b, const struct trac
 }
 
 /* The key as the span has it: 1; 0: it lacks a field of `by`; or a negative fluo_err. */
-static int key_make(struct engine *e, struct across_batch *b, const struct across *to,
+static int key_make(struct engine *e, struct across_batch *b, const struct ruleset *set, struct fluo_range by,
                     const struct span_view *view, struct across_key *out) {
-  const struct ruleset *set = to->rules->set;
-  struct fluo_range by = across_by(to);
   size_t at = b->keys.len;
   int got = 1;
   for (uint32_t i = 0; got == 1 && i < by.count; i++) {
@@ -209,7 +207,7 @@ static bool key_get(struct engine *e, struct across_batch *b, const struct acros
     *out = b->memo[i].key;
     return b->memo[i].there;
   }
-  int got = key_make(e, b, to, view, out);
+  int got = key_make(e, b, to->rules->set, across_by(to), view, out);
   if (got < 0) {
     lost(e);
     return false;
@@ -231,6 +229,17 @@ static struct span_view view_of(const struct engine *e, const struct trace *t, u
   return view;
 }
 
+/* Of a cascade's failure what tells it from others. false: it lacks that, or there is no memory, which is counted. */
+static bool distinct_get(struct engine *e, struct across_batch *b, struct across_note *draft,
+                         const struct span_view *view) {
+  if (!draft->to->cascade) return true;
+  const struct fluo_ir_sequence *terms = across_sequence(draft->to);
+  if (terms->rooted && draft->patterns & 1) return true;
+  int got = key_make(e, b, draft->to->rules->set, terms->distinct, view, &draft->distinct);
+  if (got < 0) lost(e);
+  return got == 1;
+}
+
 void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern,
                        uint32_t span) {
   const struct fluo_ir_rule *of = ruleset_rule(t->judged_by->set, rule);
@@ -245,7 +254,7 @@ void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_
     return;
   }
   draft.span = b->spans_count - 1;
-  if (!key_get(e, b, to, &view, &draft.key)) return;
+  if (!key_get(e, b, to, &view, &draft.key) || !distinct_get(e, b, &draft, &view)) return;
   if (to->terms)
     note_window(e, b, &draft, &view);
   else

@@ -23,7 +23,8 @@ static uint32_t across_count(const struct engine_rules *r) {
 }
 
 static struct state_owner *groups_of(const struct across *a) {
-  return a->window ? window_groups(a->window) : sequence_keys(a->sequence);
+  if (a->window) return window_groups(a->window);
+  return a->cascade ? cascade_groups(a->cascade) : sequence_keys(a->sequence);
 }
 
 static const struct fluo_ir_rule *rule_of(const struct across *a) {

@@ -41,9 +41,13 @@ static const char *sequence_fault(const struct ir_check *c, uint32_t index) {
   const struct fluo_ir_sequence *s = &c->ir->sequences[index];
   if (!is_owner(c, s->rule, FLUO_SCOPE_SEQUENCE, index)) return "rule";
   uint32_t steps = c->ir->rules[s->rule].patterns.count;
+  bool cascade = s->at_least;
+  if (s->rooted > cascade) return "rooted";
+  if (cascade && (s->absent || steps != 1 + s->rooted)) return "patterns";
+  if (s->distinct.count != cascade || !by_fits(c, s->distinct, cascade)) return "distinct";
   if (!steps || steps > IR_STEPS_MAX) return "steps";
   if (s->absent & 1 || s->absent >> steps) return "absent";
-  if (!by_fits(c, s->by, 1)) return "by";
+  if (!by_fits(c, s->by, !cascade)) return "by";
   return s->ns && s->ns <= INT64_MAX ? NULL : "length";
 }
 

@@ -91,7 +91,7 @@ static void write_state(struct buffer *b, const struct engine *engine) {
   metrics_counter(b, "fluo_state_lost_events_total", "Events of windows and sequences that found no memory.",
                   s.lost_events);
   metrics_counter(b, "fluo_sequence_overflowed_spans_total",
-                  "Spans that a sequence forgot because its key had 1,024 others.", s.overflowed_events);
+                  "Spans that a sequence forgot because its key had 1,024 others, or a cascade for want of room.", s.overflowed_events);
   metrics_counter(b, "fluo_window_late_events_total", "Spans that came too late for a window.", s.late_events);
   metrics_counter(b, "fluo_window_future_events_total",
                   "Events of windows that were ahead of the clock and were moved.", s.future_events);

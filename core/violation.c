@@ -179,12 +179,17 @@ static void add_spans(struct buffer *out, const struct violation *v) {
   buffer_int(out, v->witness_total);
 }
 
+/* A span's object goes on. */
+static void reopen(struct buffer *out) {
+  if (!out->err) out->len--;
+}
+
 static void add_cause(struct buffer *out, const struct violation *v) {
   const struct violation_cause *c = v->cause;
   buffer_text(out, ",\"cause\":");
   add_span(out, &c->span, is_across(v));
   if (c->message) {
-    out->len--; /* its closing brace */
+    reopen(out);
     add_member(out, "message");
     add_text(out, c->message, c->message_bytes);
     buffer_text(out, "}");
@@ -201,19 +206,45 @@ static void add_cause(struct buffer *out, const struct violation *v) {
 }
 
 /* The fields of `by`, called as the author called them. */
-static void add_group(struct buffer *out, const struct violation *v) {
+static void add_key(struct buffer *out, const struct violation *v, struct fluo_range by, const void *key, uint32_t n) {
   struct fluo_value text;
   uint32_t at = 0;
-  if (!v->by.count) return;
-  buffer_text(out, ",\"group\":{");
-  for (uint32_t i = 0; i < v->by.count && group_next(v->group, v->group_bytes, &at, &text); i++) {
-    const struct fluo_ir_pair *pair = ruleset_pair(v->rules, v->by.first + i);
+  buffer_text(out, "{");
+  for (uint32_t i = 0; i < by.count && group_next(key, n, &at, &text); i++) {
+    const struct fluo_ir_pair *pair = ruleset_pair(v->rules, by.first + i);
     if (i) buffer_text(out, ",");
     buffer_json(out, ruleset_text(v->rules, pair->name), pair->name.len);
     buffer_text(out, ":");
     buffer_json(out, text.text, text.len);
   }
   buffer_text(out, "}");
+}
+
+static void add_group(struct buffer *out, const struct violation *v) {
+  if (!v->by.count) return;
+  add_member(out, "group");
+  add_key(out, v, v->by, v->group, v->group_bytes);
+}
+
+static void add_chain(struct buffer *out, const struct violation *v) {
+  char time[32];
+  buffer_text(out, ",\"cause\":");
+  add_span(out, &v->chain[0].span, true);
+  buffer_text(out, ",\"chain\":[");
+  for (uint32_t i = 0; i < v->chain_count; i++) {
+    const struct violation_link *link = &v->chain[i];
+    time_text(link->time_ns, time);
+    if (i) buffer_text(out, ",");
+    add_span(out, &link->span, true);
+    reopen(out);
+    buffer_printf(out, ",\"time\":\"%s\"", time);
+    if (link->value) {
+      add_member(out, "distinct");
+      add_key(out, v, v->distinct, link->value, link->value_bytes);
+    }
+    buffer_text(out, "}");
+  }
+  buffer_text(out, "]");
 }
 
 static void add_labels(struct buffer *out, const struct violation *v) {
@@ -268,6 +299,7 @@ int violation_json(const struct violation *v, struct buffer *out) {
   add_spans(out, v);
   add_group(out, v);
   if (v->cause) add_cause(out, v);
+  if (v->chain_count) add_chain(out, v);
   if (v->has_value) {
     add_member(out, "value");
     buffer_number(out, v->value);

@@ -27,6 +27,9 @@ struct violation_cause {
   uint32_t impact_count, impact_total;
 };
 
+/* One failure of a cascade: when, of what (as group_add wrote it; NULL: what it began with). */
+struct violation_link { struct violation_span span; uint64_t time_ns; const void *value; uint32_t value_bytes; };
+
 /* Lives as long as the callback that hands it out; it lends from the arena and the rule set. */
 struct violation {
   const struct ruleset *rules;
@@ -50,6 +53,10 @@ struct violation {
   bool withheld;                      /* live: the rule has had its lines, so this one is counted and not written */
   struct voice *voice;                /* the rule's, for the lines of the log. Not const: saying more changes it */
   uint64_t now_ns;                    /* when it was found, on the engine's clock */
+  /* Of a cascade, in order of failure; its cause is the first. */
+  const struct violation_link *chain;
+  uint32_t chain_count;
+  struct fluo_range distinct;         /* what tells one value from another: as `by`, of one */
 };
 
 /* What there is to say of a span; it lends from the arena. */

@@ -195,8 +195,12 @@ struct fluo_ir_window {
 struct fluo_ir_sequence {
   uint32_t rule;
   uint32_t absent;              /* bit i: the i-th of its patterns must not come */
-  struct fluo_range by;         /* as of a window, at least one */
+  struct fluo_range by;         /* as of a window, at least one; of a cascade there may be none */
   uint64_t ns;
+  /* Of a cascade, whose patterns are its root, if it has one, and what fails: failures of so many distinct values. */
+  uint32_t at_least;            /* 0: it is none */
+  uint32_t rooted;              /* 1 or 0 */
+  struct fluo_range distinct;   /* as `by`: exactly one */
 };
 
 /* A function is called with the span, or with a value of what `object` says: of the span, or of one event

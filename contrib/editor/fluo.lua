@@ -100,7 +100,7 @@
 ---@class fluo.Rule
 ---@field description string? What it is about, for people.
 ---@field severity "low"|"medium"|"high"|"critical"|nil medium is the default.
----@field when fluo.Condition|fluo.AnyPattern|fluo.Window|fluo.Sequence What is a violation.
+---@field when fluo.Condition|fluo.AnyPattern|fluo.Window|fluo.Sequence|fluo.Cascade What is a violation.
 ---@field always fluo.Condition? An invariant: broken where this does not hold in a trace that `when` selects.
 ---@field never fluo.Condition? An invariant: broken where this holds in a trace that `when` selects.
 ---@field actions (fluo.Action|string)[]? Actions, or their names; log by default.
@@ -194,6 +194,9 @@
 
 ---Steps across traces.
 ---@class fluo.Sequence
+
+---One failure after another, of several services.
+---@class fluo.Cascade
 
 ---What many spans add up to; one aggregate and one comparison make it a condition.
 ---@class fluo.Window
@@ -339,6 +342,7 @@
 ---@field spans (string|fluo.BuiltSpan)[]? Its witnesses in order, by name or as the spans themselves.
 ---@field cause (string|fluo.BuiltSpan)? The span whose failure is the cause, likewise.
 ---@field impact (string|fluo.BuiltSpan)[]? Those above it, from its parent up.
+---@field chain string[]? A cascade's, in order: the root's name, and then services, or what else is distinct.
 ---@field causes_total integer?
 ---@field impact_total integer?
 ---@field trace fluo.BuiltTrace? The trace that it is about.
@@ -385,6 +389,10 @@ query = nil
 ---Steps across traces: sequence { by = "order.id", within = "30s", { … }, not_ { … } }.
 ---@type fun(sequence: table): fluo.Sequence
 sequence = nil
+
+---One failure after another: cascade { root = { … }, { status = "ERROR" }, at_least = 3, within = "1m" }.
+---@type fun(cascade: table): fluo.Cascade
+cascade = nil
 
 ---An action: writes a line. The default action.
 ---@type fun(template: string): fluo.Action

@@ -4,6 +4,7 @@
 -- within a rule is noted, that rule's text is blanked, and the file is evaluated again without it. What
 -- was only reported comes from the last time. Nothing of an evaluation survives in the next.
 local action = require("fluo.action")
+local cascade = require("fluo.cascade")
 local condition = require("fluo.condition")
 local allow = require("fluo.lint.allow")
 local context_of = require("fluo.context")
@@ -195,6 +196,7 @@ function environment_of(context, modules)
   local api = operand.api()
   api.rule, api.log, api.trace = rule_api(context), rule.log_api(context), condition.api(context)
   api.window, api.sequence, api.query = window.api(context), sequence.api(context), window_query.api(context)
+  api.cascade = cascade.api(context)
   api.require = context.require or require_api(context, modules)
   context.require = api.require
   for name, member in pairs(action.api(context)) do api[name] = member end

@@ -197,6 +197,8 @@ local function put_sequence(form, rule)
     if absent then record.absent = record.absent + 2 ^ (i - 1) end
   end
   put_by(form, record.by, node.by)
+  record.at_least, record.rooted = node.at_least or 0, node.rooted and 1 or 0
+  put_by(form, record.distinct, node.distinct)
   return index
 end
 

@@ -1,5 +1,6 @@
 --- One rule: checks every key of `rule "name" { … }` (RULES.md section 1) and gives the rule object that
 -- ir.lua writes down and the study judges by. All that is wrong is reported, not only the first.
+local cascade = require("fluo.cascade")
 local condition = require("fluo.condition")
 local lint = require("fluo.lint")
 local operand = require("fluo.operand")
@@ -219,7 +220,7 @@ end
 
 -- The module that a rule across traces is made by.
 local function across_of(value)
-  return window.is(value) and window or sequence.is(value) and sequence or nil
+  return window.is(value) and window or sequence.is(value) and sequence or cascade.is(value) and cascade or nil
 end
 
 -- A condition, or a pattern, or a window or sequence, or nil after a report.

@@ -12,14 +12,16 @@ local T0 = 1760356800ULL * SECOND
 jit.off()                                                  -- C calls back into Lua
 
 local found
+local id_text = ffi.new("char[33]")
 local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
   local spans = {}
+  core.violation_id(v, id_text)
   for i = 0, v.witnesses_count - 1 do
     local w = v.spans[i]
     spans[#spans + 1] = ffi.string(w.span_id, 8) .. ffi.string(w.name, w.name_bytes) ..
                         (w.service ~= nil and ffi.string(w.service, w.service_bytes) or "")
   end
-  found[#found + 1] = table.concat({ ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len), ffi.string(v.id),
+  found[#found + 1] = table.concat({ ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len), ffi.string(id_text),
     tostring(v.time_ns), ("%.17g"):format(v.value), ("%.17g"):format(v.threshold), v.witness_total,
     v.estimated and "estimated" or "", table.concat(spans, ",") }, " ")
 end)
@@ -112,6 +114,8 @@ rule "below"    { when = window("6s"):by("k"):count():under_baseline { times = 1
 rule "steps"    { when = sequence { by = "k", within = "4s", { name = "a" }, { name = "b" }, { name = "c" } } }
 rule "between"  { when = sequence { by = "k", within = "6s", { name = "a" }, not_ { name = "c" }, { name = "b" } } }
 rule "closing"  { when = sequence { by = "k", within = "2s", { name = "c" }, not_ { name = "a" } } }
+rule "chain"    { when = cascade { by = "k", root = { name = "c" }, { name = "b" }, distinct = "v", at_least = 4, within = "3s" } }
+rule "rootless" { when = cascade { { name = one_of { "a", "b" } }, distinct = "k", at_least = 6, within = "2s" } }
 ]]
 
 -- Quiet groups, a busy time past what is kept exactly, and a time of silence.
@@ -189,5 +193,29 @@ describe("a snapshot", function()
     local blocks = write(e, T0)
     assert.equal(0, (read(again, blocks, T0)))
     assert.is_true(table.concat(blocks) == table.concat(write(again, T0)))
+  end)
+
+  it("does no harm where bytes of a sequence or a cascade are wrong, or fewer", function()
+    local set = ruleset [[
+rule "steps" { when = sequence { by = "k", within = "30s", { name = "a" }, { name = "b" } } }
+rule "chain" { when = cascade { root = { name = "a" }, { name = "b" }, distinct = "v", at_least = 2, within = "30s" } }]]
+    local e, again = engine(set), engine(set)
+    for i, name in ipairs { "b", "a", "b", "c", "b" } do
+      send(e, { id = i, at = i, late = 0, name = name, key = "k" .. i, value = i })
+    end
+    local blocks = write(e, T0)
+    local head, groups = blocks[1], table.concat(blocks, "", 2)
+    for at = 1, #groups do
+      read(again, { head, groups:sub(1, at - 1) }, T0)
+      for _, byte in ipairs { 0, 1, 2, 127, 128, 255 } do
+        read(again, { head, groups:sub(1, at - 1) .. string.char(byte) .. groups:sub(at + 1) }, T0)
+        while core.engine_step(again, T0) do end
+      end
+    end
+    read(again, { head, groups }, T0)
+    found = {}
+    while core.engine_step(again, T0 + 100 * SECOND) do end
+    assert.equal(1, #found)
+    assert.truthy(found[1]:find("^chain .* 2 2 3 "))
   end)
 end)

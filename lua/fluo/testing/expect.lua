@@ -10,7 +10,7 @@ local MEMBERS = { "reason", "summary", "severity", "scope", "value", "threshold"
                   "estimated", "labels", "causes_total", "impact_total", "baseline", "baseline_state",
                   "baseline_seasonal" }
 --- What may stand in the table of `assert.fires`; that of `assert.silent` takes `trace` alone.
-M.FIRES_KEYS = { "count", "spans", "trace", "cause", "impact", unpack(MEMBERS) }
+M.FIRES_KEYS = { "count", "spans", "trace", "cause", "impact", "chain", unpack(MEMBERS) }
 M.SILENT_KEYS = { "trace" }
 
 -- ---- how things are shown -----------------------------------------------------------------------
@@ -81,6 +81,13 @@ local function differ(list, key, expected, found)
   list[#list + 1] = ("%s: expected %s, got %s"):format(key, names_of(expected), names_of(names))
 end
 
+-- A cascade's chain: what each link is told apart by, of what it began with the name.
+local function links_of(v)
+  local list = {}
+  for i, link in ipairs(v.chain or {}) do list[i] = { name = select(2, next(link.distinct or {})) or link.name } end
+  return list
+end
+
 -- What of a violation is not as expected, as texts.
 local function differences(expected, v)
   local list = {}
@@ -90,6 +97,7 @@ local function differences(expected, v)
   differ(list, "spans", expected.spans, v.spans or {})
   differ(list, "cause", expected.cause and { expected.cause }, { v.cause })
   differ(list, "impact", expected.impact, v.impact or {})
+  differ(list, "chain", expected.chain, links_of(v))
   for _, key in ipairs(MEMBERS) do
     local got = v[key]
     if type(expected[key]) == "boolean" then got = got or false end
@@ -150,7 +158,7 @@ function M.misuse(rule, expected, keys, names)
   if expected.trace ~= nil and not build.is_trace(expected.trace) then
     return "`trace` is what `trace { … }` gave"
   end
-  for _, key in ipairs { "spans", "impact" } do
+  for _, key in ipairs { "spans", "impact", "chain" } do
     if expected[key] ~= nil and type(expected[key]) ~= "table" then
       return ("`%s` is a list of names, or of what `span { … }` gave"):format(key)
     end
