@@ -1,6 +1,6 @@
 /* The baseline's story. Samples wait in a queue of D's length; the oldest is learnt when a newer
  * one is D younger. What was learnt lies in a ring, of which the median and the median absolute
- * deviation are taken each time it changes, and in a season (season.h).
+ * deviation are taken after each tenth of a window, and in a season (season.h).
  *
  * Samples of overlapping windows say little new: so many as make one window count as one. The
  * deviation of few windows is widened, as Student's t would, and the median is in doubt by two of
@@ -11,7 +11,9 @@
  *
  * Whether the normal has moved is told by a two-sided CUSUM (Page, "Continuous inspection schemes",
  * 1954) over the learnt samples in spreads. The bound is a whole window's worth of samples. Then
- * what was normal is kept as it was and everything but the season is learnt anew.
+ * what was normal is kept as it was, and all but the season is learnt anew, from as many samples as
+ * there is room for: what lasts less, and does not alarm its own rule, is no new normal. Where the
+ * sums fall back to nothing before that, it was none, and what was learnt of it goes.
  *
  * The season allocates when its first hour is over; nothing else does after baseline_new. Without
  * memory for it that hour is not remembered, and the caller is told. */
@@ -28,11 +30,13 @@
 #define MEDIAN_ERROR 1.2533 /* sigmas, over the root of how many: a median's standard error */
 #define MEAN_SIGMA   1.2533 /* of a mean absolute deviation, normally distributed */
 #define FEW_WINDOWS  4.0    /* one window's deviation is taken five times, four's twice */
+#define MEASURE_EACH 6      /* samples: a tenth of a window's */
 #define SPREAD_FLOOR 0.05   /* of the normal */
 #define STRAY_MEMORY 1024   /* samples: 17 windows */
 #define STRAY_MOST   4.0    /* deviations that one sample may be off */
-#define CUSUM_SLACK  1.0    /* spreads that a sample may be off */
-#define CUSUM_BOUND  120.0  /* spreads: a whole window three spreads off */
+#define CUSUM_SLACK  2.0    /* spreads that a sample may be off */
+#define CUSUM_MOST   4.0    /* spreads that it is taken for at the most */
+#define CUSUM_BOUND  120.0  /* spreads: a whole window four spreads off */
 
 struct waiting {
   uint64_t t_ns;
@@ -48,7 +52,7 @@ struct baseline {
   enum baseline_state state;
   double normal, deviation, doubt, stray; /* what was measured last; stray: how far off it was */
   uint64_t since_ns;
-  uint32_t samples;
+  uint32_t samples, measure_in; /* measure_in: so many samples */
   double above, below; /* the CUSUMs */
   struct season season;
 };
@@ -97,6 +101,7 @@ static void measure(struct baseline *b) {
   b->deviation = sigma * (1 + FEW_WINDOWS / windows);
   b->since_ns = b->first_ns;
   b->samples = n;
+  b->measure_in = MEASURE_EACH;
 }
 
 static struct baseline_normal lately(const struct baseline *b) {
@@ -157,15 +162,25 @@ static void stray(struct baseline *b, double by) {
   b->stray += (fmin(fabs(by), most) - b->stray) / STRAY_MEMORY;
 }
 
-static bool moved(struct baseline *b, double spreads) {
-  b->above = fmax(0, b->above + spreads - CUSUM_SLACK);
-  b->below = fmax(0, b->below - spreads - CUSUM_SLACK);
-  return b->above > CUSUM_BOUND || b->below > CUSUM_BOUND;
+/* The two sums; each sample is taken for so much at the most, so that it takes a whole window. */
+static void sum_up(struct baseline *b, double spreads) {
+  double by = fmax(-CUSUM_MOST, fmin(CUSUM_MOST, spreads));
+  b->above = fmin(CUSUM_BOUND, fmax(0, b->above + by - CUSUM_SLACK));
+  b->below = fmin(CUSUM_BOUND, fmax(0, b->below - by - CUSUM_SLACK));
 }
 
-static void start_anew(struct baseline *b) {
+static bool has_moved(const struct baseline *b) {
+  return b->above >= CUSUM_BOUND || b->below >= CUSUM_BOUND;
+}
+
+static bool has_come_back(const struct baseline *b) {
+  return b->above <= 0 && b->below <= 0;
+}
+
+static void learn_anew(struct baseline *b, enum baseline_state state) {
+  b->state = state;
   b->learnt_count = b->learnt_head = 0;
-  b->above = b->below = 0;
+  b->measure_in = 1;
 }
 
 static void remember(struct baseline *b, const struct waiting *sample) {
@@ -175,21 +190,28 @@ static void remember(struct baseline *b, const struct waiting *sample) {
   if (b->learnt_count < BASELINE_SAMPLES_MAX) b->learnt_count++;
 }
 
+/* Whether what was learnt is enough to say what is normal: to say something else than before, all of
+ * its memory. */
+static bool is_enough(const struct baseline *b, uint64_t t_ns) {
+  uint32_t least = b->state == BASELINE_DRIFTED ? BASELINE_SAMPLES_MAX : BASELINE_SAMPLES_MIN;
+  return b->learnt_count >= least && t_ns - b->first_ns >= BASELINE_LEARNING_NS;
+}
+
 static int learn(struct baseline *b, const struct waiting *sample) {
   double spreads;
   off(b, sample->t_ns, sample->value, &spreads);
   stray(b, sample->off);
-  if (b->state == BASELINE_READY && moved(b, spreads)) {
-    b->state = BASELINE_DRIFTED;
-    start_anew(b);
-  }
+  sum_up(b, spreads);
+  if (b->state == BASELINE_READY && has_moved(b))
+    learn_anew(b, BASELINE_DRIFTED);
+  else if (b->state == BASELINE_DRIFTED && has_come_back(b))
+    learn_anew(b, BASELINE_READY);
   remember(b, sample);
-  bool enough =
-      b->learnt_count >= BASELINE_SAMPLES_MIN && sample->t_ns - b->first_ns >= BASELINE_LEARNING_NS;
-  if (b->state == BASELINE_READY || enough) {
-    b->state = BASELINE_READY;
-    measure(b);
-  }
+  if (!is_enough(b, sample->t_ns) || (b->state == BASELINE_READY && --b->measure_in))
+    return season_learn(&b->season, sample->t_ns, step_of(b), sample->value);
+  if (b->state == BASELINE_DRIFTED) b->above = b->below = 0;
+  b->state = BASELINE_READY;
+  measure(b);
   return season_learn(&b->season, sample->t_ns, step_of(b), sample->value);
 }
 

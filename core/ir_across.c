@@ -34,6 +34,7 @@ static const char *window_fault(const struct ir_check *c, uint32_t index) {
   if (!by_fits(c, w->by, 0)) return "by";
   if (!w->ns || w->ns > INT64_MAX) return "length";
   if (!(w->quantile >= 0 && w->quantile <= 100)) return "quantile";
+  if (!isfinite(w->normal_min)) return "normal";
   return isfinite(w->threshold) ? NULL : "threshold";
 }
 

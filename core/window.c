@@ -229,11 +229,27 @@ static double chance(double normal, double sigmas, bool upper) {
   return !upper && root < sqrt(0.375) ? NAN : root * root - 0.375;
 }
 
-static double limit_by_sigmas(const struct group *g, const struct baseline_normal *n) {
+/* Whether a percentile is beside what is normal by chance alone: the rank that it has in truth
+ * strays by a binomial deviation, and so far off, on the other side, the sample is normal. */
+static bool quantile_by_chance(const struct group *g, const struct baseline_normal *normal) {
+  const struct window_terms *terms = &window_of(g)->terms;
+  double n = (double)series_samples(g->series), q = terms->quantile / 100;
+  double away = terms->threshold * sqrt(n * q * (1 - q)) / n * 100;
+  bool upper = is_upper(terms);
+  if (!n || (upper ? q * 100 - away <= 0 : q * 100 + away >= 100)) return true;
+  double quantile = upper ? q * 100 - away : q * 100 + away;
+  double x = series_at_rank(g->series, rank_of(quantile, series_samples(g->series)));
+  return upper ? x <= normal->normal + normal->spread : x >= normal->normal - normal->spread;
+}
+
+static double limit_by_sigmas(const struct group *g, double value, const struct baseline_normal *n) {
   const struct window_terms *terms = &window_of(g)->terms;
   double away = terms->threshold * fmax(n->spread, least_normal(terms)), events = events_of(g);
   bool upper = is_upper(terms);
   double limit = away <= 0 && !events ? NAN : upper ? n->normal + away : n->normal - away;
+  if (terms->aggregate == FLUO_AGGREGATE_QUANTILE && compares(value, terms->compare, limit) &&
+      quantile_by_chance(g, n))
+    return NAN;
   if (!events) return limit;
   double by_chance = chance(n->normal * events, terms->threshold, upper) / events;
   return isnan(by_chance) ? NAN : upper ? fmax(limit, by_chance) : fmin(limit, by_chance);
@@ -248,14 +264,16 @@ static double limit_by_times(const struct group *g, const struct baseline_normal
 
 /* What the value is compared with: where two things are normal, that which is farther off. NaN: with
  * nothing yet. */
-static double limit_of(const struct group *g, uint64_t t_ns, struct baseline_normal *normal) {
+static double limit_of(const struct group *g, uint64_t t_ns, double value,
+                       struct baseline_normal *normal) {
   const struct window_terms *terms = &window_of(g)->terms;
   if (!terms->baseline) return terms->threshold;
   struct baseline_normal normals[2];
   uint32_t count = baseline_normals(g->baseline, t_ns, normals);
   double limit = NAN;
   for (uint32_t i = 0; i < count; i++) {
-    double one = terms->baseline == FLUO_BASELINE_SIGMAS ? limit_by_sigmas(g, &normals[i])
+    if (normals[i].normal < terms->normal_min) return NAN;
+    double one = terms->baseline == FLUO_BASELINE_SIGMAS ? limit_by_sigmas(g, value, &normals[i])
                                                          : limit_by_times(g, &normals[i]);
     if (isnan(one)) return NAN;
     if (i && (is_upper(terms) ? one <= limit : one >= limit)) continue;
@@ -292,7 +310,7 @@ static void judge(struct group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
   struct baseline_normal normal = {0};
   if (series_samples(g->series) < w->terms.samples_min) return;
-  double value = value_of(&w->terms, g->series), limit = limit_of(g, t_ns, &normal);
+  double value = value_of(&w->terms, g->series), limit = limit_of(g, t_ns, value, &normal);
   bool was_open = g->open;
   g->open = compares(value, w->terms.compare, limit);
   if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))

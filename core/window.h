@@ -27,6 +27,7 @@ struct window_terms {
   uint64_t samples_min;
   bool     grouped;                 /* has `by`: a group exists from its first event on */
   uint32_t baseline;                /* enum fluo_baseline */
+  double   normal_min;              /* of a baseline: where less is normal, nothing is judged */
 };
 
 /* A span that an event came from. The texts are the caller's business: they are kept and given back as they are. */

@@ -191,6 +191,7 @@ struct fluo_ir_window {
   struct fluo_range by;         /* pairs: what the author called it, of one part that is the field */
   uint64_t ns, samples_min;
   double   quantile, threshold; /* 0 to 100; durations in ns, of a baseline how many times, or spreads */
+  double   normal_min;          /* of a baseline: where less is normal, nothing is judged; durations in ns */
 };
 struct fluo_ir_sequence {
   uint32_t rule;

@@ -198,6 +198,14 @@ for _, path in ipairs(MANUALS) do
   end)
 end
 
+-- One idea, one rule a file.
+local function shipped()
+  local _, names = replay.shell("ls rules/*.lua")
+  local _, all = names:gsub("%.lua\n", "")
+  local _, specs = names:gsub("_spec%.lua\n", "")
+  return all - specs
+end
+
 describe("README.md", function()
   it("shows the violation that its first rule gives", function()
     local rule, shown = of_kind("README.md", "lua")[1].code, of_kind("README.md", "json")[1].code
@@ -240,7 +248,7 @@ describe("rules/cookbook.md", function()
       os.execute(("cp rules/*.lua %s/rules"):format(dir))
       local status, out = shell("fluo check --rules rules")
       assert.equal(0, status, out)
-      assert.truthy(out:find(("%d rules, 0 errors, 0 warnings"):format(#rules + 7), 1, true), out)
+      assert.truthy(out:find(("%d rules, 0 errors, 0 warnings"):format(#rules + shipped()), 1, true), out)
     end)
   end)
 end)
@@ -249,6 +257,6 @@ describe("the shipped rules", function()
   it("load without an error or a warning", function()
     local status, out = replay.shell(replay.fluo .. " check --rules rules")
     assert.equal(0, status)
-    assert.truthy(out:find("7 rules, 0 errors, 0 warnings", 1, true), out)
+    assert.truthy(out:find(("%d rules, 0 errors, 0 warnings"):format(shipped()), 1, true), out)
   end)
 end)

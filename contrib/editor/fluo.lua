@@ -214,8 +214,8 @@
 ---@field at_least fun(self: fluo.Window, limit: number|string): fluo.Window So much or more. A duration takes "300ms".
 ---@field under fun(self: fluo.Window, limit: number|string): fluo.Window Less. A duration takes "300ms".
 ---@field at_most fun(self: fluo.Window, limit: number|string): fluo.Window So much or less. A duration takes "300ms".
----@field over_baseline fun(self: fluo.Window, by: { times?: number, sigmas?: number }): fluo.Window More than is normal for the group, by so many times, or spreads.
----@field under_baseline fun(self: fluo.Window, by: { times?: number, sigmas?: number }): fluo.Window Less than is normal for the group, by so many times, or spreads.
+---@field over_baseline fun(self: fluo.Window, by: { times?: number, sigmas?: number, min_normal?: number|string }): fluo.Window More than is normal for the group, by so many times, or spreads.
+---@field under_baseline fun(self: fluo.Window, by: { times?: number, sigmas?: number, min_normal?: number|string }): fluo.Window Less than is normal for the group, by so many times, or spreads.
 ---@field min_samples fun(self: fluo.Window, n: integer): fluo.Window With fewer nothing is judged.
 
 ---Spans, and what lies below them.

@@ -62,7 +62,7 @@ local function bound(what)
 end
 
 local function baseline(what)
-  return "fun(self: fluo.Window, by: { times?: number, sigmas?: number }): fluo.Window",
+  return "fun(self: fluo.Window, by: { times?: number, sigmas?: number, min_normal?: number|string }): fluo.Window",
     what .. " than is normal for the group, by so many times, or spreads."
 end
 

@@ -7,6 +7,7 @@
 --   quantile, numerator (a pattern)
 --   compare       "GT" "GE" "LT" "LE", and threshold, a double, in ns where the sample is a duration
 --   baseline      nil, "TIMES" or "SIGMAS": then the threshold is that many
+--   normal_min    nil, or what must be normal at the least, in the threshold's units
 local field = require("fluo.field")
 local order = require("fluo.order")
 local tree = require("fluo.tree")
@@ -203,25 +204,38 @@ for what, op in pairs(COMPARE) do
   end
 end
 
--- `{ times = 10 }` or `{ sigmas = 4 }`.
-local function baseline_of(context, what, given)
-  local key = type(given) == "table" and getmetatable(given) == nil and next(given)
-  local n = key and given[key]
-  if (key ~= "times" and key ~= "sigmas") or next(given, key) ~= nil then
+local BASELINE_KEYS = { times = 1, sigmas = 0, min_normal = 0 }          -- and what each must be over
+
+local function check_baseline(context, what, given)
+  local plain = type(given) == "table" and getmetatable(given) == nil
+  for key in pairs(plain and given or {}) do plain = plain and BASELINE_KEYS[key] ~= nil end
+  if not plain or (given.times == nil) == (given.sigmas == nil) then
     context.fail(("`%s` takes times or sigmas"):format(what),
-      ("as in `:%s { times = 10 }` or `:%s { sigmas = 4 }`"):format(what, what), what)
-  elseif type(n) ~= "number" or n ~= n or n <= (key == "times" and 1 or 0) or n == math.huge then
-    context.fail(("`%s` takes a number over %d"):format(key, key == "times" and 1 or 0), nil, key)
+      ("as in `:%s { times = 10 }` or `:%s { sigmas = 4, min_normal = 50 }`"):format(what, what), what)
   end
-  return key:upper(), n
+end
+
+-- `{ times = 10 }` or `{ sigmas = 4 }`, perhaps with what must be normal at the least.
+local function baseline_of(node, what, given)
+  local context = node.context
+  check_baseline(context, what, given)
+  local function number(key, n)
+    if type(n) == "number" and n > BASELINE_KEYS[key] and n < math.huge then return n end
+    context.fail(("`%s` takes a number over %d"):format(key, BASELINE_KEYS[key]), nil, key)
+  end
+  local key = given.times and "times" or "sigmas"
+  local least = given.min_normal
+  return { baseline = key:upper(), threshold = number(key, given[key]),
+           normal_min = least and number("min_normal", threshold(context, "min_normal", node, least)) }
 end
 
 for what, op in pairs({ over_baseline = "GE", under_baseline = "LE" }) do
   methods[what] = function(self, given, ...)
     local node = comparable(self, what)
     if select("#", ...) > 0 then given = nil end
-    local kind, n = baseline_of(node.context, what, given)
-    return with(node, { compare = op, threshold = n, baseline = kind })
+    local more = baseline_of(node, what, given)
+    more.compare = op
+    return with(node, more)
   end
 end
 
@@ -274,6 +288,7 @@ function M.meaning(node)
                 ("%q"):format(node.key or ""), units.decimal(node.quantile or 0), node.compare,
                 ("%.17g"):format(node.threshold), ("%d"):format(node.samples_min) }
   if node.baseline then out[#out + 1] = node.baseline end
+  if node.normal_min then out[#out + 1] = ("normal %.17g"):format(node.normal_min) end
   if node.numerator then out[#out + 1] = node.numerator.canonical end
   put_by(out, node.by)
   return table.concat(out, " ")

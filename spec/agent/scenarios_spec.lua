@@ -40,11 +40,12 @@ function Traffic:send(from, to, rate, make)
 end
 
 function Traffic:replay(rules)
-  local input, path = os.tmpname(), replay.rule_file(rules)
+  local input, path = os.tmpname(), rules
+  if rules ~= "rules" then path = replay.rule_file(rules) end
   replay.write(input, table.concat(self.lines, "\n") .. "\n")
   local status, stdout, stderr = replay.shell(("%s replay --rules %s %s"):format(replay.fluo, path, input))
   os.remove(input)
-  os.remove(path)
+  if path ~= rules then os.remove(path) end
   assert.equal(0, status, stderr)
   local found = {}
   for text in stdout:gmatch("[^\n]+") do found[#found + 1] = cjson.decode(text) end
@@ -188,4 +189,29 @@ describe("ten thousand API calls within a minute", function()
     local found = traffic("chatbot"):send(0, 10, 1000):send(10, 11, 1):replay(each)
     assert.same({ 1, 10001, replay.clock(10000) }, { #found, found[1].value, found[1].time })
   end)
+end)
+
+-- ---- nothing at all ------------------------------------------------------------------------------
+
+describe("the shipped rules about what is normal", function()
+  it("are silent on what real clients sent", function()
+    local _, names = replay.shell("ls spec/fixtures/otlp/*.json spec/fixtures/otlp/*.pb | grep -v meta")
+    local count = 0
+    for name in names:gmatch("[^\n]+") do
+      local status, stdout = replay.shell(("%s replay --rules rules %s"):format(replay.fluo, name))
+      assert.is_nil(stdout:find('"scope":"window"', 1, true), name)
+      if status == 0 then count = count + 1 end              -- some are logs and metrics
+    end
+    assert.is_true(count >= 18)
+  end)
+
+  for name, rate in pairs { ["constant traffic"] = 3, ["traffic that wobbles by a fifth"] = function() return math.random(8, 12) end } do
+    it("are silent on two hours of " .. name, function()
+      math.randomseed(4)
+      local found = traffic("shop"):send(0, 7200, rate, function(s)
+        s.dur, s.status = math.random(80, 120), math.random(1000) <= 5 and "ERROR" or nil
+      end):replay("rules")
+      assert.same({}, found)
+    end)
+  end
 end)

@@ -253,7 +253,8 @@ describe("a baseline", function()
 
   it("that is wrong is a load error", function()
     for given, said in pairs { ["{}"] = "times or sigmas", ["10"] = "times or sigmas", ["{ times = 1 }"] = "over 1",
-                               ["{ sigmas = 0 }"] = "over 0", ["{ times = 2, sigmas = 2 }"] = "times or sigmas" } do
+                               ["{ sigmas = 0 }"] = "over 0", ["{ times = 2, sigmas = 2 }"] = "times or sigmas", ["{ times = 2, x = 1 }"] = "times or sigmas",
+                               ["{ min_normal = 2 }"] = "times or sigmas", ["{ times = 2, min_normal = 0 }"] = "over 0" } do
       local _, status, stderr = replay.run(('rule "r" { when = window("1m"):count():over_baseline(%s) }\n'):format(given), {})
       assert.equal(1, status, given)
       assert.truthy(stderr:find(said, 1, true), given .. "\n" .. stderr)

@@ -37,6 +37,7 @@ describe("a window", function()
     local out, t = ffi.new("struct window *[1]"), ffi.new("struct window_terms")
     t.ns, t.aggregate, t.compare = terms.ns, terms.aggregate or COUNT, terms.compare or GT
     t.quantile, t.threshold, t.samples_min = terms.quantile or 0, terms.threshold or 0, terms.samples_min or 0
+    t.normal_min = terms.normal_min or 0
     t.grouped, t.baseline = terms.grouped ~= false, terms.baseline or 0
     local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
     assert.equal(0, core.window_new(state, t, calls, nil, out))
@@ -198,6 +199,30 @@ describe("a window", function()
       assert.equal(0, #crossings)
       flow(w, 7200, 7400, 1, errors)
       assert.equal(alarms, #crossings, "one error of " .. errors)
+      close()
+    end
+  end)
+
+  it("in sigmas takes a percentile of few for chance, where most are as ever", function()
+    for slow, alarms in pairs({ [10] = 0, [2] = 1 }) do              -- one of ten takes five times as long, or every other
+      all()
+      local w = open({ ns = 100 * SECOND, aggregate = QUANTILE, quantile = 95, compare = GE, baseline = SIGMAS, threshold = 4 })
+      for t = 0, 3700 do
+        local value = t >= 3600 and t % slow == 0 and 500 or 100 + t % 7
+        take(w, "g", t * SECOND, { value = value })
+      end
+      assert.equal(alarms, #crossings, "one of " .. slow)
+      close()
+    end
+  end)
+
+  it("does not judge groups of which less is normal than it is told", function()
+    for least, alarms in pairs({ [601] = 0, [600] = 1 }) do
+      all()
+      local w = open({ ns = 10 * MINUTE, compare = LE, baseline = TIMES, threshold = 4, normal_min = least })
+      flow(w, 0, 7200, 1)
+      step(9000 * SECOND)
+      assert.equal(alarms, #crossings)
       close()
     end
   end)
