@@ -1,5 +1,5 @@
--- A quarter of the requests that are normal for this service, or none: what asks it is broken, or cannot reach it. No error
--- says so.
+-- A quarter of the requests that are normal for this service, or none: what asks it is broken, or cannot reach it.
+-- No error says so.
 rule "traffic-drop" {
   description = "A service is asked a quarter as often as is normal for it, or not at all",
   severity    = "high",
