@@ -260,6 +260,7 @@ void baseline_write(const struct baseline *b, struct pack *p) {
   pack_uint(p, b->since_ns);
   pack_uint(p, b->samples);
   pack_uint(p, b->state);
+  pack_uint(p, b->measure_in);
   for (size_t i = 0; i < TOLD; i++) pack_number(p, told[i]);
   pack_uint(p, b->waiting_count);
   for (uint32_t i = 0; i < b->waiting_count; i++) {
@@ -288,6 +289,8 @@ int baseline_read(struct baseline *b, struct unpack *u) {
   b->since_ns = unpack_uint(u);
   b->samples = (uint32_t)unpack_upto(u, BASELINE_SAMPLES_MAX);
   b->state = (enum baseline_state)unpack_upto(u, BASELINE_DRIFTED);
+  b->measure_in = (uint32_t)unpack_upto(u, MEASURE_EACH);
+  if (!b->measure_in) b->measure_in = 1; /* it counts once the state is READY */
   for (size_t i = 0; i < TOLD; i++) *told[i] = unpack_number(u);
   b->waiting_count = unpack_count(u, BASELINE_SLOTS + 1);
   for (uint32_t i = 0; i < b->waiting_count; i++) {

@@ -18,7 +18,7 @@
 #include "buffer.h"
 
 /* Of what the structs write: raised by whoever changes that. A snapshot of another format is not read. */
-enum { SNAPSHOT_FORMAT = 1 };
+enum { SNAPSHOT_FORMAT = 2 };
 enum snapshot_kind { SNAPSHOT_HEAD = 1, SNAPSHOT_GROUPS, SNAPSHOT_END };
 enum { SNAPSHOT_MAGIC_BYTES = 8, SNAPSHOT_BLOCK_HEAD_BYTES = 16 };
 extern const char snapshot_magic[SNAPSHOT_MAGIC_BYTES];

@@ -18,6 +18,7 @@
 
 #include "err.h"
 #include "heap.h"
+#include "window_limit.h"
 
 struct group {
   struct state_group head;
@@ -162,127 +163,6 @@ static uint32_t latest_of(const struct group *g, uint64_t t_ns, struct window_wi
 
 /* ---- judging ------------------------------------------------------------------------------- */
 
-static uint64_t rank_of(double quantile, uint64_t samples) {
-  double rank = ceil(quantile / 100 * (double)samples);
-  return rank < 1 ? 1 : rank > (double)samples ? samples : (uint64_t)rank;
-}
-
-/* NaN: it has no value. */
-static double value_of(const struct window_terms *terms, const struct series *s) {
-  uint64_t samples = series_samples(s);
-  switch (terms->aggregate) {
-  case FLUO_AGGREGATE_COUNT: return (double)samples;
-  case FLUO_AGGREGATE_RATE: return (double)samples / ((double)terms->ns / 1e9);
-  case FLUO_AGGREGATE_SUM: return series_sum(s);
-  case FLUO_AGGREGATE_DISTINCT: return series_distinct(s);
-  default: break;
-  }
-  if (!samples) return NAN;
-  switch (terms->aggregate) {
-  case FLUO_AGGREGATE_AVG: return series_sum(s) / (double)samples;
-  case FLUO_AGGREGATE_MIN: return series_least(s);
-  case FLUO_AGGREGATE_MAX: return series_greatest(s);
-  case FLUO_AGGREGATE_QUANTILE: return series_at_rank(s, rank_of(terms->quantile, samples));
-  case FLUO_AGGREGATE_RATIO: return (double)series_numerator(s) / (double)samples;
-  default: return NAN;
-  }
-}
-
-static bool compares(double value, uint32_t compare, double threshold) {
-  switch (compare) {
-  case FLUO_OP_GT: return value > threshold;
-  case FLUO_OP_GE: return value >= threshold;
-  case FLUO_OP_LT: return value < threshold;
-  case FLUO_OP_LE: return value <= threshold;
-  default: return false;
-  }
-}
-
-/* What a count of nothing is taken for where nothing is normal: ten times nothing would be
- * anything. */
-static double least_normal(const struct window_terms *terms) {
-  bool counts =
-      terms->aggregate == FLUO_AGGREGATE_COUNT || terms->aggregate == FLUO_AGGREGATE_DISTINCT;
-  return counts ? 1 : 0;
-}
-
-static bool is_upper(const struct window_terms *terms) {
-  return terms->compare == FLUO_OP_GT || terms->compare == FLUO_OP_GE;
-}
-
-/* How many events one unit of the aggregate stands for, where it counts them; 0: it does not. */
-static double events_of(const struct group *g) {
-  const struct window_terms *terms = &window_of(g)->terms;
-  switch (terms->aggregate) {
-  case FLUO_AGGREGATE_COUNT: return 1;
-  case FLUO_AGGREGATE_RATE: return (double)terms->ns / 1e9;
-  case FLUO_AGGREGATE_RATIO: return (double)series_samples(g->series);
-  default: return 0;
-  }
-}
-
-/* Where a count that is normally so many strays to by chance alone, in that many sigmas: the root of
- * a Poisson count has one deviation, a half, whatever its mean (Anscombe, "The transformation of
- * Poisson, binomial and negative-binomial data", 1948). NaN: nothing is no surprise. */
-static double chance(double normal, double sigmas, bool upper) {
-  double root = sqrt(fmax(normal, 0) + 0.375) + (upper ? sigmas : -sigmas) / 2;
-  return !upper && root < sqrt(0.375) ? NAN : root * root - 0.375;
-}
-
-/* Whether a percentile is beside what is normal by chance alone: the rank that it has in truth
- * strays by a binomial deviation, and so far off, on the other side, the sample is normal. */
-static bool quantile_by_chance(const struct group *g, const struct baseline_normal *normal) {
-  const struct window_terms *terms = &window_of(g)->terms;
-  double n = (double)series_samples(g->series), q = terms->quantile / 100;
-  double away = terms->threshold * sqrt(n * q * (1 - q)) / n * 100;
-  bool upper = is_upper(terms);
-  if (!n || (upper ? q * 100 - away <= 0 : q * 100 + away >= 100)) return true;
-  double quantile = upper ? q * 100 - away : q * 100 + away;
-  double x = series_at_rank(g->series, rank_of(quantile, series_samples(g->series)));
-  return upper ? x <= normal->normal + normal->spread : x >= normal->normal - normal->spread;
-}
-
-static double limit_by_sigmas(const struct group *g, double value, const struct baseline_normal *n) {
-  const struct window_terms *terms = &window_of(g)->terms;
-  double away = terms->threshold * fmax(n->spread, least_normal(terms)), events = events_of(g);
-  bool upper = is_upper(terms);
-  double limit = away <= 0 && !events ? NAN : upper ? n->normal + away : n->normal - away;
-  if (terms->aggregate == FLUO_AGGREGATE_QUANTILE && compares(value, terms->compare, limit) &&
-      quantile_by_chance(g, n))
-    return NAN;
-  if (!events) return limit;
-  double by_chance = chance(n->normal * events, terms->threshold, upper) / events;
-  return isnan(by_chance) ? NAN : upper ? fmax(limit, by_chance) : fmin(limit, by_chance);
-}
-
-static double limit_by_times(const struct group *g, const struct baseline_normal *n) {
-  const struct window_terms *terms = &window_of(g)->terms;
-  bool upper = is_upper(terms);
-  double base = fmax(upper ? n->normal - n->doubt : n->normal + n->doubt, least_normal(terms));
-  return base <= 0 ? NAN : upper ? base * terms->threshold : base / terms->threshold;
-}
-
-/* What the value is compared with: where two things are normal, that which is farther off. NaN: with
- * nothing yet. */
-static double limit_of(const struct group *g, uint64_t t_ns, double value,
-                       struct baseline_normal *normal) {
-  const struct window_terms *terms = &window_of(g)->terms;
-  if (!terms->baseline) return terms->threshold;
-  struct baseline_normal normals[2];
-  uint32_t count = baseline_normals(g->baseline, t_ns, normals);
-  double limit = NAN;
-  for (uint32_t i = 0; i < count; i++) {
-    if (normals[i].normal < terms->normal_min) return NAN;
-    double one = terms->baseline == FLUO_BASELINE_SIGMAS ? limit_by_sigmas(g, value, &normals[i])
-                                                         : limit_by_times(g, &normals[i]);
-    if (isnan(one)) return NAN;
-    if (i && (is_upper(terms) ? one <= limit : one >= limit)) continue;
-    limit = one;
-    *normal = normals[i];
-  }
-  return limit;
-}
-
 /* The aggregate on each multiple of D / 60 before t that a whole window lies before. A long silence
  * is as many samples as the baseline can remember. */
 static int learn_until(struct group *g, uint64_t t_ns) {
@@ -300,7 +180,7 @@ static int learn_until(struct group *g, uint64_t t_ns) {
       continue;
     }
     err = series_move(g->series, at);
-    int unlearnt = baseline_sample(g->baseline, at, value_of(terms, g->series));
+    int unlearnt = baseline_sample(g->baseline, at, window_value(terms, g->series));
     if (!err) err = unlearnt;
   }
   return err;
@@ -310,9 +190,9 @@ static void judge(struct group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
   struct baseline_normal normal = {0};
   if (series_samples(g->series) < w->terms.samples_min) return;
-  double value = value_of(&w->terms, g->series), limit = limit_of(g, t_ns, value, &normal);
+  double value = window_value(&w->terms, g->series), limit = window_limit(&w->terms, g->series, g->baseline, t_ns, value, &normal);
   bool was_open = g->open;
-  g->open = compares(value, w->terms.compare, limit);
+  g->open = window_compares(value, w->terms.compare, limit);
   if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
     state_stats(g->head.owner->state)->lost++;
   if (!g->open || was_open) return;
