@@ -52,7 +52,7 @@ struct baseline {
   enum baseline_state state;
   double normal, deviation, doubt, stray; /* what was measured last; stray: how far off it was */
   uint64_t since_ns;
-  uint32_t samples, measure_in; /* measure_in: so many samples */
+  uint32_t samples, measure_in; /* measure_in: so many samples, 1 or more */
   double above, below; /* the CUSUMs */
   struct season season;
 };
@@ -61,6 +61,7 @@ int baseline_new(uint64_t ns, struct baseline **out) {
   struct baseline *b = heap_zalloc(sizeof *b);
   if (!b) return FLUO_ENOMEM;
   b->ns = ns;
+  b->measure_in = 1;
   *out = b;
   return 0;
 }
@@ -290,7 +291,7 @@ int baseline_read(struct baseline *b, struct unpack *u) {
   b->samples = (uint32_t)unpack_upto(u, BASELINE_SAMPLES_MAX);
   b->state = (enum baseline_state)unpack_upto(u, BASELINE_DRIFTED);
   b->measure_in = (uint32_t)unpack_upto(u, MEASURE_EACH);
-  if (!b->measure_in) b->measure_in = 1; /* it counts once the state is READY */
+  u->bad = u->bad || !b->measure_in;
   for (size_t i = 0; i < TOLD; i++) *told[i] = unpack_number(u);
   b->waiting_count = unpack_count(u, BASELINE_SLOTS + 1);
   for (uint32_t i = 0; i < b->waiting_count; i++) {
