@@ -32,6 +32,7 @@ int store_new(const struct store_limits *limits, const struct store_calls *calls
   link_init(&s->idle);
   link_init(&s->age);
   link_init(&s->full);
+  link_init(&s->spares);
   link_init(&s->closed);
   link_init(&s->kept);
   link_init(&s->late);

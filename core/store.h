@@ -67,6 +67,7 @@ struct store_limits {
   size_t   trace_bytes_max;          /* skeletons and payloads of one trace */
   size_t   remembered_bytes_max;     /* ids of closed traces and their spans; within arena_bytes, too */
   size_t   symbols_bytes_max;
+  size_t   spare_bytes_max;          /* payloads that no rule needs are kept while no more than this is in use; 0: never */
 };
 
 struct store_calls {
@@ -76,7 +77,7 @@ struct store_calls {
   /* The time of a TRACE_KEPT trace is over, or its room is wanted: the engine calls store_drop within the call. */
   void (*on_release)(void *ctx, struct trace *t);
   /* Within store_add, of a span whose skeleton is complete but for its payload: whether that may be read later. If not it
-   * is not stored (FLUO_SPAN_SHED). Must not call the store. NULL: any may be. */
+   * is not stored (FLUO_SPAN_SHED), or to spare (store_spare_next). Must not call the store. NULL: any may be. */
   bool (*needs_payload)(void *ctx, const struct trace *t, const struct fluo_span *skeleton, const struct otlp_span *span);
   void *ctx;
 };
@@ -108,6 +109,10 @@ void store_end_request(struct store *s, uint64_t now_ns);
 /* Notes a hit (pattern may carry FLUO_HIT_UNKNOWN). false: no memory; the trace is marked cut, counted. */
 bool store_hit(struct store *s, struct trace *t, uint32_t pattern, uint32_t span);
 struct fluo_span *store_span(const struct store *s, const struct trace *t, uint32_t index);
+/* The payloads of spans whose skeleton says that theirs was shed, as far as they are still there, in order of arrival.
+ * Begins zeroed. true: there is one more, lent until the store is called again. */
+struct spare_reader { uint32_t block, at, span; const uint8_t *p; size_t n; };
+bool store_spare_next(const struct store *s, const struct trace *t, struct spare_reader *r);
 /* The arena offset of a skeleton. */
 uint32_t store_offset(const struct store *s, const struct fluo_span *span);
 
@@ -150,6 +155,7 @@ struct store_stats {
   uint64_t traces_kept, kept_released;    /* released before trace.late, for want of room or at a cap */
   uint64_t late_spans, duplicates;
   uint64_t skewed_spans, malformed_spans; /* own parent; cut from a cycle (found at the close) */
+  uint64_t spares_shed;                   /* payloads that only evidence needs */
   uint64_t payloads_shed, hits_lost, ids_forgotten;   /* forgotten: remembered_bytes_max was reached */
   uint64_t arena_bytes, arena_bytes_used, heap_bytes, remembered_bytes, symbols_bytes, symbols_refused;
   double   horizon_s;                     /* how long a trace can live at the present rate */

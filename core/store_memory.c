@@ -2,8 +2,8 @@
  * of ids, the engine's notes). Arena blocks, heap and the ids of closed traces together stay within the arena's
  * size, so one number bounds the pantry.
  *
- * When room is short, room_make works down the order of pressure, one trace at a time: a payload that no rule can
- * need, a kept trace, ids of closed traces, an eviction, nothing. The trace that is being written is never evicted; it may be
+ * When room is short, room_make works down the order of pressure, one trace at a time: what is kept for evidence alone, a
+ * payload that no rule can need, a kept trace, ids of closed traces, an eviction, nothing. The trace that is being written is never evicted; it may be
  * shed, so its payload's place is taken last (store_write.c). Each step is constant: the traces that can be shed
  * stand in a list of their own, and pinned ones that stood in the way are remembered until one is unpinned. A
  * trace's memory is freed in record_free and nowhere else.
@@ -164,7 +164,7 @@ static bool release_oldest(struct store *s) {
 }
 
 bool pressure(struct store *s) {
-  return shed_oldest(s) || release_oldest(s) || remembered_shrink(&s->remembered) || evict_oldest(s);
+  return spare_shed(s) || shed_oldest(s) || release_oldest(s) || remembered_shrink(&s->remembered) || evict_oldest(s);
 }
 
 static size_t books_bytes(const struct store *s) {
@@ -238,6 +238,7 @@ struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash) 
   link_init(&r->memory.idle);
   link_init(&r->memory.age);
   link_init(&r->memory.full);
+  link_init(&r->memory.spares);
   heap_charge(s, &r->trace, sizeof *r);
   store_taken(s, sizeof *r);
   return r;
@@ -248,6 +249,7 @@ void record_free(struct store *s, struct trace *t) {
   link_remove(&m->idle);
   link_remove(&m->full);
   if (m->ghost) m->ghost->late = NULL;
+  spare_free(s, t);
   blocks_free(s, t, &m->payload, 0);
   blocks_free(s, t, &m->kept, 0);
   chain_free(s->arena, &t->spans);

@@ -1,7 +1,7 @@
 /* What the store's files share: store.c (admission, closing, timers), store_memory.c (room, pressure, freeing),
  * store_write.c (a span, a hit),
  * store_ids.c (the span ids of a trace, cycles), store_remembered.c (closed traces), store_table.c (trace ids),
- * chain.c (extents). Nobody else includes it. */
+ * store_spare.c (what no rule needs), chain.c (extents). Nobody else includes it. */
 #ifndef FLUO_STORE_PARTS_H
 #define FLUO_STORE_PARTS_H
 #include <stddef.h>
@@ -162,12 +162,17 @@ static inline size_t power_of_two(size_t bytes) {
   return p;
 }
 
+/* Payloads that no rule needs (store_spare.c): blocks, the oldest first. */
+struct spare { uint32_t head, tail, capacity, bytes, count; };
+
 struct extent_at { uint32_t first, off; };   /* the index of its first record, and where it lies */
 
 struct trace_memory {
   struct store *store;
   uint64_t hash;
   struct link idle, age;          /* open; closed, kept and late ones use idle */
+  struct link spares;             /* has some */
+  struct spare spare;
   struct link full;               /* open or kept, no hit, and with payload: can be shed */
   struct ghost *ghost;            /* whose late spans it takes */
   struct blocks payload, kept;    /* kept: texts that the symbols refused; never shed */
@@ -198,7 +203,7 @@ struct store {
   struct hash_key key;
   struct table open;
   struct remembered remembered;
-  struct link idle, age, full, closed, kept, late;
+  struct link idle, age, full, spares, closed, kept, late;
   struct link *passed;            /* in `idle`: all up to here were pinned when last looked at */
   struct trace *recent;           /* open, what the span before belonged to: mostly this one does, too */
   struct trace *adding;           /* not to be evicted: a span is being written into it */
@@ -243,6 +248,11 @@ void blocks_push(struct store *s, struct blocks *b, uint32_t off, size_t bytes);
 void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until);    /* those newer */
 struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash);
 void record_free(struct store *s, struct trace *t);       /* in no list any more, but `closed` */
+
+/* store_spare.c */
+void spare_put(struct store *s, struct trace *t, const struct otlp_span *span);      /* of the trace's next span, if there is room */
+void spare_free(struct store *s, struct trace *t);
+bool spare_shed(struct store *s);                         /* of one trace; false: there is none */
 
 /* store_ids.c */
 bool ids_has(const struct store *s, const struct trace *t, const uint8_t id[8]);
