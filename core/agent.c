@@ -19,18 +19,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "admin.h"
 #include "arena.h"
 #include "aside.h"
+#include "data_dir.h"
 #include "err.h"
 #include "greeting.h"
 #include "heap.h"
 #include "host.h"
 #include "intake.h"
+#include "keeper.h"
 #include "limits.h"
 #include "log.h"
 #include "loop.h"
@@ -178,6 +179,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
                       .reload = &a->report.reload,
                       .recorder = a->report.recorder,
                       .state_file = a->state_file,
+                      .keeper = a->report.keeper,
                       .ready = a->state == AGENT_READY};
   return page_write(&page, out);
 }
@@ -273,6 +275,7 @@ static int open_host(struct agent *a) {
   struct host_calls calls = report_calls(&a->report);
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
+  if (!err) keeper_use(a->report.keeper, engine_store(host_engine(a->host)));
   if (!err) return reload_init(&a->report.reload, a->log, host_load_errors(a->host)), 0;
   if (err == FLUO_EINVALID)
     return complain(
@@ -291,26 +294,11 @@ static int open_violations(struct agent *a) {
   return err ? complain(a, "output.violations", err_text(err)) : 0;
 }
 
-/* The data directory is made now, so that a path that cannot work is said at the start. */
-static bool make_data(struct agent *a) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s", a->config->data);
-  for (char *p = path + 1; *p; p++) {
-    if (*p != '/') continue;
-    *p = '\0';
-    mkdir(path, 0750);
-    *p = '/';
-  }
-  int fd = mkdir(path, 0750) == 0 || errno == EEXIST ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-  bool writable = fd >= 0 && faccessat(fd, ".", W_OK, 0) == 0;
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (writable) return true;
-  log_to(a->log, LOG_WARN,
-         "the data directory cannot be written: at a restart windows, baselines and sequences "
-         "forget what they know",
-         log_s("data", path), log_s("error", strerror(error)));
-  return false;
+/* The ledger comes first: it is by its lock that a second agent on the same data is refused. */
+static int open_keeper(struct agent *a, bool writable) {
+  struct keeper_options options = {.loop = &a->loop, .config = a->config, .log = a->log, .writable = writable};
+  char why[256];
+  return keeper_open(&options, &a->report.keeper, why) ? complain(a, "data", why) : 0;
 }
 
 /* What windows and sequences knew before, while there is no span yet. */
@@ -428,9 +416,9 @@ static int open_all(struct agent *a) {
   if (!(a->report.recorder = recorder_new())) return complain(a, "recorder", err_text(FLUO_ENOMEM));
   a->report.log = a->log;
   a->report.now_ns = a->mono_ns;
-  bool writable = make_data(a);
+  bool writable = data_dir_make(a->config->data, a->log);
   open_hangup(a);
-  if (open_watch(a) || open_host(a) || open_state(a, writable)) return -1;
+  if (open_keeper(a, writable) || open_watch(a) || open_host(a) || open_state(a, writable)) return -1;
   if (open_violations(a) || open_intake(a) || open_loop(a)) return -1;
   return open_servers(a);
 }
@@ -459,6 +447,7 @@ static bool close_all(struct agent *a) {
   close_servers(a, 0);
   while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
   save_state(a);
+  keeper_close(a->report.keeper);
   watch_close(a->rules_watch);
   aside_close(a->aside);
   state_file_close(a->state_file);
@@ -469,6 +458,7 @@ static bool close_all(struct agent *a) {
   say_stopped(a);
   host_close(a->host);
   intake_free(a->intake);
+  keeper_free(a->report.keeper);
   report_deinit(&a->report);
   recorder_free(a->report.recorder);
   if (a->report.violations) flushed = out_close(a->report.violations, LIMIT_DRAIN_NS);

@@ -29,7 +29,7 @@ enum { REPLY_BYTES = 4 << 20 };
 
 /* ---- what the child said -------------------------------------------------------------------- */
 
-enum type { STRING, ADDRESS, UINT64, UINT32, BOOL, LEVEL, FORMAT, SIGNALS };
+enum type { STRING, ADDRESS, UINT64, UINT32, BOOL, LEVEL, FORMAT, SIGNALS, EVIDENCE };
 
 struct key {
   const char *name;
@@ -110,6 +110,7 @@ static int take_value(enum type type, char *value, void *member) {
   static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
   static const char *const formats[] = {"auto", "text", "json", NULL};
   static const char *const signals[] = {"discard", "reject", NULL};
+  static const char *const evidence[] = {"trace", "witnesses", "none", NULL};
   uint64_t number = 0;
   int choice = 0, err = 0;
   switch (type) {
@@ -135,6 +136,10 @@ static int take_value(enum type type, char *value, void *member) {
   case SIGNALS:
     err = take_choice(value, signals, &choice);
     if (!err) *(enum config_signals *)member = (enum config_signals)choice;
+    return err;
+  case EVIDENCE:
+    err = take_choice(value, evidence, &choice);
+    if (!err) *(enum evidence_mode *)member = (enum evidence_mode)choice;
     return err;
   }
   return FLUO_EMALFORMED;

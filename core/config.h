@@ -29,6 +29,9 @@
   X("trace.late",             trace.late_ns,          UINT64) \
   X("trace.spans_max",        trace.spans_max,        UINT32) \
   X("trace.bytes_max",        trace.bytes_max,        UINT64) \
+  X("ledger.evidence",        ledger.evidence,        EVIDENCE) \
+  X("ledger.age",             ledger.age_ns,          UINT64) \
+  X("ledger.bytes_max",       ledger.bytes_max,       UINT64) \
   X("output.violations",      output.violations,      STRING) \
   X("log.level",              log.level,              LEVEL) \
   X("log.format",             log.format,             FORMAT) \
@@ -39,8 +42,10 @@
   X("require_specs",          require_specs,          BOOL) \
   X("other_signals",          other_signals,          SIGNALS)
 
-enum config_bounds { CONFIG_KEYS_COUNT = 26, CONFIG_ARGS_MAX = 65536 };
+enum config_bounds { CONFIG_KEYS_COUNT = 29, CONFIG_ARGS_MAX = 65536 };
 
+/* What is kept of the traces that a violation is about: all their spans, the witnesses, nothing. */
+enum evidence_mode { EVIDENCE_TRACE, EVIDENCE_WITNESSES, EVIDENCE_NONE };
 enum config_signals { CONFIG_DISCARD, CONFIG_REJECT };
 
 /* Where to listen: a numeric address without brackets. off: "none" was said, the rest is empty. */
@@ -65,6 +70,10 @@ struct config {
     uint32_t spans_max;
     uint64_t bytes_max;
   } trace;
+  struct {
+    enum evidence_mode evidence;
+    uint64_t age_ns, bytes_max;      /* how long its rows stay, and what they may take */
+  } ledger;
   struct { char *violations; } output;        /* "stdout", "none", or a path */
   struct { enum log_level level; enum log_format format; } log;
   bool semconv_renames, status_ok_is_explicit, skip_broken, watch_rules, require_specs;

@@ -2,13 +2,15 @@
  * here: an action that is not `log` is a receiver's name. */
 #ifndef FLUO_DELIVER_H
 #define FLUO_DELIVER_H
+#include "keeper.h"
 #include "log.h"
 #include "out.h"
 #include "violation.h"
 
-/* Adds the violation as a JSON line to `out` (NULL: nowhere), which out_wake then has written, unless it is withheld, and
+/* Adds the violation as a JSON line to `out` (NULL: nowhere), which out_wake then has written, and to the ledger (NULL: to none),
+ * unless it is withheld, and
  * runs its actions through `log`, as far as v->voice carries. A rule in shadow is written, its actions do not run. Keeps
  * nothing of it. */
-void deliver(const struct violation *v, struct out *out, struct log *log);
+void deliver(const struct violation *v, struct out *out, struct keeper *keeper, struct log *log);
 
 #endif

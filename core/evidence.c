@@ -48,7 +48,11 @@ struct collector {
   const uint8_t *arena;
   const struct violation *violation;
   struct head head;
-  size_t from, kept_bytes;              /* where it begins in out; what the witnesses to come are given */
+  size_t from, kept_bytes;              /* where it begins in out; what is kept free for witnesses to come */
+  const struct trace *trace;            /* the one that is being taken, and its payloads to spare */
+  struct spare_reader spare;
+  bool has_spare;
+  struct otlp_bytes payload;
   size_t resource_at, scope_at;         /* lengths of what is open; 0: nothing is */
   const struct fluo_span *before;
 };
@@ -130,7 +134,8 @@ static void put_without(struct buffer *b, const struct fluo_span *span) {
   if (span->status) put_bytes(b, SPAN_STATUS, (const char[]){STATUS_CODE, (char)span->status}, 2);
 }
 
-static void put_span(struct collector *c, const struct trace *t, const struct fluo_span *span, bool payload) {
+static void put_span(struct collector *c, const struct trace *t, const struct fluo_span *span,
+                     const struct otlp_bytes *payload) {
   static const uint8_t none[8];
   struct buffer *b = c->out;
   enter(c, span);
@@ -142,22 +147,24 @@ static void put_span(struct collector *c, const struct trace *t, const struct fl
   put_small(b, SPAN_KIND, span->kind);
   put_fixed(b, SPAN_START, span->start_ns);
   put_fixed(b, SPAN_END, span->end_ns);
-  if (payload) buffer_add(b, c->arena + span->payload.off, span->payload.len);
+  if (payload) buffer_add(b, payload->p, payload->n);
   else put_without(b, span);
   close_message(b, at);
   c->head.spans++;
   c->head.without += !payload;
 }
 
-static size_t size_of(const struct fluo_span *span) {
-  return SKELETON_BYTES + span->name.len + span->payload.len;
+/* A payload where it is: with the span, or to spare; NULL: nowhere any more. */
+static const struct otlp_bytes *payload_of(struct collector *c, const struct fluo_span *span, uint32_t index) {
+  while (c->has_spare && c->spare.span < index) c->has_spare = store_spare_next(c->store, c->trace, &c->spare);
+  if (!(span->flags & FLUO_SPAN_SHED)) c->payload = (struct otlp_bytes){c->arena + span->payload.off, span->payload.len};
+  else if (c->has_spare && c->spare.span == index) c->payload = (struct otlp_bytes){c->spare.p, c->spare.n};
+  else return NULL;
+  return &c->payload;
 }
 
-/* What is kept free for a witness. */
-static size_t share_of(const struct fluo_span *span) {
-  size_t size = size_of(span), share = LIMIT_EVIDENCE_BYTES / FLUO_WITNESSES_MAX;
-  return size < share ? size : share;
-}
+/* What is kept free for a witness, whatever it takes. */
+enum { SHARE_BYTES = LIMIT_EVIDENCE_BYTES / FLUO_WITNESSES_MAX };
 
 static bool is_witness(const struct violation *v, const uint8_t span_id[8]) {
   for (uint32_t i = 0; i < v->witnesses_count; i++) {
@@ -168,27 +175,26 @@ static bool is_witness(const struct violation *v, const uint8_t span_id[8]) {
 }
 
 /* A span with its payload, without, or not at all, as there is room. */
-static void take_span(struct collector *c, const struct trace *t, const struct fluo_span *span, bool witness) {
-  size_t used = c->out->len - c->from, shared = span->resource.len + span->scope.len;
-  size_t room = LIMIT_EVIDENCE_BYTES > used + c->kept_bytes ? LIMIT_EVIDENCE_BYTES - used - c->kept_bytes : 0;
-  bool counted = witness || c->head.spans < LIMIT_EVIDENCE_SPANS;
-  bool payload = !(span->flags & FLUO_SPAN_SHED) && size_of(span) + shared <= room;
-  bool fits = payload || witness || SKELETON_BYTES + span->name.len + shared <= room;
-  if (counted && fits) put_span(c, t, span, payload);
+static void take_span(struct collector *c, uint32_t index, const struct fluo_span *span, bool witness) {
+  size_t used = c->out->len - c->from + c->kept_bytes, room = LIMIT_EVIDENCE_BYTES > used ? LIMIT_EVIDENCE_BYTES - used : 0;
+  size_t needed = SKELETON_BYTES + span->name.len + span->resource.len + span->scope.len;
+  const struct otlp_bytes *payload = payload_of(c, span, index);
+  if (payload && needed + payload->n > room) payload = NULL;
+  if (witness || (c->head.spans < LIMIT_EVIDENCE_SPANS && needed <= room)) put_span(c, c->trace, span, payload);
 }
 
 static void take_trace(struct collector *c, const struct trace *t, bool witnesses_only) {
-  const struct violation *v = c->violation;
   uint32_t count = t->spans.count, looked = count < LIMIT_EVIDENCE_LOOKED ? count : LIMIT_EVIDENCE_LOOKED;
+  c->trace = t;
+  c->spare = (struct spare_reader){0};
+  c->has_spare = store_spare_next(c->store, t, &c->spare);
   c->head.spans_total += count;
   c->head.cut |= t->cut;
-  for (uint32_t i = 0; v->trace && i < v->witnesses_count; i++) c->kept_bytes += share_of(v->witnesses[i].span);
   for (uint32_t i = 0; i < looked; i++) {
     const struct fluo_span *span = store_span(c->store, t, i);
-    bool witness = is_witness(v, span->span_id);
-    if (!witness && witnesses_only) continue;
-    if (witness && v->trace) c->kept_bytes -= share_of(span);
-    take_span(c, t, span, witness);
+    bool witness = is_witness(c->violation, span->span_id);
+    if (witness && c->kept_bytes) c->kept_bytes -= SHARE_BYTES;
+    if (witness || !witnesses_only) take_span(c, i, span, witness);
   }
   close_resource(c);
 }
@@ -219,6 +225,7 @@ int evidence_collect(struct buffer *out, struct store *s, const struct violation
   struct collector c = {.out = out, .store = s, .arena = arena_base(store_arena(s)), .violation = v, .from = out->len};
   if (mode == EVIDENCE_NONE) return 0;
   c.head.magic = MAGIC;
+  c.kept_bytes = v->witnesses_count * SHARE_BYTES;
   buffer_add(out, &c.head, sizeof c.head);
   take_all(&c, mode == EVIDENCE_WITNESSES);
   if (out->err) return out->err;

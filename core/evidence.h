@@ -3,17 +3,12 @@
 #ifndef FLUO_EVIDENCE_H
 #define FLUO_EVIDENCE_H
 #include "buffer.h"
+#include "config.h"
 #include "store.h"
 #include "violation.h"
 
-enum evidence_mode {
-  EVIDENCE_TRACE,         /* all spans that were there; the witnesses first where there are too many */
-  EVIDENCE_WITNESSES,     /* these alone */
-  EVIDENCE_NONE
-};
-
 /* Appends the spans of the violation's trace, or of the traces of its witnesses as far as they are still there, within
- * LIMIT_EVIDENCE_SPANS and LIMIT_EVIDENCE_BYTES. A span whose attributes the store no longer has, or that are too many,
+ * LIMIT_EVIDENCE_SPANS and LIMIT_EVIDENCE_BYTES; where they are too many the witnesses and those that came first. A span whose attributes the store no longer has, or that are too many,
  * says so by an attribute `fluo.evidence`. For evidence_pack, not for people. 0 or out->err; nothing is appended where
  * no span is left. */
 int evidence_collect(struct buffer *out, struct store *s, const struct violation *v, enum evidence_mode mode);

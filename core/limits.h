@@ -126,12 +126,20 @@
 #define LIMIT_LEDGER_RESTORED 10000u
 /* A database in memory: on top of the buffer as well. */
 #define LIMIT_LEDGER_MEMORY_BYTES (8u << 20)
+/* While less of the buffer than this share is in use, attributes that no rule needs are kept as evidence; they are the
+ * first to go (fluo_shed_spare_payloads_total). */
+#define LIMIT_SPARE_SHARE 2
 /* Evidence of one violation: spans, bytes as they are copied on the loop, spans of a trace that are looked at, and bytes
  * of its JSON, which only text that is no UTF-8 makes many times as much. What is left out is said in it. */
 #define LIMIT_EVIDENCE_SPANS 1000u
 #define LIMIT_EVIDENCE_BYTES (256u << 10)
 #define LIMIT_EVIDENCE_LOOKED 20000u
 #define LIMIT_EVIDENCE_JSON_BYTES (4u << 20)
+
+/* Evidence that is taken at most, all violations together: copying it is the loop's work (1 ms a second), printing and
+ * packing it another processor's (some 5 %). What is more goes without (fluo_ledger_withheld_evidence_total). */
+#define LIMIT_EVIDENCE_BYTES_A_SECOND (1u << 20)
+#define LIMIT_EVIDENCE_BURST_BYTES (8 << 20)
 
 /* Traces that `fluo explain` shows, 64 KiB of text each at most: what is more is counted on stderr. */
 #define LIMIT_EXPLAINED 3

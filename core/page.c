@@ -57,6 +57,8 @@ static void write_traces(struct buffer *b, const struct store_stats *s) {
                   "Spans that end before they start, or never: duration 0.", s->skewed_spans);
   metrics_counter(b, "fluo_malformed_spans_total",
                   "Spans that are their own parent, or were cut from a cycle.", s->malformed_spans);
+  metrics_counter(b, "fluo_shed_spare_payloads_total",
+                  "Spans whose attributes, which only evidence needs, were given back under memory pressure.", s->spares_shed);
   metrics_counter(b, "fluo_shed_payloads_total",
                   "Spans whose attributes were given back under memory pressure.",
                   s->payloads_shed);
@@ -269,6 +271,7 @@ int page_write(const struct page *p, struct buffer *b) {
   if (p->intake) write_intake(b, intake_stats(p->intake));
   if (p->otlp_http) write_server(b, p->otlp_http);
   write_output(b, p);
+  if (p->keeper) keeper_write(p->keeper, b);
   if (p->recorder) write_recorder(b, recorder_stats(p->recorder));
   return b->err;
 }

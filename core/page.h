@@ -4,6 +4,7 @@
 #include "buffer.h"
 #include "host.h"
 #include "intake.h"
+#include "keeper.h"
 #include "log.h"
 #include "out.h"
 #include "recorder.h"
@@ -20,6 +21,7 @@ struct page {
   const struct log *log;
   const struct reload *reload;
   const struct recorder *recorder;
+  const struct keeper *keeper;
   const struct state_file *state_file;
   uint64_t now_ns, started_ns;        /* Unix time */
   bool ready;

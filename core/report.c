@@ -16,7 +16,7 @@
 
 static void on_violation(void *ctx, const struct violation *v) {
   struct report *r = ctx;
-  deliver(v, r->violations, r->log);
+  deliver(v, r->violations, r->keeper, r->log);
   if (r->recorder) recorder_violation(r->recorder, v);
 }
 

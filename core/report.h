@@ -5,6 +5,7 @@
 #ifndef FLUO_REPORT_H
 #define FLUO_REPORT_H
 #include "host.h"
+#include "keeper.h"
 #include "log.h"
 #include "out.h"
 #include "recorder.h"
@@ -22,6 +23,7 @@ struct report_error {
 struct report {
   struct log *log;
   struct recorder *recorder;
+  struct keeper *keeper;         /* NULL: violations are not kept */
   struct out *violations;        /* NULL: output.violations is "none" */
   struct reload reload;          /* of the owner; reload_init once rules are there */
   uint64_t now_ns;               /* as the last tick said */

@@ -44,6 +44,13 @@ local M = {
   { key = "trace.bytes_max", type = value.size, default = "8MiB", min = "1KiB", max = "1GiB",
     help = "size of one trace, as its spans came; at the cap it closes" },
 
+  { key = "ledger.evidence", type = value.choice("trace", "witnesses", "none"), default = "trace",
+    help = "what is kept of a violation's trace: all of it, the spans that prove it, none" },
+  { key = "ledger.age", type = value.duration, default = "30d", min = "1m", max = "3650d",
+    help = "how long violations, and incidents that are over, are kept" },
+  { key = "ledger.bytes_max", type = value.size, default = "1GiB", min = "1MiB", max = "1TiB",
+    help = "size of the ledger on disk; the oldest violations go first" },
+
   { key = "output.violations", type = value.output, default = "stdout", file_relative = true,
     help = "where violations go, as JSON lines: stdout, none, or a file" },
 
