@@ -9,7 +9,8 @@ local said, numbers = 0, {}
 while true do
   for _ = 1, math.random(1, 40) do
     n = n + 1
-    local id, number = ("%08d"):format(n), nil
+    local id = ("%08d"):format(n)
+    local number
     if n % 3 == 0 then number = w:violation { id = id, evidence = world.EVIDENCE, json = ("x"):rep(math.random(1, 3000)) }
     elseif n % 3 == 1 then number = w:incident { id = id }
     else number = w:delivery { id = id, alert = "{}" } end
