@@ -341,8 +341,8 @@ static int resume(struct group *g) {
 
 static int group_read(struct state_group *head, struct unpack *u) {
   struct group *g = (struct group *)(void *)head;
-  g->first_ns = unpack_uint(u) - 1;
-  g->newest_ns = unpack_uint(u);
+  g->first_ns = unpack_upto(u, INT64_MAX) - 1;
+  g->newest_ns = unpack_upto(u, INT64_MAX);
   uint64_t marks = unpack_upto(u, 3);
   g->open = marks & 1;
   g->whole = marks >> 1;

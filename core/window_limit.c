@@ -87,11 +87,11 @@ static double limit_by_sigmas(const struct window_terms *terms, const struct ser
                               double value, const struct baseline_normal *n) {
   double away = terms->threshold * fmax(n->spread, least_normal(terms)), events = events_of(terms, s);
   bool upper = is_upper(terms);
-  double limit = away <= 0 && !events ? NAN : upper ? n->normal + away : n->normal - away;
+  double limit = away <= 0 && events == 0 ? NAN : upper ? n->normal + away : n->normal - away;
   if (terms->aggregate == FLUO_AGGREGATE_QUANTILE && window_compares(value, terms->compare, limit) &&
       quantile_by_chance(terms, s, n))
     return NAN;
-  if (!events) return limit;
+  if (events == 0) return limit;
   double by_chance = chance(n->normal * events, terms->threshold, upper) / events;
   return isnan(by_chance) ? NAN : upper ? fmax(limit, by_chance) : fmin(limit, by_chance);
 }
