@@ -1,0 +1,328 @@
+/* Deliveries, a list for each receiver in the order in which they came.
+ *
+ * Good path: outbox_add puts one at the end of its receiver's list; once its row is on disk, outbox_step hands it to send,
+ * the receivers taking turns; its outcome takes it out. Ways it fails: RETRY puts the receiver down until its backoff is
+ * over, and then one delivery, the first that may go, finds out whether it is up again; FAILED, and age, end a delivery
+ * and give it to the receiver's fallback, where it has one; so does waiting for too long, and then it is still tried. No
+ * room: refused, and counted: its row stays in the ledger, and comes back at the next start.
+ *
+ * A delivery and its texts are one allocation, freed when it leaves its list; a receiver stays. */
+#include "outbox.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "err.h"
+#include "heap.h"
+#include "limits.h"
+
+enum { ERROR_BYTES = 200 };
+
+struct delivery {
+  struct delivery *next, *prev;
+  struct outbox_delivery d;
+  uint64_t row;                    /* not on disk yet; 0: it may go */
+  bool in_flight, fallen;          /* fallen: the fallback has it */
+  char texts[];
+};
+
+struct receiver {
+  struct receiver *next;
+  struct delivery *head, *tail;
+  struct outbox_policy policy;
+  uint32_t in_flight, failures;
+  uint64_t down_until_ns;          /* 0: it is up */
+  uint64_t waiting, delivered, dead;
+  char last_error[ERROR_BYTES];
+  char name[];
+};
+
+struct outbox {
+  struct outbox_calls calls;
+  struct outbox_options options;
+  struct receiver *receivers, *turn;        /* turn: whose it is first */
+  uint64_t last_number, saved_row, random, due_ns;
+  struct outbox_stats stats;
+};
+
+/* ---- lists ------------------------------------------------------------------------------------------ */
+
+static struct receiver *find_receiver(const struct outbox *o, const char *name) {
+  struct receiver *r = o->receivers;
+  while (r && strcmp(r->name, name)) r = r->next;
+  return r;
+}
+
+static struct receiver *get_receiver(struct outbox *o, const char *name) {
+  struct receiver *r = find_receiver(o, name), **at = &o->receivers;
+  if (r) return r;
+  size_t n = strlen(name) + 1;
+  if (!(r = heap_zalloc(sizeof *r + n))) return NULL;
+  memcpy(r->name, name, n);
+  o->options.policy(o->options.ctx, name, &r->policy);
+  while (*at) at = &(*at)->next;
+  return *at = r;
+}
+
+static struct delivery *find(const struct outbox *o, uint64_t number, struct receiver **of) {
+  for (struct receiver *r = o->receivers; r; r = r->next)
+    for (struct delivery *d = r->head; d; d = d->next)
+      if (d->d.number == number) return *of = r, d;
+  return NULL;
+}
+
+static struct delivery *copy(const struct outbox_delivery *from) {
+  size_t id = strlen(from->id) + 1, receiver = strlen(from->receiver) + 1;
+  struct delivery *d = heap_zalloc(sizeof *d + id + receiver + from->bytes + 1);
+  if (!d) return NULL;
+  d->d = *from;
+  d->d.id = memcpy(d->texts, from->id, id);
+  d->d.receiver = memcpy(d->texts + id, from->receiver, receiver);
+  if (from->bytes) memcpy(d->texts + id + receiver, from->alert, from->bytes);
+  d->d.alert = d->texts + id + receiver;
+  return d;
+}
+
+static void append(struct outbox *o, struct receiver *r, struct delivery *d) {
+  d->prev = r->tail;
+  *(r->tail ? &r->tail->next : &r->head) = d;
+  r->tail = d;
+  r->waiting++;
+  o->stats.waiting++;
+  o->stats.bytes += d->d.bytes;
+}
+
+static void take_out(struct outbox *o, struct receiver *r, struct delivery *d) {
+  *(d->prev ? &d->prev->next : &r->head) = d->next;
+  *(d->next ? &d->next->prev : &r->tail) = d->prev;
+  r->waiting--;
+  o->stats.waiting--;
+  o->stats.bytes -= d->d.bytes;
+  heap_free(d);
+}
+
+static int add(struct outbox *o, const struct outbox_delivery *from, uint64_t row, bool fallen) {
+  struct receiver *r = get_receiver(o, from->receiver);
+  for (struct delivery *d = r ? r->head : NULL; d; d = d->next)
+    if (!strcmp(d->d.id, from->id)) return 0;
+  bool full = o->stats.waiting >= LIMIT_OUTBOX_DELIVERIES || o->stats.bytes + from->bytes > LIMIT_OUTBOX_BYTES;
+  struct delivery *d = r && !full ? copy(from) : NULL;
+  if (!d) {
+    o->stats.refused++;
+    return full ? FLUO_EFULL : FLUO_ENOMEM;
+  }
+  d->d.number = ++o->last_number;
+  d->row = row > o->saved_row ? row : 0;
+  d->fallen = fallen;
+  append(o, r, d);
+  o->due_ns = 0;
+  return 0;
+}
+
+int outbox_add(struct outbox *o, const struct outbox_delivery *d, uint64_t row) {
+  return add(o, d, row, false);
+}
+
+void outbox_saved(struct outbox *o, uint64_t row, uint64_t now_ns) {
+  if (row <= o->saved_row) return;
+  o->saved_row = row;
+  for (struct receiver *r = o->receivers; r; r = r->next)
+    for (struct delivery *d = r->head; d; d = d->next)
+      if (d->row <= row) d->row = 0;
+  outbox_step(o, now_ns);
+}
+
+/* ---- the ends of deliveries -------------------------------------------------------------------------- */
+
+static void fall_back(struct outbox *o, struct receiver *r, struct delivery *d, uint64_t now_ns) {
+  const char *name = r->policy.fallback;
+  if (d->fallen || !name || !*name) return;
+  d->fallen = true;
+  struct outbox_delivery to = d->d;
+  to.receiver = name;
+  to.attempts = 0;
+  to.created_ns = to.next_ns = now_ns;
+  uint64_t row = o->calls.keep(o->calls.ctx, &to);
+  if (add(o, &to, row, true) == 0) o->stats.fallbacks++;
+}
+
+static void bury(struct outbox *o, struct receiver *r, struct delivery *d, const char *why, size_t n, uint64_t now_ns) {
+  fall_back(o, r, d, now_ns);
+  r->dead++;
+  o->stats.dead++;
+  o->calls.on_attempt(o->calls.ctx, &d->d, POSTROOM_FAILED, why, n);
+  take_out(o, r, d);
+}
+
+static uint64_t random_below(struct outbox *o, uint64_t n) {
+  o->random ^= o->random << 13;
+  o->random ^= o->random >> 7;
+  o->random ^= o->random << 17;
+  return n ? o->random % n : 0;
+}
+
+static uint64_t backoff_ns(struct outbox *o, const struct receiver *r, uint32_t retry_after_s) {
+  uint64_t whole = r->failures < 20 ? OUTBOX_BACKOFF_NS << r->failures : OUTBOX_BACKOFF_MAX_NS;
+  if (whole > OUTBOX_BACKOFF_MAX_NS) whole = OUTBOX_BACKOFF_MAX_NS;
+  uint64_t wait = whole / 2 + random_below(o, whole / 2), asked = (uint64_t)retry_after_s * 1000000000u;
+  if (asked > OUTBOX_RETRY_AFTER_MAX_NS) asked = OUTBOX_RETRY_AFTER_MAX_NS;
+  return asked > wait ? asked : wait;
+}
+
+static void note_error(struct receiver *r, const char *text, size_t n) {
+  snprintf(r->last_error, sizeof r->last_error, "%.*s", (int)(n < ERROR_BYTES ? n : ERROR_BYTES - 1), text);
+}
+
+static void again(struct outbox *o, struct receiver *r, struct delivery *d, uint32_t retry_after_s, uint64_t now_ns) {
+  uint64_t wait_ns = backoff_ns(o, r, retry_after_s);
+  r->failures++;
+  r->down_until_ns = now_ns + wait_ns;
+  d->d.next_ns = r->down_until_ns;
+  o->stats.retried++;
+}
+
+void outbox_outcome(struct outbox *o, uint64_t number, enum postroom_result result, uint32_t retry_after_s,
+                    const char *text, size_t n, uint64_t now_ns) {
+  struct receiver *r = NULL;
+  struct delivery *d = find(o, number, &r);
+  if (!d || !d->in_flight) return;
+  d->in_flight = false;
+  r->in_flight--;
+  o->stats.in_flight--;
+  d->d.attempts++;
+  if (result != POSTROOM_OK) note_error(r, text, n);
+  if (result == POSTROOM_RETRY) {
+    again(o, r, d, retry_after_s, now_ns);
+    o->calls.on_attempt(o->calls.ctx, &d->d, result, text, n);
+  } else {
+    r->failures = 0;                 /* it answered */
+    r->down_until_ns = 0;
+    if (result == POSTROOM_FAILED) {
+      bury(o, r, d, text, n, now_ns);
+    } else {
+      r->delivered++;
+      o->stats.delivered++;
+      o->calls.on_attempt(o->calls.ctx, &d->d, result, text, n);
+      take_out(o, r, d);
+    }
+  }
+  outbox_step(o, now_ns);
+}
+
+/* ---- time -------------------------------------------------------------------------------------------- */
+
+/* Whether nothing before it has to be done first. */
+static bool in_order(const struct delivery *d) {
+  for (const struct delivery *e = d->prev; e; e = e->prev)
+    if (!e->d.order || !d->d.order || e->d.order == d->d.order) return false;
+  return true;
+}
+
+static struct delivery *next_of(const struct receiver *r, uint64_t now_ns) {
+  uint32_t most = r->failures ? 1 : OUTBOX_RECEIVER_IN_FLIGHT, looked = 0;
+  if (r->in_flight >= most || now_ns < r->down_until_ns) return NULL;
+  for (struct delivery *d = r->head; d && looked < LIMIT_OUTBOX_LOOK; d = d->next, looked++)
+    if (!d->in_flight && !d->row && d->d.next_ns <= now_ns && in_order(d)) return d;
+  return NULL;
+}
+
+/* false: the owner takes no more now. */
+static bool send_one(struct outbox *o, struct receiver *r, uint64_t now_ns, bool *sent) {
+  struct delivery *d = next_of(r, now_ns);
+  *sent = false;
+  if (!d) return true;
+  d->in_flight = true;               /* before send, which may have an outcome at once */
+  r->in_flight++;
+  o->stats.in_flight++;
+  *sent = o->calls.send(o->calls.ctx, &d->d);
+  if (*sent) return true;
+  d->in_flight = false;
+  r->in_flight--;
+  o->stats.in_flight--;
+  return false;
+}
+
+static void send_all(struct outbox *o, uint64_t now_ns) {
+  uint32_t idle = 0, count = 0;
+  for (struct receiver *r = o->receivers; r; r = r->next) count++;
+  while (idle < count) {
+    bool sent;
+    if (!o->turn) o->turn = o->receivers;
+    struct receiver *r = o->turn;
+    if (!send_one(o, r, now_ns, &sent)) return;
+    idle = sent ? 0 : idle + 1;
+    o->turn = r->next;
+  }
+}
+
+static void age(struct outbox *o, struct receiver *r, uint64_t now_ns) {
+  static const char old[] = "given up: it is too old";
+  for (struct delivery *d = r->head, *next; d; d = next) {
+    next = d->next;
+    if (d->in_flight) continue;
+    if (now_ns - d->d.created_ns >= r->policy.max_age_ns) bury(o, r, d, old, sizeof old - 1, now_ns);
+    else if (now_ns - d->d.created_ns >= OUTBOX_FALLBACK_NS) fall_back(o, r, d, now_ns);
+  }
+}
+
+static uint64_t due_of(const struct receiver *r, uint64_t now_ns) {
+  uint64_t due = UINT64_MAX;
+  for (const struct delivery *d = r->head; d; d = d->next) {
+    uint64_t old = d->d.created_ns + r->policy.max_age_ns, fall = d->d.created_ns + OUTBOX_FALLBACK_NS;
+    uint64_t next = d->d.next_ns > r->down_until_ns ? d->d.next_ns : r->down_until_ns;
+    if (d->in_flight) continue;
+    if (old < due) due = old;
+    if (!d->fallen && r->policy.fallback && *r->policy.fallback && fall < due) due = fall;
+    if (!d->row && next > now_ns && next < due) due = next;
+  }
+  return due;
+}
+
+void outbox_step(struct outbox *o, uint64_t now_ns) {
+  for (struct receiver *r = o->receivers; r; r = r->next) age(o, r, now_ns);
+  send_all(o, now_ns);
+  o->due_ns = UINT64_MAX;
+  for (struct receiver *r = o->receivers; r; r = r->next) {
+    uint64_t due = due_of(r, now_ns);
+    if (due < o->due_ns) o->due_ns = due;
+  }
+}
+
+uint64_t outbox_next_due(const struct outbox *o) {
+  return o->due_ns;
+}
+
+/* ---- life, figures ------------------------------------------------------------------------------------ */
+
+int outbox_new(const struct outbox_options *options, const struct outbox_calls *calls, struct outbox **out) {
+  struct outbox *o = heap_zalloc(sizeof *o);
+  if (!o) return FLUO_ENOMEM;
+  o->calls = *calls;
+  o->options = *options;
+  o->random = options->seed | 1;
+  o->due_ns = UINT64_MAX;
+  *out = o;
+  return 0;
+}
+
+void outbox_free(struct outbox *o) {
+  if (!o) return;
+  while (o->receivers) {
+    struct receiver *r = o->receivers;
+    while (r->head) take_out(o, r, r->head);
+    o->receivers = r->next;
+    heap_free(r);
+  }
+  heap_free(o);
+}
+
+void outbox_stats_get(const struct outbox *o, struct outbox_stats *out) {
+  *out = o->stats;
+}
+
+void outbox_each(const struct outbox *o, void (*each)(void *ctx, const struct outbox_receiver *r), void *ctx) {
+  for (const struct receiver *r = o->receivers; r; r = r->next) {
+    const struct outbox_receiver shown = {r->name, r->waiting, r->delivered, r->dead, r->failures, r->last_error};
+    each(ctx, &shown);
+  }
+}
