@@ -345,6 +345,8 @@ static int open_server(struct agent *a, const char *key, const struct config_add
   struct server_limits limits = {.connections_max = c->http.connections_max,
                                  .body_bytes_max = body_bytes_max,
                                  .bytes_in_flight_max = in_flight,
+                                 .short_bytes = LIMIT_SHORT_BYTES,
+                                 .bytes_reserved = LIMIT_BODIES_RESERVE_BYTES,
                                  .idle_ns = c->http.idle_ns,
                                  .header_ns = c->http.header_ns,
                                  .body_ns = c->http.body_ns};

@@ -14,7 +14,7 @@
  * error or the end of the stream, or a step that took too long, closes it; a peer amid a request is
  * told 408 first.
  *
- * When a request takes long, or many came at once: reading stops as well, the connection joins the line
+ * When a request takes long, many came at once, or bytes take long to parse: reading stops as well, the connection joins the line
  * of those whose turn is to come, and the room behind is asked again, one connection a turn of the loop
  * (conn_next_turn). What is closed meanwhile stays until then.
  *
@@ -355,7 +355,7 @@ static void conn_wait(struct conn *c, bool fresh) {
 
 static void keep_rest(struct conn *c, const char *bytes, size_t n) {
   struct http_budget *budget = &c->porch->budget;
-  c->rest = http_budget_affords(budget, n) ? heap_alloc(n) : NULL;
+  c->rest = http_budget_affords(budget, n, n) ? heap_alloc(n) : NULL;
   if (!c->rest) {
     conn_close(c);
     return;
@@ -417,6 +417,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     conn_extend(c);
   else
     conn_take(c, buf->base, (size_t)n);
+  if (c->phase == PHASE_BODY && http1_tires(c->http)) {
+    uv_read_stop((uv_stream_t *)&c->tcp); /* amid its body, whose time goes on */
+    turn_join(c);
+  }
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */

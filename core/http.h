@@ -94,13 +94,14 @@ int http_head(struct buffer *b, const struct http_response *response, size_t bod
  * suffice, and asked again as long as it says that it has given some back. */
 struct http_budget {
   size_t bytes, bytes_max;
+  size_t short_bytes, reserve_bytes;        /* bodies up to the one may go past bytes_max by the other; 0: none may */
   bool (*make_room)(struct http_budget *b);
   size_t spare_bytes_max;     /* the memory of one body up to this is kept for the next; 0: none is */
   void *spare;                /* that memory, which is charged to nobody; NULL: none */
   size_t spare_bytes;
 };
-/* Whether n more bytes fit now, room having been made if need be. Charges nothing. */
-bool http_budget_affords(struct http_budget *b, size_t n);
+/* Whether n more bytes fit now, for a body that has so many then, room having been made if need be. Charges nothing. */
+bool http_budget_affords(struct http_budget *b, size_t n, size_t body_bytes);
 /* Frees the spare memory. */
 void http_budget_trim(struct http_budget *b);
 

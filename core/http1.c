@@ -21,6 +21,7 @@
 #include "heap.h"
 #include "http_body.h"
 #include "http_lines.h"
+#include "limits.h"
 #include "llhttp.h"
 
 enum state {
@@ -56,7 +57,7 @@ struct http1 {
   uint64_t left;          /* of a body of known length */
   bool discard, trailing; /* trailing: the last chunk was seen */
   uint64_t discarded;
-  uint64_t frame_bytes; /* of a chunked body: all that is not data */
+  uint64_t frame_bytes, frames_told; /* of a chunked body: all that is not data; at the last http1_tires */
   uint32_t extension_bytes, trailer_bytes;
 };
 
@@ -430,16 +431,11 @@ char *http1_lend(struct http1 *p, size_t *n) {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* All but what every request's body has; it holds nothing now. */
 static void reset(struct http1 *p) {
+  *p = (struct http1){.body = {.bytes_max = p->body.bytes_max, .budget = p->body.budget}};
   llhttp_init(&p->parser, HTTP_REQUEST, &settings);
   p->parser.data = p;
-  p->state = STATE_IDLE;
-  p->request = (struct http_request){0};
-  p->error = (struct http1_error){0};
-  p->head_bytes = p->extension_bytes = p->trailer_bytes = 0;
-  p->left = p->discarded = p->frame_bytes = 0;
-  p->lines = (struct http_lines){0};
-  p->discard = p->trailing = false;
 }
 
 int http1_new(uint64_t body_bytes_max, struct http_budget *budget, struct http1 **out) {
@@ -463,7 +459,6 @@ void http1_next(struct http1 *p) {
   assert(p->state == STATE_DONE);
   http_body_release(&p->body);
   heap_free(p->head);
-  p->head = NULL;
   reset(p);
 }
 
@@ -483,6 +478,12 @@ struct http_request *http1_request(struct http1 *p) {
 uint64_t http1_left(const struct http1 *p) {
   if (p->request.chunked) return UINT64_MAX;
   return p->state == STATE_READY ? p->request.content_length : p->left;
+}
+
+bool http1_tires(struct http1 *p) {
+  if (p->frame_bytes - p->frames_told <= LIMIT_FRAMES_A_TURN_BYTES) return false;
+  p->frames_told = p->frame_bytes;
+  return true;
 }
 
 void http1_discard(struct http1 *p) {

@@ -36,6 +36,9 @@ enum http1_event http1_feed(struct http1 *p, const void *bytes, size_t n, size_t
 char *http1_lend(struct http1 *p, size_t *n);
 /* From HTTP1_HEAD on; what it lends is valid until http1_next, its body pointer until the next feed. */
 struct http_request *http1_request(struct http1 *p);
+/* Whether more than LIMIT_FRAMES_A_TURN_BYTES of chunk framing were parsed since this was last said: others should
+ * have their turn. */
+bool http1_tires(struct http1 *p);
 /* Body bytes still to come of a body of known length; UINT64_MAX: chunked. */
 uint64_t http1_left(const struct http1 *p);
 /* After HTTP1_HEAD: the body will be read past and not kept, up to HTTP1_DISCARD_BYTES_MAX. */

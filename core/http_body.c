@@ -16,8 +16,9 @@ static uint64_t grown_bytes(const struct http_body *body, uint64_t needed, uint6
   return bytes < needed ? needed : bytes;
 }
 
-bool http_budget_affords(struct http_budget *b, size_t n) {
-  while (b->bytes > b->bytes_max || n > b->bytes_max - b->bytes)
+bool http_budget_affords(struct http_budget *b, size_t n, size_t body_bytes) {
+  size_t max = b->bytes_max + (body_bytes <= b->short_bytes ? b->reserve_bytes : 0);
+  while (b->bytes > max || n > max - b->bytes)
     if (!b->make_room || !b->make_room(b)) return false;
   return true;
 }
@@ -30,7 +31,7 @@ void http_budget_trim(struct http_budget *b) {
 
 static bool take_spare(struct http_body *body, size_t n) {
   struct http_budget *b = body->budget;
-  if (body->data || !b || b->spare_bytes < n || !http_budget_affords(b, b->spare_bytes) || !b->spare) return false;
+  if (body->data || !b || b->spare_bytes < n || !http_budget_affords(b, b->spare_bytes, b->spare_bytes) || !b->spare) return false;
   body->data = b->spare;
   body->capacity = b->spare_bytes;
   b->bytes += b->spare_bytes;
@@ -55,7 +56,7 @@ int http_body_room(struct http_body *body, size_t n, uint64_t bound) {
   if (n > body->bytes_max - body->len) return FLUO_ETOOLARGE;
   if (take_spare(body, n)) return 0;
   size_t bytes = (size_t)grown_bytes(body, body->len + n, bound), more = bytes - body->capacity;
-  if (body->budget && !http_budget_affords(body->budget, more)) return FLUO_EFULL;
+  if (body->budget && !http_budget_affords(body->budget, more, bytes)) return FLUO_EFULL;
   uint8_t *grown = heap_realloc(body->data, bytes);
   if (!grown) return FLUO_ENOMEM;
   if (body->budget) body->budget->bytes += more;

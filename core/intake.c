@@ -266,8 +266,12 @@ static bool long_charge(struct long_body *b) {
   struct http_budget *budget = b->request->budget;
   size_t bytes = decode_bytes(&b->decode);
   if (!budget) return true;
-  /* One that is alone may have what it needs, or it never would; a chunked one holds up to twice its bytes. */
-  if (!http_budget_affords(budget, bytes) && budget->bytes > 2 * b->request->body_bytes) return false;
+  if (!http_budget_affords(budget, bytes, SIZE_MAX)) {
+    /* One that is alone may have what it needs, or it never would; a chunked one holds up to twice its bytes. It is
+     * charged what there is: the others' reserve is not for it to take. */
+    if (budget->bytes > 2 * b->request->body_bytes) return false;
+    bytes = budget->bytes < budget->bytes_max ? budget->bytes_max - budget->bytes : 0;
+  }
   budget->bytes += bytes;
   b->charged = bytes;
   return true;

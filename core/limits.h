@@ -7,6 +7,11 @@
  * top of the buffer, and is what 300 slow senders can take. Past it the slowest makes room: 503, Retry-After. */
 #define LIMIT_BODIES_IN_FLIGHT_EIGHTHS 13u
 #define LIMIT_BODIES_IN_FLIGHT_BYTES (13u << 20)
+/* And so many more for bodies of up to LIMIT_SHORT_BYTES, which SDKs send and which are gone in a moment: else one
+ * large body that is being decoded has them all refused. */
+#define LIMIT_BODIES_RESERVE_BYTES (2u << 20)
+/* Members of one gzip body. Senders make one; 390,000 of nothing fit into 8 MiB and took a tenth of a second. 400. */
+#define LIMIT_GZIP_MEMBERS 1024u
 /* Messages nested in a body, the request being 0. Deeper ones are no telemetry; recursion stays small. 400. */
 #define LIMIT_DEPTH 64
 /* Spans in one body: 8 MiB of empty spans would be 4 million. 400. */
@@ -21,6 +26,9 @@
  * decoded, waits in line: it is decoded in a thread and taken in parts, one such body at a time. */
 #define LIMIT_PART_COST (512u << 10)
 #define LIMIT_SHORT_BYTES (512u << 10)
+/* Bytes of chunk framing that one connection's are parsed before others have their turn. Chunks of one byte take some
+ * 60 ns each; those of honest senders have some hundred bytes of framing in 64 KiB. */
+#define LIMIT_FRAMES_A_TURN_BYTES 16384u
 /* Pipelined requests of one connection that are answered before others have their turn. */
 #define LIMIT_REQUESTS_A_TURN 16
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */

@@ -264,6 +264,8 @@ static struct server *server_alloc(struct uv_loop_s *loop, const struct http_cal
   s->porch.calls = *calls;
   s->porch.limits = limits_of(limits);
   s->porch.budget.bytes_max = (size_t)s->porch.limits.bytes_in_flight_max;
+  s->porch.budget.short_bytes = (size_t)s->porch.limits.short_bytes;
+  s->porch.budget.reserve_bytes = (size_t)s->porch.limits.bytes_reserved;
   s->porch.budget.make_room = conn_make_room;
   s->porch.budget.spare_bytes_max = CONN_BODY_KEPT_BYTES;
   s->porch.on_gone = on_gone;

@@ -377,6 +377,31 @@ describe("the server's bounds", function()
     end)
   end)
 
+  it("have a reserve for short bodies where long ones have taken all", function()
+    local limits = { bytes_in_flight_max = 300000, short_bytes = 120000, bytes_reserved = 150000 }
+    serving({ limits = limits }, function(s)
+      local slow = s.connect()
+      slow:send(post(JSON .. "Content-Length: 250000\r\n") .. ("x"):rep(240000))
+      s.until_true(function() return s.stats().body_bytes_in_flight > 200000 end, slow)
+      assert.equal(200, s.ask(post(JSON, '{"x":"' .. ("y"):rep(100000) .. '"}')).status)
+      assert.equal(503, s.ask(post(JSON, '{"x":"' .. ("y"):rep(130000) .. '"}')).status)
+      slow:close()
+      s.until_true(function() return s.stats().body_bytes_in_flight == 0 end)
+    end)
+  end)
+
+  it("lose nothing of a body of one byte a chunk, which is read in turns", function()
+    serving({}, function(s)
+      local body = '{"resourceSpans":[' .. (" "):rep(100000) .. "]}"
+      local c = s.connect()
+      for _ = 1, 2 do
+        c:send(post(JSON .. "Transfer-Encoding: chunked\r\n", chunked(body, 1)))
+        assert.equal(200, c:answer().status)
+      end
+      assert.equal(0, tonumber(s.stats().body_bytes_in_flight))
+    end)
+  end)
+
   it("survive a lack of descriptors", function()
     serving({}, function(s)
       local waiting = assert(socket.connect(s.port))      -- in the backlog: the loop has not run since

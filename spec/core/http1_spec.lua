@@ -68,6 +68,26 @@ describe("the HTTP/1.1 parser", function()
   before_each(function() live = core.heap_live() end)
   after_each(function() assert.equal(live, core.heap_live()) end)
 
+  it("tires of chunk framing, not of chunks, nor of bodies without", function()
+    local function tires(text)
+      local out, taken = ffi.new("struct http1 *[1]"), ffi.new("size_t[1]")
+      assert.equal(0, core.http1_new(1048576, nil, out))
+      local head = "POST / HTTP/1.1\r\n" .. HOST .. "Transfer-Encoding: chunked\r\n\r\n"
+      assert.equal(HEAD, core.http1_feed(out[0], head, #head, taken))
+      local list = {}
+      for i = 1, 3 do
+        assert.equal(MORE, core.http1_feed(out[0], text, #text, taken))
+        list[i] = core.http1_tires(out[0])
+      end
+      assert.is_false(core.http1_tires(out[0]))
+      core.http1_free(out[0])
+      return list
+    end
+    assert.same({ true, true, true }, tires(("1\r\nx\r\n"):rep(4000)))
+    assert.same({ false, true, false }, tires(("1\r\nx\r\n"):rep(2000)))
+    assert.same({ false, false, false }, tires(("1000\r\n" .. ("x"):rep(4096) .. "\r\n"):rep(16)))
+  end)
+
   it("reads pipelined requests one at a time, however they are cut", function()
     local input = POST .. CHUNKED .. "\r\n" .. GET
     local expected = "head /v1/traces, body 5, head /c, body 5, head /, body 0"
