@@ -69,14 +69,14 @@ describe("the HTTP/1.1 parser", function()
   after_each(function() assert.equal(live, core.heap_live()) end)
 
   it("tires of chunk framing, not of chunks, nor of bodies without", function()
-    local function tires(text)
+    local function tires(frames)
       local out, taken = ffi.new("struct http1 *[1]"), ffi.new("size_t[1]")
       assert.equal(0, core.http1_new(1048576, nil, out))
       local head = "POST / HTTP/1.1\r\n" .. HOST .. "Transfer-Encoding: chunked\r\n\r\n"
       assert.equal(HEAD, core.http1_feed(out[0], head, #head, taken))
       local list = {}
       for i = 1, 3 do
-        assert.equal(MORE, core.http1_feed(out[0], text, #text, taken))
+        assert.equal(MORE, core.http1_feed(out[0], frames, #frames, taken))
         list[i] = core.http1_tires(out[0])
       end
       assert.is_false(core.http1_tires(out[0]))
