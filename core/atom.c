@@ -197,6 +197,7 @@ static int make_regex(struct atom *atom, uint32_t index, char *why) {
                       sizeof reason, &offset);
   if (err == FLUO_EINVALID)
     snprintf(why, IR_WHY_BYTES, "atoms[%u]: %s at %u", index, reason, offset);
+  if (!err) regex_number(atom->regex, index);
   return err;
 }
 

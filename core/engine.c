@@ -123,6 +123,7 @@ static bool needs_payload(void *ctx, const struct trace *t, const struct fluo_sp
                            .payload_bytes = (uint32_t)span->payload.n,
                            .trace_id = t->id,
                            .renamed = e->renamed};
+  if (e->live) matcher_now(rules->matcher, e->now_ns);
   matcher_span(rules->matcher, &view, &e->match);
   bool may_be_cause = skeleton->status == FLUO_STATUS_ERROR && ruleset_ir(rules->set)->rules;
   return rules->payloads || may_be_cause || is_read_again(rules->set, &e->match);

@@ -53,6 +53,11 @@
 #define LIMIT_VIOLATION_BYTES (8u << 20)
 /* PCRE2 match limit of one `matches`: 0.1 to 1.2 ms at the worst; beyond it the atom is unknown. */
 #define LIMIT_REGEX_MATCHES 10000
+/* Of one expression, so many matches of more than a tenth of that at once, and one more each so many ns: 1 % to 6 % of a
+ * processor. Past it what it is asked is unknown (fluo_rule_unknown_total). */
+#define LIMIT_REGEX_LIGHT_MATCHES 1000u
+#define LIMIT_REGEX_HEAVY 32u
+#define LIMIT_REGEX_HEAVY_NS 20000000u
 /* Questions to rule functions that wait for an answer, 52 bytes each. One body of small spans could ask for
  * millions. Past it they are unknown (fluo_shed_questions_total). */
 #define LIMIT_QUESTIONS 131072u

@@ -286,7 +286,11 @@ static int take_scratch(struct matcher *m) {
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
   if (!err) err = slots_new(m->x, &m->slots);
-  return err ? err : regex_scratch_new(ruleset_options(m->rules)->matches_limit, &m->regex);
+  return err ? err : regex_scratch_new(ruleset_options(m->rules)->matches_limit, ir->header->atoms, &m->regex);
+}
+
+void matcher_now(struct matcher *m, uint64_t now_ns) {
+  regex_scratch_now(m->regex, now_ns);
 }
 
 int matcher_new(const struct ruleset *r, struct matcher **out) {

@@ -6,6 +6,11 @@
  * interpreter gives the same answer everywhere, and within a limit of 10,000 it takes 0.1 to 1.2 ms
  * at the worst.
  *
+ * A limit bounds one match, and spans are many: 0.2 ms each would be the whole processor at 5,000
+ * spans a second. So each is tried within a tenth of the limit first, which nearly all need not
+ * leave; what does costs a piece of the expression's quota, and without one left it is unknown
+ * without being tried, however it would have ended.
+ *
  * An expression that is valid UTF-8 is matched on characters, with invalid sequences in a text
  * matching nothing; any other is matched on bytes. */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -18,9 +23,12 @@
 
 #include "err.h"
 #include "heap.h"
+#include "limits.h"
+#include "quota.h"
 
 struct regex {
   pcre2_code *code;
+  uint32_t number;
   uint32_t prefix_len, inner_len;
   uint8_t literals[]; /* the prefix, then the inner one */
 };
@@ -28,6 +36,9 @@ struct regex {
 struct regex_scratch {
   pcre2_match_context *context;
   pcre2_match_data *data;
+  uint32_t limit;
+  uint64_t now_ns; /* 0: nobody keeps time */
+  struct quota heavy[]; /* by number */
 };
 
 static void *on_alloc(size_t size, void *ctx) {
@@ -73,6 +84,7 @@ int regex_new(const char *p, uint32_t n, struct regex **out, char *why, size_t w
   if (!context) goto err_after_general;
   struct regex *r = heap_alloc(sizeof *r + 2 * (size_t)n);
   if (!r) goto err_after_context;
+  r->number = 0;
   r->prefix_len = regex_prefix(p, n, r->literals);
   r->inner_len = regex_inner(p, n, r->literals + r->prefix_len);
   PCRE2_SIZE at = 0;
@@ -91,14 +103,18 @@ err_after_general:
   return err;
 }
 
+void regex_number(struct regex *r, uint32_t number) {
+  r->number = number;
+}
+
 void regex_free(struct regex *r) {
   if (!r) return;
   pcre2_code_free(r->code);
   heap_free(r);
 }
 
-int regex_scratch_new(uint32_t matches_limit, struct regex_scratch **out) {
-  struct regex_scratch *s = heap_zalloc(sizeof *s);
+int regex_scratch_new(uint32_t matches_limit, uint32_t count, struct regex_scratch **out) {
+  struct regex_scratch *s = heap_zalloc(sizeof *s + count * sizeof *s->heavy);
   if (!s) return FLUO_ENOMEM;
   pcre2_general_context *general = pcre2_general_context_create(on_alloc, on_free, NULL);
   if (!general) goto err_after_scratch;
@@ -106,7 +122,7 @@ int regex_scratch_new(uint32_t matches_limit, struct regex_scratch **out) {
   s->data = pcre2_match_data_create(1, general); /* one pair: nobody asks for groups */
   pcre2_general_context_free(general);
   if (!s->context || !s->data) goto err_after_scratch;
-  pcre2_set_match_limit(s->context, matches_limit);
+  s->limit = matches_limit;
   pcre2_set_heap_limit(s->context, REGEX_HEAP_KIB_MAX);
   *out = s;
   return 0;
@@ -122,6 +138,27 @@ void regex_scratch_free(struct regex_scratch *s) {
   heap_free(s);
 }
 
+void regex_scratch_now(struct regex_scratch *s, uint64_t now_ns) {
+  s->now_ns = now_ns;
+}
+
+static int match_within(const struct regex *r, struct regex_scratch *s, const void *text, size_t n, uint32_t limit) {
+  pcre2_set_match_limit(s->context, limit);
+  return pcre2_match(r->code, text, n, 0, 0, s->data, s->context);
+}
+
+/* What PCRE2 says, or its PCRE2_ERROR_MATCHLIMIT for one that has no quota left. */
+static int match(const struct regex *r, struct regex_scratch *s, const void *text, size_t n) {
+  const struct quota_terms terms = {LIMIT_REGEX_HEAVY, LIMIT_REGEX_HEAVY_NS};
+  struct quota *heavy = &s->heavy[r->number];
+  if (s->now_ns && !quota_left(heavy, terms, s->now_ns)) return PCRE2_ERROR_MATCHLIMIT;
+  uint32_t light = s->limit < LIMIT_REGEX_LIGHT_MATCHES ? s->limit : LIMIT_REGEX_LIGHT_MATCHES;
+  int got = match_within(r, s, text, n, light);
+  if (got != PCRE2_ERROR_MATCHLIMIT) return got;
+  if (s->now_ns) quota_spend(heavy, terms, s->now_ns);
+  return light < s->limit ? match_within(r, s, text, n, s->limit) : got;
+}
+
 enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, const uint8_t *text,
                             size_t n) {
   struct regex_literals must = regex_literals(r);
@@ -130,7 +167,7 @@ enum fluo_truth regex_match(const struct regex *r, struct regex_scratch *s, cons
   if (must.inner_len && !memmem(text, n, must.inner, must.inner_len)) return FLUO_FALSE;
   if (n > REGEX_SUBJECT_BYTES_MAX) return FLUO_UNKNOWN;
   const void *subject = n ? (const void *)text : "";
-  int got = pcre2_match(r->code, subject, n, 0, 0, s->data, s->context);
+  int got = match(r, s, subject, n);
   if (got == PCRE2_ERROR_NOMATCH) return FLUO_FALSE;
   return got >= 0 ? FLUO_TRUE : FLUO_UNKNOWN;
 }

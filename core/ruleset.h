@@ -67,6 +67,8 @@ bool ruleset_gate(const struct ruleset *r, uint32_t rule, const struct gate_coun
 struct matcher;
 int matcher_new(const struct ruleset *r, struct matcher **out);
 void matcher_free(struct matcher *m);
+/* The time of what follows: expressions that take long too often are unknown for a while (regex.h). */
+void matcher_now(struct matcher *m, uint64_t now_ns);
 
 /* A function to call; object: with which of the span's events or links, 0 for a function of the span. */
 struct match_ask { uint32_t pattern, function, object; };

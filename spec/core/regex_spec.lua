@@ -1,5 +1,6 @@
 local support = require("spec.support")
 local core, ffi = support.core("regex", "heap", "field")
+local UNKNOWN = tonumber(ffi.C.FLUO_UNKNOWN)
 
 local function compile(pattern)
   local out, why, at = ffi.new("struct regex *[1]"), ffi.new("char[80]"), ffi.new("uint32_t[1]")
@@ -8,11 +9,12 @@ local function compile(pattern)
   return ffi.gc(out[0], core.regex_free)
 end
 
-local function scratch(limit)
+local function scratch_of(count, limit)
   local out = ffi.new("struct regex_scratch *[1]")
-  assert(core.regex_scratch_new(limit or 10000, out) == 0)
+  assert(core.regex_scratch_new(limit or 10000, count, out) == 0)
   return ffi.gc(out[0], core.regex_scratch_free)
 end
+local function scratch(limit) return scratch_of(1, limit) end
 
 local function match(pattern, text, limit)
   local p, n, free = support.guarded(text)
@@ -41,6 +43,27 @@ describe("a regular expression", function()
     local text = ("a"):rep(40) .. "cb"
     assert.same({ 2, 0 }, { match("(a+)+b", text), match("(a+)+b", "acb") })
     assert.same({ 1, 2 }, { match("a*", ("a"):rep(65536)), match("a*", ("a"):rep(65537)) })
+  end)
+
+  it("is unknown for a while where it took long too often, but not others, and not without a clock", function()
+    local slow, quick, s = compile("(a+)+b"), compile("b+"), scratch_of(2)
+    core.regex_number(quick, 1)
+    local function ask(expression, text) return tonumber(core.regex_match(expression, s, text, #text)) end
+    local heavy, second = ("a"):rep(40) .. "cb", 1000000000ULL
+    for _ = 1, 100 do ask(slow, heavy) end
+    assert.equal(1, ask(slow, "ab"))
+    core.regex_scratch_now(s, 1000 * second)
+    for _ = 1, 31 do ask(slow, heavy) end
+    assert.equal(1, ask(slow, "ab"))                     -- what is light costs nothing
+    ask(slow, heavy)
+    assert.same({ UNKNOWN, 1 }, { ask(slow, "ab"), ask(quick, "bb") })
+    core.regex_scratch_now(s, 1000 * second + 20000000ULL)
+    assert.equal(1, ask(slow, "ab"))
+    ask(slow, heavy)
+    assert.equal(UNKNOWN, ask(slow, "ab"))
+    core.regex_scratch_now(s, 1001 * second)
+    for _ = 1, 32 do ask(slow, heavy) end
+    assert.equal(UNKNOWN, ask(slow, "ab"))
   end)
 
   it("is unknown where it would take too much memory", function()
