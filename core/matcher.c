@@ -286,7 +286,8 @@ static int take_scratch(struct matcher *m) {
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
   if (!err) err = slots_new(m->x, &m->slots);
-  return err ? err : regex_scratch_new(ruleset_options(m->rules)->matches_limit, ir->header->atoms, &m->regex);
+  if (!err) err = regex_scratch_new(ruleset_options(m->rules)->matches_limit, &m->regex);
+  return err ? err : regex_scratch_quotas(m->regex, ir->header->atoms);
 }
 
 void matcher_now(struct matcher *m, uint64_t now_ns) {

@@ -16,6 +16,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "regex.h"
 
+#include <assert.h>
 #include <pcre2.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ struct regex_scratch {
   pcre2_match_data *data;
   uint32_t limit;
   uint64_t now_ns; /* 0: nobody keeps time */
-  struct quota heavy[]; /* by number */
+  struct quota *heavy; /* by number */
 };
 
 static void *on_alloc(size_t size, void *ctx) {
@@ -113,8 +114,13 @@ void regex_free(struct regex *r) {
   heap_free(r);
 }
 
-int regex_scratch_new(uint32_t matches_limit, uint32_t count, struct regex_scratch **out) {
-  struct regex_scratch *s = heap_zalloc(sizeof *s + count * sizeof *s->heavy);
+int regex_scratch_quotas(struct regex_scratch *s, uint32_t count) {
+  s->heavy = heap_zalloc(count * sizeof *s->heavy);
+  return s->heavy ? 0 : FLUO_ENOMEM;
+}
+
+int regex_scratch_new(uint32_t matches_limit, struct regex_scratch **out) {
+  struct regex_scratch *s = heap_zalloc(sizeof *s);
   if (!s) return FLUO_ENOMEM;
   pcre2_general_context *general = pcre2_general_context_create(on_alloc, on_free, NULL);
   if (!general) goto err_after_scratch;
@@ -135,10 +141,12 @@ void regex_scratch_free(struct regex_scratch *s) {
   if (!s) return;
   pcre2_match_data_free(s->data);
   pcre2_match_context_free(s->context);
+  heap_free(s->heavy);
   heap_free(s);
 }
 
 void regex_scratch_now(struct regex_scratch *s, uint64_t now_ns) {
+  assert(s->heavy);
   s->now_ns = now_ns;
 }
 
@@ -150,12 +158,12 @@ static int match_within(const struct regex *r, struct regex_scratch *s, const vo
 /* What PCRE2 says, or its PCRE2_ERROR_MATCHLIMIT for one that has no quota left. */
 static int match(const struct regex *r, struct regex_scratch *s, const void *text, size_t n) {
   const struct quota_terms terms = {LIMIT_REGEX_HEAVY, LIMIT_REGEX_HEAVY_NS};
-  struct quota *heavy = &s->heavy[r->number];
-  if (s->now_ns && !quota_left(heavy, terms, s->now_ns)) return PCRE2_ERROR_MATCHLIMIT;
+  struct quota *heavy = s->now_ns ? &s->heavy[r->number] : NULL;
+  if (heavy && !quota_left(heavy, terms, s->now_ns)) return PCRE2_ERROR_MATCHLIMIT;
   uint32_t light = s->limit < LIMIT_REGEX_LIGHT_MATCHES ? s->limit : LIMIT_REGEX_LIGHT_MATCHES;
   int got = match_within(r, s, text, n, light);
   if (got != PCRE2_ERROR_MATCHLIMIT) return got;
-  if (s->now_ns) quota_spend(heavy, terms, s->now_ns);
+  if (heavy) quota_spend(heavy, terms, s->now_ns);
   return light < s->limit ? match_within(r, s, text, n, s->limit) : got;
 }
 

@@ -23,12 +23,14 @@ enum {
 int regex_new(const char *p, uint32_t n, struct regex **out, char *why, size_t why_size,
               uint32_t *offset);
 void regex_free(struct regex *r);
-/* Its number among those of a scratch, below `count` there; 0 unless set. */
+/* Its number among those that a scratch keeps time for; 0 unless set. */
 void regex_number(struct regex *r, uint32_t number);
 
-/* matches_limit: PCRE2's match limit. count: of expressions. 0 or FLUO_ENOMEM. */
-int regex_scratch_new(uint32_t matches_limit, uint32_t count, struct regex_scratch **out);
-/* The time of the matches that follow. From then on an expression whose matches took more than LIMIT_REGEX_LIGHT_MATCHES
+/* matches_limit: PCRE2's match limit. 0 or FLUO_ENOMEM. */
+int regex_scratch_new(uint32_t matches_limit, struct regex_scratch **out);
+/* Room to keep time for so many numbered expressions. 0 or FLUO_ENOMEM. Once. */
+int regex_scratch_quotas(struct regex_scratch *s, uint32_t count);
+/* With quotas: the time of the matches that follow. From then on an expression whose matches took more than LIMIT_REGEX_LIGHT_MATCHES
  * too often (LIMIT_REGEX_HEAVY) is FLUO_UNKNOWN until time has gone by; without it, as in replay, none is. */
 void regex_scratch_now(struct regex_scratch *s, uint64_t now_ns);
 void regex_scratch_free(struct regex_scratch *s);
