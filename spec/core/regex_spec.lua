@@ -9,12 +9,11 @@ local function compile(pattern)
   return ffi.gc(out[0], core.regex_free)
 end
 
-local function scratch_of(count, limit)
+local function scratch(limit)
   local out = ffi.new("struct regex_scratch *[1]")
-  assert(core.regex_scratch_new(limit or 10000, count, out) == 0)
+  assert(core.regex_scratch_new(limit or 10000, out) == 0)
   return ffi.gc(out[0], core.regex_scratch_free)
 end
-local function scratch(limit) return scratch_of(1, limit) end
 
 local function match(pattern, text, limit)
   local p, n, free = support.guarded(text)
@@ -46,7 +45,8 @@ describe("a regular expression", function()
   end)
 
   it("is unknown for a while where it took long too often, but not others, and not without a clock", function()
-    local slow, quick, s = compile("(a+)+b"), compile("b+"), scratch_of(2)
+    local slow, quick, s = compile("(a+)+b"), compile("b+"), scratch()
+    assert.equal(0, core.regex_scratch_quotas(s, 2))
     core.regex_number(quick, 1)
     local function ask(expression, text) return tonumber(core.regex_match(expression, s, text, #text)) end
     local heavy, second = ("a"):rep(40) .. "cb", 1000000000ULL
