@@ -36,6 +36,10 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
   const struct ruleset *rules = t->judged_by->set;
   uint32_t rule = ruleset_pattern(rules, pattern)->rule;
   const struct fluo_ir_rule *judging = ruleset_rule(rules, rule);
+  if (pattern - judging->patterns.first >= judging->patterns.count) {
+    engine_resolves(e, t, rule, span, unknown);
+    return;
+  }
   if (judging->scope != FLUO_SCOPE_TRACE) {
     if (unknown)
       engine_counts(t, rule)->unknown++;

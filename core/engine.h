@@ -20,6 +20,8 @@ struct engine_calls {
   void *ctx;
   /* All that there was to judge in the trace, by these rules, is judged; it is dropped next. NULL: nobody wants to know. */
   void (*on_trace_end)(void *ctx, const struct ruleset *rules, const struct trace *t);
+  /* A span came that the rule's `resolve_when` asks for. Lent for the call. NULL: nobody wants to know. */
+  void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span);
 };
 
 struct engine_options {

@@ -43,6 +43,15 @@ void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32
   report(e, &v, t, rule, t->spans.count);
 }
 
+void engine_resolves(struct engine *e, struct trace *t, uint32_t rule, uint32_t span, bool unknown) {
+  if (unknown) {
+    engine_counts(t, rule)->unknown++;
+  } else if (e->calls.on_resolve) {
+    struct span_view view = engine_view(e, t, span);
+    e->calls.on_resolve(e->calls.ctx, t->judged_by->set, rule, &view);
+  }
+}
+
 /* Whether it is judged again, after its close. */
 static bool looks_late(const struct trace *t) {
   return t->state == TRACE_CLOSED && t->settled;

@@ -124,6 +124,8 @@ void engine_cause_across(struct engine *e, struct violation *v);
 void engine_cause_forget(struct engine *e, const struct trace *t);
 
 /* engine_judge.c */
+/* The span is a hit of what the rule's `resolve_when` asks for, or that is unknown. */
+void engine_resolves(struct engine *e, struct trace *t, uint32_t rule, uint32_t span, bool unknown);
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span);
 struct span_view engine_view(const struct engine *e, const struct trace *t, uint32_t span);
 /* What is to be done with a trace now: nothing while answers or a judgment are out. */

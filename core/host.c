@@ -57,6 +57,11 @@ static void on_trace_end(void *ctx, const struct ruleset *rules, const struct tr
   h->calls.on_trace_end(h->calls.ctx, rules, t);
 }
 
+static void on_resolve(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span) {
+  struct host *h = ctx;
+  h->calls.on_resolve(h->calls.ctx, rules, rule, span);
+}
+
 static void on_error(void *ctx, uint32_t rule, uint32_t errors, const char *text, uint32_t bytes) {
   struct edition *e = ctx;
   struct host *h = e->host;
@@ -246,7 +251,8 @@ static int open_engine(struct host *h, const struct host_options *options) {
       .renamed = c->semconv_renames,
       .started_ns = options->started_ns,
       .state_bytes_max = c->state.bytes_max};
-  struct engine_calls calls = {on_violation, h, h->calls.on_trace_end ? on_trace_end : NULL};
+  struct engine_calls calls = {on_violation, h, h->calls.on_trace_end ? on_trace_end : NULL,
+                               h->calls.on_resolve ? on_resolve : NULL};
   return engine_new(&engine, &calls, &h->engine);
 }
 

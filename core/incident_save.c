@@ -9,6 +9,7 @@
 #include "err.h"
 #include "heap.h"
 #include "incident_parts.h"
+#include "ir.h"
 #include "limits.h"
 #include "pack.h"
 
@@ -119,7 +120,7 @@ struct saved {
 
 static bool numbers_sound(const uint64_t n[NUMBERS]) {
   bool sound = n[0] > INCIDENT_PENDING && n[0] < INCIDENT_STATUSES && n[1] <= FLUO_SEVERITY_CRITICAL;
-  sound &= n[4] <= UINT32_MAX && n[16] <= n[17] && n[17] <= LIMIT_M_OF_N;
+  sound &= n[4] <= UINT32_MAX && n[16] <= n[17] && n[17] <= IR_M_OF_N_MAX;
   return sound && n[18] >= 1 && n[18] <= INCIDENT_EXEMPLARS_MAX && n[19] <= LIMIT_RECEIVERS;
 }
 

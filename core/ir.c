@@ -54,6 +54,7 @@ static bool layout(const struct ir_check *c, const char *base, size_t n, struct 
   ir->pairs = section(base, &at, h->pairs, sizeof *ir->pairs);
   ir->windows = section(base, &at, h->windows, sizeof *ir->windows);
   ir->sequences = section(base, &at, h->sequences, sizeof *ir->sequences);
+  ir->incidents = section(base, &at, h->incidents, sizeof *ir->incidents);
   ir->text = section(base, &at, 0, 1);
   uint64_t end = at + h->text_bytes;
   if (end > n) return wrong_layout(c, "sections reach past the end");
@@ -150,8 +151,7 @@ static const char *rule_fault(const struct ir_check *c, const struct fluo_ir_rul
 }
 
 /* A pattern says whose it is, so of all rules that claim it only one gets past the first. */
-static bool claim_check(const struct ir_check *c, uint32_t index) {
-  struct fluo_range range = c->ir->rules[index].patterns;
+bool ir_claim_check(const struct ir_check *c, uint32_t index, struct fluo_range range) {
   for (uint32_t i = range.first; i < range.first + range.count; i++) {
     const struct fluo_ir_pattern *pattern = &c->ir->patterns[i];
     if (pattern->rule != index) return ir_wrong(c, "rules", index, "pattern of another rule");
@@ -168,7 +168,7 @@ static bool rules_check(const struct ir_check *c) {
     if (fault) return ir_wrong(c, "rules", i, fault);
     gates += c->ir->rules[i].gate.count;
     if (gates > c->ir->header->gates) return ir_wrong(c, "rules", i, "gate of another rule");
-    if (!claim_check(c, i) || !gate_check(c, i)) return false;
+    if (!ir_claim_check(c, i, c->ir->rules[i].patterns) || !gate_check(c, i)) return false;
   }
   return true;
 }
@@ -187,6 +187,7 @@ int ir_check(const void *bytes, size_t n, struct ir *out, char why[IR_WHY_BYTES]
   why[0] = '\0';
   bool sound = layout(&c, bytes, n, out) && parts_check(&c) && pairs_check(&c) &&
                functions_check(&c) && ir_values_check(&c) && ir_atoms_check(&c) &&
-               rules_check(&c) && ir_patterns_check(&c) && ir_across_check(&c);
+               rules_check(&c) && ir_incidents_check(&c) && ir_patterns_check(&c) &&
+               ir_across_check(&c);
   return sound ? 0 : FLUO_EINVALID;
 }

@@ -22,6 +22,7 @@ struct ir {
   const struct fluo_ir_pair *pairs;
   const struct fluo_ir_window *windows;
   const struct fluo_ir_sequence *sequences;
+  const struct fluo_ir_incident *incidents;
   const char *text;
 };
 
@@ -31,6 +32,7 @@ enum {
   IR_GATES_MAX = 8192,      /* of a rule; a condition has at most 5,000 terms */
   IR_BY_MAX = 16,           /* fields of a `by` */
   IR_STEPS_MAX = 16,        /* of a sequence */
+  IR_M_OF_N_MAX = 1000,     /* minutes that m_of_n looks back */
   IR_OPERANDS_MAX = 1 << 24 /* of all atoms together: ranges may share values */
 };
 

@@ -1,16 +1,17 @@
-/* Checking windows and sequences. A rule and its window name each other, so that each has one; what
+/* Checking windows, sequences and incidents. A rule and its window name each other, so that each has one; what
  * is left to check are numbers that code follows blindly. */
 #include <math.h>
 
 #include "ir_check.h"
 
-/* Each pair names one part: a field. */
-static bool by_fits(const struct ir_check *c, struct fluo_range by, uint32_t least) {
+bool ir_by_fits(const struct ir_check *c, struct fluo_range by, uint32_t least, bool literals) {
   if (by.count < least || by.count > IR_BY_MAX || !ir_range_fits(by, c->ir->header->pairs))
     return false;
   for (uint32_t i = by.first; i < by.first + by.count; i++) {
     struct fluo_range parts = c->ir->pairs[i].parts;
-    if (parts.count != 1 || c->ir->parts[parts.first].field >= FLUO_FIELD_EVENT_NAME) return false;
+    if (parts.count != 1) return false;
+    uint32_t field = c->ir->parts[parts.first].field;
+    if (field >= FLUO_FIELD_EVENT_NAME && !(literals && field == FLUO_FIELD_LITERAL)) return false;
   }
   return true;
 }
@@ -31,7 +32,7 @@ static const char *window_fault(const struct ir_check *c, uint32_t index) {
   if (w->field >= FLUO_FIELD_EVENT_NAME) return "field";
   if (w->baseline > FLUO_BASELINE_SIGMAS) return "baseline";
   if (!ir_text_fits(c, w->key)) return "key";
-  if (!by_fits(c, w->by, 0)) return "by";
+  if (!ir_by_fits(c, w->by, 0, false)) return "by";
   if (!w->ns || w->ns > INT64_MAX) return "length";
   if (!(w->quantile >= 0 && w->quantile <= 100)) return "quantile";
   if (!isfinite(w->normal_min)) return "normal";
@@ -45,10 +46,10 @@ static const char *sequence_fault(const struct ir_check *c, uint32_t index) {
   bool cascade = s->at_least;
   if (s->rooted > cascade) return "rooted";
   if (cascade && (s->absent || steps != 1 + s->rooted)) return "patterns";
-  if (s->distinct.count != cascade || !by_fits(c, s->distinct, cascade)) return "distinct";
+  if (s->distinct.count != cascade || !ir_by_fits(c, s->distinct, cascade, false)) return "distinct";
   if (!steps || steps > IR_STEPS_MAX) return "steps";
   if (s->absent & 1 || s->absent >> steps) return "absent";
-  if (!by_fits(c, s->by, !cascade)) return "by";
+  if (!ir_by_fits(c, s->by, !cascade, false)) return "by";
   return s->ns && s->ns <= INT64_MAX ? NULL : "length";
 }
 
@@ -75,5 +76,35 @@ bool ir_across_check(const struct ir_check *c) {
   }
   for (uint32_t i = 0; i < c->ir->header->rules; i++)
     if (!owned(c, i)) return ir_wrong(c, "rules", i, "across");
+  return true;
+}
+
+static bool is_duration(uint64_t ns) {
+  return ns <= INT64_MAX;
+}
+
+static const char *incident_fault(const struct ir_check *c, uint32_t index) {
+  const struct fluo_ir_incident *it = &c->ir->incidents[index];
+  if (it->rule >= c->ir->header->rules || c->ir->rules[it->rule].incident != index + 1) return "rule";
+  if (it->m > it->n || it->n > IR_M_OF_N_MAX || !it->m != !it->n) return "m of n";
+  if (!ir_by_fits(c, it->group_by, 0, true)) return "group_by";
+  if (!ir_range_fits(it->resolve, c->ir->header->patterns) || it->resolve.count > 1) return "resolve";
+  bool sound = is_duration(it->pending_ns) && is_duration(it->keep_firing_ns) &&
+               is_duration(it->cooldown_ns) && is_duration(it->resolve_ns);
+  return sound ? NULL : "duration";
+}
+
+bool ir_incidents_check(const struct ir_check *c) {
+  const struct fluo_ir *h = c->ir->header;
+  for (uint32_t i = 0; i < h->incidents; i++) {
+    const char *fault = incident_fault(c, i);
+    if (fault) return ir_wrong(c, "incidents", i, fault);
+    if (!ir_claim_check(c, c->ir->incidents[i].rule, c->ir->incidents[i].resolve)) return false;
+  }
+  for (uint32_t i = 0; i < h->rules; i++) {
+    uint32_t incident = c->ir->rules[i].incident;
+    if (incident && (incident > h->incidents || c->ir->incidents[incident - 1].rule != i))
+      return ir_wrong(c, "rules", i, "incident");
+  }
   return true;
 }

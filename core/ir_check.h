@@ -1,5 +1,5 @@
 /* What the parts of the check share: ir.c (layout, rules, gates, templates), ir_pattern.c (patterns,
- * nodes, atoms, values) and ir_across.c (windows, sequences). */
+ * nodes, atoms, values) and ir_across.c (windows, sequences, incidents). */
 #ifndef FLUO_CORE_IR_CHECK_H
 #define FLUO_CORE_IR_CHECK_H
 #include <stdbool.h>
@@ -21,5 +21,10 @@ bool ir_values_check(const struct ir_check *c);
 bool ir_atoms_check(const struct ir_check *c);
 bool ir_patterns_check(const struct ir_check *c);
 bool ir_across_check(const struct ir_check *c);
+bool ir_incidents_check(const struct ir_check *c);
+/* Whether these patterns are the rule's own, and of spans. */
+bool ir_claim_check(const struct ir_check *c, uint32_t rule, struct fluo_range patterns);
+/* Whether each of these pairs names one part, which is a field, or a literal where that is allowed. */
+bool ir_by_fits(const struct ir_check *c, struct fluo_range by, uint32_t least, bool literals);
 
 #endif

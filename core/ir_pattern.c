@@ -206,15 +206,24 @@ static bool nodes_check(const struct ir_check *c, uint32_t index) {
 
 /* ---- patterns ------------------------------------------------------------------------------ */
 
+static bool is_within(struct fluo_range range, uint32_t index) {
+  return index >= range.first && index - range.first < range.count;
+}
+
+/* It stands among its rule's, or resolves the rule's incidents: both were checked. */
+static bool is_claimed(const struct ir_check *c, uint32_t index) {
+  const struct fluo_ir_rule *rule = &c->ir->rules[c->ir->patterns[index].rule];
+  return is_within(rule->patterns, index) ||
+         (rule->incident && is_within(c->ir->incidents[rule->incident - 1].resolve, index));
+}
+
 static const char *pattern_fault(const struct ir_check *c, uint32_t index) {
   const struct fluo_ir_pattern *pattern = &c->ir->patterns[index];
   if (pattern->object > FLUO_OBJECT_LINK) return "object";
   if (!ir_text_fits(c, pattern->label)) return "label";
   if (pattern->rule >= c->ir->header->rules) return "rule";
   if (!ir_range_fits(pattern->nodes, c->ir->header->nodes)) return "node range";
-  struct fluo_range own = c->ir->rules[pattern->rule].patterns;
-  bool claimed = index >= own.first && index - own.first < own.count;
-  if (pattern->object == FLUO_OBJECT_SPAN && !claimed) return "not among its rule's";
+  if (pattern->object == FLUO_OBJECT_SPAN && !is_claimed(c, index)) return "not among its rule's";
   return NULL;
 }
 

@@ -179,8 +179,7 @@
 #define LIMIT_EXEMPLARS_BYTES (16u << 20)
 /* An incident's count is said so often at most, to the ledger: a thousand violations a second are one row. */
 #define LIMIT_INCIDENT_SAY_NS 1000000000ull
-/* What m_of_n counts: minutes, so many at most. */
-#define LIMIT_M_OF_N 1000u
+/* What m_of_n counts: minutes, IR_M_OF_N_MAX at most. */
 #define LIMIT_M_OF_N_NS 60000000000ull
 /* resolve_after doubles each time that an incident comes back, up to 16 times what it was. */
 #define LIMIT_FLAPS_DOUBLED 4u

@@ -140,5 +140,5 @@ static void on_reload(void *ctx, const struct host_reload *reload) {
 
 struct host_calls report_calls(struct report *r) {
   return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, on_reload, r,
-                             on_trace_end};
+                             on_trace_end, NULL};
 }

@@ -148,6 +148,10 @@ const struct fluo_ir_sequence *ruleset_sequence(const struct ruleset *r, uint32_
   return &r->ir.sequences[sequence];
 }
 
+const struct fluo_ir_incident *ruleset_incident(const struct ruleset *r, const struct fluo_ir_rule *rule) {
+  return rule->incident ? &r->ir.incidents[rule->incident - 1] : NULL;
+}
+
 bool ruleset_asks(const struct ruleset *r, uint32_t rule) {
   assert(rule < r->ir.header->rules);
   return r->asks[rule];

@@ -31,6 +31,8 @@ const struct fluo_ir_pair *ruleset_pair(const struct ruleset *r, uint32_t pair);
 /* By a rule's `across`. */
 const struct fluo_ir_window *ruleset_window(const struct ruleset *r, uint32_t window);
 const struct fluo_ir_sequence *ruleset_sequence(const struct ruleset *r, uint32_t sequence);
+/* How its violations become incidents; NULL: by the defaults. */
+const struct fluo_ir_incident *ruleset_incident(const struct ruleset *r, const struct fluo_ir_rule *rule);
 /* Whether some pattern of the rule has a function. */
 bool ruleset_asks(const struct ruleset *r, uint32_t rule);
 /* The rule of this name; UINT32_MAX: there is none. */

@@ -68,12 +68,12 @@ struct fluo_value {
 enum { FLUO_IR_MAGIC = 0x4f554c46, FLUO_IR_VERSION = 1 };
 
 /* The header, and behind it without gaps, in this order: rules, patterns, nodes, atoms, values,
- * gates, functions, parts, pairs, windows, sequences, then `text_bytes` of text. Every section starts at the next multiple
- * of 8 bytes from the header's start. */
+ * gates, functions, parts, pairs, windows, sequences, incidents, then `text_bytes` of text. Every section starts at the
+ * next multiple of 8 bytes from the header's start. */
 struct fluo_ir {
   uint32_t magic, version;
-  uint32_t rules, patterns, nodes, atoms, values, gates, functions, parts, pairs, windows, sequences;
-  uint32_t text_bytes;
+  uint32_t rules, patterns, nodes, atoms, values, gates, functions, parts, pairs, windows, sequences, incidents;
+  uint32_t text_bytes, reserved;
 };
 
 enum fluo_scope    { FLUO_SCOPE_SPAN, FLUO_SCOPE_TRACE, FLUO_SCOPE_WINDOW, FLUO_SCOPE_SEQUENCE };
@@ -102,6 +102,7 @@ struct fluo_ir_rule {
   uint8_t version[16];
   uint8_t scope, severity, mode, flags;
   uint32_t across;              /* of a window or a sequence: which; else 0 */
+  uint32_t incident;            /* how its violations become incidents: which, from 1; 0: by the defaults */
 };
 
 enum fluo_object { FLUO_OBJECT_SPAN, FLUO_OBJECT_EVENT, FLUO_OBJECT_LINK };
@@ -202,6 +203,16 @@ struct fluo_ir_sequence {
   uint32_t at_least;            /* 0: it is none */
   uint32_t rooted;              /* 1 or 0 */
   struct fluo_range distinct;   /* as `by`: exactly one */
+};
+
+/* A rule's keys for incidents; rules/README.md says what each means. */
+struct fluo_ir_incident {
+  uint32_t rule;
+  uint32_t m, n;                /* violations in m of the last n minutes; 0, 0: one will do */
+  uint32_t grouped;             /* 0: no `group_by` */
+  struct fluo_range group_by;   /* pairs: what the author called it, of one part: a field, or a label's value (LITERAL) */
+  struct fluo_range resolve;    /* patterns of kind FLUO_OBJECT_SPAN, one at most: a span that resolves */
+  uint64_t pending_ns, keep_firing_ns, cooldown_ns, resolve_ns;       /* resolve_ns 0: the default */
 };
 
 /* A function is called with the span, or with a value of what `object` says: of the span, or of one event

@@ -31,9 +31,10 @@ local SCOPE, MODE, OBJECT = enum(SCOPES), enum(MODES), enum(OBJECTS)
 
 -- In the order in which they stand in the form.
 local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "functions", "parts", "pairs", "windows",
-  "sequences" }
+  "sequences", "incidents" }
 local TYPES = { rules = "rule", patterns = "pattern", nodes = "node", atoms = "atom", values = "value", gates = "gate",
-  functions = "function", parts = "part", pairs = "pair", windows = "window", sequences = "sequence" }
+  functions = "function", parts = "part", pairs = "pair", windows = "window", sequences = "sequence",
+  incidents = "incident" }
 
 local function text(b, s)
   local off = b.text_bytes

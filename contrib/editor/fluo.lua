@@ -109,13 +109,13 @@
 ---@field labels table<string, string>? Free texts that go with a violation.
 ---@field late boolean? Judge a closed trace again when late spans come.
 ---@field complete boolean? An absence is unknown unless the trace has its root and no orphan.
----@field group_by string|string[]|nil Of incidents.
----@field pending_for fluo.Duration? Of incidents.
----@field keep_firing_for fluo.Duration? Of incidents.
----@field cooldown fluo.Duration? Of incidents.
----@field resolve_after fluo.Duration? Of incidents.
----@field resolve_when any Of incidents.
----@field m_of_n any Of incidents.
+---@field group_by string|string[]|nil What incidents are told apart by: fields, attributes, labels.
+---@field pending_for fluo.Duration? An incident opens once violations have gone on for so long.
+---@field keep_firing_for fluo.Duration? It stays open for so long after it has cleared.
+---@field cooldown fluo.Duration? For so long after a resolve nothing opens.
+---@field resolve_after fluo.Duration? Without a violation for so long it has cleared; 5 minutes.
+---@field resolve_when fluo.Pattern|fluo.Condition|nil A span that clears the incident of its group.
+---@field m_of_n integer[]|nil { 3, 5 }: it opens with violations in 3 of the last 5 minutes.
 
 ---What holds on one span; every key that is no field is an attribute.
 ---@class fluo.Pattern

@@ -29,10 +29,10 @@ end
 -- ---- sections -----------------------------------------------------------------------------------
 
 local SECTIONS = { "rules", "patterns", "nodes", "atoms", "values", "gates", "functions", "parts", "pairs", "windows",
-                   "sequences" }
+                   "sequences", "incidents" }
 local RECORDS = { rules = "rule", patterns = "pattern", nodes = "node", atoms = "atom", values = "value",
                   gates = "gate", functions = "function", parts = "part", pairs = "pair", windows = "window",
-                  sequences = "sequence" }
+                  sequences = "sequence", incidents = "incident" }
 
 -- A section is an array of records that grows by doubling. A record moves when it does: what add gives is
 -- good until the next add to the same section.
@@ -202,6 +202,20 @@ local function put_sequence(form, rule)
   return index
 end
 
+-- A rule that has none of the keys has no record.
+local function put_incident(form, rule)
+  local it = rule.incident
+  if not it then return 0 end
+  local record, index = add(form, "incidents")
+  record.rule, record.grouped = rule.index, it.group_by and 1 or 0
+  record.m, record.n = it.m or 0, it.n or 0
+  record.pending_ns, record.keep_firing_ns = it.pending_ns or 0, it.keep_firing_ns or 0
+  record.cooldown_ns, record.resolve_ns = it.cooldown_ns or 0, it.resolve_ns or 0
+  put_by(form, record.group_by, it.group_by)
+  put_patterns(form, record.resolve, { it.resolve })
+  return index + 1
+end
+
 local PUT_ACROSS = { WINDOW = put_window, SEQUENCE = put_sequence }
 
 local function flags_of(rule)
@@ -257,6 +271,7 @@ function M.add(form, rule)
   record.flags = flags_of(rule)
   local put_across = PUT_ACROSS[rule.scope]
   if put_across then record.across = put_across(form, rule) end
+  record.incident = put_incident(form, rule)
 end
 
 --- A pattern by itself, as the only rule of a form of its own: its bytes, and its functions as M.finish gives them.

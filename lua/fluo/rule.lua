@@ -2,13 +2,13 @@
 -- ir.lua writes down and the study judges by. All that is wrong is reported, not only the first.
 local cascade = require("fluo.cascade")
 local condition = require("fluo.condition")
+local incident = require("fluo.incident")
 local lint = require("fluo.lint")
 local operand = require("fluo.operand")
 local pattern = require("fluo.pattern")
 local sequence = require("fluo.sequence")
 local suggest = require("fluo.suggest")
 local template = require("fluo.template")
-local units = require("fluo.units")
 local window = require("fluo.window")
 
 local M = {}
@@ -77,15 +77,6 @@ local function boolean(context, key, value)
   return nil
 end
 
-local function duration(context, key, value)
-  local ns, exact, hint, word = units.duration(value)
-  if not ns then
-    context.report(exact, hint, word or key)
-    return nil
-  end
-  return ns
-end
-
 local function summary(context, key, value)
   if not text(context, key, value) then return nil end
   local parts, message, hint, word = template.compile(value)
@@ -127,50 +118,11 @@ local function labels(context, key, value)
   return pairs_of
 end
 
-local function group_by(context, key, value)
-  local list = type(value) == "string" and { value } or value
-  if not is_list(list, 16) or #list == 0 then
-    context.report("`group_by` is a key or a list of at most 16 keys", "write group_by = { \"service\" }", key)
-    return nil
-  end
-  for _, name in ipairs(list) do
-    if type(name) ~= "string" or name == "" then
-      context.report("`group_by` is a list of texts", nil, key)
-      return nil
-    end
-  end
-  return list
-end
-
-local function whole(n) return type(n) == "number" and n >= 1 and n <= 1000 and n % 1 == 0 end
-
-local function m_of_n(context, key, value)
-  if is_list(value, 2) and #value == 2 and whole(value[1]) and whole(value[2]) and value[1] <= value[2] then
-    return { value[1], value[2] }
-  end
-  context.report("`m_of_n` is two whole numbers, the first at most the second, up to 1000",
-    "write m_of_n = { 3, 5 }", key)
-  return nil
-end
-
--- A condition of either kind; what it means for incidents is not looked at here.
-local function resolve_when(context, key, value)
-  if condition.is(value) then
-    condition.used(value)
-    return value
-  elseif pattern.is(value) then
-    return context.pattern(value, key)
-  end
-  context.report("`resolve_when` is a pattern or a trace condition", nil, key)
-  return nil
-end
-
 local CHECKS = {
   description = text, severity = one_of(M.SEVERITIES), mode = one_of(M.MODES), summary = summary,
-  labels = labels, late = boolean, complete = boolean, group_by = group_by, pending_for = duration,
-  keep_firing_for = duration, cooldown = duration, resolve_after = duration, resolve_when = resolve_when,
-  m_of_n = m_of_n,
+  labels = labels, late = boolean, complete = boolean,
 }
+for key, check in pairs(incident.CHECKS) do CHECKS[key] = check end
 
 -- ---- actions ------------------------------------------------------------------------------------
 
@@ -370,6 +322,7 @@ function M.check(context, name, t, junction)
   rule.severity, rule.mode = rule.severity or "medium", rule.mode or "active"
   rule.summary, rule.labels = rule.summary or {}, rule.labels or {}
   if not junction then conditions(context, rule, t) end
+  rule.incident = incident.of(context, rule)
   if #context.errors > before then return nil end
   if not junction then lint.look(context, rule, context.limits) end
   if not context.keep then rule.nodes = nil end           -- of ten thousand rules they are much

@@ -187,3 +187,45 @@ describe("without memory", function()
     assert.is_true(failed > 40 and failed < 1000)
   end)
 end)
+
+describe("the incidents of a rule set", function()
+  -- An incident of the first rule: grouped by a field and a label, resolved by a pattern of its own.
+  local function with_incident(change)
+    return function(b)
+      b.parts = { { field = 3, key = { 0, 0 } }, { field = 18, key = { 0, 2 } } }
+      b.pairs = { { name = { 0, 2 }, value = { 0, 0 }, parts = { 0, 1 } }, { name = { 0, 3 }, value = { 0, 0 }, parts = { 1, 1 } } }
+      b.patterns[#b.patterns + 1] = { nodes = { 0, 0 }, label = { 0, 0 }, rule = 0, object = 0 }
+      b.incidents = { { rule = 0, m = 3, n = 5, grouped = 1, group_by = { 0, 2 }, resolve = { #b.patterns - 1, 1 }, pending_ns = 7 } }
+      b.rules[1].incident = 1
+      if change then change(b, b.incidents[1]) end
+    end
+  end
+
+  it("say how violations become incidents", function()
+    local set = assert(matching.ruleset(ir.build(everything(), with_incident())))
+    local incident = core.ruleset_incident(set, core.ruleset_rule(set, 0))
+    assert.same({ 3, 5, 2, 7 }, { incident.m, incident.n, incident.group_by.count, tonumber(incident.pending_ns) })
+    assert.is_true(core.ruleset_incident(set, core.ruleset_rule(set, 1)) == nil)
+  end)
+
+  for what, change in pairs({
+    ["incidents[0]: rule"] = function(_, it) it.rule = 1 end,
+    ["rules[1]: incident"] = function(b) b.rules[2].incident = 1 end,
+    ["rules[2]: incident"] = function(b) b.rules[3].incident = 9 end,
+    ["incidents[0]: m of n"] = function(_, it) it.m = 6 end,
+    ["incidents[0]: m of n "] = function(_, it) it.n = 1001 end,
+    ["incidents[0]: m of n  "] = function(_, it) it.m = 0 end,
+    ["incidents[0]: group_by"] = function(_, it) it.group_by = { 1, 2 } end,
+    ["incidents[0]: group_by "] = function(b) b.parts[1].field = 19 end,
+    ["incidents[0]: group_by  "] = function(b) b.pairs[1].parts = { 0, 2 } end,
+    ["incidents[0]: resolve"] = function(_, it) it.resolve = { 99, 1 } end,
+    ["incidents[0]: resolve "] = function(_, it) it.resolve = { 0, 2 } end,
+    ["rules[0]: pattern of another rule"] = function(b) b.patterns[#b.patterns].rule = 1 end,
+    ["rules[0]: pattern of no span"] = function(b) b.patterns[#b.patterns].object = 1 end,
+    ["incidents[0]: duration"] = function(_, it) it.cooldown_ns = -1LL end,
+  }) do
+    it("are refused where they are none: " .. what, function()
+      assert.equal(what:match("^(.-)%s*$"), refusal(with_incident(change)))
+    end)
+  end
+end)

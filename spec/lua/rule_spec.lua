@@ -24,6 +24,21 @@ describe("a rule", function()
     assert.is_true(r.pending_for == 300000000000LL and r.keep_firing_for == 500000000LL)
     assert.same({ 3, 5 }, r.m_of_n)
     assert.equal('status eq "OK"', r.resolve_when.canonical)
+    assert.same({ { label = "service", field = "SERVICE", key = "" } }, r.incident.group_by)
+    assert.is_nil(rule("when = {}").incident)
+  end)
+
+  it("groups incidents by its labels, and by fields where it has no label of that name", function()
+    local r = rule [[when = {}, labels = { team = "x" }, group_by = { "team", "resource.zone", "http.route", "attributes.name" }]]
+    assert.same({ { label = "team", field = "LITERAL", key = "x" }, { label = "resource.zone", field = "RESOURCE", key = "zone" },
+      { label = "http.route", field = "ATTRIBUTE", key = "http.route" }, { label = "attributes.name", field = "ATTRIBUTE", key = "name" } },
+      r.incident.group_by)
+    r = rule [[when = window("1m"):by("http.route"):count():over(5), group_by = { "http.route", "service" }]]
+    assert.equal(2, #r.incident.group_by)
+  end)
+
+  it("resolves by a pattern, also as trace.has of it", function()
+    assert.equal('name eq "x"', rule('when = {}, resolve_when = trace.has { name = "x" }').resolve_when.canonical)
   end)
 
   it("has labels in sorted order", function()
@@ -56,6 +71,9 @@ describe("a rule", function()
     ['when = {}, actions = { 5 }'] = "not a number", ['when = {}, actions = { function() end }'] = "not yet",
     ['when = {}, labels = { "x" }'] = "has a name", ['when = {}, group_by = {}'] = "`group_by`",
     ['when = {}, m_of_n = { 1.5, 3 }'] = "whole numbers", ['when = {}, resolve_when = 5'] = "`resolve_when`",
+    ['when = {}, resolve_when = trace.missing { n = 1 }'] = "is a pattern: one span resolves",
+    ['when = {}, resolve_after = 0'] = "longer than nothing", ['when = {}, pending_for = "5 parsecs"'] = "unknown unit",
+    ['when = window("1m"):by("a"):count():over(5), group_by = "b"'] = "names fields of its `by`, not `b`",
     ['when = {}, never = trace.has { n = 1 }'] = "needs a trace condition", ['when = true'] = "not a boolean",
     ['when = trace.has { n = 1 }, always = { n = 1 }'] = "`always` is a trace condition",
     ['when = trace.where { n = 1 }'] = "alone is no condition", ['when = trace.has { n = 1 }, never = trace.count {}']
