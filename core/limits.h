@@ -187,7 +187,8 @@
 #define LIMIT_RECEIVERS 1024u
 /* Incidents shown in one notice, some 50 KiB with 8 violations each; incidents_total has the number. */
 #define LIMIT_NOTICE_INCIDENTS 100u
-#define LIMIT_NOTICE_BYTES (4u << 20)
+/* Of one as JSON, for some receivers take no more: violations are left out where they do not fit. */
+#define LIMIT_NOTICE_BYTES (512u << 10)
 /* Silences in force: each is looked at for every incident of a notice. What is more is refused, with an answer. */
 #define LIMIT_SILENCES 256u
 /* One that is "until resolved" and holds nothing for so long ends. */

@@ -390,6 +390,10 @@ void study_close(struct study *s) {
 
 /* ---- looking ------------------------------------------------------------------------------------- */
 
+int study_texts(const struct study *s) {
+  return s->texts_fd;
+}
+
 int study_fd(const struct study *s) {
   return s->epoll_fd;
 }

@@ -123,6 +123,8 @@ void study_use(struct study *s, const struct ruleset *rules);
 void study_inherit(struct study *s, const struct study *before);
 void study_close(struct study *s);    /* ends both processes and waits for them; jobs are freed unanswered */
 
+/* The texts of the rule files in force, as lua/fluo/texts.lua writes them (a memfd, lent); -1: none yet. */
+int study_texts(const struct study *s);
 /* Readable when study_readable has something to do. The same descriptor for the life of the study. */
 int  study_fd(const struct study *s);
 bool study_busy(const struct study *s);       /* a job is unanswered or waiting, or a process is starting */

@@ -5,7 +5,7 @@ local problems = {}
 
 -- A library's header, and the only files that may know it.
 local OWNERS = {
-  { "/uv%.h$", { loop = true, agent = true, server = true, conn = true, conn_late = true, aside = true, watch = true, keeper = true } },
+  { "/uv%.h$", { dispatch = true, loop = true, agent = true, server = true, conn = true, conn_late = true, aside = true, watch = true, keeper = true } },
   { "/lua%.h$", { luastate = true, worker = true, postroom = true } },
   { "/curl/curl%.h$", { courier = true } },
   { "/llhttp%.h$", { http1 = true } },

@@ -1,0 +1,49 @@
+/* Dispatch: notices become deliveries. Each is written into the ledger, waits in the outbox until it is on disk, and goes
+ * to the post room, which runs its receiver's action; what became of it goes back into the ledger and the outbox. All on
+ * the loop. */
+#ifndef FLUO_DISPATCH_H
+#define FLUO_DISPATCH_H
+#include "alerting.h"
+#include "ledger.h"
+#include "log.h"
+#include "notice.h"
+#include "outbox.h"
+#include "post.h"
+
+struct dispatch;
+struct uv_loop_s;
+
+struct dispatch_options {
+  struct uv_loop_s *loop;
+  const struct alerting *alerting;    /* outlives it */
+  struct log *log;
+  const char *exe;                    /* the binary; NULL: this one */
+  uint64_t seed;                      /* of the jitter */
+  /* A delivery was given up: nobody knows of its alert. NULL: it is but logged. */
+  void (*on_dead)(void *ctx, const struct outbox_delivery *d, const char *why);
+  void *ctx;
+};
+
+/* 0; FLUO_ENOMEM; FLUO_EIO (no descriptor). */
+int dispatch_open(const struct dispatch_options *options, struct dispatch **out);
+/* Ends the post room: what it has is delivered again at the next start. d is freed by dispatch_free once the loop has
+ * closed its handles. NULL is fine for both. */
+void dispatch_close(struct dispatch *d);
+void dispatch_free(struct dispatch *d);
+/* Where deliveries are written; before the first notice. */
+void dispatch_use(struct dispatch *d, struct ledger *ledger);
+/* The rule files in force, in which actions stand (a memfd, copied; -1: none). */
+void dispatch_texts(struct dispatch *d, int texts_fd);
+
+/* now: Unix time. Of a delivery that the ledger had: goes as soon as dispatch_use was called. */
+void dispatch_restore(struct dispatch *d, const struct ledger_delivery *row);
+void dispatch_notice(struct dispatch *d, const struct notice *notice);
+/* Rows up to this number are on disk, or what waits for them waits in vain (ledger.h). */
+void dispatch_saved(struct dispatch *d, uint64_t row, uint64_t now_ns);
+/* No delivery waits or is out. */
+bool dispatch_idle(const struct dispatch *d);
+
+/* Appends its part of /metrics. */
+void dispatch_write(const struct dispatch *d, struct buffer *out);
+
+#endif
