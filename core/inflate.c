@@ -2,14 +2,13 @@
  * one after the other straight into the buffer's memory; the stream's own memory (40 KB, through
  * heap) is freed before the return, whatever it is. Failing, it leaves the buffer as it found
  * it: too large (a bomb stops at the bound, having cost no more than that), malformed (header,
- * CRC, length, bytes behind the last member, LIMIT_GZIP_MEMBERS of them), cut short, no memory. */
+ * CRC, length, bytes behind the last member), cut short, no memory. */
 #include "inflate.h"
 
 #include <zlib.h>
 
 #include "err.h"
 #include "heap.h"
-#include "limits.h"
 
 enum { INFLATE_STEP_BYTES = 16384, GZIP_ONLY = 16 + MAX_WBITS };
 
@@ -49,13 +48,12 @@ static int step(z_stream *z, struct buffer *out, int *result) {
 static int members(z_stream *z, const void *p, size_t n, struct buffer *out) {
   z->next_in = (z_const Bytef *)p;
   z->avail_in = (uInt)n;
-  for (uint32_t count = 1;;) {
+  for (;;) {
     int result = Z_OK, err = step(z, out, &result);
     if (err) return err;
     if (result == Z_OK) continue;
     if (result != Z_STREAM_END) return error_of(result, z);
     if (z->avail_in == 0) return 0;
-    if (count++ == LIMIT_GZIP_MEMBERS) return FLUO_EMALFORMED;
     if (inflateReset(z) != Z_OK) return FLUO_EMALFORMED;
   }
 }

@@ -10,8 +10,6 @@
 /* And so many more for bodies of up to LIMIT_SHORT_BYTES, which SDKs send and which are gone in a moment: else one
  * large body that is being decoded has them all refused. */
 #define LIMIT_BODIES_RESERVE_BYTES (2u << 20)
-/* Members of one gzip body. Senders make one; 390,000 of nothing fit into 8 MiB and took a tenth of a second. 400. */
-#define LIMIT_GZIP_MEMBERS 1024u
 /* Messages nested in a body, the request being 0. Deeper ones are no telemetry; recursion stays small. 400. */
 #define LIMIT_DEPTH 64
 /* Spans in one body: 8 MiB of empty spans would be 4 million. 400. */
