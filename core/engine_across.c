@@ -85,9 +85,13 @@ static struct across *gather(struct across_batch *b) {
   return first;
 }
 
+static struct state_key key_of(const struct across_batch *b, const struct across_note *n) {
+  return (struct state_key){n->key.bytes ? b->keys.data + n->key.at : NULL, n->key.bytes, n->key.hash};
+}
+
 static void hand_over(struct across_batch *b, const struct across_note *n) {
   const struct across_span *span = &b->spans[n->span];
-  struct state_key key = {n->key.bytes ? b->keys.data + n->key.at : NULL, n->key.bytes, n->key.hash};
+  struct state_key key = key_of(b, n);
   if (n->to->window) {
     struct series_event event = {n->order_ns, n->value, n->hash, n->weight, n->flags};
     struct window_witness witness = span->witness;
@@ -122,22 +126,38 @@ static bool merges(const struct across *to) {
   return !to->window || to->terms->aggregate == FLUO_AGGREGATE_RATIO;
 }
 
-/* The notes of one rule, those of one span as one where that is what counts. */
-static void hand_over_all(struct across_batch *b, struct across *to) {
-  struct across_note **notes = b->sorted + to->notes_at - to->notes;
-  uint32_t n = to->notes;
-  to->notes = 0;
-  sort(b, notes, n);
-  for (uint32_t i = 0, end; i < n; i = end) {
-    uint32_t patterns = notes[i]->patterns;
-    for (end = i + 1; merges(to) && end < n && !order(&notes[i], &notes[end], b); end++)
-      patterns |= notes[end]->patterns;
-    if (merge(notes[i], patterns)) hand_over(b, notes[i]);
+/* Groups of many windows lie all over the memory: while one event is taken what the next ones need
+ * is on its way. */
+static void look_ahead(const struct across_batch *b, uint32_t at) {
+  static const uint32_t ahead[] = {12, 8, 4};
+  for (int step = 0; step < 3; step++) {
+    if (at + ahead[step] >= b->count) continue;
+    const struct across_note *n = b->sorted[at + ahead[step]];
+    struct state_key key = key_of(b, n);
+    if (n->to->window) window_expect(n->to->window, &key, step);
+  }
+}
+
+/* Notes in order, those of one span for one rule as one where that is what counts. */
+static void hand_over_all(struct across_batch *b) {
+  for (uint32_t i = 0, end; i < b->count; i = end) {
+    struct across_note *note = b->sorted[i];
+    uint32_t patterns = note->patterns;
+    look_ahead(b, i);
+    for (end = i + 1; merges(note->to) && end < b->count && b->sorted[end]->to == note->to &&
+                      !order(&note, &b->sorted[end], b);
+         end++)
+      patterns |= b->sorted[end]->patterns;
+    if (merge(note, patterns)) hand_over(b, note);
   }
 }
 
 static void batch_flush(struct across_batch *b) {
-  for (struct across *to = gather(b); to; to = to->next_noted) hand_over_all(b, to);
+  for (struct across *to = gather(b); to; to = to->next_noted) {
+    sort(b, b->sorted + to->notes_at - to->notes, to->notes);
+    to->notes = 0;
+  }
+  hand_over_all(b);
   for (uint32_t i = 0; i < b->spans_count; i++) b->spans[i].rules->traces--;
   b->spans_count = b->count = 0;
   b->look = 0;
@@ -332,6 +352,7 @@ static int open_window(struct engine *e, struct across *a, const struct fluo_ir_
                                .threshold = w->threshold,
                                .samples_min = w->samples_min,
                                .grouped = w->by.count > 0,
+                               .repeats = w->sample == FLUO_SAMPLE_NAMED,
                                .baseline = w->baseline,
                                .normal_min = w->normal_min};
   return window_new(e->state, &terms, &calls, a, &a->window);

@@ -74,6 +74,10 @@ int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size) {
   return 0;
 }
 
+size_t heap_block(size_t size) {
+  return size ? (size + sizeof(size_t) + 15) & ~(size_t)15 : 0;
+}
+
 void heap_fail_from(uint64_t n) {
   fail_from = n;
   fail_to = UINT64_MAX;

@@ -15,6 +15,9 @@ void *heap_realloc(void *p, size_t size);          /* on NULL, p is as it was */
 void heap_free(void *p);                           /* NULL is fine */
 char *heap_strdup(const char *s);
 
+/* What a block of so many bytes takes: with the allocator's own word, in sixteens. 0 of none. */
+size_t heap_block(size_t size);
+
 /* Makes room for one more element of `size` bytes in a growing array (*items, *capacity): 0 or FLUO_ENOMEM,
  * then both are as they were. Grows by doubling, from 8. */
 int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size);

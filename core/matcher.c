@@ -123,11 +123,29 @@ static bool collect_asks(struct matcher *m, uint32_t pattern) {
   return m->asks_count != before;
 }
 
+/* What most patterns are, a table of entries, is decided by its atoms, and mostly by one that was tested for another
+ * pattern before. Whatever else there is: one entry that is false makes it false. */
+static enum fluo_truth formula_truth(struct matcher *m, struct fluo_range range) {
+  const struct fluo_ir_node *nodes = m->x->ir->nodes;
+  uint32_t root = range.first + range.count - 1;
+  bool is_and = range.count && nodes[root].op == FLUO_NODE_AND, whole = is_and;
+  for (uint32_t i = range.first; is_and && i < root; i++) {
+    enum fluo_truth truth = FLUO_UNKNOWN;
+    if (nodes[i].parent == root && nodes[i].op == FLUO_NODE_ATOM) {
+      uint32_t atom = m->atoms->of_ir[nodes[i].arg];
+      const struct mark *mark = &m->marks[atom];
+      truth = mark->tested == m->stamp ? mark->truth : atom_truth(m, atom);
+    }
+    if (truth == FLUO_FALSE) return truth;
+    whole &= truth == FLUO_TRUE;
+  }
+  return whole ? FLUO_TRUE : formula_test(nodes, range, m->nodes, on_leaf, m);
+}
+
 static void test_pattern(struct matcher *m, uint32_t pattern) {
   if (m->seen[pattern] == m->stamp) return;
   m->seen[pattern] = m->stamp;
-  struct fluo_range range = ruleset_pattern(m->rules, pattern)->nodes;
-  enum fluo_truth truth = formula_test(m->x->ir->nodes, range, m->nodes, on_leaf, m);
+  enum fluo_truth truth = formula_truth(m, m->x->ir->patterns[pattern].nodes);
   if (truth == FLUO_FALSE) return;
   if (truth == FLUO_TRUE) {
     m->hits[m->hits_count++] = pattern;

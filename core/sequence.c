@@ -72,7 +72,7 @@ static void key_deinit(struct state_group *head) {
 
 static size_t key_bytes(const struct state_group *head) {
   const struct key *k = (const struct key *)(const void *)head;
-  return k->capacity * sizeof *k->hits;
+  return heap_block(k->capacity * sizeof *k->hits);
 }
 
 static void forget(struct key *k, uint32_t n) {

@@ -1,6 +1,7 @@
 /* The series' story. Exact events lie in a ring, by time; the first `inside` of them are in the
- * window and in its totals, the rest wait for t. What the kind needs beside totals (the numbers in
- * order, the hashes) is kept of those inside. When the ring is full all of it is poured into
+ * window and in its totals, the rest wait for t. A sum of whole numbers is all that most series are;
+ * what else there can be, and what the kind needs beside totals (the numbers in order, the hashes),
+ * is kept apart (struct series_more), of those inside. When the ring is full all of it is poured into
  * buckets on a grid of D / 60, and exact events begin anew: a quiet group is exact, a busy one
  * costs the same however busy it is. What comes for a time that a bucket stands for goes into that
  * bucket.
@@ -57,21 +58,27 @@ static void count_totals(struct totals *t, const struct totals *part, int sign) 
 
 /* ---- exact events -------------------------------------------------------------------------- */
 
-static struct series_event *at(const struct series *s, uint32_t i) {
-  return &s->ring[(s->head + i) & (s->capacity - 1)];
+/* A sum of as many of these as a ring holds is a whole number that fits. */
+static bool is_plain(const struct series *s, const struct series_event *e) {
+  _Static_assert(EVENTS_MAX <= 1 << 12, "sums of plain events are exact");
+  return s->kind == SERIES_SUMS && e->weight == 1 && !(e->flags & SERIES_ESTIMATED) &&
+         fabs(e->value) <= 0x1p50 && e->value == trunc(e->value);
 }
 
-static int ring_grow(struct series *s) {
-  if (s->count < s->capacity) return 0;
-  uint32_t capacity = s->capacity ? s->capacity * 2 : 4;
-  struct series_event *ring = heap_alloc(capacity * sizeof *ring);
-  if (!ring) return FLUO_ENOMEM;
-  for (uint32_t i = 0; i < s->count; i++) ring[i] = *at(s, i);
-  heap_free(s->ring);
-  s->ring = ring;
-  s->head = 0;
-  s->capacity = capacity;
+int series_need_more(struct series *s) {
+  if (s->more) return 0;
+  s->more = heap_zalloc(sizeof *s->more);
+  if (!s->more) return FLUO_ENOMEM;
+  s->more->totals = (struct totals){
+      .whole = s->whole, .samples = s->inside, .numerator = s->numerator, .spans = s->spans};
   return 0;
+}
+
+/* One more in the window, or one less (sign -1). */
+static void count_plain(struct series *s, const struct series_event *e, int sign) {
+  s->whole += sign * (int64_t)e->value;
+  if (e->flags & SERIES_NUMERATOR) s->numerator = (uint16_t)(s->numerator + sign);
+  if (e->flags & SERIES_SPAN) s->spans = (uint16_t)(s->spans + sign);
 }
 
 static uint64_t key_of(const struct series *s, const struct series_event *e) {
@@ -79,44 +86,39 @@ static uint64_t key_of(const struct series *s, const struct series_event *e) {
 }
 
 static int enter(struct series *s, const struct series_event *e) {
-  int err = s->kind == SERIES_SUMS ? 0 : multiset_add(&s->keys, key_of(s, e));
+  if (!s->more && is_plain(s, e)) {
+    count_plain(s, e, 1);
+    return 0;
+  }
+  int err = series_need_more(s);
+  if (!err && s->kind != SERIES_SUMS) err = multiset_add(&s->more->keys, key_of(s, e));
   if (err) return err;
-  count_event(&s->totals, e, 1);
-  if (s->distinct) distinct_add(s->distinct, e->hash);
+  count_event(&s->more->totals, e, 1);
+  if (s->more->distinct) distinct_add(s->more->distinct, e->hash);
   return 0;
 }
 
 static void leave(struct series *s, const struct series_event *e) {
-  if (s->kind != SERIES_SUMS) multiset_remove(&s->keys, key_of(s, e));
-  count_event(&s->totals, e, -1);
-  s->stale = true;
-}
-
-/* How many exact events are not after the time. Most come in order. */
-static uint32_t rank_of(const struct series *s, uint64_t time_ns) {
-  if (!s->count || at(s, s->count - 1)->time_ns <= time_ns) return s->count;
-  uint32_t lo = 0, hi = s->count - 1;
-  while (lo < hi) {
-    uint32_t middle = lo + (hi - lo) / 2;
-    if (at(s, middle)->time_ns <= time_ns)
-      lo = middle + 1;
-    else
-      hi = middle;
+  if (!s->more) {
+    count_plain(s, e, -1);
+    return;
   }
-  return lo;
+  if (s->kind != SERIES_SUMS) multiset_remove(&s->more->keys, key_of(s, e));
+  count_event(&s->more->totals, e, -1);
+  s->more->stale = true;
 }
 
 static int insert(struct series *s, const struct series_event *e) {
-  int err = ring_grow(s);
   bool inside = e->time_ns <= s->t_ns;
-  if (!err && inside) err = enter(s, e);
-  if (err) return err;
-  uint32_t place = rank_of(s, e->time_ns);
-  s->count++;
-  for (uint32_t i = s->count - 1; i > place; i--) *at(s, i) = *at(s, i - 1);
-  *at(s, place) = *e;
-  s->inside += inside;
-  return 0;
+  uint32_t place = events_until(&s->events, e->time_ns);
+  int err = events_insert(&s->events, place, e);
+  if (err || !inside) return err;
+  err = enter(s, e);
+  if (err)
+    events_remove(&s->events, place);
+  else
+    s->inside++;
+  return err;
 }
 
 /* ---- buckets ------------------------------------------------------------------------------- */
@@ -127,151 +129,179 @@ static uint64_t slot_of(const struct series *s, uint64_t time_ns) {
 }
 
 /* Where the slot's bucket is or belongs. */
-static uint32_t bucket_at(const struct series *s, uint64_t slot) {
-  uint32_t i = s->buckets_count;
-  while (i && s->buckets[i - 1].slot >= slot) i--;
+static uint32_t bucket_at(const struct series_more *m, uint64_t slot) {
+  uint32_t i = m->buckets_count;
+  while (i && m->buckets[i - 1].slot >= slot) i--;
   return i;
 }
 
-static bool has_bucket(const struct series *s, uint64_t slot) {
-  uint32_t i = bucket_at(s, slot);
-  return i < s->buckets_count && s->buckets[i].slot == slot;
+static bool has_bucket(const struct series *s, uint64_t time_ns) {
+  const struct series_more *m = s->more;
+  if (!m || !m->buckets_count) return false;
+  uint64_t slot = slot_of(s, time_ns);
+  uint32_t i = bucket_at(m, slot);
+  return i < m->buckets_count && m->buckets[i].slot == slot;
+}
+
+size_t series_bucket_bytes(const struct series_bucket *b) {
+  return sketch_bytes(&b->sketch) + (b->distinct ? heap_block(sizeof *b->distinct) : 0);
 }
 
 static int bucket_new(struct series *s, uint32_t i, uint64_t slot) {
+  struct series_more *m = s->more;
   struct distinct *distinct = NULL;
-  if (s->buckets_count == SERIES_BUCKETS_MAX) return FLUO_EFULL;
+  if (m->buckets_count == SERIES_BUCKETS_MAX) return FLUO_EFULL;
   int err =
-      heap_grow((void **)&s->buckets, &s->buckets_capacity, s->buckets_count, sizeof *s->buckets);
+      heap_grow((void **)&m->buckets, &m->buckets_capacity, m->buckets_count, sizeof *m->buckets);
   if (err) return err;
   if (s->kind == SERIES_DISTINCT) {
-    if (!s->distinct && !(s->distinct = heap_zalloc(sizeof *s->distinct))) return FLUO_ENOMEM;
+    if (!m->distinct && !(m->distinct = heap_zalloc(sizeof *m->distinct))) return FLUO_ENOMEM;
     if (!(distinct = heap_zalloc(sizeof *distinct))) return FLUO_ENOMEM;
-    s->stale = true;
+    m->stale = true;
   }
-  memmove(s->buckets + i + 1, s->buckets + i, (s->buckets_count - i) * sizeof *s->buckets);
-  s->buckets[i] = (struct series_bucket){.slot = slot,
+  memmove(m->buckets + i + 1, m->buckets + i, (m->buckets_count - i) * sizeof *m->buckets);
+  m->buckets[i] = (struct series_bucket){.slot = slot,
                                          .oldest_ns = UINT64_MAX,
                                          .least = INFINITY,
                                          .greatest = -INFINITY,
                                          .distinct = distinct};
-  s->buckets_count++;
+  m->buckets_bytes += series_bucket_bytes(&m->buckets[i]);
+  m->buckets_count++;
+  if (i < m->buckets_inside) m->buckets_inside++; /* what comes for it is older than what is inside */
   return 0;
 }
 
-/* The bucket becomes part of the window once its oldest event has. */
-static void bucket_enter(struct series *s, struct series_bucket *b) {
-  if (b->inside || b->oldest_ns > s->t_ns) return;
-  b->inside = true;
-  count_totals(&s->totals, &b->totals, 1);
-  s->stale = true;
+/* A bucket becomes part of the window once its oldest event has. Buckets of later slots have later
+ * ones: those inside are the first. */
+static void buckets_enter(struct series *s) {
+  struct series_more *m = s->more;
+  while (m->buckets_inside < m->buckets_count && m->buckets[m->buckets_inside].oldest_ns <= s->t_ns) {
+    count_totals(&m->totals, &m->buckets[m->buckets_inside++].totals, 1);
+    m->stale = true;
+  }
 }
 
-static void bucket_leave(struct series *s, struct series_bucket *b) {
-  if (b->inside) {
-    count_totals(&s->totals, &b->totals, -1);
-    s->stale = true;
-  }
+static void bucket_deinit(struct series_more *m, struct series_bucket *b) {
+  m->buckets_bytes -= series_bucket_bytes(b);
   sketch_deinit(&b->sketch);
   heap_free(b->distinct);
 }
 
 /* A number of a bucket that is inside is in two sketches, or in neither. */
-static int bucket_sketch(struct series *s, struct series_bucket *b, const struct series_event *e) {
+static int bucket_sketch(struct series *s, struct series_bucket *b, const struct series_event *e, bool inside) {
   if (s->kind != SERIES_ORDER) return 0;
+  size_t before = sketch_bytes(&b->sketch);
   int err = sketch_reserve(&b->sketch, 1);
-  if (!err && b->inside) err = sketch_add(&s->sketch, e->value, e->weight);
-  return err ? err : sketch_add(&b->sketch, e->value, e->weight);
+  if (!err && inside) err = sketch_add(&s->more->sketch, e->value, e->weight);
+  if (!err) err = sketch_add(&b->sketch, e->value, e->weight);
+  s->more->buckets_bytes += sketch_bytes(&b->sketch) - before;
+  return err;
 }
 
-/* The event into its slot's bucket, and into the window with it. */
-static int bucket_add(struct series *s, const struct series_event *e) {
-  uint64_t slot = slot_of(s, e->time_ns);
-  uint32_t i = bucket_at(s, slot);
-  int err = has_bucket(s, slot) ? 0 : bucket_new(s, i, slot);
-  struct series_bucket *b = &s->buckets[i];
-  if (!err) err = bucket_sketch(s, b, e);
-  if (err) return err;
+static void bucket_count(struct series_bucket *b, const struct series_event *e) {
   count_event(&b->totals, e, 1);
   if (b->distinct) distinct_add(b->distinct, e->hash);
-  if (b->inside) {
-    count_event(&s->totals, e, 1);
-    if (s->distinct) distinct_add(s->distinct, e->hash);
-  }
   if (e->time_ns < b->oldest_ns) b->oldest_ns = e->time_ns;
   if (e->time_ns > b->newest_ns) b->newest_ns = e->time_ns;
   b->least = fmin(b->least, e->value);
   b->greatest = fmax(b->greatest, e->value);
-  return 0;
 }
 
-static void buckets_enter(struct series *s) {
-  for (uint32_t i = 0; i < s->buckets_count; i++) bucket_enter(s, &s->buckets[i]);
+static void bucket_remove(struct series_more *m, uint32_t i) {
+  bucket_deinit(m, &m->buckets[i]);
+  m->buckets_count--;
+  if (i < m->buckets_inside) m->buckets_inside--;
+  memmove(m->buckets + i, m->buckets + i + 1, (m->buckets_count - i) * sizeof *m->buckets);
+}
+
+/* The event into its slot's bucket, and into the window with it. */
+static int bucket_add(struct series *s, const struct series_event *e) {
+  int err = series_need_more(s);
+  if (err) return err;
+  struct series_more *m = s->more;
+  uint64_t slot = slot_of(s, e->time_ns);
+  uint32_t i = bucket_at(m, slot);
+  bool fresh = i == m->buckets_count || m->buckets[i].slot != slot;
+  if (fresh) err = bucket_new(s, i, slot);
+  if (err) return err;
+  bool inside = i < m->buckets_inside;
+  err = bucket_sketch(s, &m->buckets[i], e, inside);
+  if (err && fresh) bucket_remove(m, i);
+  if (err) return err;
+  bucket_count(&m->buckets[i], e);
+  if (inside) {
+    count_event(&m->totals, e, 1);
+    if (m->distinct) distinct_add(m->distinct, e->hash);
+  }
+  buckets_enter(s);
+  return 0;
 }
 
 /* The sketches of all that is inside, made anew where something left or a bucket came in. */
 static int refresh(struct series *s) {
+  struct series_more *m = s->more;
   int err = 0;
-  if (!s->stale || s->kind == SERIES_SUMS) return 0;
-  sketch_clear(&s->sketch);
-  if (s->distinct) *s->distinct = (struct distinct){{0}};
-  for (uint32_t i = 0; !err && i < s->buckets_count; i++) {
-    const struct series_bucket *b = &s->buckets[i];
-    if (!b->inside) continue;
-    err = sketch_merge(&s->sketch, &b->sketch);
-    if (b->distinct) distinct_merge(s->distinct, b->distinct);
+  if (!m || !m->stale || s->kind == SERIES_SUMS) return 0;
+  sketch_clear(&m->sketch);
+  if (m->distinct) *m->distinct = (struct distinct){{0}};
+  for (uint32_t i = 0; !err && i < m->buckets_inside; i++) {
+    err = sketch_merge(&m->sketch, &m->buckets[i].sketch);
+    if (m->buckets[i].distinct) distinct_merge(m->distinct, m->buckets[i].distinct);
   }
-  if (s->distinct)
-    for (uint32_t i = 0; i < s->keys.count; i++) distinct_add(s->distinct, s->keys.keys[i]);
-  s->stale = err != 0;
+  if (m->distinct)
+    for (uint32_t i = 0; i < m->keys.count; i++) distinct_add(m->distinct, m->keys.keys[i]);
+  m->stale = err != 0;
   return err;
 }
 
 /* All exact events into buckets, the newest first, each out of the ring as soon as it is in one:
  * where memory ends half-way, nothing is lost or double. */
 static int pour(struct series *s) {
-  while (s->count) {
-    const struct series_event *e = at(s, s->count - 1);
-    int err = bucket_add(s, e);
+  while (s->events.count) {
+    struct series_event e = events_get(&s->events, s->events.count - 1u);
+    int err = bucket_add(s, &e);
     if (err) return err;
-    if (s->inside == s->count) {
-      leave(s, e);
+    if (s->inside == s->events.count) {
+      leave(s, &e);
       s->inside--;
     }
-    s->count--;
+    events_drop_last(&s->events);
   }
-  buckets_enter(s);
   return 0;
 }
 
-static void buckets_leave(struct series *s, uint64_t until_ns) {
+static void buckets_leave(struct series_more *m, uint64_t until_ns) {
   uint32_t gone = 0;
-  while (gone < s->buckets_count && s->buckets[gone].newest_ns <= until_ns)
-    bucket_leave(s, &s->buckets[gone++]);
-  s->buckets_count -= gone;
-  if (gone) memmove(s->buckets, s->buckets + gone, s->buckets_count * sizeof *s->buckets);
+  for (; gone < m->buckets_count && m->buckets[gone].newest_ns <= until_ns; gone++) {
+    struct series_bucket *b = &m->buckets[gone];
+    if (m->buckets_inside) {
+      count_totals(&m->totals, &b->totals, -1);
+      m->buckets_inside--;
+      m->stale = true;
+    }
+    bucket_deinit(m, b);
+  }
+  m->buckets_count -= gone;
+  if (gone) memmove(m->buckets, m->buckets + gone, m->buckets_count * sizeof *m->buckets);
 }
 
 /* ---- outside ------------------------------------------------------------------------------- */
 
-int series_new(enum series_kind kind, uint64_t ns, struct series **out) {
-  struct series *s = heap_zalloc(sizeof *s);
-  if (!s) return FLUO_ENOMEM;
-  s->kind = kind;
-  s->ns = ns;
-  *out = s;
-  return 0;
+void series_init(struct series *s, enum series_kind kind, uint64_t ns) {
+  *s = (struct series){.kind = (uint8_t)kind, .ns = ns, .events.hashes = kind == SERIES_DISTINCT};
 }
 
-void series_free(struct series *s) {
-  if (!s) return;
-  for (uint32_t i = 0; i < s->buckets_count; i++) bucket_leave(s, &s->buckets[i]);
-  heap_free(s->buckets);
-  heap_free(s->ring);
-  heap_free(s->distinct);
-  multiset_deinit(&s->keys);
-  sketch_deinit(&s->sketch);
-  heap_free(s);
+void series_deinit(struct series *s) {
+  struct series_more *m = s->more;
+  events_deinit(&s->events);
+  if (!m) return;
+  for (uint32_t i = 0; i < m->buckets_count; i++) bucket_deinit(m, &m->buckets[i]);
+  heap_free(m->buckets);
+  heap_free(m->distinct);
+  multiset_deinit(&m->keys);
+  sketch_deinit(&m->sketch);
+  heap_free(m);
+  s->more = NULL;
 }
 
 /* Up to when events have left. */
@@ -279,89 +309,104 @@ static uint64_t left_ns(const struct series *s) {
   return s->t_ns > s->ns ? s->t_ns - s->ns : 0;
 }
 
+void series_expect(const struct series *s) {
+  events_expect(&s->events);
+  if (s->more) __builtin_prefetch(s->more);
+}
+
 int series_add(struct series *s, const struct series_event *event) {
   assert(!isnan(event->value) && event->weight);
   if (s->t_ns >= s->ns && event->time_ns <= left_ns(s)) return 0;
   int err = 0;
-  if (s->count == SERIES_EVENTS_MAX) err = pour(s);
+  if (s->events.count == EVENTS_MAX) err = pour(s);
   if (err) return err;
-  if (!has_bucket(s, slot_of(s, event->time_ns))) return insert(s, event);
-  err = bucket_add(s, event);
-  if (err) return err;
-  buckets_enter(s);
-  return refresh(s);
+  return has_bucket(s, event->time_ns) ? bucket_add(s, event) : insert(s, event);
 }
 
 static void events_leave(struct series *s, uint64_t until_ns) {
-  while (s->count && at(s, 0)->time_ns <= until_ns) {
+  while (s->events.count && events_time(&s->events, 0) <= until_ns) {
     if (s->inside) {
-      leave(s, at(s, 0));
+      struct series_event e = events_get(&s->events, 0);
+      leave(s, &e);
       s->inside--;
     }
-    s->head = (s->head + 1) & (s->capacity - 1);
-    s->count--;
+    events_drop_first(&s->events);
   }
+}
+
+/* What is newer than the window was, as far as it is not newer than it is. */
+static int events_enter(struct series *s) {
+  while (s->inside < s->events.count && events_time(&s->events, s->inside) <= s->t_ns) {
+    struct series_event e = events_get(&s->events, s->inside);
+    int err = enter(s, &e);
+    if (err) return err;
+    s->inside++;
+  }
+  return 0;
 }
 
 int series_move(struct series *s, uint64_t t_ns) {
+  struct series_more *m = s->more;
   if (t_ns > s->t_ns) s->t_ns = t_ns;
-  if (s->t_ns >= s->ns) {
-    events_leave(s, left_ns(s));
-    buckets_leave(s, left_ns(s));
-    if (!s->totals.samples) s->totals = (struct totals){0}; /* nothing is left that could be off */
+  if (s->t_ns >= s->ns) events_leave(s, left_ns(s));
+  if (m) {
+    if (s->t_ns >= s->ns) buckets_leave(m, left_ns(s));
+    if (!m->totals.samples) m->totals = (struct totals){0}; /* nothing is left that could be off */
+    buckets_enter(s);
   }
-  buckets_enter(s);
   int err = refresh(s);
-  while (!err && s->inside < s->count && at(s, s->inside)->time_ns <= s->t_ns) {
-    err = enter(s, at(s, s->inside));
-    s->inside += !err;
-  }
-  return err;
+  return err ? err : events_enter(s);
+}
+
+uint64_t series_time_ns(const struct series *s) {
+  return s->t_ns;
 }
 
 uint64_t series_samples(const struct series *s) {
-  return s->totals.samples;
+  return s->more ? s->more->totals.samples : s->inside;
 }
 
 uint64_t series_numerator(const struct series *s) {
-  return s->totals.numerator;
+  return s->more ? s->more->totals.numerator : s->numerator;
 }
 
 uint64_t series_spans(const struct series *s) {
-  return s->totals.spans;
+  return s->more ? s->more->totals.spans : s->spans;
 }
 
 bool series_estimated(const struct series *s) {
-  return s->totals.estimated || (s->buckets_count && s->kind != SERIES_SUMS);
+  const struct series_more *m = s->more;
+  return m && (m->totals.estimated || (m->buckets_count && s->kind != SERIES_SUMS));
 }
 
 double series_sum(const struct series *s) {
-  const struct totals *t = &s->totals;
+  if (!s->more) return (double)s->whole;
+  const struct totals *t = &s->more->totals;
   if (t->plus_infinite && t->minus_infinite) return NAN;
   if (t->plus_infinite || t->minus_infinite) return t->plus_infinite ? INFINITY : -INFINITY;
   return (double)t->whole + (t->fraction + t->lost);
 }
 
 double series_least(const struct series *s) {
-  double least = s->keys.count ? multiset_to_number(s->keys.keys[0]) : INFINITY;
-  for (uint32_t i = 0; i < s->buckets_count; i++)
-    if (s->buckets[i].inside) least = fmin(least, s->buckets[i].least);
+  const struct series_more *m = s->more;
+  double least = m->keys.count ? multiset_to_number(m->keys.keys[0]) : INFINITY;
+  for (uint32_t i = 0; i < m->buckets_inside; i++) least = fmin(least, m->buckets[i].least);
   return least;
 }
 
 double series_greatest(const struct series *s) {
-  double greatest = s->keys.count ? multiset_to_number(s->keys.keys[s->keys.count - 1]) : -INFINITY;
-  for (uint32_t i = 0; i < s->buckets_count; i++)
-    if (s->buckets[i].inside) greatest = fmax(greatest, s->buckets[i].greatest);
+  const struct series_more *m = s->more;
+  double greatest = m->keys.count ? multiset_to_number(m->keys.keys[m->keys.count - 1]) : -INFINITY;
+  for (uint32_t i = 0; i < m->buckets_inside; i++) greatest = fmax(greatest, m->buckets[i].greatest);
   return greatest;
 }
 
 /* How many exact numbers are below x. */
-static uint32_t exact_below(const struct series *s, double x) {
-  uint32_t lo = 0, hi = s->keys.count;
+static uint32_t exact_below(const struct multiset *keys, double x) {
+  uint32_t lo = 0, hi = keys->count;
   while (lo < hi) {
     uint32_t middle = lo + (hi - lo) / 2;
-    if (multiset_to_number(s->keys.keys[middle]) < x)
+    if (multiset_to_number(keys->keys[middle]) < x)
       lo = middle + 1;
     else
       hi = middle;
@@ -372,37 +417,38 @@ static uint32_t exact_below(const struct series *s, double x) {
 /* The numbers of the buckets, by their sketch, and the exact ones are both in order. A bin can hold the rank only where
  * those below it and all exact ones come up to it: what a bin stands for is worked out for few. */
 double series_at_rank(const struct series *s, uint64_t rank) {
-  const struct sketch *sketch = &s->sketch;
+  const struct sketch *sketch = &s->more->sketch;
+  const struct multiset *keys = &s->more->keys;
   uint64_t below = 0;
-  assert(rank >= 1 && rank <= sketch->count + s->keys.count);
+  assert(rank >= 1 && rank <= sketch->count + keys->count);
   for (uint32_t i = 0; i < sketch->bins_count; below += sketch->bins[i++].count) {
-    if (below + sketch->bins[i].count + s->keys.count < rank) continue;
+    if (below + sketch->bins[i].count + keys->count < rank) continue;
     double x = sketch_bin_value(&sketch->bins[i]);
-    uint64_t before = below + exact_below(s, x);
-    if (before >= rank) return multiset_to_number(s->keys.keys[rank - below - 1]);
+    uint64_t before = below + exact_below(keys, x);
+    if (before >= rank) return multiset_to_number(keys->keys[rank - below - 1]);
     if (before + sketch->bins[i].count >= rank) return x;
   }
-  return multiset_to_number(s->keys.keys[rank - below - 1]);
+  return multiset_to_number(keys->keys[rank - below - 1]);
 }
 
 double series_distinct(const struct series *s) {
-  return s->buckets_count ? distinct_count(s->distinct) : s->keys.different;
+  const struct series_more *m = s->more;
+  if (!m) return 0;
+  return m->buckets_count ? distinct_count(m->distinct) : m->keys.different;
 }
 
 uint64_t series_oldest_ns(const struct series *s) {
-  uint64_t oldest = s->count ? at(s, 0)->time_ns : UINT64_MAX;
-  if (s->buckets_count && s->buckets[0].newest_ns < oldest) oldest = s->buckets[0].newest_ns;
+  const struct series_more *m = s->more;
+  uint64_t oldest = s->events.count ? events_time(&s->events, 0) : UINT64_MAX;
+  if (m && m->buckets_count && m->buckets[0].newest_ns < oldest) oldest = m->buckets[0].newest_ns;
   return oldest;
 }
 
 size_t series_bytes(const struct series *s) {
-  size_t bytes = sizeof *s + s->capacity * sizeof *s->ring +
-                 s->keys.capacity * sizeof *s->keys.keys +
-                 s->buckets_capacity * sizeof *s->buckets + sketch_bytes(&s->sketch);
-  if (s->distinct) bytes += sizeof *s->distinct;
-  for (uint32_t i = 0; i < s->buckets_count; i++) {
-    bytes += sketch_bytes(&s->buckets[i].sketch);
-    if (s->buckets[i].distinct) bytes += sizeof *s->buckets[i].distinct;
-  }
-  return bytes;
+  const struct series_more *m = s->more;
+  size_t bytes = events_bytes(&s->events);
+  if (!m) return bytes;
+  bytes += heap_block(sizeof *m) + heap_block(m->keys.capacity * sizeof *m->keys.keys) +
+           heap_block(m->buckets_capacity * sizeof *m->buckets) + sketch_bytes(&m->sketch) + m->buckets_bytes;
+  return m->distinct ? bytes + heap_block(sizeof *m->distinct) : bytes;
 }

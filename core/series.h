@@ -8,9 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "events.h"
 #include "pack.h"
 
-enum { SERIES_EVENTS_MAX = 4096, SERIES_SLOTS = 60,
+enum { SERIES_EVENTS_MAX = EVENTS_MAX, SERIES_SLOTS = 60,
        SERIES_BUCKETS_MAX = 4096 };     /* where t lags behind by many times D: past it events are refused */
 
 enum series_kind {
@@ -19,29 +20,29 @@ enum series_kind {
   SERIES_DISTINCT       /* and distinct, of `hash` */
 };
 
-enum series_flag { SERIES_NUMERATOR = 1,    /* counts in the numerator of a ratio */
-                   SERIES_ESTIMATED = 2,    /* stands for events that were dropped before they were sent */
-                   SERIES_SPAN      = 4 };  /* the first event of its span */
-
-struct series_event {
-  uint64_t time_ns;
-  double   value;                   /* no NaN */
-  uint64_t hash;                    /* of what SERIES_DISTINCT counts */
-  uint32_t weight;                  /* events it stands for, 1 or more; of SERIES_ORDER and _DISTINCT 1 */
-  uint32_t flags;
+/* In the caller's storage, one for each group of a window; all of it is private to series.c. */
+struct series {
+  uint64_t ns, t_ns;
+  struct events events;             /* exact ones; the first `inside` of them are in the window */
+  int64_t  whole;                   /* of these, the sum, ... */
+  uint16_t inside, numerator, spans;            /* ... and how many are what, as long as there is no more */
+  uint8_t  kind;
+  struct series_more *more;         /* owned. NULL: all that is inside are whole numbers one by one, and added up */
 };
 
-struct series;
-
-/* ns: D, 1 or more. 0 or FLUO_ENOMEM. */
-int series_new(enum series_kind kind, uint64_t ns, struct series **out);
-void series_free(struct series *s);
-/* Takes an event; one that has left the window already is not kept. 0; FLUO_ENOMEM or FLUO_EFULL, and then nothing
- * has changed. */
+/* ns: D, 1 or more. */
+void series_init(struct series *s, enum series_kind kind, uint64_t ns);
+void series_deinit(struct series *s);
+/* Fetches what series_add of the next event will look at. */
+void series_expect(const struct series *s);
+/* Takes an event; one that has left the window already is not kept. series_move comes before at_rank or distinct is
+ * asked again. 0; FLUO_ENOMEM or FLUO_EFULL, and then it is not taken. */
 int series_add(struct series *s, const struct series_event *event);
 /* The window is (t_ns - D, t_ns] from now on; an earlier t than before is taken as that one. 0 or FLUO_ENOMEM, and
  * then the window stands where it got to. */
 int series_move(struct series *s, uint64_t t_ns);
+/* The latest t that it was moved to; 0: none. */
+uint64_t series_time_ns(const struct series *s);
 
 /* Of what is in the window. */
 uint64_t series_samples(const struct series *s);
@@ -56,10 +57,11 @@ double   series_distinct(const struct series *s);         /* a whole number whil
 
 /* The event that will leave first, in the window or yet to come into it; UINT64_MAX: none. */
 uint64_t series_oldest_ns(const struct series *s);
+/* On the heap: what a series takes beside itself. */
 size_t   series_bytes(const struct series *s);
 
 void series_write(const struct series *s, struct pack *p);
-/* Into a new one of the same kind and D. 0; FLUO_EMALFORMED or FLUO_ENOMEM, and then only series_free is left. */
+/* Into a new one of the same kind and D. 0; FLUO_EMALFORMED or FLUO_ENOMEM, and then only series_deinit is left. */
 int series_read(struct series *s, struct unpack *u);
 
 #endif

@@ -43,14 +43,14 @@ static void read_totals(struct totals *t, struct unpack *u) {
 /* Times as what lies between them; weight and flags in one number, which is small where the weight is 1. */
 static void write_events(const struct series *s, struct pack *p) {
   uint64_t before_ns = 0;
-  pack_uint(p, s->count);
-  for (uint32_t i = 0; i < s->count; i++) {
-    const struct series_event *e = &s->ring[(s->head + i) & (s->capacity - 1)];
-    pack_uint(p, e->time_ns - before_ns);
-    pack_uint(p, (uint64_t)(e->weight - 1) << 3 | e->flags);
-    pack_number(p, e->value);
-    if (s->kind == SERIES_DISTINCT) pack_bytes(p, &e->hash, sizeof e->hash);
-    before_ns = e->time_ns;
+  pack_uint(p, s->events.count);
+  for (uint32_t i = 0; i < s->events.count; i++) {
+    struct series_event e = events_get(&s->events, i);
+    pack_uint(p, e.time_ns - before_ns);
+    pack_uint(p, (uint64_t)(e.weight - 1) << 3 | e.flags);
+    pack_number(p, e.value);
+    if (s->kind == SERIES_DISTINCT) pack_bytes(p, &e.hash, sizeof e.hash);
+    before_ns = e.time_ns;
   }
 }
 
@@ -65,17 +65,13 @@ static void read_event(const struct series *s, struct series_event *e, uint64_t 
 }
 
 static int read_events(struct series *s, struct unpack *u) {
-  uint32_t count = unpack_count(u, SERIES_EVENTS_MAX), capacity = 4;
-  uint64_t before_ns = 0;
-  if (!count) return 0;
-  while (capacity < count) capacity *= 2;
-  if (!(s->ring = heap_zalloc(capacity * sizeof *s->ring))) return FLUO_ENOMEM;
-  s->capacity = capacity;
-  for (; s->count < count && !u->bad; s->count++) {
-    read_event(s, &s->ring[s->count], before_ns, u);
-    before_ns = s->ring[s->count].time_ns;
+  struct series_event e = {.weight = 1};
+  int err = 0;
+  for (uint32_t left = unpack_count(u, EVENTS_MAX); !err && left; left--) {
+    read_event(s, &e, e.time_ns, u);
+    err = u->bad ? FLUO_EMALFORMED : events_insert(&s->events, s->events.count, &e);
   }
-  return u->bad ? FLUO_EMALFORMED : 0;
+  return err ? err : u->bad ? FLUO_EMALFORMED : 0;
 }
 
 /* ---- buckets ------------------------------------------------------------------------------- */
@@ -113,28 +109,32 @@ static int read_bucket(const struct series *s, struct series_bucket *b, struct u
 /* The count grows as they are read, so that what there is of them is freed. */
 static int read_buckets(struct series *s, struct unpack *u) {
   uint32_t count = unpack_count(u, SERIES_BUCKETS_MAX);
-  int err = 0;
   if (!count) return 0;
-  if (!(s->buckets = heap_zalloc(count * sizeof *s->buckets))) return FLUO_ENOMEM;
-  s->buckets_capacity = count;
-  if (s->kind == SERIES_DISTINCT && !(s->distinct = heap_zalloc(sizeof *s->distinct))) return FLUO_ENOMEM;
+  int err = series_need_more(s);
+  if (err) return err;
+  struct series_more *m = s->more;
+  if (!(m->buckets = heap_zalloc(count * sizeof *m->buckets))) return FLUO_ENOMEM;
+  m->buckets_capacity = count;
+  if (s->kind == SERIES_DISTINCT && !(m->distinct = heap_zalloc(sizeof *m->distinct))) return FLUO_ENOMEM;
   for (uint32_t i = 0; !err && i < count; i++) {
-    err = read_bucket(s, &s->buckets[s->buckets_count++], u);
-    if (!err && i && s->buckets[i].slot <= s->buckets[i - 1].slot) err = FLUO_EMALFORMED;
+    err = read_bucket(s, &m->buckets[m->buckets_count++], u);
+    m->buckets_bytes += series_bucket_bytes(&m->buckets[i]);
+    if (!err && i && m->buckets[i].slot <= m->buckets[i - 1].slot) err = FLUO_EMALFORMED;
   }
-  s->stale = true;
+  m->stale = true;
   return err;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */
 
 void series_write(const struct series *s, struct pack *p) {
+  const struct series_more *m = s->more;
   pack_uint(p, s->t_ns);
-  pack_number(p, s->totals.fraction);
-  pack_number(p, s->totals.lost);
+  pack_number(p, m ? m->totals.fraction : 0);
+  pack_number(p, m ? m->totals.lost : 0);
   write_events(s, p);
-  pack_uint(p, s->buckets_count);
-  for (uint32_t i = 0; i < s->buckets_count; i++) write_bucket(s, &s->buckets[i], p);
+  pack_uint(p, m ? m->buckets_count : 0);
+  for (uint32_t i = 0; m && i < m->buckets_count; i++) write_bucket(s, &m->buckets[i], p);
 }
 
 int series_read(struct series *s, struct unpack *u) {
@@ -143,7 +143,9 @@ int series_read(struct series *s, struct unpack *u) {
   int err = read_events(s, u);
   if (!err) err = read_buckets(s, u);
   if (!err) err = u->bad ? FLUO_EMALFORMED : series_move(s, t_ns);
-  s->totals.fraction = fraction;
-  s->totals.lost = lost;
-  return err;
+  if (!err && (fraction != 0 || lost != 0)) err = series_need_more(s);
+  if (err || !s->more) return err;
+  s->more->totals.fraction = fraction;
+  s->more->totals.lost = lost;
+  return 0;
 }

@@ -18,21 +18,22 @@ struct series_bucket {
   double least, greatest;
   struct sketch sketch;
   struct distinct *distinct; /* owned; NULL where the kind has none */
-  bool inside;
 };
 
-struct series {
-  enum series_kind kind;
-  uint64_t ns, t_ns;
-  struct totals totals;                   /* of all that is inside */
-  struct series_event *ring;              /* by time, then arrival */
-  uint32_t head, count, inside, capacity; /* capacity: a power of two, or 0 */
+/* What a series has once whole numbers and a few counts do not say it all. */
+struct series_more {
+  struct totals totals;          /* of all that is inside */
   struct multiset keys;          /* SERIES_ORDER, SERIES_DISTINCT: of the exact events inside */
-  struct series_bucket *buckets; /* by slot */
-  uint32_t buckets_count, buckets_capacity;
+  struct series_bucket *buckets; /* by slot; the first buckets_inside are in the window */
+  uint32_t buckets_count, buckets_capacity, buckets_inside;
+  bool stale;                /* the next two have to be made anew */
   struct sketch sketch;      /* SERIES_ORDER: of all buckets inside */
   struct distinct *distinct; /* SERIES_DISTINCT: of all that is inside; NULL: no bucket yet */
-  bool stale;                /* these two have to be made anew */
+  size_t buckets_bytes;      /* what buckets hold on the heap */
 };
+
+/* What is inside counts there from now on. 0 or FLUO_ENOMEM. */
+int series_need_more(struct series *s);
+size_t series_bucket_bytes(const struct series_bucket *b);
 
 #endif

@@ -117,7 +117,7 @@ double sketch_at_rank(const struct sketch *s, uint64_t rank) {
 }
 
 size_t sketch_bytes(const struct sketch *s) {
-  return s->bins_capacity * sizeof *s->bins;
+  return heap_block(s->bins_capacity * sizeof *s->bins);
 }
 
 void sketch_write(const struct sketch *s, struct pack *p) {

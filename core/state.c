@@ -203,6 +203,25 @@ struct state_group *state_find(const struct state_owner *o, const struct state_k
   return g;
 }
 
+void state_expect(const struct state_owner *o, const struct state_key *key) {
+  if (o->state->slots_count) __builtin_prefetch(slot_of(o->state, key->hash ^ o->salt));
+}
+
+const struct state_group *state_expect_group(const struct state_owner *o, const struct state_key *key,
+                                             size_t bytes) {
+  const size_t line = 64;
+  const struct state_group *g = o->state->slots_count ? *slot_of(o->state, key->hash ^ o->salt) : NULL;
+  for (size_t at = 0; g && at < bytes; at += line) __builtin_prefetch((const char *)g + at);
+  return g;
+}
+
+void state_expect_links(const struct state_group *g) {
+  __builtin_prefetch(g->of_owner.next, 1);
+  __builtin_prefetch(g->of_owner.prev, 1);
+  __builtin_prefetch(g->of_all.next, 1);
+  __builtin_prefetch(g->of_all.prev, 1);
+}
+
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out) {
   struct state *s = o->state;
   struct state_group *g = state_find(o, key);
@@ -216,10 +235,14 @@ int state_get(struct state_owner *o, const struct state_key *key, struct state_g
   return 0;
 }
 
+double state_left(const struct state *s) {
+  return s->stats.bytes < s->bytes_max ? 1 - (double)s->stats.bytes / (double)s->bytes_max : 0;
+}
+
 void state_account(struct state_group *g) {
   const struct state_ops *ops = g->owner->ops;
   struct state *s = g->owner->state;
-  size_t bytes = ops->size + g->key_bytes + ops->bytes(g);
+  size_t bytes = heap_block(ops->size + g->key_bytes) + ops->bytes(g);
   s->stats.bytes += bytes - g->bytes;
   g->bytes = bytes;
   while (s->stats.bytes > s->bytes_max && s->groups.next != &g->of_all)

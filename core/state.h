@@ -63,7 +63,14 @@ uint64_t state_hash(const struct state *s, const void *key, uint32_t n);
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out);
 /* The group of this key, as it stands; NULL: there is none. */
 struct state_group *state_find(const struct state_owner *o, const struct state_key *key);
+/* Of groups that many keys will be looked up for: fetches the place where this one is found; later, from there, the
+ * group, most likely: NULL if there is none; later still what stands beside it. Nothing but time depends on it. */
+void state_expect(const struct state_owner *o, const struct state_key *key);
+const struct state_group *state_expect_group(const struct state_owner *o, const struct state_key *key, size_t bytes);
+void state_expect_links(const struct state_group *g);
 const uint8_t *state_group_key(const struct state_group *g);
+/* How much of the bound of all is not taken, 0 to 1. */
+double state_left(const struct state *s);
 /* Counts what the group takes by now and keeps the bound of all; the group itself is never the one to go. */
 void state_account(struct state_group *g);
 /* Sets its timer (again). 0; FLUO_ENOMEM, and then the one before still stands. UINT64_MAX: none. */

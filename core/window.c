@@ -22,10 +22,9 @@
 
 struct group {
   struct state_group head;
-  struct series *series;
-  struct baseline *baseline;     /* NULL: it has none */
-  struct window_witness *latest; /* by event time */
-  uint32_t latest_count, latest_capacity;
+  struct series series;
+  struct latest latest;
+  struct baseline *baseline;    /* NULL: it has none, or no whole window has been observed */
   uint64_t first_ns, newest_ns; /* seen since; time of its newest event */
   bool open, whole;             /* whole: a whole window has been observed */
 };
@@ -62,22 +61,21 @@ static int group_init(struct state_group *head) {
   struct group *g = (struct group *)(void *)head;
   const struct window_terms *terms = &window_of(g)->terms;
   g->first_ns = UINT64_MAX;
-  int err = series_new(kind_of(terms->aggregate), terms->ns, &g->series);
-  if (!err && terms->baseline) err = baseline_new(terms->ns, &g->baseline);
-  return err;
+  series_init(&g->series, kind_of(terms->aggregate), terms->ns);
+  return 0;
 }
 
 static void group_deinit(struct state_group *head) {
   struct group *g = (struct group *)(void *)head;
-  series_free(g->series);
+  series_deinit(&g->series);
   baseline_free(g->baseline);
-  heap_free(g->latest);
+  latest_deinit(&g->latest);
 }
 
 static size_t group_bytes(const struct state_group *head) {
   const struct group *g = (const struct group *)(const void *)head;
-  size_t bytes = series_bytes(g->series) + g->latest_capacity * sizeof *g->latest;
-  return g->baseline ? bytes + baseline_bytes(g->baseline) : bytes;
+  size_t bytes = series_bytes(&g->series) + latest_bytes(&g->latest);
+  return g->baseline ? bytes + heap_block(baseline_bytes(g->baseline)) : bytes;
 }
 
 /* Observed without a break since then. UINT64_MAX: not at all. */
@@ -89,7 +87,7 @@ static uint64_t since(const struct group *g) {
 /* The window's end that is to be judged next: that of the oldest event, or of the first whole
  * window. */
 static uint64_t next_end(const struct group *g) {
-  uint64_t oldest = series_oldest_ns(g->series), ns = window_of(g)->terms.ns;
+  uint64_t oldest = series_oldest_ns(&g->series), ns = window_of(g)->terms.ns;
   if (!g->whole && since(g) < oldest) oldest = since(g);
   return oldest > UINT64_MAX - ns - WINDOW_LATENESS_NS ? UINT64_MAX : oldest + ns;
 }
@@ -101,46 +99,11 @@ static int set_timer(struct group *g) {
 
 /* ---- witnesses ----------------------------------------------------------------------------- */
 
-static bool same_span(const struct window_witness *a, const struct window_witness *b) {
-  return !memcmp(a->span_id, b->span_id, 8) && !memcmp(a->trace_id, b->trace_id, 16);
-}
-
-static void latest_remove(struct group *g, uint32_t at) {
-  g->latest_count--;
-  memmove(g->latest + at, g->latest + at + 1, (g->latest_count - at) * sizeof *g->latest);
-}
-
-/* Room for one more; most groups see few spans. */
-static bool latest_grow(struct group *g) {
-  if (g->latest_count < g->latest_capacity) return true;
-  uint32_t capacity = g->latest_capacity ? g->latest_capacity * 2 : 2;
-  if (capacity > WINDOW_WITNESSES_MAX) return false;
-  struct window_witness *latest = heap_realloc(g->latest, capacity * sizeof *latest);
-  if (!latest) return false;
-  g->latest = latest;
-  g->latest_capacity = capacity;
-  return true;
-}
-
-/* Keeps the spans of the latest events, each once. Without memory for one more the oldest makes
- * room. */
-static void latest_note(struct group *g, const struct window_witness *witness) {
-  for (uint32_t i = g->latest_count; i-- > 0;) {
-    if (!same_span(&g->latest[i], witness)) continue;
-    if (g->latest[i].time_ns >= witness->time_ns) return;
-    latest_remove(g, i);
-    break;
-  }
-  uint32_t at = g->latest_count;
-  while (at && g->latest[at - 1].time_ns > witness->time_ns) at--;
-  if (!latest_grow(g)) {
-    if (!at) return;
-    latest_remove(g, 0);
-    at--;
-  }
-  memmove(g->latest + at + 1, g->latest + at, (g->latest_count - at) * sizeof *g->latest);
-  g->latest[at] = *witness;
-  g->latest_count++;
+/* Witnesses take what is left: from half of the state's bytes on fewer and fewer, so that groups
+ * need not go for what only explains a violation. */
+static uint32_t witnesses_max(const struct group *g) {
+  double left = 2 * state_left(g->head.owner->state);
+  return left >= 1 ? WINDOW_WITNESSES_MAX : 1 + (uint32_t)((WINDOW_WITNESSES_MAX - 1) * left);
 }
 
 static bool starts_before(const struct window_witness *a, const struct window_witness *b) {
@@ -151,17 +114,28 @@ static bool starts_before(const struct window_witness *a, const struct window_wi
 /* Those whose event lies in (t - D, t], in start order. */
 static uint32_t latest_of(const struct group *g, uint64_t t_ns, struct window_witness *out) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < g->latest_count; i++) {
-    const struct window_witness *witness = &g->latest[i];
-    if (witness->time_ns > t_ns || t_ns - witness->time_ns >= window_of(g)->terms.ns) continue;
+  for (uint32_t i = 0; i < g->latest.count; i++) {
+    struct window_witness witness = latest_get(&g->latest, i);
+    if (witness.time_ns > t_ns || t_ns - witness.time_ns >= window_of(g)->terms.ns) continue;
     uint32_t at = n++;
-    for (; at && starts_before(witness, &out[at - 1]); at--) out[at] = out[at - 1];
-    out[at] = *witness;
+    for (; at && starts_before(&witness, &out[at - 1]); at--) out[at] = out[at - 1];
+    out[at] = witness;
   }
   return n;
 }
 
 /* ---- judging ------------------------------------------------------------------------------- */
+
+/* A group's baseline is made when there is something to learn: most of many groups are gone by then.
+ * What lies before the window as it stands cannot be sampled any more. */
+static int need_baseline(struct group *g, uint64_t t_ns) {
+  uint64_t ns = window_of(g)->terms.ns;
+  if (g->baseline || !window_of(g)->terms.baseline) return 0;
+  if (since(g) == UINT64_MAX || t_ns <= ns || t_ns - ns <= since(g)) return 0;
+  uint64_t stands_ns = series_time_ns(&g->series);
+  int err = baseline_new(ns, &g->baseline);
+  return err || !stands_ns ? err : baseline_sample(g->baseline, stands_ns - 1, NAN);
+}
 
 /* The aggregate on each multiple of D / 60 before t that a whole window lies before. A long silence
  * is as many samples as the baseline can remember. */
@@ -169,7 +143,7 @@ static int learn_until(struct group *g, uint64_t t_ns) {
   const struct window_terms *terms = &window_of(g)->terms;
   uint64_t step = terms->ns / BASELINE_SLOTS + 1, reach = step * BASELINE_SAMPLES_MAX;
   uint64_t from_ns = since(g);
-  int err = 0;
+  int err = need_baseline(g, t_ns);
   for (uint64_t at; g->baseline && !err && (at = baseline_next(g->baseline)) < t_ns;) {
     bool whole = from_ns != UINT64_MAX && at >= terms->ns && at - terms->ns >= from_ns;
     if (!whole || t_ns - at > reach) {
@@ -179,8 +153,8 @@ static int learn_until(struct group *g, uint64_t t_ns) {
       err = baseline_sample(g->baseline, from < t_ns ? from : t_ns, NAN);
       continue;
     }
-    err = series_move(g->series, at);
-    int unlearnt = baseline_sample(g->baseline, at, window_value(terms, g->series));
+    err = series_move(&g->series, at);
+    int unlearnt = baseline_sample(g->baseline, at, window_value(terms, &g->series));
     if (!err) err = unlearnt;
   }
   return err;
@@ -189,8 +163,9 @@ static int learn_until(struct group *g, uint64_t t_ns) {
 static void judge(struct group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
   struct baseline_normal normal = {0};
-  if (series_samples(g->series) < w->terms.samples_min) return;
-  double value = window_value(&w->terms, g->series), limit = window_limit(&w->terms, g->series, g->baseline, t_ns, value, &normal);
+  if (series_samples(&g->series) < w->terms.samples_min) return;
+  double value = window_value(&w->terms, &g->series);
+  double limit = window_limit(&w->terms, &g->series, g->baseline, t_ns, value, &normal);
   bool was_open = g->open;
   g->open = window_compares(value, w->terms.compare, limit);
   if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
@@ -203,13 +178,13 @@ static void judge(struct group *g, uint64_t t_ns) {
                                      .time_ns = t_ns,
                                      .value = value,
                                      .threshold = limit,
-                                     .estimated = series_estimated(g->series),
+                                     .estimated = series_estimated(&g->series),
                                      .has_baseline = w->terms.baseline,
                                      .normal = normal,
                                      .state = g->baseline ? baseline_state(g->baseline) : 0,
                                      .witnesses = witnesses,
                                      .witnesses_count = latest_of(g, t_ns, witnesses),
-                                     .spans = series_spans(g->series)};
+                                     .spans = series_spans(&g->series)};
   w->calls.on_crossing(w->calls.ctx, &crossing);
 }
 
@@ -221,17 +196,17 @@ static int take_now(struct group *g, const struct series_event *event) {
   bool silent = event->time_ns > g->newest_ns && event->time_ns - g->newest_ns >= ns;
   if (event->time_ns < g->first_ns) g->first_ns = event->time_ns;
   int err = learn_until(g, event->time_ns);
-  if (!err) err = series_add(g->series, event);
+  if (!err) err = series_add(&g->series, event);
   if (err) return err;
   if (silent) g->open = false;
   if (event->time_ns > g->newest_ns) g->newest_ns = event->time_ns;
-  err = series_move(g->series, g->newest_ns);
+  err = series_move(&g->series, g->newest_ns);
   if (!err) judge(g, g->newest_ns);
   return err;
 }
 
 static int take_later(struct group *g, const struct series_event *event) {
-  int err = series_add(g->series, event);
+  int err = series_add(&g->series, event);
   if (err) return err;
   if (window_of(g)->terms.grouped && event->time_ns < g->first_ns) g->first_ns = event->time_ns;
   return set_timer(g);
@@ -243,12 +218,24 @@ int window_take(struct window *w, const struct state_key *group, const struct se
   int err = state_get(&w->groups, group, &head);
   if (!err) {
     struct group *g = (struct group *)(void *)head;
-    latest_note(g, witness);
+    latest_note(&g->latest, witness, witnesses_max(g), w->terms.repeats);
     err = by_timer(w) ? take_later(g, event) : take_now(g, event);
     state_account(head);
   }
   state_stats(w->groups.state)->lost += err != 0;
   return err;
+}
+
+void window_expect(const struct window *w, const struct state_key *group, int step) {
+  if (step == 0) {
+    state_expect(&w->groups, group);
+    return;
+  }
+  const struct group *g = (const void *)state_expect_group(&w->groups, group, step == 1 ? sizeof *g : 0);
+  if (step == 1 || !g || g->head.owner != &w->groups) return;
+  state_expect_links(&g->head);
+  series_expect(&g->series);
+  latest_expect(&g->latest);
 }
 
 int window_observe(struct window *w, uint64_t now_ns) {
@@ -269,7 +256,7 @@ static void on_due(struct state_group *head, uint64_t now_ns) {
   uint64_t end = next_end(g);
   (void)now_ns; /* it judges what was, not what is */
   int err = learn_until(g, end);
-  if (!err) err = series_move(g->series, end);
+  if (!err) err = series_move(&g->series, end);
   if (end - window_of(g)->terms.ns >= since(g)) g->whole = true;
   if (!err && g->whole) judge(g, end);
   if (!err) err = set_timer(g);
@@ -291,42 +278,10 @@ static void group_write(const struct state_group *head, struct pack *p) {
   const struct group *g = (const struct group *)(const void *)head;
   pack_uint(p, g->first_ns + 1); /* most have been observed, some never */
   pack_uint(p, g->newest_ns);
-  pack_uint(p, (uint64_t)g->whole << 1 | g->open);
-  pack_uint(p, g->latest_count);
-  for (uint32_t i = 0; i < g->latest_count; i++) {
-    const struct window_witness *w = &g->latest[i];
-    pack_uint(p, w->time_ns);
-    pack_uint(p, w->start_ns);
-    pack_bytes(p, w->trace_id, sizeof w->trace_id);
-    pack_bytes(p, w->span_id, sizeof w->span_id);
-    pack_text(p, w->name);
-    pack_uint(p, w->has_service);
-    if (w->has_service) pack_text(p, w->service);
-  }
-  series_write(g->series, p);
+  pack_uint(p, (uint64_t)(g->baseline != NULL) << 2 | (uint64_t)g->whole << 1 | g->open);
+  latest_write(&g->latest, p);
+  series_write(&g->series, p);
   if (g->baseline) baseline_write(g->baseline, p);
-}
-
-static void read_witness(struct window_witness *w, struct unpack *u) {
-  w->time_ns = unpack_uint(u);
-  w->start_ns = unpack_uint(u);
-  unpack_copy(u, w->trace_id, sizeof w->trace_id);
-  unpack_copy(u, w->span_id, sizeof w->span_id);
-  w->name = unpack_text(u);
-  w->has_service = unpack_upto(u, 1);
-  if (w->has_service) w->service = unpack_text(u);
-}
-
-static int read_latest(struct group *g, struct unpack *u) {
-  uint32_t count = unpack_count(u, WINDOW_WITNESSES_MAX);
-  while (g->latest_count < count) {
-    if (!latest_grow(g)) return FLUO_ENOMEM;
-    struct window_witness *w = &g->latest[g->latest_count++];
-    *w = (struct window_witness){0};
-    read_witness(w, u);
-    if (u->bad || (w > g->latest && w->time_ns < w[-1].time_ns)) return FLUO_EMALFORMED;
-  }
-  return u->bad ? FLUO_EMALFORMED : 0;
 }
 
 /* Where a time was not observed, timers begin a whole window anew; what has left meanwhile is not
@@ -335,20 +290,22 @@ static int resume(struct group *g) {
   const struct window *w = window_of(g);
   if (w->resumed_ns) g->whole = false;
   if (!by_timer(w)) return 0;
-  int err = w->resumed_ns ? series_move(g->series, w->resumed_ns) : 0;
+  int err = w->resumed_ns ? series_move(&g->series, w->resumed_ns) : 0;
   return err ? err : set_timer(g);
 }
 
 static int group_read(struct state_group *head, struct unpack *u) {
   struct group *g = (struct group *)(void *)head;
+  const struct window_terms *terms = &window_of(g)->terms;
   g->first_ns = unpack_upto(u, INT64_MAX) - 1;
   g->newest_ns = unpack_upto(u, INT64_MAX);
-  uint64_t marks = unpack_upto(u, 3);
+  uint64_t marks = unpack_upto(u, terms->baseline ? 7 : 3);
   g->open = marks & 1;
-  g->whole = marks >> 1;
-  int err = read_latest(g, u);
-  if (!err) err = series_read(g->series, u);
-  if (!err && g->baseline) err = baseline_read(g->baseline, u);
+  g->whole = marks >> 1 & 1;
+  int err = latest_read(&g->latest, u);
+  if (!err) err = series_read(&g->series, u);
+  if (!err && marks >> 2) err = baseline_new(terms->ns, &g->baseline);
+  if (!err && marks >> 2) err = baseline_read(g->baseline, u);
   if (!err && u->at != u->end) err = FLUO_EMALFORMED;
   return err ? err : resume(g);
 }

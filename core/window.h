@@ -9,6 +9,7 @@
 
 #include "baseline.h"
 #include "fluo.h"
+#include "latest.h"
 #include "series.h"
 #include "state.h"
 
@@ -26,16 +27,9 @@ struct window_terms {
   double   threshold;
   uint64_t samples_min;
   bool     grouped;                 /* has `by`: a group exists from its first event on */
+  bool     repeats;                 /* a span may come with several events */
   uint32_t baseline;                /* enum fluo_baseline */
   double   normal_min;              /* of a baseline: where less is normal, nothing is judged */
-};
-
-/* A span that an event came from. The texts are the caller's business: they are kept and given back as they are. */
-struct window_witness {
-  uint64_t time_ns, start_ns;       /* of the event; of the span */
-  uint8_t  trace_id[16], span_id[8];
-  struct fluo_text name, service;
-  bool     has_service;
 };
 
 /* A comparison became true. Lent for the call. */
@@ -70,6 +64,9 @@ struct state_owner *window_groups(struct window *w);
 void window_resume(struct window *w, uint64_t now_ns);
 /* It is judged by timers no more. */
 void window_stop(struct window *w);
+/* So that window_take of this group finds what it needs in the cache: to be called three times before it, some other
+ * work apart, with step 0, 1 and 2. Nothing but time depends on it. */
+void window_expect(const struct window *w, const struct state_key *group, int step);
 /* Takes an event of a group. Events of one request come in order of time. Calls on_crossing. 0, or FLUO_ENOMEM or
  * FLUO_EFULL: it is lost, and counted. */
 int window_take(struct window *w, const struct state_key *group, const struct series_event *event, const struct window_witness *witness);

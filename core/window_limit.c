@@ -108,6 +108,7 @@ double window_limit(const struct window_terms *terms, const struct series *s,
                     const struct baseline *baseline, uint64_t t_ns, double value,
                     struct baseline_normal *normal) {
   if (!terms->baseline) return terms->threshold;
+  if (!baseline) return NAN;
   struct baseline_normal normals[2];
   uint32_t count = baseline_normals(baseline, t_ns, normals);
   double limit = NAN;

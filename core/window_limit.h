@@ -7,7 +7,7 @@
 double window_value(const struct window_terms *terms, const struct series *s);
 bool window_compares(double value, uint32_t compare, double threshold);
 /* What the value is compared with at t_ns; of two things that are normal, by that which is farther off, and *normal is
- * that one. NaN: with nothing. baseline: NULL where the terms have none. */
+ * that one. NaN: with nothing. baseline: NULL where there is none, or none yet. */
 double window_limit(const struct window_terms *terms, const struct series *s, const struct baseline *baseline,
                     uint64_t t_ns, double value, struct baseline_normal *normal);
 

@@ -1,7 +1,7 @@
 /* The engine without its processes and sockets: what a span costs in each of its stages, and, under callgrind,
  * how many instructions (see `make bench-instructions`).
  *
- *   inside IR [SPANS [REQUESTS [ARENA_MIB [IDLE_MS [SPANS_A_SECOND]]]]]
+ *   inside IR [SPANS [REQUESTS [ARENA_MIB [IDLE_MS [SPANS_A_SECOND [STATE_MIB]]]]]]
  *
  * IR is a file with the intermediate form of the rules. Requests go through otlp_check and engine_receive as they
  * would in the agent, on a clock of their own (500,000 spans/s, traces idle after 0.5 s). Judgments are answered "no"
@@ -98,15 +98,16 @@ static void run(struct engine *e, size_t requests, uint64_t step_ns, uint64_t to
 }
 
 int main(int argc, char **argv) {
-  if (argc < 2) return fprintf(stderr, "usage: inside IR [SPANS [REQUESTS [ARENA_MIB [IDLE_MS [SPANS_A_SECOND]]]]]\n"), 2;
+  if (argc < 2) return fprintf(stderr, "usage: inside IR [SPANS [REQUESTS [ARENA_MIB [IDLE_MS [SPANS_A_SECOND [STATE_MIB]]]]]]\n"), 2;
   size_t spans = argc > 2 ? strtoul(argv[2], NULL, 10) : 512, requests = argc > 3 ? strtoul(argv[3], NULL, 10) : 2000;
   size_t arena = (argc > 4 ? strtoul(argv[4], NULL, 10) : 64) << 20;
   uint64_t idle_ns = (argc > 5 ? strtoull(argv[5], NULL, 10) : 500) * 1000000;
+  size_t state = (argc > 7 ? strtoul(argv[7], NULL, 10) : 32) << 20;
   uint64_t step_ns = spans * 1000000000u / (argc > 6 ? strtoull(argv[6], NULL, 10) : 500000);
   struct payload bodies[BODIES];
   for (size_t i = 0; i < BODIES; i++) payload_init(&bodies[i], i, spans, false);
   struct engine_options options = {.store = {arena, idle_ns, 300000000000u, 60000000000u, 10000, 8u << 20, arena / 8, arena / 8},
-                                   .live = true, .renamed = true, .state_bytes_max = 32u << 20};
+                                   .live = true, .renamed = true, .state_bytes_max = state};
   struct engine_calls calls = {.on_violation = on_violation};
   struct engine *e;
   struct ruleset *rules = load_rules(argv[1]);
@@ -122,11 +123,11 @@ int main(int argc, char **argv) {
   double n = (double)(spans * requests);
   printf("{\"check_ns\":%.1f,\"receive_ns\":%.1f,\"close_ns\":%.1f,\"bytes_a_span\":%.1f,\"violations\":%llu,\"judgments\":%llu,"
          "\"in_flight\":%llu,\"arena_used\":%llu,\"heap\":%llu,\"shed\":%llu,\"evicted\":%llu,\"dropped\":%llu,"
-         "\"groups\":%llu,\"group_bytes\":%llu}\n",
+         "\"groups\":%llu,\"group_bytes\":%llu,\"groups_evicted\":%llu}\n",
          (double)took[STAGE_CHECK] / n, (double)took[STAGE_RECEIVE] / n, (double)took[STAGE_CLOSE] / n, (double)bodies[0].n / (double)spans,
          (unsigned long long)violations, (unsigned long long)stats.judgments, (unsigned long long)stats.in_flight,
          (unsigned long long)held.arena_bytes_used, (unsigned long long)held.heap_bytes, (unsigned long long)held.payloads_shed,
          (unsigned long long)held.traces_closed[CLOSE_EVICTED], (unsigned long long)stats.dropped[DROP_MEMORY],
-         (unsigned long long)across.groups, (unsigned long long)across.bytes);
+         (unsigned long long)across.groups, (unsigned long long)across.bytes, (unsigned long long)across.groups_evicted);
   return 0;
 }

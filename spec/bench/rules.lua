@@ -1,5 +1,5 @@
 --- Rules for the benches: n of mixed kinds, ten of which (or all, where they are fewer) match the 1 % of the traces
--- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua [many|windows] N [IR FILE] prints
+-- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua [many|windows|plain_windows|service_windows] N [IR FILE] prints
 -- them, or writes their intermediate form.
 local M = {}
 
@@ -64,6 +64,7 @@ function M.many(n)
   return table.concat(list)
 end
 
+-- The last one learns what is normal: a group of it takes 6 KB more.
 local AGGREGATES = { 'count():over(1e9)', 'sum("http.response_content_length"):over(1e15)', 'p(95, "duration"):over("1h")',
   'ratio { status = "ERROR" }:over(0.999)', 'rate():over(1e9)', 'avg("duration"):over("1h")', 'count():under(1)',
   'count():over_baseline { times = 100 }' }
@@ -71,18 +72,24 @@ local SERVICES = { "frontend", "cart", "checkout", "payment", "catalogue" }
 local NAMES = { "GET /api/products/{id}", "POST /api/cart", "checkout.place_order", "payment.charge_card",
                 "db.query SELECT products", "cache.get", "http.request", "publish order.placed" }
 
---- n windows, one of each pair of service and name after the other, grouped by a key of 1,000 values. Of a hundred a
--- span meets two or three.
-function M.windows(n)
+local function windows(n, aggregates, by)
   local list = { M.text(20) }
   for i = 1, n do
-    list[#list + 1] = ('rule "window-%d" { when = window("1m", { service = "%s", name = "%s" }):by("net.peer.port"):%s }')
-      :format(i, SERVICES[i % 5 + 1], NAMES[i % 8 + 1], AGGREGATES[i % #AGGREGATES + 1])
+    list[#list + 1] = ('rule "window-%d" { when = window("1m", { service = "%s", name = "%s" }):by("%s"):%s, mode = "shadow" }')
+      :format(i, SERVICES[i % 5 + 1], NAMES[i % 8 + 1], by, AGGREGATES[i % aggregates + 1])
   end
   return table.concat(list, "\n") .. "\n"
 end
 
-local MAKE = { many = M.many, windows = M.windows }
+--- n windows, one of each pair of service and name after the other, grouped by a key of 1,000 values. Of a hundred a
+-- span meets two or three.
+function M.windows(n) return windows(n, #AGGREGATES, "net.peer.port") end
+--- Those without a baseline.
+function M.plain_windows(n) return windows(n, #AGGREGATES - 1, "net.peer.port") end
+--- With one group each.
+function M.service_windows(n) return windows(n, #AGGREGATES, "service") end
+
+local MAKE = { many = M.many, windows = M.windows, plain_windows = M.plain_windows, service_windows = M.service_windows }
 
 if arg and arg[0] and arg[0]:find("bench/rules.lua", 1, true) then
   local make = MAKE[arg[1]]

@@ -7,9 +7,8 @@ describe("a series", function()
   local live, series
 
   local function new(kind, ns)
-    local out = ffi.new("struct series *[1]")
-    assert.equal(0, core.series_new(kind, ns, out))
-    series = out[0]
+    series = ffi.new("struct series")
+    core.series_init(series, kind, ns)
     return series
   end
 
@@ -27,7 +26,7 @@ describe("a series", function()
   before_each(function() live = core.heap_live() end)
   after_each(function()
     core.heap_fail_from(0)
-    core.series_free(series)
+    core.series_deinit(series)
     series = nil
     assert.equal(live, core.heap_live())
   end)
@@ -164,7 +163,7 @@ describe("a series", function()
     it("is exact for " .. name .. ", in whatever order events come", function()
       for seed = 1, 20 do
         stream(kind, seed, 200, 100)
-        core.series_free(series)
+        core.series_deinit(series)
       end
       new(kind, 1)
     end)
@@ -279,7 +278,7 @@ describe("a series", function()
         assert.equal(kept, samples())
         move(t + MINUTE)
         assert.equal(0, samples())
-        core.series_free(series)
+        core.series_deinit(series)
       end
     end
     new(SUMS, 1)

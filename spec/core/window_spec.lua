@@ -37,7 +37,7 @@ describe("a window", function()
     local out, t = ffi.new("struct window *[1]"), ffi.new("struct window_terms")
     t.ns, t.aggregate, t.compare = terms.ns, terms.aggregate or COUNT, terms.compare or GT
     t.quantile, t.threshold, t.samples_min = terms.quantile or 0, terms.threshold or 0, terms.samples_min or 0
-    t.normal_min = terms.normal_min or 0
+    t.normal_min, t.repeats = terms.normal_min or 0, true
     t.grouped, t.baseline = terms.grouped ~= false, terms.baseline or 0
     local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
     assert.equal(0, core.window_new(state, t, calls, nil, out))
@@ -383,6 +383,19 @@ describe("a window", function()
     assert.equal(1, tonumber(stats().groups_evicted))
     take(w, "g2", 4 * SECOND)
     assert.equal(1, #crossings)
+  end)
+
+  it("names fewer spans from half of its bytes on, one always, so that groups can stay", function()
+    all(400 * 1000)
+    local w = open({ ns = 100 * SECOND, threshold = 40 })
+    for time = 1, 41 do
+      for i = 1, 200 do take(w, "g" .. i, SECOND + time, { span = time }) end
+    end
+    assert.equal(0, tonumber(stats().groups_evicted))
+    assert.equal(200, #crossings)
+    assert.same({ 41, 41 }, { crossings[200].spans, crossings[200].value })
+    assert.is_true(#crossings[200].witnesses >= 1 and #crossings[200].witnesses < 32)
+    assert.equal(41, crossings[200].witnesses[#crossings[200].witnesses])
   end)
 
   it("of ever new groups takes what it is allowed and no more", function()

@@ -1,0 +1,128 @@
+/* The ring's story. A narrow event is one word, its time and three flags, for times before the year 2043; its value
+ * or hash is a second word where the ring has two. What does not fit that is kept in four words as it came. The ring
+ * is made anew when it is full, or when something wider comes; once it is empty it is as narrow again as what comes
+ * next.
+ *
+ * Rings have 3, 7, 15 … words: with the allocator's own word the sizes that it deals in. The only way to fail is to
+ * have no memory for a larger one. */
+#include "events.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "err.h"
+#include "heap.h"
+
+enum { FLAG_BITS = 3, WORDS_FIRST = 3, NARROW = 0, VALUE = 1, WHOLE = 2 };
+
+static uint8_t shift_for(const struct events *r, const struct series_event *e) {
+  bool narrow = e->weight == 1 && !(e->time_ns >> (64 - FLAG_BITS)) && !(e->flags >> FLAG_BITS);
+  if (!narrow || (r->hashes && e->value != 1)) return WHOLE;
+  return r->hashes || e->value != 1 ? VALUE : NARROW;
+}
+
+static uint64_t *at(const struct events *r, uint32_t i) {
+  uint32_t events = r->capacity >> r->shift, place = r->head + i;
+  return r->words + ((place < events ? place : place - events) << r->shift);
+}
+
+static void put(const struct events *r, uint32_t i, const struct series_event *e) {
+  uint64_t *words = at(r, i);
+  if (r->shift == WHOLE) {
+    memcpy(words, e, sizeof *e);
+    return;
+  }
+  words[0] = e->time_ns << FLAG_BITS | e->flags;
+  if (r->shift == VALUE) memcpy(words + 1, r->hashes ? (const void *)&e->hash : &e->value, 8);
+}
+
+struct series_event events_get(const struct events *r, uint32_t i) {
+  const uint64_t *words = at(r, i);
+  struct series_event e;
+  if (r->shift == WHOLE) {
+    memcpy(&e, words, sizeof e);
+    return e;
+  }
+  e = (struct series_event){words[0] >> FLAG_BITS, 1, 0, 1, words[0] & ((1 << FLAG_BITS) - 1)};
+  if (r->shift == VALUE) memcpy(r->hashes ? (void *)&e.hash : &e.value, words + 1, 8);
+  return e;
+}
+
+uint64_t events_time(const struct events *r, uint32_t i) {
+  return r->shift == WHOLE ? *at(r, i) : *at(r, i) >> FLAG_BITS;
+}
+
+/* The same events in a ring of that width with room for one more. */
+static int remake(struct events *r, uint8_t shift) {
+  uint32_t wanted = (r->count + 1u) << shift, capacity = WORDS_FIRST;
+  while (capacity < wanted) capacity = 2 * capacity + 1;
+  struct events made = {.capacity = (uint16_t)capacity, .count = r->count, .shift = shift, .hashes = r->hashes};
+  made.words = heap_alloc(capacity * sizeof *made.words);
+  if (!made.words) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < r->count; i++) {
+    struct series_event e = events_get(r, i);
+    put(&made, i, &e);
+  }
+  heap_free(r->words);
+  *r = made;
+  return 0;
+}
+
+int events_insert(struct events *r, uint32_t place, const struct series_event *event) {
+  _Static_assert(sizeof *event == sizeof(uint64_t) << WHOLE, "an event is four words");
+  uint8_t shift = shift_for(r, event);
+  assert(r->count < EVENTS_MAX && place <= r->count);
+  if (!r->count && r->capacity >> shift) r->shift = shift, r->head = 0;
+  if (shift < r->shift) shift = r->shift;
+  if (shift > r->shift || r->count == r->capacity >> r->shift) {
+    int err = remake(r, shift);
+    if (err) return err;
+  }
+  for (uint32_t i = r->count++; i > place; i--) memcpy(at(r, i), at(r, i - 1), sizeof(uint64_t) << r->shift);
+  put(r, place, event);
+  return 0;
+}
+
+void events_remove(struct events *r, uint32_t i) {
+  for (r->count--; i < r->count; i++) memcpy(at(r, i), at(r, i + 1), sizeof(uint64_t) << r->shift);
+}
+
+void events_drop_first(struct events *r) {
+  assert(r->count);
+  if (++r->head == r->capacity >> r->shift) r->head = 0;
+  r->count--;
+}
+
+void events_drop_last(struct events *r) {
+  assert(r->count);
+  r->count--;
+}
+
+/* Most come in order. */
+uint32_t events_until(const struct events *r, uint64_t time_ns) {
+  if (!r->count || events_time(r, r->count - 1u) <= time_ns) return r->count;
+  uint32_t lo = 0, hi = r->count - 1u;
+  while (lo < hi) {
+    uint32_t middle = lo + (hi - lo) / 2;
+    if (events_time(r, middle) <= time_ns)
+      lo = middle + 1;
+    else
+      hi = middle;
+  }
+  return lo;
+}
+
+void events_expect(const struct events *r) {
+  if (!r->count) return;
+  __builtin_prefetch(at(r, 0));
+  __builtin_prefetch(at(r, r->count - 1u), 1);
+}
+
+void events_deinit(struct events *r) {
+  heap_free(r->words);
+  *r = (struct events){.hashes = r->hashes};
+}
+
+size_t events_bytes(const struct events *r) {
+  return heap_block(r->capacity * sizeof *r->words);
+}
