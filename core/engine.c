@@ -382,7 +382,7 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
 void engine_free(struct engine *e) {
   if (!e) return;
   while (e->sheets) sheet_free(e->sheets);
-  engine_across_free(e);
+  engine_batches_free(e);
   engine_free_rules(e);
   heap_free(e->asked);
   heap_free(e->group);

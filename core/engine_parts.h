@@ -97,9 +97,10 @@ int engine_across_use(struct engine *e, struct engine_rules *r);
 void engine_across_own(struct engine *e, struct engine_rules *r);
 /* The set, which is in no list any more, lets go of its state. */
 void engine_across_drop(struct engine *e, struct engine_rules *r);
-void engine_across_free(struct engine *e);
 void engine_across_arrival(struct engine *e);
 uint64_t engine_across_due(const struct engine *e);
+/* engine_batch.c: what a request says to them. */
+void engine_batches_free(struct engine *e);
 /* The batch of this request for rules with functions; NULL: there are none, or no memory. */
 struct across_batch *engine_batch(struct engine *e);
 void engine_batch_asks(struct across_batch *b);
