@@ -91,6 +91,7 @@ static void on_due(uv_timer_t *timer) {
   struct agent *a = timer->data;
   uint64_t now = now_ns(a);
   while (engine_step(host_engine(a->host), now)) {}
+  alerts_step(a->report.alerts, now);
   rearm(a);
 }
 
@@ -102,7 +103,8 @@ static void rearm(struct agent *a) {
     uv_timer_start(&a->watch, on_watch, STUDY_TICK_NS / 1000000, STUDY_TICK_NS / 1000000);
   else if (!busy)
     uv_timer_stop(&a->watch);
-  uint64_t due = engine_next_due(host_engine(a->host)), now = now_ns(a);
+  uint64_t due = engine_next_due(host_engine(a->host)), told = alerts_next_due(a->report.alerts), now = now_ns(a);
+  if (told < due) due = told;
   if (due == UINT64_MAX)
     uv_timer_stop(&a->due);
   else
@@ -154,6 +156,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   arena_trim_unused(store_arena(engine_store(host_engine(a->host))), 16u << 20);
   warnings_tick(&a->warnings, a->host, a->intake, a->log, a->config->trace.idle_ns, now_ns(a));
   report_tick(&a->report, a->host, uv_hrtime());
+  report_renew(&a->report, host_engine(a->host), now_ns(a));
   recorder_tick(a->report.recorder);
   host_ping(a->host, uv_hrtime());
   if (a->state_file) state_file_tick(a->state_file, now_ns(a));
@@ -179,6 +182,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
                       .reload = &a->report.reload,
                       .recorder = a->report.recorder,
                       .state_file = a->state_file,
+                      .alerts = a->report.alerts,
                       .keeper = a->report.keeper,
                       .ready = a->state == AGENT_READY};
   return page_write(&page, out);
@@ -296,9 +300,14 @@ static int open_violations(struct agent *a) {
 
 /* The ledger comes first: it is by its lock that a second agent on the same data is refused. */
 static int open_keeper(struct agent *a, bool writable) {
-  struct keeper_options options = {.loop = &a->loop, .config = a->config, .log = a->log, .writable = writable};
-  char why[256];
-  return keeper_open(&options, &a->report.keeper, why) ? complain(a, "data", why) : 0;
+  char why[256] = "";
+  int err = alerts_new(&a->config->alerting, &(struct alerts_calls){0}, a->wall_ns, &a->report.alerts, why);
+  if (err) return complain(a, "alerts", *why ? why : err_text(err));
+  struct keeper_options options = {.loop = &a->loop, .config = a->config, .log = a->log, .writable = writable,
+                                   .restored = alerts_restored(a->report.alerts)};
+  if (keeper_open(&options, &a->report.keeper, why)) return complain(a, "data", why);
+  alerts_keep(a->report.alerts, keeper_ledger(a->report.keeper));
+  return 0;
 }
 
 /* What windows and sequences knew before, while there is no span yet. */
@@ -461,6 +470,7 @@ static bool close_all(struct agent *a) {
   host_close(a->host);
   intake_free(a->intake);
   keeper_free(a->report.keeper);
+  alerts_free(a->report.alerts);
   report_deinit(&a->report);
   recorder_free(a->report.recorder);
   if (a->report.violations) flushed = out_close(a->report.violations, LIMIT_DRAIN_NS);

@@ -1,6 +1,6 @@
 /* What is done about a violation.
  *
- * Good path: its JSON goes as one line to the output's queue and as a row to the ledger's, then each action of the rule runs, as far as
+ * Good path: its JSON goes as one line to the output's queue, to its incident and as a row to the ledger's, then each action of the rule runs, as far as
  * the rule's voice carries; past that they are counted there. Ways to fail: the line cannot be built (no memory, or over its bound), which is logged in its place; the queue is
  * full, which the output counts. Buffers live within the call. */
 #include "deliver.h"
@@ -44,7 +44,8 @@ static void act(const struct violation *v, struct log *log) {
   }
 }
 
-static void write_json(const struct violation *v, struct out *out, struct keeper *keeper, struct log *log) {
+static void write_json(const struct violation *v, struct out *out, struct alerts *alerts, struct keeper *keeper,
+                       struct log *log) {
   struct buffer json;
   char id[33];
   buffer_init(&json, LIMIT_VIOLATION_BYTES);
@@ -52,7 +53,9 @@ static void write_json(const struct violation *v, struct out *out, struct keeper
   if (!err) err = buffer_text(&json, "\n");
   if (!err) {
     if (out) out_add(out, json.data, json.len);
-    if (keeper) keeper_violation(keeper, v, "", (struct ledger_text){json.data, json.len - 1});
+    struct text text = {json.data, (uint32_t)json.len - 1};
+    const char *incident = alerts ? alerts_violation(alerts, v, text) : "";
+    if (keeper) keeper_violation(keeper, v, incident, (struct ledger_text){text.p, text.n});
   } else {
     violation_id(v, id);
     log_to(log, LOG_ERROR, "a violation could not be written", log_s("violation", id), log_s("error", err_text(err)));
@@ -60,7 +63,8 @@ static void write_json(const struct violation *v, struct out *out, struct keeper
   buffer_deinit(&json);
 }
 
-void deliver(const struct violation *v, struct out *out, struct keeper *keeper, struct log *log) {
-  if ((out || keeper) && !v->withheld) write_json(v, out, keeper, log);
+void deliver(const struct violation *v, struct out *out, struct alerts *alerts, struct keeper *keeper, struct log *log) {
+  if (v->withheld && alerts) alerts_violation(alerts, v, (struct text){"", 0});
+  if ((out || alerts || keeper) && !v->withheld) write_json(v, out, alerts, keeper, log);
   act(v, log);
 }

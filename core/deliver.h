@@ -2,15 +2,15 @@
  * here: an action that is not `log` is a receiver's name. */
 #ifndef FLUO_DELIVER_H
 #define FLUO_DELIVER_H
+#include "alerts.h"
 #include "keeper.h"
 #include "log.h"
 #include "out.h"
 #include "violation.h"
 
-/* Adds the violation as a JSON line to `out` (NULL: nowhere), which out_wake then has written, and to the ledger (NULL: to none),
- * unless it is withheld, and
- * runs its actions through `log`, as far as v->voice carries. A rule in shadow is written, its actions do not run. Keeps
- * nothing of it. */
-void deliver(const struct violation *v, struct out *out, struct keeper *keeper, struct log *log);
+/* Adds the violation as a JSON line to `out`, which out_wake then has written, gives it to `alerts`, and with its incident
+ * to the ledger: each may be NULL. What is withheld is counted by its incident alone. Runs its actions through `log`, as far
+ * as v->voice carries. A rule in shadow is written, its actions do not run. Keeps nothing of it. */
+void deliver(const struct violation *v, struct out *out, struct alerts *alerts, struct keeper *keeper, struct log *log);
 
 #endif

@@ -21,7 +21,8 @@ struct engine_calls {
   /* All that there was to judge in the trace, by these rules, is judged; it is dropped next. NULL: nobody wants to know. */
   void (*on_trace_end)(void *ctx, const struct ruleset *rules, const struct trace *t);
   /* A span came that the rule's `resolve_when` asks for. Lent for the call. NULL: nobody wants to know. */
-  void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span);
+  void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span,
+                     uint64_t now_ns);
 };
 
 struct engine_options {
@@ -59,6 +60,8 @@ bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost
 /* What is received next is late, to windows, by this clock and not by its arrival. For replay, where a request may arrive
  * at the end of its own spans. */
 void engine_late_from(struct engine *e, uint64_t clock_ns);
+/* Calls for each group of a window in force that stays crossed: with rules, rule, group, by and now_ns alone. */
+void engine_each_crossed(struct engine *e, uint64_t now_ns, void (*each)(void *ctx, const struct violation *v), void *ctx);
 /* Windows are judged no more, nor are their timers due. */
 void engine_end_windows(struct engine *e);
 /* When the next timer is due; UINT64_MAX: none. */

@@ -48,7 +48,7 @@ void engine_resolves(struct engine *e, struct trace *t, uint32_t rule, uint32_t 
     engine_counts(t, rule)->unknown++;
   } else if (e->calls.on_resolve) {
     struct span_view view = engine_view(e, t, span);
-    e->calls.on_resolve(e->calls.ctx, t->judged_by->set, rule, &view);
+    e->calls.on_resolve(e->calls.ctx, t->judged_by->set, rule, &view, e->now_ns);
   }
 }
 

@@ -10,7 +10,7 @@
  * changed. */
 #include <assert.h>
 
-#include "engine_parts.h"
+#include "engine_across.h"
 #include "err.h"
 #include "heap.h"
 #include "limits.h"
@@ -160,4 +160,27 @@ void engine_count_error(struct engine *e, const struct ruleset *set, uint32_t ru
                         uint32_t errors) {
   for (struct engine_rules *r = e->rules; r; r = r->older)
     if (r->set == set) r->counts[rule]->stats.errors += errors;
+}
+
+/* ---- what stays crossed ---------------------------------------------------------------------- */
+
+struct crossed { uint64_t now_ns; void (*each)(void *ctx, const struct violation *v); void *ctx; };
+
+static void on_crossed(void *ctx, void *owner, const void *group, uint32_t n) {
+  const struct crossed *c = ctx;
+  const struct across *from = owner;
+  struct violation v = {.rules = from->rules->set,
+                        .rule = ruleset_rule(from->rules->set, from->rule),
+                        .rule_index = from->rule,
+                        .group = group,
+                        .group_bytes = n,
+                        .by = across_by(from),
+                        .now_ns = c->now_ns};
+  c->each(c->ctx, &v);
+}
+
+void engine_each_crossed(struct engine *e, uint64_t now_ns, void (*each)(void *ctx, const struct violation *v), void *ctx) {
+  struct crossed c = {now_ns, each, ctx};
+  for (uint32_t i = 0; e->rules && i < ruleset_ir(e->rules->set)->windows; i++)
+    window_each_crossed(e->rules->across[i]->window, now_ns, on_crossed, &c);
 }

@@ -57,9 +57,10 @@ static void on_trace_end(void *ctx, const struct ruleset *rules, const struct tr
   h->calls.on_trace_end(h->calls.ctx, rules, t);
 }
 
-static void on_resolve(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span) {
+static void on_resolve(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span,
+                       uint64_t now_ns) {
   struct host *h = ctx;
-  h->calls.on_resolve(h->calls.ctx, rules, rule, span);
+  h->calls.on_resolve(h->calls.ctx, rules, rule, span, now_ns);
 }
 
 static void on_error(void *ctx, uint32_t rule, uint32_t errors, const char *text, uint32_t bytes) {

@@ -33,7 +33,8 @@ struct host_calls {
   void *ctx;
   /* As the engine's; NULL: nobody wants to know. */
   void (*on_trace_end)(void *ctx, const struct ruleset *rules, const struct trace *t);
-  void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span);
+  void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span,
+                     uint64_t now_ns);
 };
 
 struct host_options {

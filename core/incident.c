@@ -279,6 +279,18 @@ const struct incident *incidents_take(struct incidents *i, const struct incident
   return inc;
 }
 
+const struct incident *incidents_count(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns) {
+  incidents_step(i, now_ns);
+  struct incident *inc = incident_at(i, rule, group);
+  if (!inc || !incident_burns(inc)) return NULL;
+  inc->count++;
+  inc->last_seen_ns = i->now_ns;
+  go_on(inc, i->now_ns);
+  update(inc, i->now_ns);
+  incident_arm(inc);
+  return inc;
+}
+
 void incidents_renew(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns) {
   incidents_step(i, now_ns);
   struct incident *inc = incident_at(i, rule, group);

@@ -135,6 +135,9 @@ void incidents_free(struct incidents *i);
  * room or no memory for it, counted: the violation is a violation all the same. Time never runs backwards: an earlier
  * now_ns is taken as the latest one seen. */
 const struct incident *incidents_take(struct incidents *i, const struct incident_violation *v, uint64_t now_ns);
+/* One more violation of an incident that burns, of which nothing but the number is kept: what is cheap where violations
+ * come as spans do. NULL: there is none that burns, and incidents_take is to be called. */
+const struct incident *incidents_count(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns);
 /* What brought the incident of this rule and group goes on without a new violation: a window that stays crossed. */
 void incidents_renew(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns);
 /* It is over (resolve_when). Nothing happens where there is no such incident. */
@@ -168,7 +171,7 @@ int incident_save(const struct incident *incident, struct buffer *out);
 uint64_t incident_restore_until(const struct incident *incident);
 /* Takes back what incident_save wrote, before anything else is taken (and before silences); nothing is said again that was
  * said. resolve_after begins anew, for nobody looked while there was no agent. 0;
- * FLUO_EMALFORMED: not such bytes; FLUO_EFULL; FLUO_ENOMEM. */
+ * FLUO_EMALFORMED: not such bytes; FLUO_EFULL: no room, or there is a later one of its rule and group; FLUO_ENOMEM. */
 int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t now_ns);
 
 /* ---- for /metrics and lists ---- */

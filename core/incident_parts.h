@@ -45,6 +45,7 @@ struct incidents {
   uint32_t silences_count, silences_capacity;
   uint64_t silences_due_ns;
   struct regex_scratch *scratch;
+  struct buffer key;            /* of the incident that is being looked for */
   uint64_t now_ns;
   struct incidents_stats stats;
 };
@@ -80,7 +81,7 @@ void incident_say(struct incident *inc, enum incident_change change, uint64_t no
 
 /* incident_table.c */
 extern const struct state_ops incident_ops;
-struct incident *incident_at(const struct incidents *i, struct text rule, struct labels group);   /* or NULL */
+struct incident *incident_at(struct incidents *i, struct text rule, struct labels group);   /* or NULL */
 /* The same, made where there is none; others may go for it. NULL: no room, or no memory. */
 struct incident *incident_get(struct incidents *i, struct text rule, struct labels group);
 void incident_forget(struct incident *inc);

@@ -218,7 +218,11 @@ int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t
   struct incident *inc = NULL;
   if (now_ns > i->now_ns) i->now_ns = now_ns;
   int err = read_saved(&u, &s);
-  if (!err && incident_at(i, s.rule, s.group)) err = FLUO_EMALFORMED; /* there is one already */
+  struct incident *other = err ? NULL : incident_at(i, s.rule, s.group);
+  if (other && other->last_seen_ns < s.numbers[7])
+    incident_forget(other); /* it was over before this one began */
+  else if (other)
+    err = FLUO_EFULL;
   if (!err) err = (inc = incident_get(i, s.rule, s.group)) ? restore(inc, &s, i->now_ns) : FLUO_EFULL;
   if (inc && err) incident_forget(inc);
   if (inc && !err) incident_arm(inc);

@@ -59,23 +59,21 @@ void incident_enter(struct incident *inc) {
 /* ---- finding and making -------------------------------------------------------------------------- */
 
 /* rule, NUL, group: a rule's name has no NUL. */
-static int make_key(struct buffer *key, struct text rule, struct labels group) {
-  buffer_init(key, LIMIT_INCIDENT_KEY_BYTES);
+static int make_key(struct incidents *i, struct text rule, struct labels group) {
+  struct buffer *key = &i->key;
+  buffer_clear(key);
   buffer_add(key, rule.p, rule.n);
   buffer_add(key, "", 1);
   return group.n ? buffer_add(key, group.p, group.n) : key->err;
 }
 
-static struct incident *look_up(const struct incidents *i, const struct buffer *key) {
-  struct state_key it = incident_key(i->table, key->data, key->len);
+static struct incident *look_up(const struct incidents *i) {
+  struct state_key it = incident_key(i->table, i->key.data, i->key.len);
   return (struct incident *)(void *)state_find(&i->incidents, &it);
 }
 
-struct incident *incident_at(const struct incidents *i, struct text rule, struct labels group) {
-  struct buffer key;
-  struct incident *found = make_key(&key, rule, group) ? NULL : look_up(i, &key);
-  buffer_deinit(&key);
-  return found;
+struct incident *incident_at(struct incidents *i, struct text rule, struct labels group) {
+  return make_key(i, rule, group) ? NULL : look_up(i);
 }
 
 void incident_forget(struct incident *inc) {
@@ -111,9 +109,9 @@ static struct incident_rule *rule_get(struct incidents *i, struct text name) {
   return rule;
 }
 
-static struct incident *make(struct incidents *i, struct incident_rule *rule, const struct buffer *key, uint32_t name_bytes) {
+static struct incident *make(struct incidents *i, struct incident_rule *rule, uint32_t name_bytes) {
   struct state_group *head;
-  struct state_key it = incident_key(i->table, key->data, key->len);
+  struct state_key it = incident_key(i->table, i->key.data, i->key.len);
   if (state_get(&i->incidents, &it, &head)) return NULL;
   if (state_timer(head, INCIDENT_NEVER)) {
     state_drop(head);
@@ -122,31 +120,26 @@ static struct incident *make(struct incidents *i, struct incident_rule *rule, co
   struct incident *inc = (struct incident *)(void *)head;
   const char *own = (const char *)state_group_key(head);
   inc->rule = (struct text){own, name_bytes};
-  inc->group = (struct labels){own + name_bytes + 1, (uint32_t)key->len - name_bytes - 1};
+  inc->group = (struct labels){own + name_bytes + 1, it.n - name_bytes - 1};
   inc->of_rule = rule;
   i->stats.incidents++;
   incident_enter(inc);
   return inc;
 }
 
-static struct incident *incident_new(struct incidents *i, const struct buffer *key, struct text name) {
+static struct incident *incident_new(struct incidents *i, struct text name) {
   if (!make_room(i)) return NULL;
   struct incident_rule *rule = rule_get(i, name);
   if (!rule) return NULL;
-  struct incident *inc = rule->burning < i->groups_max ? make(i, rule, key, name.n) : NULL;
+  struct incident *inc = rule->burning < i->groups_max ? make(i, rule, name.n) : NULL;
   if (!inc) rule_release(rule);
   return inc;
 }
 
 struct incident *incident_get(struct incidents *i, struct text rule, struct labels group) {
-  struct buffer key;
-  struct incident *inc = NULL;
-  if (!make_key(&key, rule, group)) {
-    inc = look_up(i, &key);
-    if (!inc) inc = incident_new(i, &key, rule);
-  }
-  buffer_deinit(&key);
-  return inc;
+  if (make_key(i, rule, group)) return NULL;
+  struct incident *inc = look_up(i);
+  return inc ? inc : incident_new(i, rule);
 }
 
 /* ---- what it holds ------------------------------------------------------------------------------- */
@@ -250,6 +243,7 @@ static void drop_json(struct incident *inc, uint32_t at) {
 /* With half of the room taken each incident keeps one only; with all of it none. */
 static char *keep_json(struct incident *inc, struct text json) {
   struct incidents *i = incident_owner(inc);
+  if (!json.n) return NULL;
   if (i->stats.exemplar_bytes + json.n > i->exemplar_bytes_max / 2)
     for (uint32_t k = 1; k < inc->exemplars_count; k++) drop_json(inc, k);
   bool fits = json.n <= LIMIT_EXEMPLAR_BYTES && i->stats.exemplar_bytes + json.n <= i->exemplar_bytes_max;
@@ -347,6 +341,7 @@ int incidents_new(const struct incidents_options *options, const struct incident
   i->groups_max = options->groups_max ? options->groups_max : LIMIT_INCIDENT_GROUPS;
   i->exemplar_bytes_max = options->exemplar_bytes_max ? options->exemplar_bytes_max : LIMIT_EXEMPLARS_BYTES;
   i->silences_due_ns = UINT64_MAX;
+  buffer_init(&i->key, LIMIT_INCIDENT_KEY_BYTES);
   link_init(&i->idle);
   link_init(&i->pending);
   link_init(&i->sources);
@@ -375,5 +370,6 @@ void incidents_free(struct incidents *i) {
   inhibitions_free(i);
   silences_free(i);
   regex_scratch_free(i->scratch);
+  buffer_deinit(&i->key);
   heap_free(i);
 }

@@ -175,12 +175,16 @@
  * (fluo_incidents_lost_exemplars_total). */
 #define LIMIT_EXEMPLAR_BYTES (64u << 10)
 #define LIMIT_EXEMPLARS_BYTES (16u << 20)
+/* How often windows that stay crossed are looked for, so that their incidents go on. */
+#define LIMIT_RENEW_NS 5000000000ull
 /* An incident's count is said so often at most, to the ledger: a thousand violations a second are one row. */
 #define LIMIT_INCIDENT_SAY_NS 1000000000ull
 /* What m_of_n counts: minutes, IR_M_OF_N_MAX at most. */
 #define LIMIT_M_OF_N_NS 60000000000ull
 /* resolve_after doubles each time that an incident comes back, up to 16 times what it was. */
 #define LIMIT_FLAPS_DOUBLED 4u
+/* Of one rule: as many as it has actions. */
+#define LIMIT_RULE_RECEIVERS 64u
 /* Receivers, all rules together; past it an incident is refused (fluo_incidents_refused_total). */
 #define LIMIT_RECEIVERS 1024u
 /* Incidents shown in one notice, some 50 KiB with 8 violations each; incidents_total has the number. */

@@ -1,6 +1,7 @@
 /* The /metrics page: what every room counts, under names after the OpenTelemetry collector's vocabulary. */
 #ifndef FLUO_PAGE_H
 #define FLUO_PAGE_H
+#include "alerts.h"
 #include "buffer.h"
 #include "host.h"
 #include "intake.h"
@@ -21,6 +22,7 @@ struct page {
   const struct log *log;
   const struct reload *reload;
   const struct recorder *recorder;
+  const struct alerts *alerts;
   const struct keeper *keeper;
   const struct state_file *state_file;
   uint64_t now_ns, started_ns;        /* Unix time */

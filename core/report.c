@@ -16,13 +16,29 @@
 
 static void on_violation(void *ctx, const struct violation *v) {
   struct report *r = ctx;
-  deliver(v, r->violations, r->keeper, r->log);
+  deliver(v, r->violations, r->alerts, r->keeper, r->log);
   if (r->recorder) recorder_violation(r->recorder, v);
 }
 
 static void on_trace_end(void *ctx, const struct ruleset *rules, const struct trace *t) {
   const struct report *r = ctx;
   if (r->recorder) recorder_trace_end(r->recorder, rules, t);
+}
+
+static void on_resolve(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span, uint64_t now_ns) {
+  const struct report *r = ctx;
+  if (r->alerts) alerts_resolve(r->alerts, rules, rule, span, now_ns);
+}
+
+static void on_crossed(void *ctx, const struct violation *v) {
+  const struct report *r = ctx;
+  alerts_renew(r->alerts, v);
+}
+
+void report_renew(struct report *r, struct engine *e, uint64_t now_ns) {
+  if (!r->alerts || now_ns - r->renewed_ns < LIMIT_RENEW_NS) return;
+  r->renewed_ns = now_ns;
+  engine_each_crossed(e, now_ns, on_crossed, r);
 }
 
 /* ---- errors, one line a minute ------------------------------------------------------------------ */
@@ -140,5 +156,5 @@ static void on_reload(void *ctx, const struct host_reload *reload) {
 
 struct host_calls report_calls(struct report *r) {
   return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, on_reload, r,
-                             on_trace_end, NULL};
+                             on_trace_end, on_resolve};
 }

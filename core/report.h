@@ -4,6 +4,7 @@
  * are more than is written of one rule. */
 #ifndef FLUO_REPORT_H
 #define FLUO_REPORT_H
+#include "alerts.h"
 #include "host.h"
 #include "keeper.h"
 #include "log.h"
@@ -23,10 +24,11 @@ struct report_error {
 struct report {
   struct log *log;
   struct recorder *recorder;
+  struct alerts *alerts;         /* NULL: violations are no incidents */
   struct keeper *keeper;         /* NULL: violations are not kept */
   struct out *violations;        /* NULL: output.violations is "none" */
   struct reload reload;          /* of the owner; reload_init once rules are there */
-  uint64_t now_ns;               /* as the last tick said */
+  uint64_t now_ns, renewed_ns;   /* as the last tick said; when windows were last looked at */
   struct report_error *errors;
   uint32_t errors_count, errors_capacity;
 };
@@ -36,6 +38,8 @@ struct host_calls report_calls(struct report *r);
 /* About once a second, by any clock that never runs backwards: writes the lines that are due. h: whose rules' voices
  * are looked at; NULL: nobody's. UINT64_MAX is the end: all that was not said is due. */
 void report_tick(struct report *r, const struct host *h, uint64_t now_ns);
+/* Every LIMIT_RENEW_NS, on the engine's clock: windows that stay crossed go on with their incidents. */
+void report_renew(struct report *r, struct engine *e, uint64_t now_ns);
 /* Its share for one rule: says what was withheld of it, where that is due. */
 void report_voice(const struct report *r, const char *rule, struct voice *v);
 /* Says what was not said yet, and gives back what it holds. */

@@ -365,8 +365,8 @@ static bool get_across(const struct violation *v, const struct fluo_ir_part *par
   return name || span->service;
 }
 
-static bool get_field(const struct violation *v, const struct fluo_ir_part *part, char scratch[32],
-                      struct fluo_value *out) {
+bool violation_field(const struct violation *v, const struct fluo_ir_part *part, char scratch[32],
+                     struct fluo_value *out) {
   if (is_across(v)) return get_across(v, part, out);
   const char *key = ruleset_text(v->rules, part->key);
   return v->witnesses_count && field_get(&v->witnesses[0], part->field, key, part->key.len, scratch, out);
@@ -376,7 +376,7 @@ static void add_field(struct buffer *out, const struct violation *v,
                       const struct fluo_ir_part *part) {
   char scratch[32];
   struct fluo_value value;
-  if (!get_field(v, part, scratch, &value))
+  if (!violation_field(v, part, scratch, &value))
     buffer_text(out, "-");
   else if (part->field == FLUO_FIELD_DURATION && value.type == FLUO_TYPE_INT)
     add_duration(out, value.integer);

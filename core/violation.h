@@ -69,6 +69,9 @@ void violation_id(const struct violation *v, char out[33]);
 int violation_json(const struct violation *v, struct buffer *out);
 /* Appends a template of the rule (summary, or an action's): of the first witness; what is absent is "-". */
 int violation_template(const struct violation *v, struct fluo_range parts, struct buffer *out);
+/* The value of a field (not of those that only templates have): of the group, or of the first witness. false: it has none.
+ * Lent as field_get's. */
+bool violation_field(const struct violation *v, const struct fluo_ir_part *part, char scratch[32], struct fluo_value *out);
 const char *severity_text(uint32_t severity);
 /* RFC 3339 with nine digits and Z, into 31 bytes. */
 void time_text(uint64_t unix_ns, char out[32]);

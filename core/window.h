@@ -71,4 +71,9 @@ void window_expect(const struct window *w, const struct state_key *group, int st
  * FLUO_EFULL: it is lost, and counted. */
 int window_take(struct window *w, const struct state_key *group, const struct series_event *event, const struct window_witness *witness);
 
+/* Calls for each group whose comparison is true, and has not fallen silent by now (of `over` and `at_least`: an event came
+ * within the window's length). */
+void window_each_crossed(const struct window *w, uint64_t now_ns, void (*each)(void *ctx, void *owner, const void *group, uint32_t n),
+                         void *ctx);
+
 #endif
