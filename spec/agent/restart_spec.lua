@@ -142,4 +142,39 @@ describe("an agent that is started again", function()
     local b = start()
     assert.same({ 0, 0 }, { b:metrics().fluo_snapshot_age_seconds, b:metrics().fluo_snapshots_total })
   end)
+
+  it("keeps the snapshot before where one cannot be written, and says so", function()
+    local a = start()
+    a:send(requests { "login", "login", "login" })
+    stop(a)
+    local b = start()
+    os.execute("mkdir " .. data .. "/state.snapshot.new")
+    b:send(requests { "login" })
+    local found, _, status, log = stop(b)
+    assert.same({ 1, 0 }, { #found, status })
+    assert.is_truthy(line_of(log, "could not be written"))
+    os.execute("rmdir " .. data .. "/state.snapshot.new")
+    local c = start()
+    c:send(requests { "login" })
+    assert.equal(1, #stop(c))
+  end)
+
+  it("runs on where the disk is full, and counts what it could not write", function()
+    local mount = "mount -t tmpfs -o size=16k none " .. data
+    if os.execute(("mkdir -p %s && unshare -m bash -c '%s'"):format(data, mount)) ~= 0 then
+      pending("nothing may be mounted here")
+      return
+    end
+    local a = start(nil, { shell = ([[exec unshare -m bash -c '%s && exec "$@"' bash "$@"]]):format(mount) })
+    local list, now = {}, (os.time() - 1760356800) * 1000
+    for i = 1, 1000 do
+      list[i] = replay.span { name = "login", id = "user" .. i, trace = "user" .. i, at = now, dur = 0, attr = { user = "user " .. i } }
+    end
+    a:send { list }
+    a:await(function(page) return page.fluo_snapshot_failures_total > 0 end)
+    a:send(requests { "login", "login", "login", "login" })
+    local found, _, status, log = stop(a)
+    assert.same({ 1, 0 }, { #found, status })
+    assert.is_truthy(line_of(log, "No space left on device"))
+  end)
 end)
