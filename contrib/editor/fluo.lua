@@ -25,7 +25,9 @@
 ---@field retry fun(text: string, seconds?: number) Ends the action: to be tried again.
 ---@field fail fun(text: string) Ends the action: trying again is of no use.
 ---@field note fun(text: string) A line in the agent's log.
----@field now fun(): string The time, RFC 3339.
+---@field now fun(seconds?: number): string The time, or so much later, RFC 3339.
+---@field unix fun(): integer The time in seconds since 1970.
+---@field cut fun(text: string, bytes: integer): string At most so many bytes, whole characters.
 ---@field base64 fun(bytes: string): string
 ---@field base64_decode fun(text: string): string?
 ---@field hmac_sha256 fun(key: string, text: string): string 32 bytes.
@@ -78,6 +80,7 @@
 ---@field event string opened updated repeated resolved reopened silence-ended.
 ---@field at string
 ---@field group table<string, string>
+---@field json string All of it, as it is.
 ---@field incidents fluo.Incident[]
 ---@field incidents_total integer
 

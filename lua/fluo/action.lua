@@ -6,8 +6,8 @@ local M = {}
 
 M.NAME_BYTES_MAX = 256
 
---- What the functions below call: request(table) gives a response, now() RFC 3339, log(text), json (encode, decode),
--- env and secrets (name to value), hmac(key, text). nil: no action runs here.
+--- What the functions below call: request(table) gives a response, now(seconds) RFC 3339, unix() seconds, log(text),
+-- json (encode, decode), env and secrets (name to value), hmac(key, text). nil: no action runs here.
 M.runtime = nil
 
 local function runtime()
@@ -98,6 +98,15 @@ local function base64_decode(text)
   return table.concat(out)
 end
 
+-- At most so many bytes of UTF-8, whole characters, "…" at the end where some were cut.
+local function cut(text, bytes)
+  text = tostring(text)
+  if #text <= bytes then return text end
+  local n = bytes - 3
+  while n > 0 and text:byte(n + 1) >= 0x80 and text:byte(n + 1) < 0xc0 do n = n - 1 end
+  return text:sub(1, n) .. "…"
+end
+
 -- The value at a path of names, "incidents.1.rule"; nil where there is none.
 local function at_path(value, path)
   for name in path:gmatch("[^.]+") do
@@ -167,9 +176,10 @@ end
 --- The five names that files see. context.on_action and context.action_names are set.
 function M.api(context)
   local members = {
-    render = M.render, base64 = base64, base64_decode = base64_decode,
+    render = M.render, cut = cut, base64 = base64, base64_decode = base64_decode,
     hmac_sha256 = function(key, text) return runtime().hmac(key, text) end,
-    now = function() return runtime().now() end,
+    now = function(seconds) return runtime().now(seconds or 0) end,
+    unix = function() return runtime().unix() end,
     note = function(text) runtime().log(tostring(text)) end,
     retry = function(text, seconds) runtime(); error(ending("retry", text, seconds), 0) end,
     fail = function(text) runtime(); error(ending("failed", text), 0) end,

@@ -2,7 +2,7 @@
 -- deliver for each alert and turn whenever something may go on.
 --
 -- A receiver is an action with settings: those of the configuration name its type; an action that a rule names has
--- none. Built-in types are files as users write them (fluo/action/NAME.lua); a user's action of that name is used in
+-- none. Built-in types are files as users write them (fluo/receivers/NAME.lua); a user's action of that name is used in
 -- its place.
 local abi = require("fluo.abi")
 local action = require("fluo.action")
@@ -43,7 +43,7 @@ local function chunk_of(module)
 end
 
 local function builtin(name)
-  local chunk = name:match("^[%w_]+$") and chunk_of("fluo.action." .. name)
+  local chunk = name:match("^[%w_]+$") and chunk_of("fluo.receivers." .. name)
   if not chunk then return nil end
   local environment = sandbox.environment(action.api(context_of_builtin(name)),
     function(unknown) error(("`%s` is not there"):format(tostring(unknown)), 2) end,
@@ -89,7 +89,7 @@ end
 
 local function runtime()
   return { request = request, json = json, env = setup.env or {}, secrets = setup.secrets or {}, hmac = hmac,
-           now = function() return os.date("!%Y-%m-%dT%H:%M:%SZ") end,
+           now = function(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + seconds) end, unix = os.time,
            log = function(text)
              finished[#finished + 1] = outcome.scrub(("%s: %s"):format(running.receiver, text), setup)
            end }
@@ -123,8 +123,10 @@ local function resume(delivery, value)
 end
 
 -- The first incident's members are the alert's own, too: most alerts have one.
+-- json: the text itself.
 local function alert_of(text)
   local alert = json.decode(text)
+  alert.json = text
   local first = alert.incidents and alert.incidents[1] or {}
   return setmetatable(alert, { __index = first })
 end

@@ -1,90 +1,11 @@
 local support = require("spec.support")
-local cjson = require("cjson")
 local core, ffi = support.core("heap", "courier", "post")
 local receiver = require("spec.agent.receiver")
-local texts = require("fluo.texts")
 
-ffi.cdef [[
-int memfd_create(const char *, unsigned);
-long write(int, const void *, size_t);
-int close(int);
-int poll(void *, unsigned long, int);
-struct post_spec_pollfd { int fd; short events, revents; };
-]]
+local post_room = require("spec.core.post_room")
+local memfd, rule_texts, room, stats = post_room.memfd, post_room.texts, post_room.open, post_room.stats
 
 local OK, RETRY, FAILED = 0, 1, 2
-local FLUO = os.getenv("FLUO") or "build/fluo"
-
-local function memfd(text)
-  local fd = ffi.C.memfd_create("texts", 1)
-  assert(ffi.C.write(fd, text, #text) == #text)
-  return fd
-end
-
-local function rule_texts(file)
-  return table.concat(texts.write { { file = "actions.lua", text = file, modules = { names = {} } } })
-end
-
-local now_ns = 0                             -- the clock that post is told; the processes have their own
-
--- A post room with these actions and this set-up. Gives { send, outcomes, wait }.
-local function room(actions, setup)
-  local world = { outcomes = {}, log = {}, trouble = {}, sent = 0 }
-  local calls = ffi.new("struct post_calls")
-  world.callbacks = {
-    ffi.cast("void (*)(void *, uint64_t, int, uint32_t, const char *, size_t)", function(_, id, result, after, text, n)
-      world.outcomes[tonumber(id)] = { result = result, after = after, text = ffi.string(text, n) }
-      world.count = (world.count or 0) + 1
-    end),
-    ffi.cast("void (*)(void *, const char *, size_t)", function(_, text, n) world.log[#world.log + 1] = ffi.string(text, n) end),
-    ffi.cast("void (*)(void *, const char *)", function(_, why) world.trouble[#world.trouble + 1] = ffi.string(why) end),
-  }
-  calls.on_outcome = ffi.cast("void *", world.callbacks[1])
-  calls.on_log, calls.on_trouble = world.callbacks[2], world.callbacks[3]
-  local text = cjson.encode(setup or {})
-  world.exe = FLUO
-  local options = ffi.new("struct post_options", { exe = world.exe, setup = text, setup_bytes = #text,
-    heap_bytes = 64 * 1048576, diagnostics_fd = 2 })
-  local out = ffi.new("struct post *[1]")
-  assert(core.post_new(options, calls, out) == 0)
-  world.post = out[0]
-  local fd = memfd(rule_texts(actions))
-  assert(core.post_texts(world.post, fd) == 0)
-  ffi.C.close(fd)
-
-  function world.send(name, alert)
-    world.sent = world.sent + 1
-    local json = cjson.encode(alert or { id = "d" .. world.sent, incidents = { { rule = "r", summary = "s" } } })
-    assert(core.post_send(world.post, world.sent, name, json, #json) == 0)
-    return world.sent
-  end
-
-  -- Until so many outcomes have come, at the most 20 s.
-  function world.wait(count)
-    local ready = ffi.new("struct post_spec_pollfd", { core.post_fd(world.post), 1, 0 })
-    local until_s = receiver.clock() + 20
-    while (world.count or 0) < count and receiver.clock() < until_s do
-      now_ns = now_ns + 50000000
-      core.post_tick(world.post, now_ns)
-      ffi.C.poll(ready, 1, 50)
-      core.post_turn(world.post, now_ns)
-    end
-    assert.equal(count, world.count)
-    return world.outcomes
-  end
-
-  function world.close()
-    core.post_free(world.post)
-    for _, callback in ipairs(world.callbacks) do callback:free() end
-  end
-  return world
-end
-
-local function stats(world)
-  local s = ffi.new("struct post_stats")
-  core.post_stats_get(world.post, s)
-  return s
-end
 
 local POST = [[action "team" (function(alert) return http.post { url = "%s", json = { text = alert.summary } } end)]]
 
@@ -223,8 +144,8 @@ describe("the post room", function()
     world.send "a"
     world.wait(1)
     assert.is_true(stats(world).pid > 0)
-    now_ns = now_ns + 61e9
-    core.post_tick(world.post, now_ns)
+    post_room.now_ns = post_room.now_ns + 61e9
+    core.post_tick(world.post, post_room.now_ns)
     assert.equal(0, stats(world).pid)
     world.send "a"
     assert.equal(OK, world.wait(2)[2].result)

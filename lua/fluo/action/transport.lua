@@ -41,9 +41,7 @@ local function permission(url, setup, settings)
   for _, listed in ipairs(setup.hosts or {}) do
     if listed:sub(1, 2) ~= "*." then exact[#exact + 1] = listed end
   end
-  if settings.hosts then
-    for _, own in ipairs(settings.hosts) do exact[#exact + 1] = own end
-  end
+  for _, own in ipairs(settings.urls or { settings.url }) do exact[#exact + 1] = host_of(own) end
   if M.is_listed(host, exact) then return ffi.C.FLUO_REQUEST_PRIVATE end
   if M.is_listed(host, setup.hosts) then return 0 end
   return nil, ("the host %s is not among those that actions may reach: list it in actions.hosts"):format(host)

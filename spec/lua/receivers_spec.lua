@@ -1,0 +1,127 @@
+local cjson = require("cjson")
+local room = require("spec.core.post_room")
+local receiver = require("spec.agent.receiver")
+
+local ALERT = cjson.decode [[{"version":1,"id":"0123456789abcdef0123456789abcdef","receiver":"r","status":"firing","event":"opened",
+ "at":"2026-01-01T00:00:05.000000000Z","group":{"rule":"checkout-slow"},"incidents_total":1,
+ "incidents":[{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","rule":"checkout-slow","severity":"high","status":"open","group":{"service":"checkout"},
+  "count":3,"started_at":"2026-01-01T00:00:00.000000000Z","last_seen_at":"2026-01-01T00:00:04.000000000Z","summary":"checkout: POST /pay took 301 ms",
+  "labels":{"team.name":"payments"},"violations":[{"id":"0123456789abcdef0123456789abcdef","rule":"checkout-slow","severity":"high","scope":"trace",
+   "time":"2026-01-01T00:00:04.000000001Z","trace_id":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","reason":"missing audit.log","value":301,
+   "spans":[{"span_id":"cccccccccccccccc","name":"POST /pay","service":"checkout"}],"span_total":1}]}]}]]
+
+local function resolved()
+  local alert = cjson.decode(cjson.encode(ALERT))
+  alert.status, alert.event, alert.id = "resolved", "resolved", alert.id .. ".resolved"
+  alert.incidents[1].status, alert.incidents[1].resolved_at = "resolved", "2026-01-01T00:10:00.000000000Z"
+  return alert
+end
+
+describe("a built-in receiver", function()
+  local mock, world
+  setup(function() mock = receiver.start() end)
+  teardown(function() mock.stop() end)
+  after_each(function() if world then world.close() end world = nil end)
+
+  -- What a receiver of this type sends for an alert: the requests, and the outcome.
+  local function send(kind, settings, alert)
+    local path = "/ok/" .. kind .. tostring(math.random(2 ^ 30))
+    if settings.urls then settings.urls = { mock.url(path .. "/a"), mock.url(path .. "/b") } else settings.url = mock.url(path) end
+    world = room.open("", { receivers = { r = { type = kind, settings = settings } } })
+    world.send("r", alert or ALERT)
+    local outcome = world.wait(1)[1]
+    assert.equal(0, outcome.result, outcome.text)
+    local got = mock.requests(path)
+    for _, request in ipairs(got) do request.json = cjson.decode(request.body) end
+    world.close()
+    world = nil
+    return got
+  end
+
+  it("sends Slack an attachment an incident", function()
+    local json = send("slack", { channel = "#ops" })[1].json
+    assert.equal("#ops", json.channel)
+    assert.equal("*Firing*: checkout-slow", json.text)
+    assert.equal("checkout: POST /pay took 301 ms", json.attachments[1].text)
+    assert.equal("#36a64f", send("slack", {}, resolved())[1].json.attachments[1].color)
+  end)
+
+  it("sends Discord embeds within its lengths, cut between characters", function()
+    local alert = cjson.decode(cjson.encode(ALERT))
+    alert.incidents[1].rule, alert.incidents[1].summary = ("é"):rep(300), ("ü"):rep(5000)
+    local embed = send("discord", {}, alert)[1].json.embeds[1]
+    assert.is_true(#embed.title <= 256 and #embed.description <= 4096)
+    assert.truthy(embed.title:find("…$"))
+    assert.is_nil(embed.title:gsub("é", ""):find("[\128-\191]", 1) and embed.title:gsub("é", ""):gsub("…", ""):find("[\128-\255]"))
+  end)
+
+  it("sends Teams an adaptive card", function()
+    local attachment = send("teams", {})[1].json.attachments[1]
+    assert.equal("application/vnd.microsoft.card.adaptive", attachment.contentType)
+    assert.same({ "AdaptiveCard", "TextBlock", "FactSet" },
+      { attachment.content.type, attachment.content.body[1].type, attachment.content.body[3].type })
+  end)
+
+  it("triggers and resolves PagerDuty events of one key", function()
+    local one, two = send("pagerduty", { routing_key = "k" })[1].json, send("pagerduty", { routing_key = "k" }, resolved())[1].json
+    assert.same({ "trigger", "resolve" }, { one.event_action, two.event_action })
+    assert.equal(one.dedup_key, two.dedup_key)
+    assert.same({ "k", "error", "checkout", "checkout-slow" },
+      { one.routing_key, one.payload.severity, one.payload.source, one.payload.class })
+  end)
+
+  it("creates and closes Opsgenie alerts of one alias", function()
+    local one, two = send("opsgenie", { key = "secret" })[1], send("opsgenie", { key = "secret" }, resolved())[1]
+    assert.equal("GenieKey secret", one.headers.authorization)
+    assert.same({ "P2", ("a"):rep(32) }, { one.json.priority, one.json.alias })
+    assert.truthy(two.path:find("/v2/alerts/" .. ("a"):rep(32) .. "/close?identifierType=alias", 1, true))
+  end)
+
+  it("sends every Alertmanager labels that are identity, and annotations that are not", function()
+    local got = send("alertmanager", { urls = true })
+    assert.equal(2, #got)
+    local firing, over = got[1].json[1], send("alertmanager", {}, resolved())[1].json[1]
+    assert.same({ alertname = "checkout-slow", rule = "checkout-slow", severity = "high", service = "checkout",
+      team_name = "payments", incident = ("a"):rep(32) }, firing.labels)
+    assert.same(firing.labels, over.labels)
+    assert.same(firing.annotations, over.annotations)
+    assert.equal(("b"):rep(32), firing.annotations.trace_id)
+    assert.equal("2026-01-01T00:10:00.000000000Z", over.endsAt)
+  end)
+
+  it("signs a webhook, whose body is the alert", function()
+    local request = send("webhook", { secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", headers = { ["X-Team"] = "a" } })[1]
+    assert.same({ ALERT.id, "a" }, { request.headers["webhook-id"], request.headers["x-team"] })
+    assert.same(ALERT, request.json)
+    local file = os.tmpname()
+    local handle = io.open(file, "wb")
+    handle:write(("%s.%s.%s"):format(ALERT.id, request.headers["webhook-timestamp"], request.body))
+    handle:close()
+    local pipe = io.popen(([[python3 -c "
+import base64, hashlib, hmac
+key = base64.b64decode('MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')
+print('v1,' + base64.b64encode(hmac.new(key, open('%s', 'rb').read(), hashlib.sha256).digest()).decode())"]]):format(file))
+    assert.equal(pipe:read("*l"), request.headers["webhook-signature"])
+    pipe:close()
+    os.remove(file)
+  end)
+
+  it("speaks as Alertmanager's webhooks do", function()
+    local json = send("webhook", { format = "alertmanager" })[1].json
+    assert.same({ "4", "firing", "firing", "checkout-slow" }, { json.version, json.status, json.alerts[1].status,
+      json.alerts[1].labels.alertname })
+  end)
+
+  it("sends OTLP log records on the trace, and spans that link to it", function()
+    local request = send("otlp", {})[1]
+    assert.truthy(request.path:find("/v1/logs$"))
+    local record = request.json.resourceLogs[1].scopeLogs[1].logRecords[1]
+    assert.same({ "fluo.violation", ("b"):rep(32), ("c"):rep(16), 17, "1767225604000000001" },
+      { record.eventName, record.traceId, record.spanId, record.severityNumber, record.timeUnixNano })
+    request = send("otlp", { signal = "traces" })[1]
+    local span = request.json.resourceSpans[1].scopeSpans[1].spans[1]
+    assert.same({ { traceId = ("b"):rep(32), spanId = ("c"):rep(16) } }, span.links)
+    assert.equal(32, #span.traceId)
+  end)
+
+end)
