@@ -136,7 +136,9 @@ describe("a database that cannot be written", function()
       return
     end
     finally(function() os.execute("umount " .. data) end)
-    assert(os.execute("dd if=/dev/zero of=" .. data .. "/ballast bs=1k count=900 2>/dev/null"))
+    local ballast = assert(io.open(data .. "/ballast", "wb"))
+    assert(ballast:write(("x"):rep(900 * 1024)))
+    ballast:close()
     local w = assert(world.open { data = data })
     local number
     for i = 1, 30 do number = w:incident { id = "i" .. i, json = ('"%s"'):format(("x"):rep(10000)) } end

@@ -34,7 +34,8 @@ local function bytes(out, text)
   out.p, out.n = ffi.cast("const uint8_t *", text), #text
 end
 
---- A struct otlp_span. spec: trace, id, parent (numbers), start_ns, end_ns, name, resource, scope, payload_bytes.
+--- A struct otlp_span. spec: trace, id, parent (numbers), start_ns, end_ns, name, resource, scope, payload_bytes
+-- or payload (its bytes).
 function M.span(spec)
   anchors = {}
   local span = ffi.new("struct otlp_span")
@@ -46,7 +47,7 @@ function M.span(spec)
   bytes(span.name, spec.name or "a name")
   bytes(span.resource, spec.resource or "")
   bytes(span.scope, spec.scope or "")
-  local message = spec.payload_bytes and spec.payload_bytes > 0 and M.field(9, ("p"):rep(spec.payload_bytes)) or ""
+  local message = spec.payload or spec.payload_bytes and spec.payload_bytes > 0 and M.field(9, ("p"):rep(spec.payload_bytes)) or ""
   bytes(span.message, message)
   bytes(span.payload, message)
   span.payload_bytes = #message
