@@ -232,8 +232,7 @@ static struct ledger *ledger_new(const struct ledger_options *options, const str
   l->last = &l->first;
   l->asked_last = &l->asked;
   l->stats.in_memory = !options->data;
-  /* In memory the pages have a bound of their own, which is not to be met. */
-  if (!options->data) l->bytes_max = LIMIT_LEDGER_MEMORY_BYTES / 4 * 3;
+  if (!options->data && l->bytes_max > LIMIT_LEDGER_MEMORY_KEPT_BYTES) l->bytes_max = LIMIT_LEDGER_MEMORY_KEPT_BYTES;
   return l;
 }
 
@@ -323,7 +322,7 @@ bool ledger_close(struct ledger *l, uint64_t wait_ns) {
   uint64_t until = ledger_now_ns() + wait_ns + 1000000000u;
   by = (struct timespec){(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
   if (pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &by)) return false;
-  bool all = !l->first;
+  bool all = !l->first || !l->path;      /* in memory nothing outlives this */
   ledger_free(l);
   return all;
 }

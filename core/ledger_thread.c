@@ -238,6 +238,7 @@ static void put_back(struct ledger *l, struct batch *b, int err, uint64_t now_ns
   if (!l->failing_since_ns) l->failing_since_ns = now_ns;
   if (now_ns - l->failing_since_ns >= LIMIT_LEDGER_HOLD_NS) l->held = l->next_number - 1;
   l->retry_ns = now_ns + RETRY_NS;
+  if (err == LEDGER_DISK_FULL && l->retain_ns) l->retain_ns = now_ns;      /* what may go makes room */
 }
 
 static void do_batch(struct ledger *l) {
@@ -314,21 +315,27 @@ static uint64_t batch_due(const struct ledger *l) {
   return due > l->retry_ns ? due : l->retry_ns;
 }
 
+static uint64_t retention_due(const struct ledger *l) {
+  return l->db && l->retain_ns && !l->ends ? l->retain_ns : UINT64_MAX;
+}
+
 static void sleep_until(struct ledger *l, uint64_t due_ns) {
   struct timespec due = {(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
   if (due_ns == UINT64_MAX) pthread_cond_wait(&l->wake, &l->mutex);
   else pthread_cond_timedwait(&l->wake, &l->mutex, &due);
 }
 
-/* One thing, or a sleep. false: the end. */
+/* A batch, a question, a step of retention, each if there is one, so that none waits for ever behind another; else a
+ * sleep. false: the end. */
 static bool turn(struct ledger *l) {
-  uint64_t now = ledger_now_ns(), batch = batch_due(l), retain = l->db && l->retain_ns ? l->retain_ns : UINT64_MAX;
-  struct ledger_asked *asked = first_asked(l);
+  uint64_t now = ledger_now_ns(), batch = batch_due(l), retain = retention_due(l);
+  struct ledger_asked *asked = NULL;
   if (batch <= now) do_batch(l);
-  else if (asked) do_question(l, asked);
-  else if (l->ends && (!l->first || now >= l->ends_by_ns)) return false;
-  else if (retain <= now && !l->ends) do_retention(l);
-  else sleep_until(l, l->ends && l->ends_by_ns < batch ? l->ends_by_ns : batch < retain ? batch : retain);
+  if ((asked = first_asked(l))) do_question(l, asked);
+  if (retention_due(l) <= now) do_retention(l);
+  if (batch <= now || asked || retain <= now) return true;
+  if (l->ends && (!l->first || now >= l->ends_by_ns)) return false;
+  sleep_until(l, l->ends && l->ends_by_ns < batch ? l->ends_by_ns : batch < retain ? batch : retain);
   return true;
 }
 

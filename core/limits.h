@@ -135,8 +135,10 @@
 #define LIMIT_LEDGER_ANSWER_BYTES (16u << 20)
 /* Rows of a kind that the start gives back. */
 #define LIMIT_LEDGER_RESTORED 10000u
-/* A database in memory: on top of the buffer as well. */
-#define LIMIT_LEDGER_MEMORY_BYTES (8u << 20)
+/* A database in memory, on top of the buffer as well: at most, and what retention brings it down to, so that a batch
+ * fits. */
+#define LIMIT_LEDGER_MEMORY_BYTES (12u << 20)
+#define LIMIT_LEDGER_MEMORY_KEPT_BYTES (6u << 20)
 /* While less of the buffer than this share is in use, attributes that no rule needs are kept as evidence; they are the
  * first to go (fluo_shed_spare_payloads_total). */
 #define LIMIT_SPARE_SHARE 2

@@ -277,6 +277,26 @@ describe("a question", function()
   end)
 end)
 
+describe("questions and rows", function()
+  it("do not wait for ever behind each other", function()
+    ledger({}, function(w)
+      local n, json = 0, ("x"):rep(2000)
+      local q = world.query { what = VIOLATIONS, limit = 1 }
+      for _ = 1, 20 do
+        local answered = #w.results
+        assert.equal(0, core.ledger_ask(w.ledger, q))
+        assert.is_true(w:hear(function()
+          for _ = 1, 100 do
+            n = n + 1
+            w:violation { id = "v" .. n, json = json }
+          end
+          return #w.results > answered
+        end))
+      end
+    end)
+  end)
+end)
+
 describe("retention", function()
   it("takes what is over its age and leaves what is open or undelivered", function()
     ledger({ age_ns = 3600 * 1000000000ull }, function(w)
@@ -319,7 +339,7 @@ describe("retention", function()
       local json = '{"x":"' .. ("x"):rep(100000) .. '"}'
       for i = 1, 150 do
         local number = w:violation { id = "v" .. i, json = json }
-        if i % 10 == 0 then w:until_saved(number) end
+        if i % 30 == 0 then w:until_saved(number) end
       end
       assert.is_true(w:hear(function() return w:stats().file_bytes <= 7000000 end))
       assert.same({}, w.troubles)

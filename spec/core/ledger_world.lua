@@ -134,12 +134,15 @@ function W:give_feedback(f)
     rule = piece(f.rule or "r"), group = piece("{}"), who = piece(f.who or "ann"), right = f.right or false, at_ns = f.at or M.now() })))
 end
 
+function M.query(q)
+  return ffi.new("struct ledger_query", { what = q.what, id = q.id, rule = q.rule, status = q.status, incident = q.incident,
+    since_ns = q.since or 0, cursor = q.cursor or 0, limit = q.limit or 0, on_result = on_result })
+end
+
 --- The answer to a question: its text, or the error.
 function W:ask(q)
-  local query = ffi.new("struct ledger_query", { what = q.what, id = q.id, rule = q.rule, status = q.status, incident = q.incident,
-    since_ns = q.since or 0, cursor = q.cursor or 0, limit = q.limit or 0, on_result = on_result })
   local before = #self.results
-  local err = core.ledger_ask(self.ledger, query)
+  local err = core.ledger_ask(self.ledger, M.query(q))
   if err ~= 0 then return tonumber(err) end
   assert(self:hear(function() return #self.results > before end))
   return self.results[#self.results]
