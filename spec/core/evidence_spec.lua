@@ -106,7 +106,7 @@ describe("evidence", function()
   it("has spans of one resource and scope side by side", function()
     open()
     local t
-    for id = 1, 6 do _, t = s:put({ id = id, resource = resource(id < 4 and "a" or "b") }, id) end
+    for id = 1, 6 do t = select(2, s:put({ id = id, resource = resource(id < 4 and "a" or "b") }, id)) end
     local json = cjson.decode(printed(collected(violation(t, { 0 }), TRACE)))
     assert.same({ 2, 3, 3 }, { #json.resourceSpans, #json.resourceSpans[1].scopeSpans[1].spans, #json.resourceSpans[2].scopeSpans[1].spans })
   end)
@@ -127,7 +127,7 @@ describe("evidence", function()
       return n % 3 == 0
     end)
     local t
-    for id = 1, 100 do _, t = s:put({ id = id, payload = attribute("text " .. id) }, id) end
+    for id = 1, 100 do t = select(2, s:put({ id = id, payload = attribute("text " .. id) }, id)) end
     local all, spans = read(violation(t, { 0 }))
     assert.same({ 100, 0 }, { all.spans, all.without_attributes })
     for id = 1, 100 do assert.equal("text " .. id, spans[id].attributes[1].value.stringValue) end
@@ -136,7 +136,7 @@ describe("evidence", function()
   it("is of the witnesses alone where that is wanted, and of nothing where none is", function()
     open()
     local t
-    for id = 1, 10 do _, t = s:put({ id = id }, id) end
+    for id = 1, 10 do t = select(2, s:put({ id = id }, id)) end
     local all, _, order = read(violation(t, { 2, 7 }), WITNESSES)
     assert.same({ { 3, 8 }, 2, 10 }, { order, all.spans, all.spans_total })
     assert.equal("", collected(violation(t, { 2 }), NONE))
@@ -145,7 +145,7 @@ describe("evidence", function()
   it("of a trace of too many spans has the witnesses, and those that came first", function()
     open()
     local t
-    for id = 1, 5000 do _, t = s:put({ id = id }, id) end
+    for id = 1, 5000 do t = select(2, s:put({ id = id }, id)) end
     local all, spans, _, bytes = read(violation(t, { 4000, 4999 }))
     assert.is_true(all.spans <= 1002 and all.spans >= 1000 and bytes <= MAX + 4096)
     assert.same({ 5000, true, true, true, false }, { all.spans_total, spans[1] ~= nil, spans[4001] ~= nil, spans[5000] ~= nil, spans[2000] ~= nil })
@@ -154,7 +154,7 @@ describe("evidence", function()
   it("of a trace of too many bytes has the witnesses with their attributes, then what fits", function()
     open()
     local t
-    for id = 1, 400 do _, t = s:put({ id = id, payload = attribute(("x"):rep(4000)) }, id) end
+    for id = 1, 400 do t = select(2, s:put({ id = id, payload = attribute(("x"):rep(4000)) }, id)) end
     local all, spans, _, bytes = read(violation(t, { 399 }))
     assert.is_true(bytes <= MAX and bytes > MAX / 2)
     assert.equal(4000, #spans[400].attributes[1].value.stringValue)
@@ -201,7 +201,7 @@ describe("evidence", function()
   it("without memory is an error, and nothing is left behind", function()
     open()
     local t
-    for id = 1, 50 do _, t = s:put({ id = id, payload = attribute(("x"):rep(100)) }, id) end
+    for id = 1, 50 do t = select(2, s:put({ id = id, payload = attribute(("x"):rep(100)) }, id)) end
     local v = violation(t, { 0 })
     local bytes = collected(v, TRACE)
     local before = core.heap_live()
