@@ -83,7 +83,7 @@ static void on_crossing(void *ctx, const struct window_crossing *c) {
                         .group_bytes = c->group_bytes,
                         .by = across_by(from),
                         .witness_total = c->spans > UINT32_MAX ? UINT32_MAX : (uint32_t)c->spans,
-                        .has_value = true,
+                        .has_value = !from->novel,
                         .value = shown(from->terms, c->value),
                         .threshold = shown(from->terms, c->threshold),
                         .estimated = c->estimated,
@@ -161,6 +161,8 @@ static void on_cascade(void *ctx, const struct cascade_match *m) {
 /* ---- states -------------------------------------------------------------------------------- */
 
 static int open_window(struct engine *e, struct across *a, const struct fluo_ir_window *w) {
+  if (w->aggregate == FLUO_AGGREGATE_NEW)
+    return novel_new(e->state, w->ns, &(struct novel_calls){on_crossing, on_unknown, e}, a, &a->novel);
   struct window_calls calls = {on_crossing, e};
   struct window_terms terms = {.ns = w->ns,
                                .aggregate = w->aggregate,
@@ -190,6 +192,7 @@ static void across_free(struct across *a) {
   window_free(a->window);
   sequence_free(a->sequence);
   cascade_free(a->cascade);
+  novel_free(a->novel);
   heap_free(a);
 }
 
@@ -298,7 +301,8 @@ void engine_across_arrival(struct engine *e) {
   if (e->observed || !r) return;
   e->observed = true;
   for (uint32_t i = 0; i < ruleset_ir(r->set)->windows; i++)
-    if (window_observe(r->across[i]->window, e->now_ns)) state_stats(e->state)->lost++;
+    if (r->across[i]->window && window_observe(r->across[i]->window, e->now_ns))
+      state_stats(e->state)->lost++;
 }
 
 /* ---- timers -------------------------------------------------------------------------------- */
@@ -311,5 +315,6 @@ uint64_t engine_across_due(const struct engine *e) {
 
 void engine_end_windows(struct engine *e) {
   for (const struct engine_rules *r = e->rules; r; r = r->older)
-    for (uint32_t i = 0; i < ruleset_ir(r->set)->windows; i++) window_stop(r->across[i]->window);
+    for (uint32_t i = 0; i < ruleset_ir(r->set)->windows; i++)
+      if (r->across[i]->window) window_stop(r->across[i]->window);
 }

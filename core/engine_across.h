@@ -5,6 +5,7 @@
 #include "buffer.h"
 #include "cascade.h"
 #include "engine_parts.h"
+#include "novel.h"
 #include "sequence.h"
 #include "window.h"
 
@@ -12,10 +13,11 @@
 struct across {
   const struct engine_rules *rules;
   uint32_t rule, sets;
-  const struct fluo_ir_window *terms;      /* NULL: a sequence or a cascade */
+  const struct fluo_ir_window *terms;      /* of a window or what is new; NULL: a sequence or a cascade */
   struct window *window;
   struct sequence *sequence;
-  struct cascade *cascade;                 /* one of the three */
+  struct cascade *cascade;
+  struct novel *novel;                     /* one of the four */
   uint8_t by[16];                          /* a hash of its `by`: rules with an equal list have equal keys */
   bool asks;
   struct across *next_noted;               /* while a batch is handed over: those it has notes for, ... */

@@ -85,6 +85,12 @@ static void hand_over(struct across_batch *b, const struct across_note *n) {
     window_take(n->to->window, &key, &event, &witness);
     return;
   }
+  if (n->to->novel) {
+    struct window_witness witness = span->witness;
+    witness.time_ns = n->order_ns;
+    novel_take(n->to->novel, &key, &witness);
+    return;
+  }
   struct sequence_hit hit = {.start_ns = span->witness.start_ns,
                              .end_ns = span->end_ns,
                              .patterns = n->patterns,

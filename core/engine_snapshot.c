@@ -24,6 +24,7 @@ static uint32_t across_count(const struct engine_rules *r) {
 
 static struct state_owner *groups_of(const struct across *a) {
   if (a->window) return window_groups(a->window);
+  if (a->novel) return novel_keys(a->novel);
   return a->cascade ? cascade_groups(a->cascade) : sequence_keys(a->sequence);
 }
 
@@ -39,7 +40,7 @@ uint64_t engine_state_changes(const struct engine *e) {
 
 static void write_owner(const struct across *a, struct pack *p) {
   const struct fluo_ir_rule *rule = rule_of(a);
-  pack_uint(p, a->window != NULL);
+  pack_uint(p, a->terms != NULL);
   pack_bytes(p, rule->version, sizeof rule->version);
   pack_uint(p, rule->name.len);
   pack_bytes(p, ruleset_text(a->rules->set, rule->name), rule->name.len);

@@ -26,13 +26,13 @@ static const char *window_fault(const struct ir_check *c, uint32_t index) {
   if (!is_owner(c, w->rule, FLUO_SCOPE_WINDOW, index)) return "rule";
   uint32_t patterns = c->ir->rules[w->rule].patterns.count;
   if (patterns != (w->aggregate == FLUO_AGGREGATE_RATIO ? 2u : 1u)) return "patterns";
-  if (w->aggregate > FLUO_AGGREGATE_RATIO) return "aggregate";
+  if (w->aggregate > FLUO_AGGREGATE_NEW) return "aggregate";
   if (w->sample > FLUO_SAMPLE_NAMED) return "sample";
   if (w->compare < FLUO_OP_GT || w->compare > FLUO_OP_LE) return "compare";
   if (w->field >= FLUO_FIELD_EVENT_NAME) return "field";
   if (w->baseline > FLUO_BASELINE_SIGMAS) return "baseline";
   if (!ir_text_fits(c, w->key)) return "key";
-  if (!ir_by_fits(c, w->by, 0, false)) return "by";
+  if (!ir_by_fits(c, w->by, w->aggregate == FLUO_AGGREGATE_NEW, false)) return "by";
   if (!w->ns || w->ns > INT64_MAX) return "length";
   if (!(w->quantile >= 0 && w->quantile <= 100)) return "quantile";
   if (!isfinite(w->normal_min)) return "normal";

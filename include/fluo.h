@@ -174,7 +174,8 @@ struct fluo_ir_gate {
 /* What a window adds up to, and of what. RULES.md section 5. */
 enum fluo_aggregate { FLUO_AGGREGATE_COUNT, FLUO_AGGREGATE_SUM, FLUO_AGGREGATE_AVG, FLUO_AGGREGATE_MIN,
                       FLUO_AGGREGATE_MAX, FLUO_AGGREGATE_QUANTILE, FLUO_AGGREGATE_RATE,
-                      FLUO_AGGREGATE_DISTINCT, FLUO_AGGREGATE_RATIO };
+                      FLUO_AGGREGATE_DISTINCT, FLUO_AGGREGATE_RATIO,
+                      FLUO_AGGREGATE_NEW };            /* no figure: the first of a group for D. It has `by` */
 enum fluo_sample {
   FLUO_SAMPLE_SPAN,             /* each span is one, of 1 */
   FLUO_SAMPLE_FIELD,            /* the value of `field` */

@@ -220,6 +220,7 @@
 ---@field over_baseline fun(self: fluo.Window, by: { times?: number, sigmas?: number, min_normal?: number|string }): fluo.Window More than is normal for the group, by so many times, or spreads.
 ---@field under_baseline fun(self: fluo.Window, by: { times?: number, sigmas?: number, min_normal?: number|string }): fluo.Window Less than is normal for the group, by so many times, or spreads.
 ---@field min_samples fun(self: fluo.Window, n: integer): fluo.Window With fewer nothing is judged.
+---@field first_seen fun(self: fluo.Window): fluo.Window A group not seen for so long; a condition by itself.
 
 ---Spans, and what lies below them.
 ---@class fluo.Where

@@ -2,7 +2,7 @@
 --
 -- Each call gives a new handle; what has an aggregate and a comparison can be a rule's `when`. A node of kind
 -- "window" has: ns, pattern, by (list of { label, field, key }), samples_min, and once they are known
---   aggregate     "COUNT" "SUM" "AVG" "MIN" "MAX" "QUANTILE" "RATE" "DISTINCT" "RATIO"
+--   aggregate     "COUNT" "SUM" "AVG" "MIN" "MAX" "QUANTILE" "RATE" "DISTINCT" "RATIO", or "NEW", which compares nothing
 --   sample        "SPAN", "FIELD" (field, key) or "NAMED" (key)
 --   quantile, numerator (a pattern)
 --   compare       "GT" "GE" "LT" "LE", and threshold, a double, in ns where the sample is a duration
@@ -27,6 +27,10 @@ function M.unfinished(x)
     return "a window needs an aggregate", "as in `window(\"1m\", { … }):count():over(5)`", "window"
   elseif not node.compare then
     return "a window needs a comparison", "`:over(n)`, `:at_least(n)`, `:under(n)` or `:at_most(n)`", "window"
+  elseif node.aggregate == "NEW" and not node.by then
+    return "`first_seen` needs `by`", "what is it that was not seen before? As in `:by(\"service\", \"name\")`", "first_seen"
+  elseif node.aggregate == "NEW" and node.samples_min > 0 then
+    return "`first_seen` has no samples", "leave `min_samples` out", "min_samples"
   end
   return nil
 end
@@ -152,6 +156,12 @@ function methods.ratio(self, ...)
   local context = tree.self(self, "ratio", Window).context
   local numerator = tree.pattern(context, "ratio", select("#", ...), ...)
   return aggregate(self, "ratio", { aggregate = "RATIO", sample = "SPAN", numerator = numerator })
+end
+
+--- A condition by itself: the first of a group that was not seen for the window's length.
+function methods.first_seen(self, ...)
+  refuse_arguments(self, "first_seen", select("#", ...))
+  return aggregate(self, "first_seen", { aggregate = "NEW", sample = "SPAN", compare = "GE", threshold = 1 })
 end
 
 -- ---- what is compared ----------------------------------------------------------------------------

@@ -262,6 +262,18 @@ describe("a baseline", function()
   end)
 end)
 
+describe("what is seen first", function()
+  it("has its group, its span and its time, and no value", function()
+    local found = run('window("10s"):by("service", "name"):first_seen()', { { one("a", 0) }, { one("a", 9000) }, { one("b", 10000) },
+      { one("b", 10001) }, { one("a", 12000, { service = "other" }) } })
+    assert.equal(2, #found)
+    assert.same({ { service = "svc", name = "b" }, replay.clock(10000), "b", 1 },
+      { found[1].group, found[1].time, found[1].spans[1].name, found[1].span_total })
+    assert.is_nil(found[1].value)
+    assert.same({ service = "other", name = "a" }, found[2].group)
+  end)
+end)
+
 describe("a text query", function()
   it("means what it says", function()
     local spans = {}
@@ -308,6 +320,9 @@ describe("a window that is wrong", function()
       ['window("1m"):ratio {}:over(1)'] = "between 0 and 1", ['window("1m"):by():count():over(1)'] = "one to 16",
       ['window("1m"):counts():over(1)'] = "a window has no `counts`", ['window("1m"):count():over(1):within("1s")'] = "within",
       ['window("1m"):count():min_samples(0):over(1)'] = "whole number",
+      ['window("1m"):first_seen()'] = "needs `by`", ['window("1m"):by("name"):first_seen():over(1)'] = "one comparison",
+      ['window("1m"):by("name"):first_seen(1)'] = "takes nothing", ['window("1m"):by("name"):count():first_seen()'] = "one aggregate",
+      ['window("1m"):by("name"):min_samples(5):first_seen()'] = "no samples",
       ['window("1m"):max("duration"):over("5x")'] = "unknown unit",
     } do
       local _, status, stderr = replay.run(('rule "r" { when = %s }\n'):format(when), {})

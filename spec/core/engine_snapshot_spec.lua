@@ -111,6 +111,7 @@ rule "silence"  { when = window("5s"):by("k"):count():under(1) }
 rule "quiet"    { when = window("3s", { name = "c" }):count():at_most(2) }
 rule "baseline" { when = window("6s"):by("k"):count():over_baseline { times = 1.5 } }
 rule "below"    { when = window("6s"):by("k"):count():under_baseline { times = 1.5 } }
+rule "new"      { when = window("3s"):by("k", "name"):first_seen() }
 rule "steps"    { when = sequence { by = "k", within = "4s", { name = "a" }, { name = "b" }, { name = "c" } } }
 rule "between"  { when = sequence { by = "k", within = "6s", { name = "a" }, not_ { name = "c" }, { name = "b" } } }
 rule "closing"  { when = sequence { by = "k", within = "2s", { name = "c" }, not_ { name = "a" } } }
