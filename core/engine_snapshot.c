@@ -141,7 +141,8 @@ int engine_restore_head(struct engine *e, struct engine_restore *r, const void *
   return u.bad || u.at != u.end ? FLUO_EMALFORMED : 0;
 }
 
-/* Whether it has a text for each field of `by`, and nothing else: others take that for granted. */
+/* Whether it has a text for each field of `by`, and nothing else: others take that for granted. The empty key of what is
+ * new, which stands for all of them, is never told. */
 static bool is_key(const struct across *a, struct unpack key) {
   uint32_t n = unpack_count(&key, UINT32_MAX), texts = 0, len;
   struct unpack text = {.at = key.at, .end = key.at + n};
@@ -150,7 +151,7 @@ static bool is_key(const struct across *a, struct unpack key) {
     unpack_copy(&text, &len, sizeof len);
     if (!unpack_bytes(&text, len)) return false;
   }
-  return !text.bad && texts == across_by(a).count;
+  return !text.bad && (texts == across_by(a).count || (a->novel && !texts));
 }
 
 static struct fluo_text keep(void *ctx, const void *text, size_t n) {
