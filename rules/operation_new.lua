@@ -1,4 +1,5 @@
--- An operation that this service never had, in the last week: a release that nobody announced, a path that somebody tries.
+-- An operation that this service did not have in the last week: a release that nobody announced, a path that somebody
+-- tries.
 rule "operation-new" {
   description = "A service serves an operation that it did not serve for a week",
   severity    = "low",

@@ -2,7 +2,7 @@
 --
 -- Each call gives a new handle; what has an aggregate and a comparison can be a rule's `when`. A node of kind
 -- "window" has: ns, pattern, by (list of { label, field, key }), samples_min, and once they are known
---   aggregate     "COUNT" "SUM" "AVG" "MIN" "MAX" "QUANTILE" "RATE" "DISTINCT" "RATIO", or "NEW", which compares nothing
+--   aggregate     "COUNT" "SUM" "AVG" "MIN" "MAX" "QUANTILE" "RATE" "DISTINCT" "RATIO", or "NEW": no figure
 --   sample        "SPAN", "FIELD" (field, key) or "NAMED" (key)
 --   quantile, numerator (a pattern)
 --   compare       "GT" "GE" "LT" "LE", and threshold, a double, in ns where the sample is a duration
@@ -28,7 +28,7 @@ function M.unfinished(x)
   elseif not node.compare then
     return "a window needs a comparison", "`:over(n)`, `:at_least(n)`, `:under(n)` or `:at_most(n)`", "window"
   elseif node.aggregate == "NEW" and not node.by then
-    return "`first_seen` needs `by`", "what is it that was not seen before? As in `:by(\"service\", \"name\")`", "first_seen"
+    return "`first_seen` needs `by`", "say what was not seen before: `:by(\"service\", \"name\")`", "first_seen"
   elseif node.aggregate == "NEW" and node.samples_min > 0 then
     return "`first_seen` has no samples", "leave `min_samples` out", "min_samples"
   end
