@@ -376,7 +376,8 @@ rule "chain" { when = cascade { root = { name = "a" }, { name = "b" }, distinct 
       blocks[#blocks + 1] = ffi.string(buffer.data, buffer.len)
       core.buffer_clear(buffer)
       id = id + 1
-      local key = id % 3 == 0 and "new " .. id or "key " .. (id % 60 + 1)
+      -- one that was written just now, one that was or will be, or a new one
+      local key = id % 3 == 0 and "new " .. id or id % 3 == 1 and keys_of({ "head", blocks[#blocks] })[1] or "key " .. (id % 60 + 1)
       send(e, { id = id, at = id / 100, late = 0, name = "a", key = key, value = 1 })
     end
     core.buffer_deinit(buffer)
