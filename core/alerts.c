@@ -1,7 +1,7 @@
 /* Alerts.
  *
  * Good path: a violation's group is written into a buffer of ours, its incident is found by that, and what changes is put
- * into the ledger's queue as it happens; a notice becomes JSON and goes to whoever delivers. What of a violation is
+ * into the ledger's queue as it happens; a notice goes to whoever delivers. What of a violation is
  * withheld from the output is counted by its incident, and nothing else is done.
  *
  * Ways it fails: no memory for a group or a text: the violation has no incident, or the row is not written; the incidents
@@ -179,13 +179,8 @@ static void on_incident(void *ctx, const struct incident *inc, enum incident_cha
 }
 
 static bool on_notice(void *ctx, const struct notice *notice) {
-  struct alerts *a = ctx;
-  struct buffer json;
-  if (!a->calls.on_alert) return true;
-  buffer_init(&json, LIMIT_NOTICE_BYTES);
-  bool kept = !alert_json(notice, &json) && a->calls.on_alert(a->calls.ctx, notice, json.data, json.len);
-  buffer_deinit(&json);
-  return kept;
+  const struct alerts *a = ctx;
+  return !a->calls.on_notice || a->calls.on_notice(a->calls.ctx, notice);
 }
 
 static void on_silence(void *ctx, const struct silence *s) {

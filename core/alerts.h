@@ -10,8 +10,8 @@
 struct alerts;
 
 struct alerts_calls {
-  /* A receiver is to be told: the alert as JSON. false: it cannot be kept now, and is tried again. NULL: nobody delivers. */
-  bool (*on_alert)(void *ctx, const struct notice *notice, const char *json, size_t n);
+  /* As incident.h has it. NULL: nobody delivers. */
+  bool (*on_notice)(void *ctx, const struct notice *notice);
   void *ctx;
 };
 

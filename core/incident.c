@@ -22,11 +22,6 @@
 
 const char *const incident_status_names[INCIDENT_STATUSES] = {"pending", "open", "acknowledged", "resolved"};
 
-/* Times near the end of the clock stay there. */
-static uint64_t later(uint64_t ns, uint64_t by) {
-  return by < INCIDENT_NEVER - ns ? ns + by : INCIDENT_NEVER;
-}
-
 /* ---- when what is due ---------------------------------------------------------------------------- */
 
 static uint64_t resolve_after(const struct incident *inc) {
@@ -38,21 +33,21 @@ static uint64_t resolves_at(const struct incident *inc) {
   uint32_t doubled = inc->reopened < LIMIT_FLAPS_DOUBLED ? inc->reopened : LIMIT_FLAPS_DOUBLED;
   uint64_t quiet = resolve_after(inc);
   for (uint32_t n = 0; n < doubled && quiet < INCIDENT_NEVER / 2; n++) quiet *= 2;
-  uint64_t cleared = inc->cleared_ns ? inc->cleared_ns : later(inc->quiet_ns, quiet);
-  return later(cleared, inc->policy.keep_firing_ns);
+  uint64_t cleared = inc->cleared_ns ? inc->cleared_ns : incident_later(inc->quiet_ns, quiet);
+  return incident_later(cleared, inc->policy.keep_firing_ns);
 }
 
 static uint64_t lapses_at(const struct incident *inc) {
   uint64_t wait = resolve_after(inc), minutes = inc->policy.n * LIMIT_M_OF_N_NS;
-  return later(inc->quiet_ns, minutes > wait ? minutes : wait);
+  return incident_later(inc->quiet_ns, minutes > wait ? minutes : wait);
 }
 
 static uint64_t cool_at(const struct incident *inc) {
-  return later(inc->resolved_ns, inc->policy.cooldown_ns);
+  return incident_later(inc->resolved_ns, inc->policy.cooldown_ns);
 }
 
 static uint64_t forgotten_at(const struct incident *inc) {
-  return inc->members_joined ? INCIDENT_NEVER : later(cool_at(inc), resolve_after(inc));
+  return inc->members_joined ? INCIDENT_NEVER : incident_later(cool_at(inc), resolve_after(inc));
 }
 
 static uint64_t next_of(const struct incident *inc) {

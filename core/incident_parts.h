@@ -62,6 +62,11 @@ struct notice_group {
 /* A timer that is not due: a place in the heap is kept for the day when it will be, for then there may be no memory. */
 #define INCIDENT_NEVER (UINT64_MAX - 1)
 
+/* Times near the end of the clock stay there. */
+static inline uint64_t incident_later(uint64_t ns, uint64_t by) {
+  return ns < INCIDENT_NEVER && by < INCIDENT_NEVER - ns ? ns + by : INCIDENT_NEVER;
+}
+
 static inline bool incident_burns(const struct incident *inc) {
   return inc->status == INCIDENT_OPEN || inc->status == INCIDENT_ACKNOWLEDGED;
 }

@@ -116,7 +116,7 @@ int notice_join(struct incident *inc, bool reopened, uint64_t now_ns) {
   for (uint32_t k = 0; k < inc->members_count; k++) {
     struct notice_member *m = &inc->members[k];
     if (m->group) continue; /* it resolved a moment ago, and the receiver does not know */
-    int failed = enter(m, now_ns + i->receivers[m->receiver].notice.group_wait_ns);
+    int failed = enter(m, incident_later(now_ns, i->receivers[m->receiver].notice.group_wait_ns));
     m->reopened = reopened;
     if (failed) err = failed;
   }
@@ -139,7 +139,8 @@ void notice_leave(struct notice_member *m) {
 int notice_rejoin(struct notice_member *m, uint64_t told_ns, const char *carried, uint32_t notices, uint64_t now_ns) {
   const struct incidents *i = incident_owner(m->incident);
   const struct notice_options *o = &i->receivers[m->receiver].notice;
-  uint64_t wait = told_ns ? told_ns + o->group_interval_ns : m->incident->opened_ns + o->group_wait_ns;
+  uint64_t wait = told_ns ? incident_later(told_ns, o->group_interval_ns)
+                          : incident_later(m->incident->opened_ns, o->group_wait_ns);
   int err = enter(m, wait > now_ns ? wait : now_ns);
   if (err || told_ns < m->group->told_ns || !told_ns) return err;
   m->group->told_ns = told_ns;
@@ -296,7 +297,7 @@ static void on_due(struct state_group *head, uint64_t now_ns) {
     state_drop(head);
     return;
   }
-  int err = state_timer(head, now_ns + o->group_interval_ns);
+  int err = state_timer(head, incident_later(now_ns, o->group_interval_ns));
   assert(!err); /* its own place has just become free */
   (void)err;
   look_at_all(i, g, now_ns, &l);
