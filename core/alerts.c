@@ -1,8 +1,8 @@
 /* Alerts.
  *
  * Good path: a violation's group is written into a buffer of ours, its incident is found by that, and what changes is put
- * into the ledger's queue as it happens; a notice goes to whoever delivers. What of a violation is
- * withheld from the output is counted by its incident, and nothing else is done.
+ * into the ledger's queue as it happens; a notice goes to whoever delivers. What of a violation is withheld from the output
+ * is counted by its incident, and nothing else is done.
  *
  * Ways it fails: no memory for a group or a text: the violation has no incident, or the row is not written; the incidents
  * and the ledger count that (fluo_incidents_refused_total, fluo_incidents_lost_rows_total). */
@@ -24,7 +24,7 @@ struct alerts {
   struct buffer group, labels, summary, value; /* of the violation at hand */
   struct buffer json, state;                   /* of the row at hand */
   uint64_t started_ns;
-  uint64_t rows_lost, restores_failed;
+  uint64_t groups_lost, rows_lost, restores_failed;
 };
 
 /* ---- groups ------------------------------------------------------------------------------------ */
@@ -130,6 +130,10 @@ static const struct incident *take(struct alerts *a, const struct violation *v, 
 const char *alerts_violation(struct alerts *a, const struct violation *v, struct text json) {
   struct labels group = group_of(a, v->rules, v->rule, v, NULL);
   const struct incident *incident = NULL;
+  if (a->group.err) {
+    a->groups_lost++;
+    return "";
+  }
   if (v->withheld) incident = incidents_count(a->incidents, text_in(v->rules, v->rule->name), group, v->now_ns);
   if (!incident) incident = take(a, v, group, json);
   return incident ? incident->id : "";
@@ -138,11 +142,13 @@ const char *alerts_violation(struct alerts *a, const struct violation *v, struct
 void alerts_resolve(struct alerts *a, const struct ruleset *rules, uint32_t rule, const struct span_view *span,
                     uint64_t now_ns) {
   const struct fluo_ir_rule *it = ruleset_rule(rules, rule);
-  incidents_clear(a->incidents, text_in(rules, it->name), group_of(a, rules, it, NULL, span), now_ns);
+  struct labels group = group_of(a, rules, it, NULL, span);
+  if (!a->group.err) incidents_clear(a->incidents, text_in(rules, it->name), group, now_ns);
 }
 
 void alerts_renew(struct alerts *a, const struct violation *v) {
-  incidents_renew(a->incidents, text_in(v->rules, v->rule->name), group_of(a, v->rules, v->rule, v, NULL), v->now_ns);
+  struct labels group = group_of(a, v->rules, v->rule, v, NULL);
+  if (!a->group.err) incidents_renew(a->incidents, text_in(v->rules, v->rule->name), group, v->now_ns);
 }
 
 /* ---- rows and notices -------------------------------------------------------------------------- */
@@ -351,7 +357,8 @@ void alerts_write(const struct alerts *a, struct buffer *out) {
   metrics_counter(out, "fluo_incidents_resolved_total", "Incidents resolved.", s->resolved);
   metrics_counter(out, "fluo_incidents_lapsed_total", "Pending ones that came to nothing.", s->lapsed);
   metrics_counter(out, "fluo_incidents_cooled_violations_total", "Violations that a cooldown kept quiet.", s->cooled);
-  metrics_counter(out, "fluo_incidents_refused_total", "Violations for whose incident there was no room.", s->refused);
+  metrics_counter(out, "fluo_incidents_refused_total", "Violations for whose incident there was no room.",
+                  s->refused + a->groups_lost);
   metrics_counter(out, "fluo_incidents_forgotten_total", "Resolved or pending incidents that made room.", s->forgotten);
   metrics_counter(out, "fluo_incidents_lost_exemplars_total", "Texts of violations that incidents had no room for.",
                   s->exemplars_lost);
