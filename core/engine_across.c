@@ -171,7 +171,6 @@ static int open_window(struct engine *e, struct across *a, const struct fluo_ir_
                                .threshold = w->threshold,
                                .samples_min = w->samples_min,
                                .grouped = w->by.count > 0,
-                               .repeats = w->sample == FLUO_SAMPLE_NAMED,
                                .baseline = w->baseline,
                                .normal_min = w->normal_min};
   return window_new(e->state, &terms, &calls, a, &a->window);

@@ -42,6 +42,7 @@ struct across_note {
   double value;
   struct across_key key, distinct;         /* distinct: of a cascade's failure */
   uint32_t span, weight, flags, patterns;
+  bool repeats;                            /* its span may have more than one for this rule */
 };
 
 /* Keys of the span that came last. Most rules group by one of a few lists. */

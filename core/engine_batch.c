@@ -82,6 +82,7 @@ static void hand_over(struct across_batch *b, const struct across_note *n) {
     struct series_event event = {n->order_ns, n->value, n->hash, n->weight, n->flags};
     struct window_witness witness = span->witness;
     witness.time_ns = n->order_ns;
+    witness.repeats = n->repeats;
     window_take(n->to->window, &key, &event, &witness);
     return;
   }

@@ -88,6 +88,7 @@ static bool note_events(struct engine *e, struct across_batch *b, struct across_
   struct span_payload payload = span_payload(view);
   struct fluo_item event = {.next = 0}, called;
   uint32_t named = 0, others = 0;
+  draft->repeats = true;
   while (fluo_item_next(payload.p, payload.n, 11, &event)) {
     struct fluo_item last = {.len = 0, .text = payload.p};
     for (called.next = 0; fluo_item_next(event.text, event.len, 2, &called);) last = called;
@@ -115,6 +116,7 @@ static bool note_named(struct engine *e, struct across_batch *b, struct across_n
   }
   if (note_events(e, b, draft, view, name, n)) return true;
   struct fluo_text own = view->span->name;
+  draft->repeats = false;
   if (own.len != n || memcmp(view->arena + own.off, name, n)) return there;
   add_event(e, b, draft, end_of(view->span), 1, 1, SERIES_SPAN);
   return true;

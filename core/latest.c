@@ -51,8 +51,8 @@ static uint32_t find(const struct latest *l, const struct window_witness *w) {
   return i;
 }
 
-void latest_note(struct latest *l, const struct window_witness *w, uint32_t max, bool repeats) {
-  uint32_t same = repeats ? find(l, w) : l->count;
+void latest_note(struct latest *l, const struct window_witness *w, uint32_t max) {
+  uint32_t same = w->repeats ? find(l, w) : l->count;
   if (same < l->count) {
     if (at(l, same)->time_ns >= w->time_ns) return;
     remove_at(l, same);
@@ -126,7 +126,7 @@ int latest_read(struct latest *l, struct unpack *u) {
     read_witness(&w, u);
     if (u->bad || w.time_ns < before_ns) return FLUO_EMALFORMED;
     before_ns = w.time_ns;
-    latest_note(l, &w, FLUO_WITNESSES_MAX, false);
+    latest_note(l, &w, FLUO_WITNESSES_MAX);
   }
   return u->bad ? FLUO_EMALFORMED : 0;
 }

@@ -14,6 +14,7 @@ struct window_witness {
   uint8_t  trace_id[16], span_id[8];
   struct fluo_text name, service;
   bool     has_service;
+  bool     repeats;                 /* another event of the window may have come from it */
 };
 
 /* In the caller's storage; all zero is an empty one. A ring, by event time, then arrival. */
@@ -24,8 +25,8 @@ struct latest {
 
 void latest_deinit(struct latest *l);
 /* Keeps the span; `max` of them, 1 to FLUO_WITNESSES_MAX, or as many as there are already. Without room, or memory, for
- * one more the oldest goes. repeats: it may be one that is kept, and then the later of its events counts. */
-void latest_note(struct latest *l, const struct window_witness *witness, uint32_t max, bool repeats);
+ * one more the oldest goes. Of a span that is kept already the later event counts. */
+void latest_note(struct latest *l, const struct window_witness *witness, uint32_t max);
 /* The i-th, i < count. */
 struct window_witness latest_get(const struct latest *l, uint32_t i);
 /* Fetches the place of the next. */

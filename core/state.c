@@ -76,6 +76,7 @@ int state_timer(struct state_group *g, uint64_t due_ns) {
     timer_remove(s, g);
     return 0;
   }
+  if (g->timer && g->due_ns == due_ns) return 0;
   if (!g->timer) {
     int err =
         heap_grow((void **)&s->timers, &s->timers_capacity, s->timers_count, sizeof *s->timers);

@@ -218,7 +218,7 @@ int window_take(struct window *w, const struct state_key *group, const struct se
   int err = state_get(&w->groups, group, &head);
   if (!err) {
     struct group *g = (struct group *)(void *)head;
-    latest_note(&g->latest, witness, witnesses_max(g), w->terms.repeats);
+    latest_note(&g->latest, witness, witnesses_max(g));
     err = by_timer(w) ? take_later(g, event) : take_now(g, event);
     state_account(head);
   }

@@ -27,7 +27,6 @@ struct window_terms {
   double   threshold;
   uint64_t samples_min;
   bool     grouped;                 /* has `by`: a group exists from its first event on */
-  bool     repeats;                 /* a span may come with several events */
   uint32_t baseline;                /* enum fluo_baseline */
   double   normal_min;              /* of a baseline: where less is normal, nothing is judged */
 };

@@ -72,13 +72,19 @@ local KINDS = {
   { name = "protobuf, 20 rules", rules = 20 },
   { name = "protobuf, 100 rules", rules = 100 },
   { name = "protobuf, 1000 rules", rules = 1000 },
-  { name = "20 of 10,000 rules", rules = 10000, many = true },
+  { name = "20 of 10,000 rules", rules = 10000, make = rules.many },
   { name = "JSON, 100 rules", rules = 100, load = "--json" },
   { name = "50,000 spans/s, 100 rules", rules = 100, load = "--rate=50000 --connections=4", rate = true },
+  { name = "20 rules and 100 windows", rules = 100, make = rules.plain_windows },
+  { name = "… with 100 groups in all", rules = 100, make = rules.service_windows },
 }
+local ONLY = os.getenv("BENCH_ONLY")                               -- a pattern of names
+for i = #KINDS, 1, -1 do
+  if ONLY and not KINDS[i].name:find(ONLY) then table.remove(KINDS, i) end
+end
 
 local function one(kind)
-  replay.write(rules_path .. "/rules.lua", (kind.many and rules.many or rules.text)(kind.rules))
+  replay.write(rules_path .. "/rules.lua", (kind.make or rules.text)(kind.rules))
   local started = socket.now()
   local agent = assert(harness.start { rules = rules_path, flags = { "--trace.idle=1s", "--output.violations=" .. fifo } })
   local ready_ms = (socket.now() - started) * 1e3

@@ -3,11 +3,11 @@ local core, ffi = require("spec.support").core("heap", "latest")
 describe("the spans of the latest events", function()
   local live, latest
 
-  local function note(id, time, max, repeats)
-    local w = ffi.new("struct window_witness", { time_ns = time, start_ns = time - 1, has_service = id % 2 == 0 })
+  local function note(id, time, max)
+    local w = ffi.new("struct window_witness", { time_ns = time, start_ns = time - 1, has_service = id % 2 == 0, repeats = true })
     w.span_id[0], w.trace_id[15] = id, id % 3
     w.name.off, w.name.len, w.service.off = id, 7, w.has_service and 100 + id or 0
-    core.latest_note(latest, w, max or 32, repeats ~= false)
+    core.latest_note(latest, w, max or 32)
   end
   local function ids()
     local list = {}

@@ -37,7 +37,7 @@ describe("a window", function()
     local out, t = ffi.new("struct window *[1]"), ffi.new("struct window_terms")
     t.ns, t.aggregate, t.compare = terms.ns, terms.aggregate or COUNT, terms.compare or GT
     t.quantile, t.threshold, t.samples_min = terms.quantile or 0, terms.threshold or 0, terms.samples_min or 0
-    t.normal_min, t.repeats = terms.normal_min or 0, true
+    t.normal_min = terms.normal_min or 0
     t.grouped, t.baseline = terms.grouped ~= false, terms.baseline or 0
     local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
     assert.equal(0, core.window_new(state, t, calls, nil, out))
@@ -50,7 +50,7 @@ describe("a window", function()
     more = more or {}
     event.time_ns, event.value, event.hash = time, more.value or 1, more.hash or 0
     event.weight, event.flags = more.weight or 1, more.flags or 4
-    witness.time_ns, witness.start_ns = time, more.start or time
+    witness.time_ns, witness.start_ns, witness.repeats = time, more.start or time, true
     witness.span_id[0] = more.span or 0
     key.bytes, key.n, key.hash = ffi.cast("const char *", group), #group, core.state_hash(state, group, #group)
     return core.window_take(w, key, event, witness)
