@@ -25,7 +25,6 @@ static size_t padded(size_t n) {
 static bool grow(struct store *s, struct trace *t, size_t bytes) {
   struct spare *p = &t->memory->spare;
   size_t needed = power_of_two(sizeof(struct spare_block) + bytes), wanted = grow_bytes(p->bytes, needed), actual;
-  if (arena_bytes_used(s->arena) + s->heap_bytes + s->remembered.bytes + wanted > s->limits.spare_bytes_max) return false;
   uint32_t off = needed <= BLOCK_BYTES_MAX ? arena_get_high(s->arena, wanted, &actual) : 0;
   if (!off) return false;
   *(struct spare_block *)arena_at(s->arena, off) = (struct spare_block){0, sizeof(struct spare_block)};
@@ -40,6 +39,7 @@ static bool grow(struct store *s, struct trace *t, size_t bytes) {
 }
 
 void spare_put(struct store *s, struct trace *t, const struct otlp_span *span) {
+  if (arena_bytes_used(s->arena) + s->heap_bytes + s->remembered.bytes >= s->limits.spare_bytes_max) return;
   struct spare *p = &t->memory->spare;
   struct entry entry = {t->spans.count, (uint32_t)span->payload_bytes};
   size_t bytes = sizeof entry + padded(span->payload_bytes);

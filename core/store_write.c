@@ -127,7 +127,7 @@ static bool payload_place(struct store *s, struct trace *t, const struct otlp_sp
   if (!span->payload_bytes) return true;
   if (!needed) {
     k->flags |= FLUO_SPAN_SHED;
-    if (s->limits.spare_bytes_max) spare_put(s, t, span);
+    spare_put(s, t, span);
     return true;
   }
   uint8_t *place = bytes_place(s, t, &t->memory->payload, span->payload_bytes, &k->payload);
