@@ -79,7 +79,8 @@ describe("a rule that is true of every span", function()
     local agent = assert(harness.start { rules = EVERY .. '\nrule "one" { when = { span_id = "7001000000000101" } }' })
     local answer = hostile.post(agent, hostile.spans(SPANS, function(i) return i, i end))
     local page = agent:metrics()
-    local withheld = page['fluo_rule_withheld_lines_total{rule="every",output="violations"}']
+    -- How many that are hangs on how long the machine takes for them: engine_spec has the number, under its own clock.
+    local withheld = page['fluo_rule_withheld_lines_total{rule="every",output="violations"}'] or 0
     local log_withheld = page['fluo_rule_withheld_lines_total{rule="every",output="log"}']
     local found, _, _, log = agent:stop()
     local counts, text = { every = 0, one = 0 }, table.concat(log, "\n")
@@ -88,7 +89,7 @@ describe("a rule that is true of every span", function()
     assert.same({ 200, SPANS, 1 }, { answer.status, page['fluo_rule_violations_total{rule="every",severity="medium"}'], counts.one })
     assert.equal(SPANS, counts.every + withheld)
     assert.equal(SPANS + 1, logged + log_withheld)          -- the other one logs as well
-    assert.is_true(withheld > 0 and counts.every >= 5000)
+    assert.is_true(counts.every >= 5000 and log_withheld > 0)
     assert.truthy(text:find('fires more often than is written: the rest is counted","rule":"every","violations":%d+'))
   end)
 

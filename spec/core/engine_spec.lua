@@ -15,10 +15,11 @@ rule "login" { when = { name = "auth.login" } }
 rule "never open" { when = trace.has { name = "not there" } * trace.has { name = "auth.login" } }
 ]]
 
-local found, id_text = {}, ffi.new("char[33]")
+local found, withheld, id_text = {}, 0, ffi.new("char[33]")
 local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
   core.violation_id(v, id_text)
   found[#found + 1] = ffi.string(id_text)
+  if v.withheld then withheld = withheld + 1 end
 end)
 
 local function ruleset(text)
@@ -29,10 +30,11 @@ local function ruleset(text)
   return out[0]
 end
 
-local function engine(rules, arena_bytes)
+local function engine(rules, arena_bytes, live)
   local out = ffi.new("struct engine *[1]")
   local options = ffi.new("struct engine_options")
   options.store = { arena_bytes or 4194304, 10 * SECOND, 300 * SECOND, 60 * SECOND, 10000, 1048576, 262144, 524288 }
+  options.live = live or false
   local calls = ffi.new("struct engine_calls", { on_violation, nil })
   local err = core.engine_new(options, calls, out)
   if err ~= 0 then return nil, err end
@@ -74,6 +76,23 @@ describe("the engine", function()
     while core.engine_step(e, T0 + 100 * SECOND) do stats(e) end
     assert.equal(summary.spans, tonumber(stats(e).evaluated))
     core.engine_free(e)
+    core.ruleset_free(rules)
+  end)
+
+  it("withholds what is more than is written of one rule, live; tells of it all; and withholds nothing in replay", function()
+    local rules = ruleset('rule "every" { when = { trace_id = exists } }')
+    for _, case in ipairs { { live = true, 0, 1000, 2000 }, { live = false, 0, 0, 0 } } do
+      local e, seen = assert(engine(rules, 16777216, case.live)), {}
+      found, withheld = {}, 0
+      for i, now in ipairs { T0, T0, T0 + SECOND } do
+        local list = {}
+        for k = 1, 3000 do list[k] = wire.span { trace_id = ("%08x%08x"):format(i, k), span_id = ("%08x"):format(k) } end
+        receive(e, wire.body(list), now)
+        seen[i] = withheld
+      end
+      assert.same({ 9000, case[1], case[2], case[3] }, { #found, unpack(seen) })
+      core.engine_free(e)
+    end
     core.ruleset_free(rules)
   end)
 
