@@ -29,9 +29,9 @@ void http_budget_trim(struct http_budget *b) {
   b->spare_bytes = 0;
 }
 
-static bool take_spare(struct http_body *body, size_t n) {
+static bool take_spare(struct http_body *body, size_t n, size_t expected) {
   struct http_budget *b = body->budget;
-  if (body->data || !b || b->spare_bytes < n || !http_budget_affords(b, b->spare_bytes, b->spare_bytes) || !b->spare) return false;
+  if (body->data || !b || b->spare_bytes < n || !http_budget_affords(b, b->spare_bytes, expected) || !b->spare) return false;
   body->data = b->spare;
   body->capacity = b->spare_bytes;
   b->bytes += b->spare_bytes;
@@ -54,9 +54,10 @@ int http_body_room(struct http_body *body, size_t n, uint64_t bound) {
   assert(body->len <= body->capacity && body->len <= body->bytes_max);
   if (n <= body->capacity - body->len) return 0;
   if (n > body->bytes_max - body->len) return FLUO_ETOOLARGE;
-  if (take_spare(body, n)) return 0;
   size_t bytes = (size_t)grown_bytes(body, body->len + n, bound), more = bytes - body->capacity;
-  if (body->budget && !http_budget_affords(body->budget, more, bytes)) return FLUO_EFULL;
+  size_t expected = bound < body->bytes_max ? (size_t)bound : bytes; /* what says that it will be long is so already */
+  if (take_spare(body, n, expected)) return 0;
+  if (body->budget && !http_budget_affords(body->budget, more, expected)) return FLUO_EFULL;
   uint8_t *grown = heap_realloc(body->data, bytes);
   if (!grown) return FLUO_ENOMEM;
   if (body->budget) body->budget->bytes += more;

@@ -385,6 +385,7 @@ describe("the server's bounds", function()
       s.until_true(function() return s.stats().body_bytes_in_flight > 200000 end, slow)
       assert.equal(200, s.ask(post(JSON, '{"x":"' .. ("y"):rep(100000) .. '"}')).status)
       assert.equal(503, s.ask(post(JSON, '{"x":"' .. ("y"):rep(130000) .. '"}')).status)
+      assert.equal(503, s.ask(post(JSON .. "Content-Length: 250000\r\n") .. ("x"):rep(70000)).status)  -- short so far
       slow:close()
       s.until_true(function() return s.stats().body_bytes_in_flight == 0 end)
     end)
