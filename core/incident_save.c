@@ -102,7 +102,9 @@ static struct text get_text(struct unpack *u) {
 }
 
 static bool is_id(struct text t) {
-  return t.n == 32 && strspn(t.p, "0123456789abcdef") >= 32;
+  uint32_t digits = 0;
+  while (digits < t.n && t.p[digits] && strchr("0123456789abcdef", t.p[digits])) digits++;
+  return t.n == 32 && digits == 32;
 }
 
 struct saved_member {
