@@ -77,7 +77,7 @@ static bool quantile_by_chance(const struct window_terms *terms, const struct se
   double n = (double)series_samples(s), q = terms->quantile / 100;
   double away = terms->threshold * sqrt(n * q * (1 - q)) / n * 100;
   bool upper = is_upper(terms);
-  if (!n || (upper ? q * 100 - away <= 0 : q * 100 + away >= 100)) return true;
+  if (n == 0 || (upper ? q * 100 - away <= 0 : q * 100 + away >= 100)) return true;
   double quantile = upper ? q * 100 - away : q * 100 + away;
   double x = series_at_rank(s, rank_of(quantile, series_samples(s)));
   return upper ? x <= normal->normal + normal->spread : x >= normal->normal - normal->spread;
