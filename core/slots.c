@@ -157,32 +157,42 @@ static void load_presence(struct slots *s, uint32_t key) {
   mark(s, key, 0);
 }
 
-/* What is no short attribute. */
-static void load_field(struct slots *s, const struct wire_field *field) {
+static void load_part(struct slots *s, const struct wire_field *field) {
   if (field->type != WIRE_LEN) return;
-  if (field->number == 9 && s->x->attributes)
-    load_odd(s, FLUO_FIELD_ATTRIBUTE, field->text, (uint32_t)field->len);
-  else if (field->number == 11 && s->x->events)
+  if (field->number == 11 && s->x->events)
     load_presence(s, INDEX_KEY_EVENT);
   else if (field->number == 13 && s->x->links)
     load_presence(s, INDEX_KEY_LINK);
+}
+
+/* Any field that is no attribute as above: also one whose length is written with more bytes than it
+ * takes, as all are that were JSON. */
+static const uint8_t *load_field(struct slots *s, struct place *place, const uint8_t *p, const uint8_t *end) {
+  struct wire_field field;
+  p = wire_next(p, end, &field);
+  if (!p) return NULL;
+  if (field.number != 9 || field.type != WIRE_LEN)
+    load_part(s, &field);
+  else if (s->x->attributes && field.len < 0x80)
+    load_attribute(s, place, field.text, (uint32_t)field.len);
+  else if (s->x->attributes)
+    load_odd(s, FLUO_FIELD_ATTRIBUTE, field.text, (uint32_t)field.len);
+  return p;
 }
 
 static void load_payload(struct slots *s) {
   struct span_payload payload = span_payload(s->view);
   struct place *place = s->places;
   bool attributes = s->x->attributes;
-  struct wire_field field;
   for (const uint8_t *p = payload.p, *end = p + payload.n; p && p < end;) {
     uint32_t n = end - p > 1 && p[0] == 0x4a ? p[1] : UINT8_MAX;
     if (n >= 0x80 || end - p < n + 2) {
-      p = wire_next(p, end, &field);
-      if (p) load_field(s, &field);
-      continue;
+      p = load_field(s, place, p, end);
+    } else {
+      if (attributes) load_attribute(s, place, p + 2, n);
+      p += n + 2;
     }
-    if (attributes) load_attribute(s, place, p + 2, n);
     if (++place == s->places + PLACES) place = s->places;
-    p += n + 2;
   }
 }
 
