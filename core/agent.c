@@ -26,12 +26,12 @@
 #include "arena.h"
 #include "aside.h"
 #include "data_dir.h"
+#include "desk.h"
 #include "err.h"
 #include "greeting.h"
 #include "heap.h"
 #include "host.h"
 #include "intake.h"
-#include "keeper.h"
 #include "limits.h"
 #include "log.h"
 #include "loop.h"
@@ -49,6 +49,7 @@ struct agent {
   const struct config *config;
   enum agent_state state;
   struct log *log;
+  struct desk *desk;
   struct report report; /* its outputs are ours */
   struct host *host;
   struct watch *rules_watch; /* NULL: watch_rules is false */
@@ -109,7 +110,8 @@ static void rearm(struct agent *a) {
     uv_timer_stop(&a->due);
   else
     uv_timer_start(&a->due, on_due, due > now ? (due - now) / 1000000 + 1 : 0, 0);
-  if (a->state == AGENT_DRAINING && !a->servers_open && engine_idle(host_engine(a->host)))
+  if (a->state == AGENT_DRAINING && !a->servers_open && engine_idle(host_engine(a->host)) &&
+      dispatch_quiet(a->report.dispatch))
     uv_stop(&a->loop);
 }
 
@@ -184,6 +186,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
                       .state_file = a->state_file,
                       .alerts = a->report.alerts,
                       .keeper = a->report.keeper,
+                      .dispatch = a->report.dispatch,
                       .ready = a->state == AGENT_READY};
   return page_write(&page, out);
 }
@@ -270,16 +273,13 @@ static int complain(struct agent *a, const char *what, const char *why) {
 }
 
 static int open_host(struct agent *a) {
-  struct host_options options = {
-      .config = a->config,
-      .live = true,
-      .started_ns = a->wall_ns,
-      .diagnostics_fd = STDERR_FILENO,
-      .json_diagnostics = log_is_json(a->log)};
+  struct host_options options = {.config = a->config, .live = true, .started_ns = a->wall_ns,
+                                 .diagnostics_fd = STDERR_FILENO, .json_diagnostics = log_is_json(a->log)};
   struct host_calls calls = report_calls(&a->report);
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
   if (!err) keeper_use(a->report.keeper, engine_store(host_engine(a->host)));
+  if (!err) dispatch_texts(a->report.dispatch, study_texts(host_study(a->host)));
   if (!err) return reload_init(&a->report.reload, a->log, host_load_errors(a->host)), 0;
   if (err == FLUO_EINVALID)
     return complain(
@@ -299,14 +299,14 @@ static int open_violations(struct agent *a) {
 }
 
 /* The ledger comes first: it is by its lock that a second agent on the same data is refused. */
-static int open_keeper(struct agent *a, bool writable) {
-  char why[256] = "";
-  int err = alerts_new(&a->config->alerting, &(struct alerts_calls){0}, a->wall_ns, &a->report.alerts, why);
-  if (err) return complain(a, "alerts", *why ? why : err_text(err));
-  struct keeper_options options = {.loop = &a->loop, .config = a->config, .log = a->log, .writable = writable,
-                                   .restored = alerts_restored(a->report.alerts)};
-  if (keeper_open(&options, &a->report.keeper, why)) return complain(a, "data", why);
-  alerts_keep(a->report.alerts, keeper_ledger(a->report.keeper));
+static int open_desk(struct agent *a, bool writable) {
+  char why[256];
+  const char *what;
+  struct desk_options options = {&a->loop, a->config, a->log, writable, a->wall_ns};
+  if (desk_open(&options, &a->desk, &what, why)) return complain(a, what, why);
+  a->report.alerts = desk_alerts(a->desk);
+  a->report.keeper = desk_keeper(a->desk);
+  a->report.dispatch = desk_dispatch(a->desk);
   return 0;
 }
 
@@ -429,7 +429,7 @@ static int open_all(struct agent *a) {
   a->report.now_ns = a->mono_ns;
   bool writable = data_dir_make(a->config->data, a->log);
   open_hangup(a);
-  if (open_keeper(a, writable) || open_watch(a) || open_host(a) || open_state(a, writable)) return -1;
+  if (open_desk(a, writable) || open_watch(a) || open_host(a) || open_state(a, writable)) return -1;
   if (open_violations(a) || open_intake(a) || open_loop(a)) return -1;
   return open_servers(a);
 }
@@ -458,7 +458,7 @@ static bool close_all(struct agent *a) {
   close_servers(a, 0);
   while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
   save_state(a);
-  keeper_close(a->report.keeper);
+  desk_close(a->desk);
   watch_close(a->rules_watch);
   aside_close(a->aside);
   state_file_close(a->state_file);
@@ -469,8 +469,7 @@ static bool close_all(struct agent *a) {
   say_stopped(a);
   host_close(a->host);
   intake_free(a->intake);
-  keeper_free(a->report.keeper);
-  alerts_free(a->report.alerts);
+  desk_free(a->desk);
   report_deinit(&a->report);
   recorder_free(a->report.recorder);
   if (a->report.violations) flushed = out_close(a->report.violations, LIMIT_DRAIN_NS);

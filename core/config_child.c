@@ -38,15 +38,14 @@ static char **child_argv(const struct config_call *call, const char *mode) {
   return argv;
 }
 
-/* The variables that are ours, and none of the rest: a user's Lua file has no business with them.
- */
+/* All variables, for the file may name those that hold its secrets, but for what would change the child itself. */
 static char **child_environment(void) {
   size_t n = 0, kept = 0;
   while (environ[n]) n++;
   char **list = heap_alloc((n + 1) * sizeof *list);
   if (!list) return NULL;
   for (size_t i = 0; i < n; i++)
-    if (!strncmp(environ[i], "FLUO_", 5)) list[kept++] = environ[i];
+    if (strncmp(environ[i], "LD_", 3) && strncmp(environ[i], "GLIBC_", 6)) list[kept++] = environ[i];
   list[kept] = NULL;
   return list;
 }

@@ -1,12 +1,11 @@
 /* Dispatch.
  *
- * Good path: a notice becomes JSON, that a row of the ledger and a delivery of the outbox; once the ledger has said that
+ * Good path: an alert becomes a row of the ledger and a delivery of the outbox; once the ledger has said that
  * the row is on disk, the outbox sends it, the post room takes it, and its outcome ends it, in the row as well. After
  * whatever happened, settle() lets the outbox send what fits, and sets the two timers: the outbox's, and the look at the
  * post room's process.
  *
- * Ways it fails: no memory for a notice: said in the log, counted; the notices' own repeat comes in its place. The ledger
- * drops the row: it is delivered all the same. What the outbox refuses stays in the ledger. Errors of receivers are
+ * Ways it fails: the ledger drops the row: it is delivered all the same. What the outbox refuses stays in the ledger. Errors of receivers are
  * said in the log, of each the first and then one a minute. */
 #include "dispatch.h"
 
@@ -14,7 +13,6 @@
 #include <time.h>
 #include <uv.h>
 
-#include "alert_json.h"
 #include "err.h"
 #include "hash.h"
 #include "heap.h"
@@ -35,7 +33,6 @@ struct dispatch {
   uv_timer_t due, tick;
   uint64_t wall_ns, mono_ns;           /* the same moment on both clocks */
   uint64_t said_ns, unsaid;            /* of attempts that failed */
-  uint64_t lost;                       /* notices for which there was no memory */
   bool settling;
 };
 
@@ -238,36 +235,28 @@ static uint64_t order_of(const struct notice *n) {
   return hash ? hash : 1;
 }
 
-void dispatch_notice(struct dispatch *d, const struct notice *n) {
-  struct buffer json;
-  char receiver[256];
-  buffer_init(&json, LIMIT_NOTICE_BYTES);
-  int err = n->receiver.n < sizeof receiver ? alert_json(n, &json) : FLUO_ETOOLARGE;
-  if (err) {
-    d->lost++;
-    log_to(d->log, LOG_ERROR, "an alert cannot be made", log_b("receiver", n->receiver.p, n->receiver.n),
-           log_s("delivery", n->id), log_s("error", err_text(err)));
-  } else {
-    memcpy(receiver, n->receiver.p, n->receiver.n);
-    receiver[n->receiver.n] = '\0';
-    struct outbox_delivery delivery = {.id = n->id, .receiver = receiver, .alert = json.data, .bytes = json.len,
-                                       .created_ns = n->at_ns, .next_ns = n->at_ns, .order = order_of(n)};
-    add(d, &delivery, on_keep(d, &delivery));
-    settle(d);
-  }
-  buffer_deinit(&json);
+bool dispatch_alert(struct dispatch *d, const struct notice *n, const char *json, size_t bytes) {
+  char receiver[LIMIT_RULE_NAME_BYTES + 1];
+  if (!d->ledger || n->receiver.n >= sizeof receiver) return false;
+  memcpy(receiver, n->receiver.p, n->receiver.n);
+  receiver[n->receiver.n] = '\0';
+  struct outbox_delivery delivery = {.id = n->id, .receiver = receiver, .alert = json, .bytes = bytes,
+                                     .created_ns = n->at_ns, .next_ns = n->at_ns, .order = order_of(n)};
+  add(d, &delivery, on_keep(d, &delivery));
+  settle(d);
+  return true;
 }
 
-void dispatch_saved(struct dispatch *d, uint64_t row, uint64_t now) {
+void dispatch_saved(struct dispatch *d, uint64_t row) {
   if (!d->ledger) return;
-  outbox_saved(d->outbox, row, now);
+  outbox_saved(d->outbox, row, now_ns(d));
   settle(d);
 }
 
-bool dispatch_idle(const struct dispatch *d) {
-  struct outbox_stats s;
-  outbox_stats_get(d->outbox, &s);
-  return s.waiting == 0;
+bool dispatch_quiet(const struct dispatch *d) {
+  struct post_stats s;
+  post_stats_get(d->post, &s);
+  return s.in_flight == 0;
 }
 
 /* ---- /metrics --------------------------------------------------------------------------------------- */
@@ -276,10 +265,10 @@ bool dispatch_idle(const struct dispatch *d) {
   static void write_##member(void *ctx, const struct outbox_receiver *r) {                    \
     metrics_uint(ctx, family, metrics_labels("receiver", r->name), r->member);                 \
   }
-RECEIVER_FAMILY("fluo_receiver_delivered_total", delivered)
-RECEIVER_FAMILY("fluo_receiver_dead_total", dead)
-RECEIVER_FAMILY("fluo_receiver_waiting", waiting)
-RECEIVER_FAMILY("fluo_receiver_failures", failures)
+RECEIVER_FAMILY("fluo_notifications_delivered_total", delivered)
+RECEIVER_FAMILY("fluo_notifications_dead_total", dead)
+RECEIVER_FAMILY("fluo_notifications_waiting", waiting)
+RECEIVER_FAMILY("fluo_notifications_failing", failures)
 #undef RECEIVER_FAMILY
 
 void dispatch_write(const struct dispatch *d, struct buffer *b) {
@@ -287,18 +276,17 @@ void dispatch_write(const struct dispatch *d, struct buffer *b) {
   struct post_stats p;
   outbox_stats_get(d->outbox, &s);
   post_stats_get(d->post, &p);
-  metrics_family(b, "fluo_receiver_delivered_total", METRICS_COUNTER, "Alerts that a receiver took.");
+  metrics_family(b, "fluo_notifications_delivered_total", METRICS_COUNTER, "Alerts that a receiver took.");
   outbox_each(d->outbox, write_delivered, b);
-  metrics_family(b, "fluo_receiver_dead_total", METRICS_COUNTER, "Alerts that were given up.");
+  metrics_family(b, "fluo_notifications_dead_total", METRICS_COUNTER, "Alerts that were given up.");
   outbox_each(d->outbox, write_dead, b);
-  metrics_family(b, "fluo_receiver_waiting", METRICS_GAUGE, "Alerts that were not delivered yet.");
+  metrics_family(b, "fluo_notifications_waiting", METRICS_GAUGE, "Alerts that were not delivered yet.");
   outbox_each(d->outbox, write_waiting, b);
-  metrics_family(b, "fluo_receiver_failures", METRICS_GAUGE, "Attempts that failed since one succeeded.");
+  metrics_family(b, "fluo_notifications_failing", METRICS_GAUGE, "Attempts that failed since one succeeded.");
   outbox_each(d->outbox, write_failures, b);
-  metrics_counter(b, "fluo_deliveries_retried_total", "Attempts that failed and were made again.", s.retried);
-  metrics_counter(b, "fluo_deliveries_fallback_total", "Alerts that went to a fallback receiver.", s.fallbacks);
-  metrics_counter(b, "fluo_deliveries_refused_total", "Alerts that wait for the next start, for want of room.", s.refused);
-  metrics_counter(b, "fluo_deliveries_lost_total", "Alerts for which there was no memory.", d->lost);
+  metrics_counter(b, "fluo_notifications_retried_total", "Attempts that failed and were made again.", s.retried);
+  metrics_counter(b, "fluo_notifications_fallback_total", "Alerts that went to a fallback receiver.", s.fallbacks);
+  metrics_counter(b, "fluo_notifications_refused_total", "Alerts that wait for the next start, for want of room.", s.refused);
   metrics_counter(b, "fluo_post_starts_total", "Processes started to run actions.", p.starts);
   metrics_counter(b, "fluo_post_deaths_total", "Of these, those that crashed or were stopped.", p.deaths);
 }

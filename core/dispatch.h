@@ -35,13 +35,14 @@ void dispatch_use(struct dispatch *d, struct ledger *ledger);
 /* The rule files in force, in which actions stand (a memfd, copied; -1: none). */
 void dispatch_texts(struct dispatch *d, int texts_fd);
 
-/* now: Unix time. Of a delivery that the ledger had: goes as soon as dispatch_use was called. */
+/* Of a delivery that the ledger had: goes as soon as dispatch_use was called. */
 void dispatch_restore(struct dispatch *d, const struct ledger_delivery *row);
-void dispatch_notice(struct dispatch *d, const struct notice *notice);
+/* The notice as JSON. false: there is no room or no memory for it now. */
+bool dispatch_alert(struct dispatch *d, const struct notice *notice, const char *json, size_t n);
 /* Rows up to this number are on disk, or what waits for them waits in vain (ledger.h). */
-void dispatch_saved(struct dispatch *d, uint64_t row, uint64_t now_ns);
-/* No delivery waits or is out. */
-bool dispatch_idle(const struct dispatch *d);
+void dispatch_saved(struct dispatch *d, uint64_t row);
+/* No delivery is at the post room. */
+bool dispatch_quiet(const struct dispatch *d);
 
 /* Appends its part of /metrics. */
 void dispatch_write(const struct dispatch *d, struct buffer *out);

@@ -163,6 +163,7 @@ static void finish_reload(struct host *h, int err, char why[256]) {
   if (diagnostics) reload.diagnostics = diagnostics;
   if (e) reload.errors = study_load_errors(e->study);
   reload.now = h->editions->rules;
+  reload.texts_fd = study_texts(h->editions->study);
   h->calls.on_reload(h->calls.ctx, &reload);
   heap_free(diagnostics);
   end(h, h->loading);

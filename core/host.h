@@ -18,6 +18,7 @@ struct host_reload {
   const char *diagnostics;            /* a line each: load errors and warnings */
   uint32_t errors;                    /* load errors */
   const struct ruleset *before, *now; /* in force; the same: nothing has changed */
+  int texts_fd;                       /* of those in force now, as study_texts */
 };
 
 struct host_calls {

@@ -155,7 +155,7 @@
 #define LIMIT_EVIDENCE_BURST_BYTES (8 << 20)
 
 /* Deliveries that wait in memory, and their alerts. A receiver that is down for a day takes some 10 KiB each. Past it a
- * delivery is refused (fluo_deliveries_refused_total): it is on disk, and tried after the next start. */
+ * delivery is refused (fluo_notifications_refused_total): it is on disk, and tried after the next start. */
 #define LIMIT_OUTBOX_DELIVERIES 4096u
 #define LIMIT_OUTBOX_BYTES (16u << 20)
 /* Deliveries of one receiver that are looked at for one that may go: those before it wait for others. */

@@ -273,6 +273,7 @@ int page_write(const struct page *p, struct buffer *b) {
   write_output(b, p);
   if (p->alerts) alerts_write(p->alerts, b);
   if (p->keeper) keeper_write(p->keeper, b);
+  if (p->dispatch) dispatch_write(p->dispatch, b);
   if (p->recorder) write_recorder(b, recorder_stats(p->recorder));
   return b->err;
 }

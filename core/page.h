@@ -5,6 +5,7 @@
 #include "buffer.h"
 #include "host.h"
 #include "intake.h"
+#include "dispatch.h"
 #include "keeper.h"
 #include "log.h"
 #include "out.h"
@@ -24,6 +25,7 @@ struct page {
   const struct recorder *recorder;
   const struct alerts *alerts;
   const struct keeper *keeper;
+  const struct dispatch *dispatch;
   const struct state_file *state_file;
   uint64_t now_ns, started_ns;        /* Unix time */
   bool ready;

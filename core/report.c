@@ -152,6 +152,7 @@ static void on_lost(void *ctx, const char *why) {
 static void on_reload(void *ctx, const struct host_reload *reload) {
   struct report *r = ctx;
   reload_note(&r->reload, reload);
+  if (r->dispatch && reload->now != reload->before) dispatch_texts(r->dispatch, reload->texts_fd);
 }
 
 struct host_calls report_calls(struct report *r) {

@@ -6,6 +6,7 @@
 #define FLUO_REPORT_H
 #include "alerts.h"
 #include "host.h"
+#include "dispatch.h"
 #include "keeper.h"
 #include "log.h"
 #include "out.h"
@@ -26,6 +27,7 @@ struct report {
   struct recorder *recorder;
   struct alerts *alerts;         /* NULL: violations are no incidents */
   struct keeper *keeper;         /* NULL: violations are not kept */
+  struct dispatch *dispatch;     /* NULL: nobody runs actions */
   struct out *violations;        /* NULL: output.violations is "none" */
   struct reload reload;          /* of the owner; reload_init once rules are there */
   uint64_t now_ns, renewed_ns;   /* as the last tick said; when windows were last looked at */

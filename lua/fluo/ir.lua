@@ -234,6 +234,12 @@ function M.hash_texts(form, texts)
   return form.hash(table.concat(texts, "\0"))
 end
 
+--- Texts that no rule means and that a reload has to notice all the same, as those of actions: their hash stands in the
+-- form.
+function M.mark(form, texts)
+  form.text.put({}, M.hash_texts(form, texts))
+end
+
 -- What a rule's version is the hash of: what it means, and the texts that its functions may reach. Not
 -- its name, which ids have beside it, nor anything that a match does not depend on, nor other rules.
 local function version_text(rule)

@@ -139,6 +139,7 @@ end
 -- heap would not hold both. options.choose: what stands in the place of a rule; nil: nothing does.
 local function gather(result, context, options)
   local form, declared, texts, file = result.form, context.declared, context.texts, context.main.file
+  if form and next(context.action_names or {}) then ir.mark(form, texts) end
   local whole, hashed = #context.errors == 0, nil
   context.seal()
   for i, entry in ipairs(whole and declared or {}) do

@@ -133,10 +133,12 @@ describe("config_load", function()
     assert.truthy(said:find("unknown flag --nonsense", 1, true))
   end)
 
-  it("gives the child none of the environment but its own variables", function()
-    local err, _, _, why = load { exe = fake("[ -z \"$HOME$USER$LANG\" ] && exit 3\nexit 0\n") }
-    assert.equal(-12, err)
-    assert.truthy(why:find("the process died", 1, true))
+  it("gives the child the environment, in which a file finds its secrets by name, and nothing that the loader obeys", function()
+    for _, test in ipairs { '[ -n "$PATH" ]', '[ -z "$LD_PRELOAD$LD_LIBRARY_PATH$GLIBC_TUNABLES" ]' } do
+      local err, _, _, why = load { exe = fake(test .. " && exit 3\nexit 0\n") }
+      assert.equal(-12, err)
+      assert.truthy(why:find("the process died", 1, true))
+    end
   end)
 
   it("stops a file that runs on, at its CPU limit", function()
