@@ -17,9 +17,9 @@ struct desk {
   struct ledger_restored restored;    /* of alerts */
 };
 
-static bool on_alert(void *ctx, const struct notice *notice, const char *json, size_t n) {
+static bool on_notice(void *ctx, const struct notice *notice) {
   const struct desk *d = ctx;
-  return dispatch_alert(d->dispatch, notice, json, n);
+  return dispatch_notice(d->dispatch, notice);
 }
 
 static void on_saved(void *ctx, uint64_t number, bool held) {
@@ -65,7 +65,7 @@ int desk_open(const struct desk_options *o, struct desk **out, const char **what
   why[0] = '\0';
   *what = "alerts";
   if (!d) return FLUO_ENOMEM;
-  const struct alerts_calls calls = {on_alert, d};
+  const struct alerts_calls calls = {on_notice, d};
   int err = alerts_new(&o->config->alerting, &calls, o->now_ns, &d->alerts, why);
   if (!err) err = dispatch_open(&dispatch, &d->dispatch);
   if (!err) {

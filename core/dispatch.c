@@ -13,6 +13,7 @@
 #include <time.h>
 #include <uv.h>
 
+#include "alert_json.h"
 #include "err.h"
 #include "hash.h"
 #include "heap.h"
@@ -235,16 +236,24 @@ static uint64_t order_of(const struct notice *n) {
   return hash ? hash : 1;
 }
 
-bool dispatch_alert(struct dispatch *d, const struct notice *n, const char *json, size_t bytes) {
+static bool take(struct dispatch *d, const struct notice *n, struct buffer *json) {
   char receiver[LIMIT_RULE_NAME_BYTES + 1];
-  if (!d->ledger || n->receiver.n >= sizeof receiver) return false;
+  if (!d->ledger || n->receiver.n >= sizeof receiver || alert_json(n, json)) return false;
   memcpy(receiver, n->receiver.p, n->receiver.n);
   receiver[n->receiver.n] = '\0';
-  struct outbox_delivery delivery = {.id = n->id, .receiver = receiver, .alert = json, .bytes = bytes,
+  struct outbox_delivery delivery = {.id = n->id, .receiver = receiver, .alert = json->data, .bytes = json->len,
                                      .created_ns = n->at_ns, .next_ns = n->at_ns, .order = order_of(n)};
   add(d, &delivery, on_keep(d, &delivery));
   settle(d);
   return true;
+}
+
+bool dispatch_notice(struct dispatch *d, const struct notice *n) {
+  struct buffer json;
+  buffer_init(&json, LIMIT_NOTICE_BYTES);
+  bool taken = take(d, n, &json);
+  buffer_deinit(&json);
+  return taken;
 }
 
 void dispatch_saved(struct dispatch *d, uint64_t row) {

@@ -37,8 +37,8 @@ void dispatch_texts(struct dispatch *d, int texts_fd);
 
 /* Of a delivery that the ledger had: goes as soon as dispatch_use was called. */
 void dispatch_restore(struct dispatch *d, const struct ledger_delivery *row);
-/* The notice as JSON. false: there is no room or no memory for it now. */
-bool dispatch_alert(struct dispatch *d, const struct notice *notice, const char *json, size_t n);
+/* false: there is no room or no memory for it now. */
+bool dispatch_notice(struct dispatch *d, const struct notice *notice);
 /* Rows up to this number are on disk, or what waits for them waits in vain (ledger.h). */
 void dispatch_saved(struct dispatch *d, uint64_t row);
 /* No delivery is at the post room. */
