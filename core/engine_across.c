@@ -171,6 +171,7 @@ static int open_window(struct engine *e, struct across *a, const struct fluo_ir_
                                .threshold = w->threshold,
                                .samples_min = w->samples_min,
                                .grouped = w->by.count > 0,
+                               .every = w->every,
                                .baseline = w->baseline,
                                .normal_min = w->normal_min};
   return window_new(e->state, &terms, &calls, a, &a->window);

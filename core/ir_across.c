@@ -31,6 +31,7 @@ static const char *window_fault(const struct ir_check *c, uint32_t index) {
   if (w->compare < FLUO_OP_GT || w->compare > FLUO_OP_LE) return "compare";
   if (w->field >= FLUO_FIELD_EVENT_NAME) return "field";
   if (w->baseline > FLUO_BASELINE_SIGMAS) return "baseline";
+  if (w->every > 1) return "every";
   if (!ir_text_fits(c, w->key)) return "key";
   if (!ir_by_fits(c, w->by, w->aggregate == FLUO_AGGREGATE_NEW, false)) return "by";
   if (!w->ns || w->ns > INT64_MAX) return "length";

@@ -12,6 +12,7 @@
 #include "explain.h"
 #include "postroom.h"
 #include "replay.h"
+#include "tune.h"
 #include "worker.h"
 
 /* Commands that serve: their configuration is read first, in a child. */
@@ -88,6 +89,11 @@ int main(int argc, char **argv) {
   if (strcmp(command, "--internal-specs") == 0) return worker_script("fluo.testing.required", argc, argv, NULL);
   if (strcmp(command, "--internal-config") == 0) return worker_script("fluo.config", argc, argv, NULL);
   if (!open_standard()) return 1;
+  if (strcmp(command, "--internal-tune") == 0) return configured("explain", argc - 2, argv + 2, tune_pass);
+  if (strcmp(command, "--internal-comparisons") == 0) {
+    limit_cpu(10);
+    return worker_script("fluo.cli.comparisons", argc, argv, "fluo: the rules need more than 64 MiB of memory");
+  }
   signal(SIGPIPE, SIG_IGN);
   bool help =
       argc > 2 && (strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0);
@@ -101,7 +107,7 @@ int main(int argc, char **argv) {
     return show(argc - 3, argv + 3);
   /* Those that ask the agent, or look through a file, run no rules in here, and take the time it takes. */
   bool ours = strcmp(command, "record") == 0 || strcmp(command, "fields") == 0 || strcmp(command, "repl") == 0 ||
-              strcmp(command, "query") == 0;
+              strcmp(command, "query") == 0 || strcmp(command, "tune") == 0;
   if (!ours) limit_cpu(strcmp(command, "test") == 0 ? 60 : 10);
   return worker_script("fluo.cli", argc, argv, "fluo: the rules (or specs) need more than 64 MiB of memory");
 }

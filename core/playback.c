@@ -103,6 +103,7 @@ static int take_request(struct playback *p, const struct source_request *request
   uint64_t before = p->arrived_ns;
   run_timers(p, arrival);
   p->now_ns = p->arrived_ns = arrival;
+  if (!p->began_ns) p->began_ns = arrival;
   engine_late_from(host_engine(p->host), request->has_received_at ? UINT64_MAX : before);
   int err = engine_receive(host_engine(p->host), request->body, request->n, arrival, &receipt);
   if (err) return err;

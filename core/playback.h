@@ -9,6 +9,7 @@
 struct playback {
   struct host *host;
   uint64_t now_ns, arrived_ns; /* the clock; the last arrival, 0 before the first */
+  uint64_t began_ns;           /* the first arrival */
   bool failed;                 /* bad input, a rule that was stopped, spans dropped: it was said on stderr */
   void (*on_violation)(void *ctx, const struct violation *v);
   void *ctx;

@@ -170,7 +170,8 @@ static void judge(struct group *g, uint64_t t_ns) {
   g->open = window_compares(value, w->terms.compare, limit);
   if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
     state_stats(g->head.owner->state)->lost++;
-  if (!g->open || was_open) return;
+  bool tells = w->terms.every ? !isnan(value) && !isnan(limit) : g->open && !was_open;
+  if (!tells) return;
   struct window_witness witnesses[WINDOW_WITNESSES_MAX];
   struct window_crossing crossing = {.owner = w->owner,
                                      .group = state_group_key(&g->head),

@@ -28,6 +28,7 @@ struct window_terms {
   uint64_t samples_min;
   bool     grouped;                 /* has `by`: a group exists from its first event on */
   uint32_t baseline;                /* enum fluo_baseline */
+  bool     every;                   /* not only crossings are told, but each value that is compared */
   double   normal_min;              /* of a baseline: where less is normal, nothing is judged */
 };
 

@@ -193,6 +193,7 @@ struct fluo_ir_window {
   struct fluo_range by;         /* pairs: what the author called it, of one part that is the field */
   uint64_t ns, samples_min;
   double   quantile, threshold; /* 0 to 100; durations in ns, of a baseline how many times, or spreads */
+  uint32_t every, reserved;     /* every: 1: each value that is compared is told, whatever comes of it (fluo tune) */
   double   normal_min;          /* of a baseline: where less is normal, nothing is judged; durations in ns */
 };
 struct fluo_ir_sequence {

@@ -1,5 +1,5 @@
---- The commands that serve nothing: check, convert, test, init, record, fields, repl, query, help, and what is said
--- where there is no such command. `run`, `replay`, `explain` and `config show` never come here: they belong to the
+--- The commands that serve nothing: check, convert, test, init, record, fields, repl, query, tune, help, and what is
+-- said where there is no such command. `run`, `replay`, `explain` and `config show` never come here: they belong to the
 -- core.
 local M = {}
 
@@ -39,6 +39,8 @@ function COMMANDS.fields(config) return require("fluo.cli.fields").run(config) e
 function COMMANDS.repl(config) return require("fluo.cli.repl").run(config) end
 
 function COMMANDS.query(config) return require("fluo.cli.query").run(config) end
+
+function COMMANDS.tune(config) return require("fluo.cli.tune").run(config) end
 
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 

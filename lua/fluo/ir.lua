@@ -185,6 +185,7 @@ local function put_window(form, rule)
   form.text.put(record.key, node.key)
   put_by(form, record.by, node.by)
   record.ns, record.samples_min = node.ns, node.samples_min
+  record.every = node.every and 1 or 0
   record.quantile, record.threshold = node.quantile or 0, node.threshold
   record.baseline, record.normal_min = ffi.C["FLUO_BASELINE_" .. (node.baseline or "NONE")], node.normal_min or 0
   return index

@@ -55,7 +55,9 @@ function M.read(path, given, before)
   options.actions = { "log" }
   for name in (given.receivers or ""):gmatch("%S+") do options.actions[#options.actions + 1] = name end
   options.on_place = on_place
-  if options.explain then explain = require("fluo.explain") end
+  local tuned = options.explain and options.explain:find("^tune:") and require("fluo.tune")
+  if tuned then options.choose, options.keep = tuned.choose(tuned.wish(options.explain)), true end
+  if options.explain and not tuned then explain = require("fluo.explain") end
   wish = explain and explain.wish(options.explain)
   if wish then options.choose, options.keep = explain.choose(wish), true end
   last = texts.read(before)

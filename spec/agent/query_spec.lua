@@ -31,6 +31,16 @@ describe("fluo query", function()
   end)
   teardown(function() os.remove(path) end)
 
+  it("prints the spans that are left, and not those that a violation says more of", function()
+    local whole = path
+    path = os.tmpname()
+    replay.write(path, cjson.encode(replay.request { span { name = "front" },
+      span { name = "db", parent = "front", service = "shop", status = "ERROR", message = "down" } }) .. "\n")
+    assert.equal(replay.trace_id("t") .. "  1 span\n  " .. replay.span_id("t", "db") .. "  shop  db\n", (query "{ status = error }"))
+    os.remove(path)
+    path = whole
+  end)
+
   it("prints each trace and the spans that are left", function()
     local out, said, status = query '{ name = "db" }'
     assert.same({ "", 0 }, { said, status })

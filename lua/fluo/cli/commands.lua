@@ -140,6 +140,23 @@ where nothing is found; with 1 for a wrong query or bad input.]],
     },
   },
   {
+    name = "tune", usage = "fluo tune [--rules PATH] [--comparison N] [--per-day N] [--json] RULE FILE…",
+    arguments = { 2, 65536 },
+    flags = { { name = "comparison", value = "N", type = value.int, help = "of several numbers the N-th; 1" },
+              { name = "per-day", value = "N", type = value.int, help = "how often it may fire a day; 1" }, JSON },
+    summary = "say how often a rule would have fired at which threshold",
+    text = [[
+Judges recorded traces as `fluo replay` does, once for each of some thresholds around the present one and
+around the values that there were, and prints how often the rule would have fired at each, and which one to
+take. A threshold is what a window, a count, a cascade, a duration or a numeric attribute is compared with.
+Ends with 0; with 1 for bad input or rules, where there is no such rule, or where it compares no number.]],
+    examples = {
+      { "fluo tune --rules rules/ slow-query traces.jsonl", "its first number" },
+      { "fluo tune --comparison=2 slow-query traces.jsonl", "its second" },
+      { "fluo tune --per-day=5 error-rate monday.jsonl.gz tuesday.jsonl.gz", "it may fire five times a day" },
+    },
+  },
+  {
     name = "test", usage = "fluo test [--filter TEXT] [--junit FILE] [--json] [PATH]", arguments = { 0, 1 },
     flags = { { name = "filter", value = "TEXT", help = "only tests whose name holds this" },
               { name = "junit", value = "FILE", help = "write JUnit XML too" }, JSON },

@@ -63,7 +63,8 @@ local function print_violation(out, line)
   local total = tonumber(line:match('"span_total":(%d+)'))
   out:write(("%s  %d span%s\n"):format(line:match('"trace_id":"(%x+)"'), total, total == 1 and "" or "s"))
   local shown = 0
-  for id, at in line:gmatch('{"span_id":"(%x+)"()') do
+  local last = line:find('],"span_total":', 1, true)
+  for id, at in line:sub(1, last):gmatch('{"span_id":"(%x+)"()') do
     local name, service
     name, at = key_at(line, "name", at)
     service = key_at(line, "service", at)

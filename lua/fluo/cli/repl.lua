@@ -53,7 +53,8 @@ end
 -- A violation as far as it is needed. Quotes in texts are escaped, so a key found like this is one.
 local function violation_of(line)
   local v = { scope = line:match('"scope":"(%a+)"'), trace_id = line:match('"trace_id":"(%x+)"'), spans = {} }
-  for id in line:gmatch('"span_id":"(%x+)"') do v.spans[#v.spans + 1] = id end
+  local spans = line:match('"spans":%[(.-)%],"span_total"') or ""
+  for id in spans:gmatch('"span_id":"(%x+)"') do v.spans[#v.spans + 1] = id end
   return v
 end
 
