@@ -115,8 +115,9 @@ end
 --- The comparisons of a rule that was loaded with its nodes (options.keep), in the order in which they decide.
 function M.comparisons(rule)
   local list = {}
-  if rule.across then list[1] = (rule.across.at_least and of_cascade or rule.across.aggregate and of_window
-    or function() end)(rule.across) end
+  local across = rule.across
+  if across and across.at_least then list[1] = of_cascade(across)
+  elseif across and across.aggregate and across.aggregate ~= "NEW" then list[1] = of_window(across) end
   for _, part in ipairs { "when", "always", "never" } do
     if rule.nodes and rule.nodes[part] then add_nodes(rule, rule.nodes[part], list) end
   end
