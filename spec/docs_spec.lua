@@ -161,9 +161,20 @@ for _, path in ipairs(MANUALS) do
       end
     end
 
+    for _, block in ipairs(of_kind(path, "config")) do
+      it(("has a configuration that is taken: line %d"):format(block.line), function()
+        with({ ["fluo.lua"] = block.code }, function(_, shell)
+          local variables = {}
+          for name in block.code:gmatch('secret "([%w_]+)"') do variables[#variables + 1] = name .. "=x " end
+          local status, _, err = shell(table.concat(variables) .. "fluo config show -c rules/fluo.lua")
+          assert.equal(0, status, err)
+        end)
+      end)
+    end
+
     it("has no block that nothing runs", function()
       for _, block in ipairs(blocks(path)) do
-        assert.truthy(DIALECTS[block.kind] or ({ lua = true, spec = true, sh = true, text = true, json = path == "README.md",
+        assert.truthy(DIALECTS[block.kind] or ({ lua = true, spec = true, sh = true, text = true, config = true, json = path == "README.md",
           [""] = DRAWINGS[path] })[block.kind], ("%s:%d: a block of kind `%s`"):format(path, block.line, block.kind))
       end
     end)
@@ -220,9 +231,9 @@ describe("README.md", function()
   end)
 end)
 
-describe("rules/README.md", function()
-  it("names every form that rules and specs have", function()
-    local text = read("rules/README.md")
+describe("the manual", function()
+  it("names every form that rules, specs and actions have", function()
+    local text = read("rules/README.md") .. read("rules/alerts.md")
     for name in pairs(FORMS) do assert.truthy(text:find("%f[%w_]" .. name .. "%f[^%w_]"), name) end
   end)
 end)
