@@ -8,16 +8,9 @@ local window = require("fluo.window")
 
 local M = { KEYS_MAX = 16, MINUTES_MAX = 1000 }
 
-local function is_list(value, max)
-  if type(value) ~= "table" or getmetatable(value) ~= nil then return false end
-  local count = 0
-  for _ in pairs(value) do count = count + 1 end
-  return count == #value and count <= max
-end
-
 local function group_by(context, key, value)
   local list = type(value) == "string" and { value } or value
-  if not is_list(list, M.KEYS_MAX) or #list == 0 then
+  if not tree.is_list(list, M.KEYS_MAX) or #list == 0 then
     context.report(("`group_by` is a key or a list of at most %d keys"):format(M.KEYS_MAX),
       "write group_by = { \"service\" }", key)
     return nil
@@ -34,7 +27,7 @@ end
 local function whole(n) return type(n) == "number" and n >= 1 and n <= M.MINUTES_MAX and n % 1 == 0 end
 
 local function m_of_n(context, key, value)
-  if is_list(value, 2) and #value == 2 and whole(value[1]) and whole(value[2]) and value[1] <= value[2] then
+  if tree.is_list(value, 2) and #value == 2 and whole(value[1]) and whole(value[2]) and value[1] <= value[2] then
     return { value[1], value[2] }
   end
   context.report(("`m_of_n` is two whole numbers, the first at most the second, up to %d"):format(M.MINUTES_MAX),

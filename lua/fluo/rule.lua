@@ -84,14 +84,6 @@ local function summary(context, key, value)
   return parts
 end
 
--- An array without holes or names, of at most max entries.
-local function is_list(value, max)
-  if type(value) ~= "table" or getmetatable(value) ~= nil then return false end
-  local count = 0
-  for _ in pairs(value) do count = count + 1 end
-  return count == #value and count <= max
-end
-
 local function labels(context, key, value)
   if type(value) ~= "table" or getmetatable(value) ~= nil then
     context.report("`labels` is a table of texts", "write labels = { team = \"payments\" }", key)
@@ -151,7 +143,7 @@ end
 local function actions(context, value)
   local list = {}
   if value ~= nil then
-    if not is_list(value, M.ACTIONS_MAX) then
+    if not tree.is_list(value, M.ACTIONS_MAX) then
       context.report(("`actions` is a list of at most %d actions"):format(M.ACTIONS_MAX),
         "write actions = { log \"text\", \"alert-team\" }", "actions")
     else

@@ -149,6 +149,14 @@ end
 
 -- ---- handles -------------------------------------------------------------------------------------
 
+--- Whether a value is an array without holes or names, of at most max entries.
+function M.is_list(value, max)
+  if type(value) ~= "table" or getmetatable(value) ~= nil then return false end
+  local count = 0
+  for _ in pairs(value) do count = count + 1 end
+  return count == #value and count <= max
+end
+
 --- The keys of tables, sorted as text.
 function M.names(...)
   local names = {}
