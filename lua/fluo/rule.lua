@@ -9,6 +9,7 @@ local pattern = require("fluo.pattern")
 local sequence = require("fluo.sequence")
 local suggest = require("fluo.suggest")
 local template = require("fluo.template")
+local tree = require("fluo.tree")
 local window = require("fluo.window")
 
 local M = {}
