@@ -182,5 +182,5 @@ static void on_crossed(void *ctx, void *owner, const void *group, uint32_t n) {
 void engine_each_crossed(struct engine *e, uint64_t now_ns, void (*each)(void *ctx, const struct violation *v), void *ctx) {
   struct crossed c = {now_ns, each, ctx};
   for (uint32_t i = 0; e->rules && i < ruleset_ir(e->rules->set)->windows; i++)
-    window_each_crossed(e->rules->across[i]->window, now_ns, on_crossed, &c);
+    if (e->rules->across[i]->window) window_each_crossed(e->rules->across[i]->window, now_ns, on_crossed, &c);
 }

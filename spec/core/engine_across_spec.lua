@@ -71,6 +71,20 @@ describe("rules across traces", function()
     assert.equal(live, core.heap_live())
   end)
 
+  it("name the groups of windows that stay crossed, and nothing else stays so", function()
+    e = engine()
+    local FIRST = 'rule "first" { when = window("1m"):by("k"):first_seen() }\n'
+    assert(core.engine_use(e, ruleset(FIRST .. COUNT .. STEPS), nil) == 0)
+    for at = 1, 4 do send(e, at) end
+    local crossed = {}
+    local each = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
+      crossed[#crossed + 1] = ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len)
+    end)
+    core.engine_each_crossed(e, T0 + 5 * SECOND, each, nil)
+    each:free()
+    assert.same({ "count" }, crossed)
+  end)
+
   it("go on over a reload that leaves their text as it was", function()
     e = engine()
     local old, new = ruleset(COUNT .. STEPS), ruleset(OTHER .. STEPS .. COUNT)
