@@ -83,7 +83,11 @@ struct index {
   struct index_served *served;
   uint8_t *gram_filter;               /* INDEX_GRAM_BITS bits; NULL: no grams */
   uint8_t *text;                      /* what affixes point to */
-  uint32_t *posting_first, *postings; /* patterns to test, by atom */
+  /* Patterns to test, by atom: first those that a span's shape does not decide. */
+  uint32_t *posting_first, *posting_shaped, *postings;
+  uint8_t *shaped;                    /* of each pattern: a span's shape decides it (shapes.h) */
+  bool shapes;                        /* there are enough of these to remember shapes */
+  uint32_t shape;                     /* bit set: texts of a shape that these ask for */
   struct index_always *always;
   uint32_t always_count, *always_patterns;
 };

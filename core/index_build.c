@@ -12,6 +12,7 @@
 #include "heap.h"
 #include "index_choose.h"
 #include "index_keys.h"
+#include "index_shapes.h"
 
 enum place { PLACE_PRESENT, PLACE_PREFIX, PLACE_SUFFIX, PLACE_RANGE, PLACE_HASH, PLACE_INNER,
              PLACE_NOWHERE /* replaced by others */ };
@@ -85,18 +86,22 @@ static int choose_all(struct building *b) {
   return 0;
 }
 
-/* By atom, patterns ascending: a counting sort, since they came ascending. */
+/* By atom, those that a shape decides behind the others, patterns ascending: a counting sort, since they came ascending. */
 static int write_postings(struct building *b) {
   struct index *x = b->x;
   uint32_t atoms = x->atoms->count;
   x->posting_first = heap_zalloc((atoms + 2) * sizeof *x->posting_first);
+  x->posting_shaped = heap_alloc((atoms + 1) * sizeof *x->posting_shaped);
   x->postings = heap_alloc(b->postings_count * sizeof *x->postings);
-  if (!x->posting_first || !x->postings) return FLUO_ENOMEM;
+  if (!x->posting_first || !x->posting_shaped || !x->postings) return FLUO_ENOMEM;
   uint32_t *next = x->posting_first + 1; /* shifted by one: filling moves it into place */
   for (uint32_t i = 0; i < b->postings_count; i++) next[b->postings[i].atom + 1]++;
   for (uint32_t i = 0; i < atoms; i++) next[i + 1] += next[i];
-  for (uint32_t i = 0; i < b->postings_count; i++)
-    x->postings[next[b->postings[i].atom]++] = b->postings[i].pattern;
+  for (uint8_t shaped = 0; shaped < 2; shaped++) {
+    for (uint32_t i = 0; i < b->postings_count; i++)
+      if (x->shaped[b->postings[i].pattern] == shaped) x->postings[next[b->postings[i].atom]++] = b->postings[i].pattern;
+    if (!shaped) memcpy(x->posting_shaped, next, atoms * sizeof *next);
+  }
   return 0;
 }
 
@@ -409,6 +414,7 @@ static int build(struct building *b, bool renamed) {
     return FLUO_ENOMEM;
   int err = access_scratch_new(nodes, &b->access);
   if (!err) err = index_keys_add(x, b->users);
+  if (!err) err = index_shapes_add(x);
   if (!err && renamed) err = index_renames_add(x);
   if (!err) err = index_choose(x, b->users, b->chosen, b->costs);
   if (!err) err = choose_all(b);
@@ -458,6 +464,8 @@ void index_free(struct index *x) {
   heap_free(x->gram_filter);
   heap_free(x->text);
   heap_free(x->posting_first);
+  heap_free(x->posting_shaped);
+  heap_free(x->shaped);
   heap_free(x->postings);
   heap_free(x->always);
   heap_free(x->always_patterns);

@@ -1,6 +1,8 @@
 /* Matching one span: its fields are put into slots, each slot's value is looked up in the index,
  * and the patterns so reached are tested, each once; atoms are tested at most once a span, whoever
- * asks. Which atoms a value leads to is remembered for values that came lately.
+ * asks. Which atoms a value leads to is remembered for values that came lately; and of patterns that
+ * ask for a span's service, name, kind and status alone, which of them spans that agree in these
+ * match.
  *
  * A matcher owns its scratch and nothing else. Everything it will need is taken in matcher_new, so
  * that matcher_span cannot run out of memory. Marks of atoms and patterns carry the stamp of the
@@ -17,6 +19,7 @@
 #include "memo.h"
 #include "nested.h"
 #include "ruleset.h"
+#include "shapes.h"
 #include "slots.h"
 
 /* Of an atom. Stamps are those of the span that it was made for. */
@@ -34,6 +37,8 @@ struct matcher {
   struct regex_scratch *regex;
   struct slots *slots;
   struct memo *memo;
+  struct shapes *shapes;
+  bool shape_known;           /* patterns that the span's shape decides are decided */
   const struct span_view *view;
   uint32_t stamp;             /* of the present span */
   struct mark *marks;         /* of each atom */
@@ -160,8 +165,8 @@ static void reach(struct matcher *m, uint32_t atom) {
   if (mark->reached == m->stamp) return;
   mark->reached = m->stamp;
   const uint32_t *postings = m->x->postings;
-  for (uint32_t i = m->x->posting_first[atom]; i < m->x->posting_first[atom + 1]; i++)
-    test_pattern(m, postings[i]);
+  uint32_t end = m->shape_known ? m->x->posting_shaped[atom] : m->x->posting_first[atom + 1];
+  for (uint32_t i = m->x->posting_first[atom]; i < end; i++) test_pattern(m, postings[i]);
 }
 
 static void on_ref(void *ctx, uint32_t atom, bool equal) {
@@ -181,29 +186,70 @@ static void look_up(struct matcher *m, uint32_t key, const struct fluo_value *va
   m->holding_count = 0;
   m->uncertain = false;
   index_probe(m->x, key, slots_get(m->slots, key), on_ref, m);
-  if (!m->uncertain) memo_put(m->memo, key, value, m->holding, m->holding_count);
+  if (!m->uncertain && memo_put(m->memo, key, value, m->holding, m->holding_count)) shapes_clear(m->shapes);
+}
+
+static void reach_all(struct matcher *m, const struct memo_entry *known) {
+  for (uint32_t i = 0; i < known->count; i++) {
+    struct mark *mark = &m->marks[known->atoms[i]];
+    mark->tested = m->stamp;
+    mark->truth = FLUO_TRUE;
+    reach(m, known->atoms[i]);
+  }
 }
 
 static void probe(struct matcher *m, uint32_t key) {
   const struct fluo_value *value = slots_value(m->slots, key);
-  uint32_t count;
-  const uint32_t *atoms = memo_get(m->memo, key, value, &count);
-  if (!atoms) {
+  const struct memo_entry *known = memo_get(m->memo, key, value);
+  if (known)
+    reach_all(m, known);
+  else
     look_up(m, key, value);
-    return;
+}
+
+/* ---- what a shape decides ------------------------------------------------------------------ */
+
+static bool is_of_shape(const struct matcher *m, uint32_t key) {
+  return key < 32 && m->x->shape >> key & 1;
+}
+
+/* The texts of the shape go first: where they are known, so may be what the shape matches. true: it is not, but can be
+ * learnt. */
+static bool probe_shape(struct matcher *m, struct shape *shape) {
+  static const uint32_t fields[] = {FLUO_FIELD_SERVICE, FLUO_FIELD_NAME};
+  const struct fluo_value *values[2];
+  const struct memo_entry *known[2];
+  uint32_t ids[2], count = 0;
+  bool complete = true;
+  for (uint32_t i = 0; i < 2; i++) {
+    values[i] = is_of_shape(m, fields[i]) ? slots_value(m->slots, fields[i]) : NULL;
+    known[i] = values[i] ? memo_get(m->memo, fields[i], values[i]) : NULL;
+    ids[i] = known[i] ? known[i]->id : 0;
+    complete &= !values[i] || known[i];
   }
-  for (uint32_t i = 0; i < count; i++) {
-    struct mark *mark = &m->marks[atoms[i]];
-    mark->tested = m->stamp;
-    mark->truth = FLUO_TRUE;
-    reach(m, atoms[i]);
-  }
+  *shape = (struct shape){ids[0], ids[1], m->view->span->kind, m->view->span->status};
+  const uint32_t *hits = complete ? shapes_get(m->shapes, shape, &count) : NULL;
+  m->shape_known = hits;
+  for (; m->hits_count < count; m->hits_count++) m->hits[m->hits_count] = hits[m->hits_count];
+  for (uint32_t i = 0; i < 2; i++)
+    if (known[i]) reach_all(m, known[i]);
+  for (uint32_t i = 0; i < 2; i++)
+    if (values[i] && !known[i]) look_up(m, fields[i], values[i]);
+  return complete && !hits;
+}
+
+/* What was undecided may be decided another time. */
+static void learn_shape(struct matcher *m, const struct shape *shape) {
+  for (uint32_t i = 0; i < m->unknowns_count; i++)
+    if (m->x->shaped[m->unknowns[i]]) return;
+  shapes_put(m->shapes, shape, m->hits, m->hits_count, m->x->shaped);
 }
 
 static void test_always(struct matcher *m, const struct index_always *always) {
   if (always->blocker != UINT32_MAX && atom_truth(m, always->blocker) == FLUO_TRUE) return;
   const uint32_t *patterns = m->x->always_patterns + always->patterns.first;
-  for (uint32_t i = 0; i < always->patterns.count; i++) test_pattern(m, patterns[i]);
+  for (uint32_t i = 0; i < always->patterns.count; i++)
+    if (!m->shape_known || !m->x->shaped[patterns[i]]) test_pattern(m, patterns[i]);
 }
 
 /* ---- results ------------------------------------------------------------------------------- */
@@ -246,11 +292,15 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   m->hits_count = m->unknowns_count = m->asks_count = 0;
   m->answers = (struct answers){NULL, 0};
   load(m, view);
+  struct shape shape;
+  m->shape_known = false;
+  bool learns = m->x->shapes && probe_shape(m, &shape);
   uint32_t present_count;
   const uint32_t *present = slots_present(m->slots, &present_count);
   for (uint32_t i = 0; i < present_count; i++)
-    if (m->x->keys[present[i]].probed) probe(m, present[i]);
+    if (m->x->keys[present[i]].probed && !is_of_shape(m, present[i])) probe(m, present[i]);
   for (uint32_t i = 0; i < m->x->always_count; i++) test_always(m, &m->x->always[i]);
+  if (learns) learn_shape(m, &shape);
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
   sort_asks(m);
@@ -300,7 +350,8 @@ static int take_scratch(struct matcher *m) {
   m->asks_max = most_asks(ir);
   m->asks = heap_alloc(m->asks_max * sizeof *m->asks);
   m->memo = memo_new(m->x->keys_count);
-  bool all = m->marks && m->seen && m->nodes && m->hits && m->unknowns && m->asks && m->memo;
+  m->shapes = shapes_new();
+  bool all = m->marks && m->seen && m->nodes && m->hits && m->unknowns && m->asks && m->memo && m->shapes;
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
   if (!err) err = slots_new(m->x, &m->slots);
@@ -337,6 +388,7 @@ void matcher_free(struct matcher *m) {
   nested_free(m->nested);
   slots_free(m->slots);
   memo_free(m->memo);
+  shapes_free(m->shapes);
   regex_scratch_free(m->regex);
   heap_free(m);
 }

@@ -6,21 +6,16 @@
 #include "bytes.h"
 #include "heap.h"
 
-enum { ENTRIES_BITS = 8 };
+enum { ENTRIES_BITS = 9 };
 
-struct entry {
-  uint32_t key_next; /* key + 1; 0: empty */
-  uint8_t type, len, count;
-  uint8_t bytes[MEMO_BYTES + 1];
-  uint32_t atoms[MEMO_ATOMS];
-};
-_Static_assert(sizeof(struct entry) == 64, "one cache line");
+_Static_assert(sizeof(struct memo_entry) == 64, "one cache line");
 
 /* A key's patience is what is left of the misses that it may have in a row; below 0 it rests. */
 enum { PATIENCE = 32, REST = 64, TRIAL = 2 };
 
 struct memo {
-  struct entry entries[1 << ENTRIES_BITS];
+  uint32_t ids; /* given */
+  struct memo_entry entries[1 << ENTRIES_BITS];
   int8_t patience[];
 };
 
@@ -52,37 +47,44 @@ static inline bool bytes_of(const struct fluo_value *value, const uint8_t **p, s
   return value->type == FLUO_TYPE_INT || value->type == FLUO_TYPE_BOOL;
 }
 
-static inline struct entry *entry_of(struct memo *m, uint32_t key, const uint8_t *p, size_t n) {
+static inline struct memo_entry *entry_of(struct memo *m, uint32_t key, const uint8_t *p, size_t n) {
   uint64_t sketch = bytes_sketch(p, n) + key * UINT64_C(0x9e3779b97f4a7c15);
   return &m->entries[sketch >> (64 - ENTRIES_BITS)];
 }
 
-const uint32_t *memo_get(struct memo *m, uint32_t key, const struct fluo_value *value,
-                         uint32_t *count) {
+const struct memo_entry *memo_get(struct memo *m, uint32_t key, const struct fluo_value *value) {
   const uint8_t *p;
   size_t n;
   if (rests(m, key) || !bytes_of(value, &p, &n)) return NULL;
-  const struct entry *e = entry_of(m, key, p, n);
-  if (e->key_next != key + 1 || e->type != value->type || e->len != n ||
-      !bytes_same(e->bytes, p, n)) {
+  const struct memo_entry *e = entry_of(m, key, p, n);
+  if (e->key != key || e->type != value->type || e->len != n || !e->id || !bytes_same(e->bytes, p, n)) {
     m->patience[key]--;
     return NULL;
   }
   m->patience[key] = PATIENCE;
-  *count = e->count;
-  return e->atoms;
+  return e;
 }
 
-void memo_put(struct memo *m, uint32_t key, const struct fluo_value *value, const uint32_t *atoms,
+/* After 2^32 values the oldest ids would come back to life. */
+static bool begin_anew(struct memo *m) {
+  memset(m->entries, 0, sizeof m->entries);
+  m->ids = 0;
+  return true;
+}
+
+bool memo_put(struct memo *m, uint32_t key, const struct fluo_value *value, const uint32_t *atoms,
               uint32_t count) {
   const uint8_t *p;
   size_t n;
-  if (m->patience[key] < 0 || count > MEMO_ATOMS || !bytes_of(value, &p, &n)) return;
-  struct entry *e = entry_of(m, key, p, n);
-  e->key_next = key + 1;
+  if (m->patience[key] < 0 || count > MEMO_ATOMS || !bytes_of(value, &p, &n)) return false;
+  bool anew = m->ids == UINT32_MAX && begin_anew(m);
+  struct memo_entry *e = entry_of(m, key, p, n);
+  e->id = ++m->ids;
+  e->key = key;
   e->type = (uint8_t)value->type;
   e->len = (uint8_t)n;
   e->count = (uint8_t)count;
   memcpy(e->bytes, p, n);
   if (count) memcpy(e->atoms, atoms, count * sizeof *atoms);
+  return anew;
 }

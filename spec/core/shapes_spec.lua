@@ -1,0 +1,72 @@
+-- What spans of one shape (service, name, kind, status) match is remembered: whatever was asked before, each pattern is a
+-- hit exactly if it holds when tested by itself.
+local matching = require("spec.matching")
+local ir = require("spec.ir")
+
+local SERVICES, NAMES = { false, "", "cart", "shop" }, { "", "GET /a", "GET /b", ("n"):rep(60) }
+local KINDS, STATUSES = { "SERVER", "CLIENT" }, { "UNSET", "OK", "ERROR" }
+
+local function pick(list) return list[math.random(#list)] end
+
+local function atom()
+  local kind = math.random(6)
+  if kind == 1 then return { "eq", ".service", pick { "", "cart", "shop" } } end
+  if kind == 2 then return { "eq", ".name", pick(NAMES) } end
+  if kind == 3 then return { "prefix", ".name", "GET" } end
+  if kind == 4 then return { "eq", ".kind", pick(KINDS) } end
+  if kind == 5 then return { "eq", ".status", pick(STATUSES) } end
+  return { "exists", ".service" }
+end
+
+local function formula(more)
+  local kind = math.random(4)
+  if kind == 1 then return { "not", atom() } end
+  return { kind == 2 and "or" or "and", atom(), atom(), more }
+end
+
+local function formulas(n)
+  local list = {}
+  for i = 1, n do list[i] = formula(i % 5 == 0 and { "eq", "k", 1 } or nil) end
+  return list
+end
+
+local function span(name)
+  return { service = pick(SERVICES) or nil, name = name or pick(NAMES), kind = pick(KINDS), status = pick(STATUSES),
+    attributes = { k = math.random(2) } }
+end
+
+local function alone(self, n, view)
+  local hits = {}
+  for i = 1, n do if matching.resolve(self, view, i) == 1 then hits[#hits + 1] = i end end
+  return hits
+end
+
+describe("patterns that a span's shape decides", function()
+  for _, n in ipairs { 5, 40, 120 } do
+    it(("match as each does alone, whatever came before: %d of them"):format(n), function()
+      math.randomseed(n)
+      local self = matching.of(formulas(n))
+      for _ = 1, 1000 do
+        local view = ir.span(span())
+        assert.same(alone(self, n, view), matching.match(self, view).hits)
+      end
+    end)
+  end
+
+  it("do so where names never come back, and once they do again", function()
+    local self = matching.of(formulas(40))
+    for i = 1, 600 do
+      local view = ir.span(span(i % 200 < 150 and "GET /" .. i or nil))
+      assert.same(alone(self, 40, view), matching.match(self, view).hits)
+    end
+  end)
+
+  it("are tested anew while one of them is undecided", function()
+    local list = formulas(40)
+    list[41] = { "and", { "eq", ".name", "GET /a" }, { "matches", ".service", "(a+)+b" } }
+    local self = matching.of(list)
+    for _ = 1, 4 do
+      assert.same({ 41 }, matching.match(self, { name = "GET /a", service = ("a"):rep(30) .. "cb" }).unknowns)
+    end
+  end)
+end)
