@@ -159,6 +159,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   warnings_tick(&a->warnings, a->host, a->intake, a->log, a->config->trace.idle_ns, now_ns(a));
   report_tick(&a->report, a->host, uv_hrtime());
   report_renew(&a->report, host_engine(a->host), now_ns(a));
+  feedback_step(a->report.feedback, now_ns(a));
   recorder_tick(a->report.recorder);
   host_ping(a->host, uv_hrtime());
   if (a->state_file) state_file_tick(a->state_file, now_ns(a));
@@ -184,9 +185,7 @@ static int on_metrics(void *ctx, struct buffer *out) {
                       .reload = &a->report.reload,
                       .recorder = a->report.recorder,
                       .state_file = a->state_file,
-                      .alerts = a->report.alerts,
-                      .keeper = a->report.keeper,
-                      .dispatch = a->report.dispatch,
+                      .desk = a->desk,
                       .ready = a->state == AGENT_READY};
   return page_write(&page, out);
 }
@@ -278,6 +277,7 @@ static int open_host(struct agent *a) {
   struct host_calls calls = report_calls(&a->report);
   char why[256];
   int err = host_open(&options, &calls, &a->host, why);
+  if (!err) desk_use(a->desk, host_engine(a->host));
   if (!err) keeper_use(a->report.keeper, engine_store(host_engine(a->host)));
   if (!err) dispatch_texts(a->report.dispatch, study_texts(host_study(a->host)));
   if (!err) return reload_init(&a->report.reload, a->log, host_load_errors(a->host)), 0;
@@ -307,6 +307,7 @@ static int open_desk(struct agent *a, bool writable) {
   a->report.alerts = desk_alerts(a->desk);
   a->report.keeper = desk_keeper(a->desk);
   a->report.dispatch = desk_dispatch(a->desk);
+  a->report.feedback = desk_feedback(a->desk);
   return 0;
 }
 

@@ -8,12 +8,15 @@
 #include <stdio.h>
 
 #include "err.h"
+#include "feedback_subject.h"
 #include "heap.h"
 
 struct desk {
   struct alerts *alerts;
   struct keeper *keeper;
   struct dispatch *dispatch;
+  struct feedback *feedback;
+  struct engine *engine;              /* NULL: there is none yet, and no group that could be widened */
   struct ledger_restored restored;    /* of alerts */
 };
 
@@ -43,6 +46,23 @@ static void restore_delivery(void *ctx, const struct ledger_delivery *row) {
   dispatch_restore(d->dispatch, row);
 }
 
+static void restore_feedback(void *ctx, const struct ledger_feedback *row) {
+  const struct desk *d = ctx;
+  uint32_t widening;
+  const struct feedback_mark mark = {row->violation,
+                                     {row->rule.p, (uint32_t)row->rule.n},
+                                     {row->group.p, (uint32_t)row->group.n},
+                                     (enum feedback_verdict)row->verdict,
+                                     row->at_ns};
+  if (text_same(mark.group, text_of("null"))) return;
+  (void)feedback_take(d->feedback, &mark, &widening);   /* one that is refused is counted there */
+}
+
+static void on_widened(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t n, uint32_t widening) {
+  const struct desk *d = ctx;
+  if (d->engine) engine_widen(d->engine, rule, rule_bytes, group, n, widening);
+}
+
 static int open_keeper(struct desk *d, const struct desk_options *o, char why[256]) {
   d->restored = alerts_restored(d->alerts);
   struct keeper_options options = {.loop = o->loop,
@@ -50,7 +70,7 @@ static int open_keeper(struct desk *d, const struct desk_options *o, char why[25
                                    .log = o->log,
                                    .writable = o->writable,
                                    .calls = {.on_saved = on_saved, .ctx = d},
-                                   .restored = {restore_incident, restore_delivery, restore_silence, NULL, d}};
+                                   .restored = {restore_incident, restore_delivery, restore_silence, restore_feedback, d}};
   int err = keeper_open(&options, &d->keeper, why);
   if (err) return err;
   alerts_keep(d->alerts, keeper_ledger(d->keeper));
@@ -66,8 +86,10 @@ int desk_open(const struct desk_options *o, struct desk **out, const char **what
   *what = "alerts";
   if (!d) return FLUO_ENOMEM;
   const struct alerts_calls calls = {on_notice, d};
+  const struct feedback_calls feedback = {on_widened, d};
   int err = alerts_new(&o->config->alerting, &calls, o->now_ns, &d->alerts, why);
   if (!err) err = dispatch_open(&dispatch, &d->dispatch);
+  if (!err) err = feedback_new(&feedback, &d->feedback);
   if (!err) {
     *what = "data";
     err = open_keeper(d, o, why);
@@ -87,7 +109,60 @@ void desk_free(struct desk *d) {
   keeper_free(d->keeper);
   dispatch_free(d->dispatch);
   alerts_free(d->alerts);
+  feedback_free(d->feedback);
   heap_free(d);
+}
+
+void desk_use(struct desk *d, struct engine *engine) {
+  d->engine = engine;
+}
+
+/* ---- feedback ---------------------------------------------------------------------------------- */
+
+static struct ledger_text piece(struct text t) {
+  return (struct ledger_text){t.p, t.n};
+}
+
+static void answer(const struct feedback_subject *s, enum feedback_verdict verdict, uint32_t widening, struct buffer *out) {
+  buffer_printf(out, "{\"violation\":\"%s\",\"incident\":\"%s\",\"rule\":", s->violation, s->incident);
+  buffer_json(out, s->rule.data, s->rule.len);
+  buffer_text(out, ",\"group\":");
+  buffer_add(out, s->group.p, s->group.n);
+  buffer_printf(out, ",\"verdict\":\"%s\",\"widened\":", feedback_verdict_names[verdict]);
+  buffer_number(out, (1000 + widening) / 1000.0);
+  buffer_text(out, "}");
+}
+
+static int say(struct desk *d, const struct feedback_subject *s, enum feedback_verdict verdict, struct text who,
+               uint64_t now_ns, uint32_t *widening) {
+  const struct feedback_mark mark = {s->violation, {s->rule.data, (uint32_t)s->rule.len}, s->group, verdict, now_ns};
+  struct ledger_feedback row = {.violation = s->violation,
+                                .incident = s->incident,
+                                .rule = piece(mark.rule),
+                                .group = piece(s->group),
+                                .who = piece(who),
+                                .verdict = (enum ledger_verdict)verdict,
+                                .at_ns = now_ns};
+  if (!ledger_feedback(keeper_ledger(d->keeper), &row)) return FLUO_EFULL;
+  return text_same(s->group, text_of("null")) ? 0 : feedback_take(d->feedback, &mark, widening);
+}
+
+int desk_say(struct desk *d, struct text violation, enum feedback_verdict verdict, struct text who, uint64_t now_ns,
+             struct buffer *out) {
+  struct feedback_subject subject;
+  uint32_t widening = 0;
+  int err = feedback_subject_read(violation, &subject);
+  if (err) return err;
+  err = say(d, &subject, verdict, who, now_ns, &widening);
+  if (!err) answer(&subject, verdict, widening, out);
+  feedback_subject_deinit(&subject);
+  return err ? err : out->err;
+}
+
+/* ---- its rooms --------------------------------------------------------------------------------- */
+
+struct feedback *desk_feedback(const struct desk *d) {
+  return d->feedback;
 }
 
 struct alerts *desk_alerts(const struct desk *d) {
@@ -100,4 +175,11 @@ struct keeper *desk_keeper(const struct desk *d) {
 
 struct dispatch *desk_dispatch(const struct desk *d) {
   return d->dispatch;
+}
+
+void desk_write(const struct desk *d, struct buffer *out) {
+  alerts_write(d->alerts, out);
+  keeper_write(d->keeper, out);
+  dispatch_write(d->dispatch, out);
+  feedback_write(d->feedback, out);
 }

@@ -1,9 +1,12 @@
 /* The desk: where violations become alerts that are kept and sent. It owns the three rooms that do this, alerts
- * (incidents, notices), the keeper (the ledger) and dispatch (deliveries), and hands from one to the next. */
+ * (incidents, notices), the keeper (the ledger) and dispatch (deliveries), and hands from one to the next; and feedback, which
+ * says to the engine which limits people have widened. */
 #ifndef FLUO_DESK_H
 #define FLUO_DESK_H
 #include "alerts.h"
 #include "dispatch.h"
+#include "engine.h"
+#include "feedback.h"
 #include "keeper.h"
 
 struct desk;
@@ -23,8 +26,21 @@ int desk_open(const struct desk_options *options, struct desk **out, const char 
 void desk_close(struct desk *d);
 void desk_free(struct desk *d);
 
+/* Whose groups are widened by what was said, and is said. Before the first span; the feedback that was restored is asked
+ * for before that, as groups begin (desk_feedback). */
+void desk_use(struct desk *d, struct engine *engine);
+/* What a person says of a violation, whose JSON this is, as the ledger prints it: a row, and where it is of a window that
+ * compares a number the group's limit is widened anew (feedback.h). Appends {"violation":…,"incident":…,"rule":…,"group":…,
+ * "verdict":…,"widened":1.125}: group is null, and widened 1, where nothing can be widened. 0; FLUO_EMALFORMED: it is
+ * no violation; FLUO_EFULL: the ledger has no room, so nothing was done; FLUO_ENOMEM. */
+int desk_say(struct desk *d, struct text violation, enum feedback_verdict verdict, struct text who, uint64_t now_ns,
+             struct buffer *answer);
+
+struct feedback *desk_feedback(const struct desk *d);
 struct alerts *desk_alerts(const struct desk *d);
 struct keeper *desk_keeper(const struct desk *d);
 struct dispatch *desk_dispatch(const struct desk *d);
+/* Appends their part of /metrics. */
+void desk_write(const struct desk *d, struct buffer *out);
 
 #endif

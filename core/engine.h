@@ -23,6 +23,9 @@ struct engine_calls {
   /* A span came that the rule's `resolve_when` asks for. Lent for the call. NULL: nobody wants to know. */
   void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span,
                      uint64_t now_ns);
+  /* A group of a window begins, of this key (as group_add writes it): by how many thousandths people have its limit
+   * widened. NULL: by none, as in replay. */
+  uint32_t (*widening)(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes);
 };
 
 struct engine_options {
@@ -62,6 +65,9 @@ bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost
 void engine_late_from(struct engine *e, uint64_t clock_ns);
 /* Calls for each group of a window in force that stays crossed: with rules, rule, group, by and now_ns alone. */
 void engine_each_crossed(struct engine *e, uint64_t now_ns, void (*each)(void *ctx, const struct violation *v), void *ctx);
+/* People have the limit of this group widened anew (window.h), where there is such a group in such a rule. */
+void engine_widen(struct engine *e, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes,
+                  uint32_t thousandths);
 /* Windows are judged no more, nor are their timers due. */
 void engine_end_windows(struct engine *e);
 /* When the next timer is due; UINT64_MAX: none. */

@@ -86,6 +86,7 @@ static void on_crossing(void *ctx, const struct window_crossing *c) {
                         .has_value = !from->novel,
                         .value = shown(from->terms, c->value),
                         .threshold = shown(from->terms, c->threshold),
+                        .widening = c->widening,
                         .estimated = c->estimated,
                         .has_baseline = c->has_baseline,
                         .drifted = c->state == BASELINE_DRIFTED,
@@ -158,12 +159,32 @@ static void on_cascade(void *ctx, const struct cascade_match *m) {
   report(e, from, &v);
 }
 
+/* ---- feedback ------------------------------------------------------------------------------ */
+
+static uint32_t widening(void *ctx, void *owner, const void *group, uint32_t n) {
+  const struct engine *e = ctx;
+  const struct across *a = owner;
+  struct fluo_text name = ruleset_rule(a->rules->set, a->rule)->name;
+  return e->calls.widening(e->calls.ctx, ruleset_text(a->rules->set, name), name.len, group, n);
+}
+
+void engine_widen(struct engine *e, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes,
+                  uint32_t thousandths) {
+  struct state_key key = {group, group_bytes, state_hash(e->state, group, group_bytes)};
+  for (const struct engine_rules *r = e->rules; r; r = r->older) {
+    uint32_t at = ruleset_find(r->set, rule, rule_bytes);
+    if (at == UINT32_MAX || ruleset_rule(r->set, at)->scope != FLUO_SCOPE_WINDOW) continue;
+    struct window *w = across_of(r, at)->window;
+    if (w) window_widen(w, &key, thousandths);
+  }
+}
+
 /* ---- states -------------------------------------------------------------------------------- */
 
 static int open_window(struct engine *e, struct across *a, const struct fluo_ir_window *w) {
   if (w->aggregate == FLUO_AGGREGATE_NEW)
     return novel_new(e->state, w->ns, &(struct novel_calls){on_crossing, on_unknown, e}, a, &a->novel);
-  struct window_calls calls = {on_crossing, e};
+  struct window_calls calls = {on_crossing, e, e->calls.widening ? widening : NULL};
   struct window_terms terms = {.ns = w->ns,
                                .aggregate = w->aggregate,
                                .compare = w->compare,

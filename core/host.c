@@ -63,6 +63,11 @@ static void on_resolve(void *ctx, const struct ruleset *rules, uint32_t rule, co
   h->calls.on_resolve(h->calls.ctx, rules, rule, span, now_ns);
 }
 
+static uint32_t on_widening(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes) {
+  struct host *h = ctx;
+  return h->calls.widening(h->calls.ctx, rule, rule_bytes, group, group_bytes);
+}
+
 static void on_error(void *ctx, uint32_t rule, uint32_t errors, const char *text, uint32_t bytes) {
   struct edition *e = ctx;
   struct host *h = e->host;
@@ -254,7 +259,8 @@ static int open_engine(struct host *h, const struct host_options *options) {
       .started_ns = options->started_ns,
       .state_bytes_max = c->state.bytes_max};
   struct engine_calls calls = {on_violation, h, h->calls.on_trace_end ? on_trace_end : NULL,
-                               h->calls.on_resolve ? on_resolve : NULL};
+                               h->calls.on_resolve ? on_resolve : NULL,
+                               h->calls.widening ? on_widening : NULL};
   return engine_new(&engine, &calls, &h->engine);
 }
 

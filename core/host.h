@@ -36,6 +36,7 @@ struct host_calls {
   void (*on_trace_end)(void *ctx, const struct ruleset *rules, const struct trace *t);
   void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span,
                      uint64_t now_ns);
+  uint32_t (*widening)(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes);
 };
 
 struct host_options {

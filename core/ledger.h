@@ -59,10 +59,11 @@ struct ledger_silence {
   struct ledger_text json;
 };
 
+enum ledger_verdict { LEDGER_WRONG, LEDGER_RIGHT, LEDGER_REVOKED };
 struct ledger_feedback {
   const char *violation, *incident;
-  struct ledger_text rule, group, who;
-  bool right;                                           /* else wrong */
+  struct ledger_text rule, group, who;                  /* group: the JSON object of a window's; "null": it is of no window */
+  enum ledger_verdict verdict;
   uint64_t at_ns;
 };
 
@@ -137,7 +138,7 @@ enum ledger_what {
   LEDGER_EVIDENCE,        /* of the violation `id`: one ExportTraceServiceRequest as OTLP/JSON; 404 where there is none */
   LEDGER_DELIVERIES,      /* {"deliveries":[…],"next":…}: rule = receiver, status = pending | done | dead, since, id */
   LEDGER_SILENCES,        /* {"silences":[…],"next":…}: status = active | over, id */
-  LEDGER_FEEDBACK         /* {"feedback":[…],"next":…}: rule, status = right | wrong, since, incident, id = violation */
+  LEDGER_FEEDBACK         /* {"feedback":[…],"next":…}: rule, status = wrong | right | revoked, since, incident, id = violation */
 };
 struct ledger_query {
   enum ledger_what what;

@@ -170,7 +170,7 @@ uint64_t ledger_silence(struct ledger *l, const struct ledger_silence *s) {
 
 uint64_t ledger_feedback(struct ledger *l, const struct ledger_feedback *f) {
   return PUT(l, LEDGER_ROW_FEEDBACK, NULL, text(f->violation), text(f->incident), piece(f->rule), piece(f->group),
-             piece(f->who), whole(f->right), whole(f->at_ns));
+             piece(f->who), whole(f->verdict), whole(f->at_ns));
 }
 
 bool ledger_takes_evidence(struct ledger *l) {

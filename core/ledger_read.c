@@ -86,7 +86,7 @@ static void print_feedback(struct buffer *out, struct db_rows *rows) {
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 #define DELIVERY_STATE "CASE state WHEN 0 THEN 'pending' WHEN 1 THEN 'done' ELSE 'dead' END"
-#define VERDICT "CASE right WHEN 0 THEN 'wrong' ELSE 'right' END"
+#define VERDICT "CASE right WHEN 0 THEN 'wrong' WHEN 1 THEN 'right' ELSE 'revoked' END"
 
 /* What each list is read with; conditions NULL: it takes none of that kind. */
 static const struct list {

@@ -210,7 +210,7 @@ static void give_silence(struct db_rows *r, const struct ledger_restored *c) {
 
 static void give_feedback(struct db_rows *r, const struct ledger_restored *c) {
   struct ledger_feedback f = {.violation = db_text(r, 0, NULL), .incident = db_text(r, 1, NULL), .rule = text_of(r, 2),
-                              .group = text_of(r, 3), .who = text_of(r, 4), .right = db_int(r, 5) != 0,
+                              .group = text_of(r, 3), .who = text_of(r, 4), .verdict = (enum ledger_verdict)db_int(r, 5),
                               .at_ns = (uint64_t)db_int(r, 6)};
   if (c->on_feedback) c->on_feedback(c->ctx, &f);
 }

@@ -197,6 +197,10 @@
 #define LIMIT_SILENCES 256u
 /* One that is "until resolved" and holds nothing for so long ends. */
 #define LIMIT_SILENCE_UNUSED_NS 86400000000000ull
+/* Groups of windows that people have widened, less than 2 KiB each: the one marked longest ago goes
+ * (fluo_feedback_evicted_groups_total). */
+#define LIMIT_FEEDBACK_GROUPS 1000u
+#define LIMIT_FEEDBACK_BYTES (4u << 20)
 /* Inhibitions and mute times of a configuration. */
 #define LIMIT_INHIBITIONS 64u
 #define LIMIT_MUTE_TIMES 64u

@@ -271,9 +271,7 @@ int page_write(const struct page *p, struct buffer *b) {
   if (p->intake) write_intake(b, intake_stats(p->intake));
   if (p->otlp_http) write_server(b, p->otlp_http);
   write_output(b, p);
-  if (p->alerts) alerts_write(p->alerts, b);
-  if (p->keeper) keeper_write(p->keeper, b);
-  if (p->dispatch) dispatch_write(p->dispatch, b);
+  if (p->desk) desk_write(p->desk, b);
   if (p->recorder) write_recorder(b, recorder_stats(p->recorder));
   return b->err;
 }

@@ -1,12 +1,10 @@
 /* The /metrics page: what every room counts, under names after the OpenTelemetry collector's vocabulary. */
 #ifndef FLUO_PAGE_H
 #define FLUO_PAGE_H
-#include "alerts.h"
 #include "buffer.h"
+#include "desk.h"
 #include "host.h"
 #include "intake.h"
-#include "dispatch.h"
-#include "keeper.h"
 #include "log.h"
 #include "out.h"
 #include "recorder.h"
@@ -23,9 +21,7 @@ struct page {
   const struct log *log;
   const struct reload *reload;
   const struct recorder *recorder;
-  const struct alerts *alerts;
-  const struct keeper *keeper;
-  const struct dispatch *dispatch;
+  const struct desk *desk;
   const struct state_file *state_file;
   uint64_t now_ns, started_ns;        /* Unix time */
   bool ready;

@@ -155,7 +155,12 @@ static void on_reload(void *ctx, const struct host_reload *reload) {
   if (r->dispatch && reload->now != reload->before) dispatch_texts(r->dispatch, reload->texts_fd);
 }
 
+static uint32_t on_widening(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes) {
+  const struct report *r = ctx;
+  return r->feedback ? feedback_widening(r->feedback, (struct text){rule, rule_bytes}, group, group_bytes) : 0;
+}
+
 struct host_calls report_calls(struct report *r) {
   return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, on_reload, r,
-                             on_trace_end, on_resolve};
+                             on_trace_end, on_resolve, on_widening};
 }

@@ -7,6 +7,7 @@
 #include "alerts.h"
 #include "host.h"
 #include "dispatch.h"
+#include "feedback.h"
 #include "keeper.h"
 #include "log.h"
 #include "out.h"
@@ -28,6 +29,7 @@ struct report {
   struct alerts *alerts;         /* NULL: violations are no incidents */
   struct keeper *keeper;         /* NULL: violations are not kept */
   struct dispatch *dispatch;     /* NULL: nobody runs actions */
+  struct feedback *feedback;     /* NULL: nobody widens limits */
   struct out *violations;        /* NULL: output.violations is "none" */
   struct reload reload;          /* of the owner; reload_init once rules are there */
   uint64_t now_ns, renewed_ns;   /* as the last tick said; when windows were last looked at */

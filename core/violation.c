@@ -306,6 +306,10 @@ int violation_json(const struct violation *v, struct buffer *out) {
     add_member(out, "threshold");
     buffer_number(out, v->threshold);
   }
+  if (v->widening) {
+    add_member(out, "widened");
+    buffer_number(out, (1000 + v->widening) / 1000.0);
+  }
   if (v->has_baseline) add_baseline(out, v);
   if (v->reason_bytes) {
     add_member(out, "reason");

@@ -42,6 +42,7 @@ struct violation {
   uint32_t witnesses_count, witness_total;
   const char *reason; uint32_t reason_bytes;
   bool     has_value; double value, threshold;
+  uint32_t widening;                  /* thousandths that people have the threshold's distance widened by; it is so already */
   bool     estimated, late;
   bool     has_baseline, drifted;
   struct baseline_normal normal;                    /* what was normal, and how sure that was */

@@ -27,6 +27,7 @@ struct group {
   struct baseline *baseline;    /* NULL: it has none, or no whole window has been observed */
   uint64_t first_ns, newest_ns; /* seen since; time of its newest event */
   bool open, whole;             /* whole: a whole window has been observed */
+  uint16_t widening;            /* as people had it: thousandths */
 };
 
 struct window {
@@ -60,7 +61,10 @@ static enum series_kind kind_of(uint32_t aggregate) {
 static int group_init(struct state_group *head) {
   struct group *g = (struct group *)(void *)head;
   const struct window_terms *terms = &window_of(g)->terms;
+  const struct window_calls *calls = &window_of(g)->calls;
   g->first_ns = UINT64_MAX;
+  if (calls->widening)
+    g->widening = (uint16_t)calls->widening(calls->ctx, window_of(g)->owner, state_group_key(head), head->key_bytes);
   series_init(&g->series, kind_of(terms->aggregate), terms->ns);
   return 0;
 }
@@ -166,6 +170,7 @@ static void judge(struct group *g, uint64_t t_ns) {
   if (series_samples(&g->series) < w->terms.samples_min) return;
   double value = window_value(&w->terms, &g->series);
   double limit = window_limit(&w->terms, &g->series, g->baseline, t_ns, value, &normal);
+  if (g->widening) limit = window_widened(&w->terms, &normal, limit, g->widening);
   bool was_open = g->open;
   g->open = window_compares(value, w->terms.compare, limit);
   if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
@@ -179,6 +184,7 @@ static void judge(struct group *g, uint64_t t_ns) {
                                      .time_ns = t_ns,
                                      .value = value,
                                      .threshold = limit,
+                                     .widening = g->widening,
                                      .estimated = series_estimated(&g->series),
                                      .has_baseline = w->terms.baseline,
                                      .normal = normal,
@@ -309,6 +315,13 @@ static int group_read(struct state_group *head, struct unpack *u) {
   if (!err && marks >> 2) err = baseline_read(g->baseline, u);
   if (!err && u->at != u->end) err = FLUO_EMALFORMED;
   return err ? err : resume(g);
+}
+
+/* ---- feedback ------------------------------------------------------------------------------ */
+
+void window_widen(struct window *w, const struct state_key *group, uint32_t widening) {
+  struct group *g = (struct group *)(void *)state_find(&w->groups, group);
+  if (g) g->widening = (uint16_t)widening;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

@@ -38,6 +38,7 @@ struct window_crossing {
   const void *group; uint32_t group_bytes;      /* the key */
   uint64_t time_ns;                 /* the newest event's, or the window's end */
   double   value, threshold;
+  uint32_t widening;                /* thousandths that the distance to the threshold is more than the rule says */
   bool     estimated, has_baseline;
   struct baseline_normal normal;    /* what the threshold was reckoned from */
   enum baseline_state state;
@@ -49,6 +50,8 @@ struct window_crossing {
 struct window_calls {
   void (*on_crossing)(void *ctx, const struct window_crossing *crossing);
   void *ctx;
+  /* A group begins: its widening (window_widen). NULL: none is widened. */
+  uint32_t (*widening)(void *ctx, void *owner, const void *group, uint32_t n);
 };
 
 /* Its groups are kept in `state`, whose timers judge them. The terms are copied. 0 or FLUO_ENOMEM. */
@@ -62,6 +65,9 @@ int window_observe(struct window *w, uint64_t now_ns);
  * timers and baselines, only where it begins now or later. */
 struct state_owner *window_groups(struct window *w);
 void window_resume(struct window *w, uint64_t now_ns);
+/* From the next time that it is judged on, a group that there is has its limit so many thousandths, 1000 at the most,
+ * farther off than the rule says. */
+void window_widen(struct window *w, const struct state_key *group, uint32_t widening);
 /* It is judged by timers no more. */
 void window_stop(struct window *w);
 /* So that window_take of this group finds what it needs in the cache: to be called three times before it, some other

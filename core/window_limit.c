@@ -123,3 +123,12 @@ double window_limit(const struct window_terms *terms, const struct series *s,
   }
   return limit;
 }
+
+double window_widened(const struct window_terms *terms, const struct baseline_normal *normal, double limit,
+                      uint32_t widening) {
+  double more = widening / 1000.0, by = 1 + more;
+  double away = more * fabs(terms->baseline ? limit - normal->normal : limit);
+  if (!is_upper(terms)) return limit > 0 ? fmax(limit - away, limit / by) : limit - away;
+  bool ends = terms->aggregate == FLUO_AGGREGATE_RATIO && limit <= 1;
+  return ends ? fmin(limit + away, 1 - (1 - limit) / by) : limit + away;
+}

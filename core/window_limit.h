@@ -10,5 +10,8 @@ bool window_compares(double value, uint32_t compare, double threshold);
  * that one. NaN: with nothing. baseline: NULL where there is none, or none yet. */
 double window_limit(const struct window_terms *terms, const struct series *s, const struct baseline *baseline,
                     uint64_t t_ns, double value, struct baseline_normal *normal);
+/* The limit with its distance from what is normal, else from zero, widened by so many thousandths. The ends of a scale
+ * are never reached: above zero a lower limit stays above it, a ratio's upper one that is below one stays below. */
+double window_widened(const struct window_terms *terms, const struct baseline_normal *normal, double limit, uint32_t widening);
 
 #endif

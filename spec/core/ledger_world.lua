@@ -37,7 +37,7 @@ local on_silence = ffi.cast("void (*)(void *, const struct ledger_silence *)", f
   table.insert(world.silences, { id = ffi.string(s.id), json = text(s.json), ends = s.ends_ns })
 end)
 local on_feedback = ffi.cast("void (*)(void *, const struct ledger_feedback *)", function(_, f)
-  table.insert(world.feedback, { violation = ffi.string(f.violation), rule = text(f.rule), who = text(f.who), right = f.right })
+  table.insert(world.feedback, { violation = ffi.string(f.violation), rule = text(f.rule), who = text(f.who), verdict = tonumber(f.verdict) })
 end)
 
 local calls = ffi.new("struct ledger_calls", { on_saved = on_saved, on_trouble = on_trouble })
@@ -131,7 +131,7 @@ end
 
 function W:give_feedback(f)
   return tonumber(core.ledger_feedback(self.ledger, ffi.new("struct ledger_feedback", { violation = f.violation, incident = "",
-    rule = piece(f.rule or "r"), group = piece("{}"), who = piece(f.who or "ann"), right = f.right or false, at_ns = f.at or M.now() })))
+    rule = piece(f.rule or "r"), group = piece("{}"), who = piece(f.who or "ann"), verdict = f.verdict or (f.right and 1 or 0), at_ns = f.at or M.now() })))
 end
 
 function M.query(q)

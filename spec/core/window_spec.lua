@@ -24,7 +24,11 @@ describe("a window", function()
     crossings[#crossings + 1] = { group = ffi.string(c.group, c.group_bytes), time = tonumber(c.time_ns),
                                   value = c.value, threshold = c.threshold, normal = c.normal.normal,
                                   seasonal = c.normal.seasonal, estimated = c.estimated, witnesses = spans,
-                                  spans = tonumber(c.spans) }
+                                  spans = tonumber(c.spans), widening = c.widening }
+  end)
+  local widenings                                                     -- of groups that begin
+  local on_begin = ffi.cast("uint32_t (*)(void *, void *, const void *, uint32_t)", function(_, _, group, n)
+    return widenings[ffi.string(group, n)] or 0
   end)
 
   local function all(bytes_max)
@@ -39,7 +43,7 @@ describe("a window", function()
     t.quantile, t.threshold, t.samples_min = terms.quantile or 0, terms.threshold or 0, terms.samples_min or 0
     t.normal_min = terms.normal_min or 0
     t.grouped, t.baseline = terms.grouped ~= false, terms.baseline or 0
-    local calls = ffi.new("struct window_calls", { on_crossing = on_crossing })
+    local calls = ffi.new("struct window_calls", { on_crossing = on_crossing, widening = widenings and on_begin or nil })
     assert.equal(0, core.window_new(state, t, calls, nil, out))
     windows[#windows + 1] = out[0]
     return out[0]
@@ -69,7 +73,7 @@ describe("a window", function()
   end
 
   before_each(function()
-    live, windows, crossings, clock = core.heap_live(), {}, {}, 0
+    live, windows, crossings, clock, widenings = core.heap_live(), {}, {}, 0, nil
   end)
   after_each(function()
     core.heap_fail_from(0)
@@ -96,6 +100,65 @@ describe("a window", function()
     assert.equal(1, #crossings)
     take(w, "g", 1199)
     assert.equal(2, #crossings)
+  end)
+
+  local function widen(w, group, widening)
+    key.bytes, key.n, key.hash = ffi.cast("const char *", group), #group, core.state_hash(state, group, #group)
+    core.window_widen(w, key, widening)
+  end
+  local function burst(w, group, from, n)
+    for i = 1, n do take(w, group, from + i) end
+  end
+
+  it("is silent within the widened band of a group, and beyond it says the widened limit", function()
+    all()
+    local w = open({ ns = 100, threshold = 4 })
+    burst(w, "g", 1000, 1)
+    widen(w, "g", 500)
+    widen(w, "unknown", 500)
+    burst(w, "g", 2000, 6)
+    burst(w, "h", 2000, 5)
+    assert.same({ { "h", 4, 0 } }, { { crossings[1].group, crossings[1].threshold, crossings[1].widening } })
+    burst(w, "g", 3000, 7)
+    assert.same({ "g", 7, 6, 500 }, { crossings[2].group, crossings[2].value, crossings[2].threshold, crossings[2].widening })
+    widen(w, "g", 0)
+    burst(w, "g", 4000, 5)
+    assert.same({ 3, 4, 0 }, { #crossings, crossings[3].threshold, crossings[3].widening })
+  end)
+
+  it("asks for the widening of a group when it begins", function()
+    all()
+    widenings = { g = 1000 }
+    local w = open({ ns = 100, threshold = 2 })
+    burst(w, "g", 1000, 4)
+    assert.equal(0, #crossings)
+    burst(w, "g", 2000, 5)
+    assert.same({ 4, 1000 }, { crossings[1].threshold, crossings[1].widening })
+    burst(w, "h", 2000, 3)
+    assert.equal(2, crossings[2].threshold)
+  end)
+
+  it("re-arms where the widened limit is not reached any more", function()
+    all()
+    local w = open({ ns = 100, threshold = 2 })
+    burst(w, "g", 1000, 3)
+    widen(w, "g", 1000)
+    burst(w, "g", 1010, 1)
+    widen(w, "g", 0)
+    burst(w, "g", 1020, 1)
+    assert.equal(2, #crossings)
+  end)
+
+  it("that timers judge has its lower limit widened likewise", function()
+    all()
+    local w = open({ ns = 100 * SECOND, compare = LT, threshold = 4 })
+    burst(w, "g", 1000 * SECOND, 3)
+    widen(w, "g", 1000)
+    for t = 1030, 1400, 40 do take(w, "g", t * SECOND) end
+    step(1400 * SECOND)
+    assert.equal(0, #crossings)
+    step(1600 * SECOND)
+    assert.same({ 1, 2, 1000 }, { crossings[1].value, crossings[1].threshold, crossings[1].widening })
   end)
 
   it("keeps groups apart, by their bytes", function()
