@@ -9,7 +9,7 @@ VERSION := 0.1.0
 # ---- what Debian has to provide (the one list) --------------------------------------------------
 PACKAGES_BUILD := build-essential pkg-config libuv1-dev libluajit-5.1-dev luajit node-llhttp libpcre2-dev \
                   zlib1g-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev libsqlite3-dev lua-cjson
-PACKAGES_TEST  := lua-busted lua-check prometheus python3 curl sqlite3 clang libclang-rt-14-dev libedit2
+PACKAGES_TEST  := lua-busted lua-check prometheus prometheus-alertmanager python3 curl sqlite3 clang libclang-rt-14-dev libedit2
 
 # ---- how it is compiled -------------------------------------------------------------------------
 LIBS     := libuv luajit libpcre2-8 zlib yaml-0.1 libprotobuf-c sqlite3
@@ -22,10 +22,11 @@ LDFLAGS_ALL = $(LDFLAGS) -rdynamic -pthread
 LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS)) -lm -ldl
 
 CORE := $(filter-out core/main.c,$(wildcard core/*.c))
-LUA  := $(shell find lua -name '*.lua' 2>/dev/null)
+LUA  := $(shell find lua -name '*.lua' ! -path 'lua/fluo/receivers/*' 2>/dev/null)
 OBJ  := $(CORE:core/%.c=$(BUILD)/obj/%.o)
 GEN  := $(BUILD)/obj/gen/otlp.pb-c.o $(patsubst %,$(BUILD)/obj/gen/%.o,llhttp http api)
-BYTE := $(LUA:lua/%.lua=$(BUILD)/obj/lua/%.o) $(BUILD)/obj/lua/fluo/header.o
+BYTE := $(LUA:lua/%.lua=$(BUILD)/obj/lua/%.o) $(patsubst %,$(BUILD)/obj/lua/fluo/%.o,header builtins)
+RECEIVERS := $(sort $(wildcard lua/fluo/receivers/*.lua))
 
 all: $(BUILD)/fluo
 
@@ -63,9 +64,13 @@ $(BUILD)/obj/lua/%.o: lua/%.lua
 $(BUILD)/gen/header.lua: include/fluo.h
 	@mkdir -p $(@D)
 	(echo 'return [==['; sed 's/^#.*//' $<; echo ']==]') > $@
-$(BUILD)/obj/lua/fluo/header.o: $(BUILD)/gen/header.lua
+# Receivers go in as text: `fluo notify --print` shows it, and it is run as a user's file is.
+$(BUILD)/gen/builtins.lua: $(RECEIVERS)
 	@mkdir -p $(@D)
-	$(LUAJIT) -bg -n fluo.header $< $@
+	(echo 'return {'; for file in $^; do echo "$$(basename $$file .lua) = [==["; cat $$file; echo ']==],'; done; echo '}') > $@
+$(BUILD)/obj/lua/fluo/header.o $(BUILD)/obj/lua/fluo/builtins.o: $(BUILD)/obj/lua/fluo/%.o: $(BUILD)/gen/%.lua
+	@mkdir -p $(@D)
+	$(LUAJIT) -bg -n fluo.$* $< $@
 
 # ---- what a newcomer calls ----------------------------------------------------------------------
 run: deps all

@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "config.h"
+#include "errand.h"
 #include "explain.h"
 #include "postroom.h"
 #include "replay.h"
@@ -86,6 +87,7 @@ int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : "";
   if (strcmp(command, WORKER_RULES) == 0) return worker_main(argc, argv);
   if (strcmp(command, POSTROOM) == 0) return postroom_main(argc, argv);
+  if (strcmp(command, ERRAND) == 0) return errand_main(argc, argv);
   if (strcmp(command, "--internal-specs") == 0) return worker_script("fluo.testing.required", argc, argv, NULL);
   if (strcmp(command, "--internal-config") == 0) return worker_script("fluo.config", argc, argv, NULL);
   if (!open_standard()) return 1;

@@ -32,6 +32,7 @@
 
 #include "buffer.h"
 #include "courier.h"
+#include "errand.h"
 #include "luastate.h"
 #include "worker.h"
 
@@ -42,6 +43,7 @@ struct postroom {
   struct lua_budget heap;
   lua_State *lua;
   struct fluo_courier *courier;
+  struct fluo_errands *errands;
   struct fluo_pulse *pulse;
   long parent;
   struct buffer in;                /* what of frames has come */
@@ -83,8 +85,9 @@ static bool set_up(struct postroom *p) {
   p->heap.memory_exit = WORKER_EXIT_MEMORY;
   p->heap.say = say;
   p->courier = courier_new();
+  p->errands = errands_new(NULL);
   p->lua = luastate_new(&p->heap);
-  return p->lua && p->courier;
+  return p->lua && p->courier && p->errands;
 }
 
 static bool call(struct postroom *p, const char *function, int arguments, int results) {
@@ -133,9 +136,11 @@ static bool write_all(const void *bytes, size_t n) {
 /* post.open(places, setup, texts). */
 static bool open_actions(struct postroom *p) {
   const struct postroom_head ready = {.kind = POSTROOM_READY};
-  lua_createtable(p->lua, 0, 2);
+  lua_createtable(p->lua, 0, 3);
   lua_pushlightuserdata(p->lua, p->courier);
   lua_setfield(p->lua, -2, "courier");
+  lua_pushlightuserdata(p->lua, p->errands);
+  lua_setfield(p->lua, -2, "errands");
   lua_pushlightuserdata(p->lua, p->pulse);
   lua_setfield(p->lua, -2, "pulse");
   if (!push_file(p->lua, POSTROOM_FD_SETUP) || !push_file(p->lua, POSTROOM_FD_TEXTS)) {
@@ -220,6 +225,7 @@ static bool send_one(lua_State *lua) {
 /* post.turn(now in ms): when it has to be called again at the latest (nil: when something has come), and what to send. */
 static bool turn(struct postroom *p, int *timeout_ms) {
   courier_turn(p->courier);
+  errands_turn(p->errands);
   double now = now_ms();
   lua_pushnumber(p->lua, now);
   if (!call(p, "turn", 1, 2)) return false;
@@ -237,11 +243,12 @@ static bool turn(struct postroom *p, int *timeout_ms) {
 }
 
 static int serve(struct postroom *p) {
-  struct pollfd control = {.fd = POSTROOM_FD_CONTROL, .events = POLLIN};
+  struct pollfd fds[1 + ERRAND_FDS_MAX];
   int timeout_ms = -1;
   for (;;) {
-    courier_wait(p->courier, &control, 1, timeout_ms);
-    if (control.revents && !receive(p)) return WORKER_EXIT_OK;
+    fds[0] = (struct pollfd){.fd = POSTROOM_FD_CONTROL, .events = POLLIN};
+    courier_wait(p->courier, fds, 1 + errands_fds(p->errands, fds + 1), timeout_ms);
+    if (fds[0].revents && !receive(p)) return WORKER_EXIT_OK;
     if (!turn(p, &timeout_ms)) return WORKER_EXIT_FAILED;
   }
 }

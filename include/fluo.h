@@ -372,7 +372,7 @@ struct fluo_yaml *fluo_yaml_open(const void *text, uint64_t n);
 void fluo_yaml_close(struct fluo_yaml *y);
 void fluo_yaml_next(struct fluo_yaml *y, struct fluo_yaml_event *out);
 
-/* ---- what actions call (core/courier.c), in the post room ------------------------------------ */
+/* ---- what actions call (core/courier.c, core/errand.c), in the post room ---------------------- */
 
 /* Requests under way, by HTTP or mail. libcurl is looked for at the first one. */
 struct fluo_courier;
@@ -402,6 +402,23 @@ int fluo_courier_next(struct fluo_courier *c, struct fluo_response *out);
 void fluo_courier_cancel(struct fluo_courier *c, uint32_t id);
 /* The host that a request for this URL would go to, as the library reads it, in lower case: 0, or -1 and `why`. */
 int fluo_courier_host(struct fluo_courier *c, const char *url, char host[256], char why[256]);
+/* What built-in receivers have done on this machine (core/errand.h). words: each with a NUL behind it. */
+struct fluo_errands;
+struct fluo_errand {
+  const char *words; uint64_t words_bytes;
+  const uint8_t *input; uint64_t input_bytes;
+};
+/* Valid until the next call. status: its exit status; killed: the signal that ended it, or 0. */
+struct fluo_errand_end {
+  uint32_t id, status, killed, text_bytes;
+  const char *text;
+};
+/* Its number; 0: it cannot be begun, and `why` says why. */
+uint32_t fluo_errand_start(struct fluo_errands *e, const struct fluo_errand *errand, char why[256]);
+/* One that has ended: 1; 0: none. */
+int fluo_errand_next(struct fluo_errands *e, struct fluo_errand_end *out);
+/* Kills it, with what it started: no end comes. */
+void fluo_errand_cancel(struct fluo_errands *e, uint32_t id);
 /* HMAC-SHA-256 (RFC 2104), by libcrypto: 0; -1: there is none. */
 int fluo_hmac_sha256(const void *key, uint32_t key_bytes, const void *text, uint64_t n, uint8_t out[32]);
 

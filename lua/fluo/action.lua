@@ -2,12 +2,15 @@
 --   action "alert-team" (function(alert, settings) return http.post { url = …, json = { text = alert.summary } } end)
 -- and what such a function may call. The names are known wherever rule files are evaluated, and work where a runtime is
 -- set: in the post room (post.lua), and in specs. Elsewhere an action is but its name.
+local mail = require("fluo.action.mail")
+
 local M = {}
 
 M.NAME_BYTES_MAX = 256
 
 --- What the functions below call: request(table) gives a response, now(seconds) RFC 3339, unix() seconds, log(text),
--- json (encode, decode), env and secrets (name to value), hmac(key, text). nil: no action runs here.
+-- json (encode, decode), env and secrets (name to value), hmac(key, text), errand(table) for what is built in. nil: no
+-- action runs here.
 M.runtime = nil
 
 local function runtime()
@@ -180,6 +183,10 @@ function M.api(context)
     hmac_sha256 = function(key, text) return runtime().hmac(key, text) end,
     now = function(seconds) return runtime().now(seconds or 0) end,
     unix = function() return runtime().unix() end,
+    mail = function(asked)
+      local now = runtime()
+      return now.request(mail.request(asked, now.unix(), base64))
+    end,
     note = function(text) runtime().log(tostring(text)) end,
     retry = function(text, seconds) runtime(); error(ending("retry", text, seconds), 0) end,
     fail = function(text) runtime(); error(ending("failed", text), 0) end,
@@ -191,6 +198,18 @@ function M.api(context)
     env = callable({}, allowed("env", function(now) return now.env end)),
     secret = callable({}, allowed("secret", function(now) return now.secrets end)),
   }
+end
+
+--- What built-in receivers have besides: what is done on this machine, by a process of its own each time.
+--   errand.append { path =, text = }      errand.send { address =, messages = { … } }
+--   errand.run { argv = { … }, env = { NAME = value }, input =, timeout = "10s" }
+function M.errand_api()
+  local errand = require("fluo.action.errand")
+  local api = {}
+  for _, name in ipairs { "append", "send", "run" } do
+    api[name] = function(asked) return runtime().errand(errand[name](asked)) end
+  end
+  return api
 end
 
 --- The names of actions that a file's text declares, as it stands there.

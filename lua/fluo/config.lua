@@ -201,6 +201,8 @@ function M.resolve(command, argv, environment)
   for _, given in ipairs(of_variables(environment, errors)) do apply(values, given, errors) end
   for _, given in ipairs(line.values) do apply(values, given, errors) end
   if #errors == 0 then cross_check(values, errors) end
+  local function declared() return require("fluo.loader").declared_actions(values.rules.value) end
+  alerting.check_types(alerts, declared, errors)
   local status = #errors > 0 and EXIT_CONFIG or EXIT_USAGE
   for _, text in ipairs(line.errors) do errors[#errors + 1] = text end
   if #errors > 0 then return nil, errors, status end

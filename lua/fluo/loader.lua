@@ -221,4 +221,7 @@ function M.load(sources, options)
   return result
 end
 
+--- The names of the actions that the files at a path declare, without evaluating one.
+function M.declared_actions(path) return action_names(M.read(path), {}) end
+
 return M

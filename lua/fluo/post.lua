@@ -2,8 +2,8 @@
 -- deliver for each alert and turn whenever something may go on.
 --
 -- A receiver is an action with settings: those of the configuration name its type; an action that a rule names has
--- none. Built-in types are files as users write them (fluo/receivers/NAME.lua); a user's action of that name is used in
--- its place.
+-- none. Built-in types are files as users write them (fluo/receivers/NAME.lua, whose texts are fluo.builtins); a user's
+-- action of that name is used in its place.
 local abi = require("fluo.abi")
 local action = require("fluo.action")
 local evaluate = require("fluo.evaluate")
@@ -18,6 +18,8 @@ local M = {}
 
 --- An action that has not ended by then is given up and tried again.
 M.DELIVERY_MS = 60000
+--- POSTROOM_TEXT_BYTES.
+M.TEXT_BYTES = 1024
 
 local setup, pulse, json
 local actions = {}                   -- by name
@@ -33,19 +35,13 @@ local function context_of_builtin(name)
            on_action = function(_, fn) actions[name] = fn end }
 end
 
--- The chunk of an embedded module, before it ran.
-local function chunk_of(module)
-  for _, loader in ipairs(package.loaders) do
-    local chunk = loader(module)
-    if type(chunk) == "function" then return chunk end
-  end
-  return nil
-end
-
 local function builtin(name)
-  local chunk = name:match("^[%w_]+$") and chunk_of("fluo.receivers." .. name)
-  if not chunk then return nil end
-  local environment = sandbox.environment(action.api(context_of_builtin(name)),
+  local text = require("fluo.builtins")[name]
+  if not text then return nil end
+  local chunk = assert(loadstring(text, "@" .. name))
+  local api = action.api(context_of_builtin(name))
+  api.errand = action.errand_api()
+  local environment = sandbox.environment(api,
     function(unknown) error(("`%s` is not there"):format(tostring(unknown)), 2) end,
     function(assigned) error(("`%s` is assigned"):format(tostring(assigned)), 2) end)
   setfenv(chunk, environment)()
@@ -76,19 +72,53 @@ local function hmac(key, text)
   return ffi.string(out, 32)
 end
 
--- Runs in the delivery's coroutine: waits for the response.
-local function request(asked)
-  if coroutine.running() ~= running.thread then
-    error("an action makes its requests itself, not in a coroutine of its own", 3)
-  end
-  local id, why = transport.send(asked, setup, json, running.settings)
-  local response = id and coroutine.yield(id) or { error = why, refused = true }
+-- Text for whoever tries an action out, in frames that are full but for the last.
+local function show(text)
+  text = outcome.scrub(text, setup)
+  for at = 1, #text + 1, M.TEXT_BYTES do finished[#finished + 1] = text:sub(at, at + M.TEXT_BYTES - 1) end
+end
+
+-- Runs in the delivery's coroutine: waits for what was begun. id nil: it was not, and why.
+local function wait(id, why, refused)
+  local response = id and coroutine.yield(id) or { error = why, refused = refused }
   running.responses[#running.responses + 1] = response
   return response
 end
 
+local function check_thread()
+  if coroutine.running() ~= running.thread then
+    error("an action makes its requests itself, not in a coroutine of its own", 4)
+  end
+end
+
+local function request(asked)
+  check_thread()
+  if setup.dry_run then
+    show(transport.show(asked, json))
+    return { status = 200, body = "", headers = {} }
+  end
+  local id, why = transport.send(asked, setup, json, running.settings)
+  return wait(id, why, true)
+end
+
+-- That all places are taken is no reason to give up.
+local function errand(asked)
+  check_thread()
+  if asked.words[1] == "exec" and not setup.exec then
+    return wait(nil, "programs are run only with actions = { exec = true }", true)
+  end
+  if setup.dry_run then
+    show(("%s\n\n%s\n"):format(table.concat(asked.words, " "), asked.input))
+    return { exit = 0, text = "" }
+  end
+  local due = now_ms + transport.timeout_ms(asked)
+  if due < running.due then running.due = due end
+  return wait(transport.errand(asked))
+end
+
 local function runtime()
-  return { request = request, json = json, env = setup.env or {}, secrets = setup.secrets or {}, hmac = hmac,
+  return { request = request, errand = errand, json = json, hmac = hmac, env = setup.env or {},
+           secrets = setup.secrets or {},
            now = function(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + seconds) end, unix = os.time,
            log = function(text)
              finished[#finished + 1] = outcome.scrub(("%s: %s"):format(running.receiver, text), setup)
@@ -135,7 +165,7 @@ end
 function M.deliver(number, receiver, text, now)
   now_ms = now
   local configured = setup.receivers and setup.receivers[receiver]
-  local delivery = { number = number, receiver = receiver, responses = {}, due = now_ms + M.DELIVERY_MS,
+  local delivery = { number = number, receiver = receiver, responses = {}, began = now, due = now + M.DELIVERY_MS,
                      settings = configured and configured.settings or {} }
   local good, fn = pcall(action_of, configured and configured.type or receiver)
   local understood, alert = pcall(alert_of, text)
@@ -172,7 +202,7 @@ function M.turn(now)
   local due
   for _, delivery in pairs(deliveries) do
     if now >= delivery.due then
-      finish(delivery, outcome.retry(("it took more than %d s"):format(M.DELIVERY_MS / 1000)))
+      finish(delivery, outcome.retry(("it took more than %g s"):format((delivery.due - delivery.began) / 1000)))
     elseif not due or delivery.due < due then
       due = delivery.due
     end
@@ -182,13 +212,14 @@ function M.turn(now)
   return due, out
 end
 
---- places: courier and pulse, addresses. setup_text: JSON { receivers: { name: { type, settings } }, env and secrets:
--- { name: value }, hidden: [value], hosts: [pattern], ca_file }. rule_texts: as texts.write writes them, or "".
+--- places: courier, errands and pulse, addresses. setup_text: JSON { receivers: { name: { type, settings } }, env and
+-- secrets: { name: value }, hidden: [value], hosts: [pattern], ca_file, exec: programs may be run, dry_run: nothing is
+-- sent but shown }. rule_texts: as texts.write writes them, or "".
 function M.open(places, setup_text, rule_texts)
   json = outcome.json()
   setup = json.decode(setup_text)
   pulse = ffi.cast("struct fluo_pulse *", places.pulse)
-  transport.open(ffi.cast("struct fluo_courier *", places.courier))
+  transport.open(ffi.cast("struct fluo_courier *", places.courier), ffi.cast("struct fluo_errands *", places.errands))
   sandbox.install()
   load_files(rule_texts)
   action.runtime = runtime()

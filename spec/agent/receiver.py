@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status, body=b"ok", **headers):
         self.send_response(status)
+        body = b"" if status == 204 else body
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body)))

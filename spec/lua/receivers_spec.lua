@@ -1,21 +1,9 @@
+local alerts = require("spec.lua.alerts")
 local cjson = require("cjson")
 local room = require("spec.core.post_room")
 local receiver = require("spec.agent.receiver")
 
-local ALERT = cjson.decode [[{"version":1,"id":"0123456789abcdef0123456789abcdef","receiver":"r","status":"firing","event":"opened",
- "at":"2026-01-01T00:00:05.000000000Z","group":{"rule":"checkout-slow"},"incidents_total":1,
- "incidents":[{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","rule":"checkout-slow","severity":"high","status":"open","group":{"service":"checkout"},
-  "count":3,"started_at":"2026-01-01T00:00:00.000000000Z","last_seen_at":"2026-01-01T00:00:04.000000000Z","summary":"checkout: POST /pay took 301 ms",
-  "labels":{"team.name":"payments"},"violations":[{"id":"0123456789abcdef0123456789abcdef","rule":"checkout-slow","severity":"high","scope":"trace",
-   "time":"2026-01-01T00:00:04.000000001Z","trace_id":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","reason":"missing audit.log","value":301,
-   "spans":[{"span_id":"cccccccccccccccc","name":"POST /pay","service":"checkout"}],"span_total":1}]}]}]]
-
-local function resolved()
-  local alert = cjson.decode(cjson.encode(ALERT))
-  alert.status, alert.event, alert.id = "resolved", "resolved", alert.id .. ".resolved"
-  alert.incidents[1].status, alert.incidents[1].resolved_at = "resolved", "2026-01-01T00:10:00.000000000Z"
-  return alert
-end
+local ALERT, resolved = alerts.firing(), alerts.resolved
 
 describe("a built-in receiver", function()
   local mock, world
@@ -44,6 +32,24 @@ describe("a built-in receiver", function()
     assert.equal("*Firing*: checkout-slow", json.text)
     assert.equal("checkout: POST /pay took 301 ms", json.attachments[1].text)
     assert.equal("#36a64f", send("slack", {}, resolved())[1].json.attachments[1].color)
+  end)
+
+  it("has no text of a span's read by Slack, and stays within its lengths", function()
+    local alert = cjson.decode(cjson.encode(ALERT))
+    alert.incidents[1].summary = "<!channel> & " .. ("ü"):rep(3000)
+    local attachment = send("slack", {}, alert)[1].json.attachments[1]
+    assert.truthy(attachment.text:find("^&lt;!channel&gt; &amp; üü.*ü…$"))
+    assert.is_true(#attachment.text <= 3000)
+  end)
+
+  it("keeps a Teams message within 28 KB, however many incidents there are", function()
+    local alert = cjson.decode(cjson.encode(ALERT))
+    local incident = alert.incidents[1]
+    incident.summary = ("x"):rep(5000)
+    for i = 1, 16 do incident.group["key" .. i] = ("y"):rep(500) end
+    for i = 2, 20 do alert.incidents[i] = incident end
+    local request = send("teams", {}, alert)[1]
+    assert.is_true(#request.body <= 28 * 1024, #request.body)
   end)
 
   it("sends Discord embeds within its lengths, cut between characters", function()
@@ -82,7 +88,7 @@ describe("a built-in receiver", function()
     assert.equal(2, #got)
     local firing, over = got[1].json[1], send("alertmanager", {}, resolved())[1].json[1]
     assert.same({ alertname = "checkout-slow", rule = "checkout-slow", severity = "high", service = "checkout",
-      team_name = "payments", incident = ("a"):rep(32) }, firing.labels)
+      team_name = "payments" }, firing.labels)
     assert.same(firing.labels, over.labels)
     assert.same(firing.annotations, over.annotations)
     assert.equal(("b"):rep(32), firing.annotations.trace_id)
@@ -108,6 +114,11 @@ print('v1,' + base64.b64encode(hmac.new(key, open('%s', 'rb').read(), hashlib.sh
 
   it("speaks as Alertmanager's webhooks do", function()
     local json = send("webhook", { format = "alertmanager" })[1].json
+    assert.same({ alertname = "checkout-slow", rule = "checkout-slow", severity = "high", service = "checkout",
+      ["team.name"] = "payments" }, json.commonLabels)
+    for _, key in ipairs { "receiver", "groupLabels", "commonAnnotations", "externalURL", "groupKey", "truncatedAlerts" } do
+      assert.is_not_nil(json[key], key)
+    end
     assert.same({ "4", "firing", "firing", "checkout-slow" }, { json.version, json.status, json.alerts[1].status,
       json.alerts[1].labels.alertname })
   end)
@@ -122,6 +133,8 @@ print('v1,' + base64.b64encode(hmac.new(key, open('%s', 'rb').read(), hashlib.sh
     local span = request.json.resourceSpans[1].scopeSpans[1].spans[1]
     assert.same({ { traceId = ("b"):rep(32), spanId = ("c"):rep(16) } }, span.links)
     assert.equal(32, #span.traceId)
+    local over = send("otlp", {}, resolved())[1].json.resourceLogs[1].scopeLogs[1].logRecords
+    assert.same({ 1, "fluo.incident.resolved" }, { #over, over[1].eventName })
   end)
 
 end)

@@ -7,6 +7,7 @@ local M = {}
 
 --- enum postroom_result.
 local OK, RETRY, FAILED = 0, 1, 2
+local EXIT_AGAIN = 75                -- EX_TEMPFAIL
 local AGAIN = { [408] = true, [425] = true, [429] = true }
 local TEXT_BYTES = 300
 
@@ -18,12 +19,20 @@ local function short(text)
   return #text > TEXT_BYTES and text:sub(1, TEXT_BYTES) .. "…" or text
 end
 
+-- Of an errand: 0 is good, 75 is tried again, any other exit status is final.
+local function of_exit(ended)
+  if ended.exit == 0 then return { code = OK, text = short(ended.text) } end
+  local text = short(("exit status %d: %s"):format(ended.exit, ended.text))
+  return ended.exit == EXIT_AGAIN and M.retry(text) or M.failed(text)
+end
+
 --- Of a response as http gives it: { status, body, headers, retry_after }, or { error }; refused: it was not even sent,
 -- and never will be.
 function M.of_response(response)
   local status = response.status
   if response.refused then return M.failed(short(response.error)) end
   if response.error then return M.retry(short(response.error)) end
+  if response.exit then return of_exit(response) end
   if status >= 200 and status < 300 then return { code = OK, text = ("%d"):format(status) } end
   local text = short(("%d %s"):format(status, response.body or ""))
   if status >= 500 or status < 400 or AGAIN[status] then return M.retry(text, response.retry_after) end
@@ -31,7 +40,7 @@ function M.of_response(response)
 end
 
 local function is_response(value)
-  return type(value) == "table" and (value.status or value.error) and true or false
+  return type(value) == "table" and (value.status or value.error or value.exit) and true or false
 end
 
 --- Of what an action returned: a response speaks for itself; true is good; nothing at all is as good as the worst of
@@ -67,7 +76,10 @@ local function plain(text) return (text:gsub("%W", "%%%0")) end
 --- The text without any secret's value.
 function M.scrub(text, setup)
   for _, value in pairs(setup.hidden or {}) do
-    if #value >= SECRET_BYTES_MIN then text = text:gsub(plain(value), "***") end
+    if #value >= SECRET_BYTES_MIN then
+      local in_json = value:gsub('[/"\\]', "\\%0")
+      text = text:gsub(plain(value), "***"):gsub(plain(in_json), "***")
+    end
   end
   return text
 end

@@ -1,4 +1,5 @@
---- Requests of actions: checked against what they may reach, handed to the courier, and back as tables.
+--- Requests of actions: checked against what they may reach, handed to the courier, and back as tables. Errands take
+-- the same way; their numbers are negative.
 local abi = require("fluo.abi")
 local units = require("fluo.units")
 local ffi = abi.ffi
@@ -7,12 +8,13 @@ local M = {}
 
 local TIMEOUT_NS, TIMEOUT_MAX_NS = 10000000000LL, 60000000000LL
 
-local courier
+local courier, errands
 local request_type = ffi.typeof("struct fluo_request")
 local response = ffi.new("struct fluo_response")
+local errand_type, errand_end = ffi.typeof("struct fluo_errand"), ffi.new("struct fluo_errand_end")
 local why = ffi.new("char[256]")
 
-function M.open(pointer) courier = pointer end
+function M.open(courier_pointer, errands_pointer) courier, errands = courier_pointer, errands_pointer end
 
 -- ---- where a request may go ---------------------------------------------------------------------------
 
@@ -85,28 +87,64 @@ local function headers_of(asked, content_type)
   return table.concat(lines, "\n") .. "\n"
 end
 
-local function timeout_ms(asked)
+--- How long a request or an errand may take.
+function M.timeout_ms(asked)
   local ns = asked.timeout and units.duration(asked.timeout) or TIMEOUT_NS
   if ns > TIMEOUT_MAX_NS then ns = TIMEOUT_MAX_NS end
   return tonumber(ns) / 1e6
 end
 
+-- The request as C has it, without what it is allowed to; or nil and why not.
+local function request_of(asked, json)
+  if asked.mail then return { body = asked.body, from = asked.from, to = table.concat(asked.to, "\n") .. "\n" } end
+  local body, content_type = body_of(asked, json)
+  local headers, bad = headers_of(asked, content_type)
+  if not headers then return nil, bad end
+  return { method = asked.method or "POST", headers = headers, body = body }
+end
+
+local mails = {}                       -- by number: what an answer means is another thing for them
+
 --- Sends what an action asks for: its number, or nil and why not. settings: of the receiver.
 function M.send(asked, setup, json, settings)
   local flags, refused = permission(asked.url, setup, settings)
   if not flags then return nil, refused end
-  local body, content_type = body_of(asked, json)
-  local headers, bad = headers_of(asked, content_type)
-  if not headers then return nil, bad end
-  local r = request_type { url = asked.url, method = asked.method or "POST", headers = headers, body = body,
-    body_bytes = #body, user = asked.user, password = asked.password, ca_file = settings.ca_file or setup.ca_file,
-    timeout_ms = timeout_ms(asked), flags = flags }
-  local id = abi.C.fluo_courier_send(courier, r, why)
+  local r, bad = request_of(asked, json)
+  if not r then return nil, bad end
+  local given = request_type { url = asked.url, method = r.method, headers = r.headers, body = r.body,
+    body_bytes = #r.body, from = r.from, to = r.to, user = asked.user, password = asked.password,
+    ca_file = settings.ca_file or setup.ca_file, timeout_ms = M.timeout_ms(asked), flags = flags }
+  local id = abi.C.fluo_courier_send(courier, given, why)
   if id == 0 then return nil, ffi.string(why) end
+  mails[id] = asked.mail
   return id
 end
 
-function M.cancel(id) abi.C.fluo_courier_cancel(courier, id) end
+--- The text of a request, for people.
+function M.show(asked, json)
+  local r, bad = request_of(asked, json)
+  if not r then return bad end
+  if asked.mail then
+    return ("MAIL %s\nMAIL FROM %s\nRCPT TO %s\n%s\n\n%s\n"):format(asked.url, r.from, table.concat(asked.to, ", "),
+      r.body:match("^(.-)\r\n\r\n"):gsub("\r", ""), asked.text)
+  end
+  return ("%s %s\n%s\n%s\n"):format(r.method, asked.url, r.headers:gsub("Expect:\n", ""), r.body)
+end
+
+--- Begins an errand (errand.lua): its number, or nil and why not.
+function M.errand(asked)
+  local words = table.concat(asked.words, "\0") .. "\0"
+  local id = abi.C.fluo_errand_start(errands,
+    errand_type { words = words, words_bytes = #words, input = asked.input, input_bytes = #asked.input }, why)
+  if id == 0 then return nil, ffi.string(why) end
+  return -id
+end
+
+function M.cancel(id)
+  mails[id] = nil
+  if id < 0 then abi.C.fluo_errand_cancel(errands, -id)
+  else abi.C.fluo_courier_cancel(courier, id) end
+end
 
 -- ---- responses ----------------------------------------------------------------------------------------
 
@@ -121,17 +159,33 @@ local function headers_table(text)
   return headers
 end
 
+local function next_errand()
+  if abi.C.fluo_errand_next(errands, errand_end) == 0 then return nil end
+  local text = ffi.string(errand_end.text, errand_end.text_bytes):gsub("%s+$", "")
+  if errand_end.killed ~= 0 then
+    return -errand_end.id, { error = ("it was ended by signal %d: %s"):format(errand_end.killed, text) }
+  end
+  return -errand_end.id, { exit = errand_end.status, text = text }
+end
+
 local function next_response()
+  local ended, result = next_errand()
+  if ended then return ended, result end
   if abi.C.fluo_courier_next(courier, response) == 0 then return nil end
   local id = response.id
-  if response.error ~= nil then return id, { error = ffi.string(response.error) } end
+  local mail = mails[id]
+  mails[id] = nil
+  if response.error ~= nil then
+    return id, { error = ffi.string(response.error), refused = mail and response.status >= 500 or nil }
+  end
   return id, { status = response.status, body = ffi.string(response.body, response.body_bytes),
                cut = response.cut ~= 0 or nil,
                retry_after = response.retry_after_s > 0 and response.retry_after_s or nil,
                headers = headers_table(ffi.string(response.headers, response.headers_bytes)) }
 end
 
---- Iterates over those that have come: number, { status, body, headers, retry_after, cut } or { error }.
+--- Iterates over those that have come: number, { status, body, headers, retry_after, cut } or { error }; of an errand
+-- { exit, text } or { error }.
 function M.responses() return next_response end
 
 return M

@@ -2,6 +2,7 @@
 -- keys of the schema, for they are lists and hold secrets. check gives one table, encode the lines for the core
 -- (core/alerting.c) with what the post room is set up with (lua/fluo/post.lua).
 local suggest = require("fluo.suggest")
+local types = require("fluo.config.receiver_types")
 local value = require("fluo.config.value")
 
 local M = {}
@@ -62,12 +63,17 @@ local function sorted(t)
   return names
 end
 
-function Check:known(place, t, names)
+-- more: lists of names that can be meant, too.
+function Check:known(place, t, names, more)
+  local all = { unpack(names) }
+  for _, list in ipairs(more or {}) do
+    for _, name in ipairs(list) do all[#all + 1] = name end
+  end
   for _, name in ipairs(sorted(t)) do
     local known = false
     for _, expected in ipairs(names) do known = known or expected == name end
     if not known then
-      local near = suggest.nearest(tostring(name), names)
+      local near = suggest.nearest(tostring(name), all)
       self:add(place, "unknown key %s%s", tostring(name), near and ("; did you mean %s?"):format(near) or "")
     end
   end
@@ -141,6 +147,35 @@ function Check:settings(place, t)
   return settings
 end
 
+-- What of a built-in type is missing, unknown or no such value. ca_file is for all that send by HTTP or mail.
+function Check:settings_of_type(place, kind, settings)
+  local known, names = types.SETTINGS[kind], { "ca_file" }
+  if not known then return end
+  for _, key in ipairs(sorted(known)) do
+    local wanted, required = known[key]:match("^(%a+)(!?)$")
+    local fits, expected = unpack(types.KINDS[wanted])
+    names[#names + 1] = key
+    if settings[key] == nil and required == "!" then
+      self:add(place .. "." .. key, "a receiver of type %s needs it: %s is expected", kind, expected)
+    elseif settings[key] ~= nil and not fits(settings[key]) then
+      self:add(place .. "." .. key, "%s is expected", expected)
+    end
+  end
+  if kind == "alertmanager" and not settings.url and not settings.urls then
+    self:add(place .. ".url", "a receiver of type alertmanager needs it, or urls")
+  end
+  self:known(place, settings, names, { NOTIFY, POLICY })
+end
+
+-- Whatever is told again by itself is so at the interval of its type, unless it has one of its own.
+local function set_interval(receiver, given)
+  local interval = types.REPEAT_NS[receiver.type]
+  if not interval then return end
+  if given.repeat_interval == nil then receiver.repeat_interval = interval end
+  if given.group_interval == nil and receiver.group_interval > interval then receiver.group_interval = interval end
+  receiver.settings.resend_seconds = tonumber(math.max(receiver.repeat_interval, receiver.group_interval)) / 1e9
+end
+
 function Check:receiver(name, t, notify)
   local place = "receivers." .. tostring(name)
   if type(name) ~= "string" or not name:find("^[%w_.-]+$") or #name > 64 or name == "log" then
@@ -159,6 +194,8 @@ function Check:receiver(name, t, notify)
   end
   receiver.send_resolved = t.send_resolved ~= false
   receiver.settings = self:settings(place, t)
+  self:settings_of_type(place, receiver.type, receiver.settings)
+  set_interval(receiver, t)
   return receiver
 end
 
@@ -268,6 +305,15 @@ end
 
 local NOTHING = { group_by = { "rule", "group" }, group_wait = 1e9, group_interval = 60e9, repeat_interval = 14400e9 }
 
+-- Programs run where that was said, and not because a receiver was.
+function Check:programs(receivers, actions)
+  for _, receiver in ipairs(receivers) do
+    if receiver.type == "exec" and not actions.exec then
+      self:add("receivers." .. receiver.name, "programs are run only with actions = { exec = true }")
+    end
+  end
+end
+
 --- given: the tables by name; file: where they stand; environment(name): variables. All that is wrong is appended to
 -- errors.
 function M.check(given, file, environment, errors)
@@ -282,9 +328,34 @@ function M.check(given, file, environment, errors)
   end
   check:known("notify", tables.notify, NOTIFY)
   local notify = check:notify("notify", tables.notify, NOTHING)
-  return { notify = notify, receivers = check:receivers(tables.receivers, notify),
-           actions = check:actions(tables.actions), inhibitions = check:inhibitions(tables.inhibit),
-           mutes = check:mutes(tables.mute), hidden = check.hidden }
+  local receivers, actions = check:receivers(tables.receivers, notify), check:actions(tables.actions)
+  check:programs(receivers, actions)
+  -- One that is the beginning of another is hidden after that.
+  table.sort(check.hidden, function(a, b) return #a > #b end)
+  return { notify = notify, receivers = receivers, actions = actions, file = file, hidden = check.hidden,
+           inhibitions = check:inhibitions(tables.inhibit), mutes = check:mutes(tables.mute) }
+end
+
+--- A type is built in, or an action that a file of the rules declares. declared(): the names of these.
+function M.check_types(alerting, declared, errors)
+  local check, names = setmetatable({ file = alerting.file, errors = errors }, Check), nil
+  for _, receiver in ipairs(alerting.receivers) do
+    local kind = receiver.type
+    if not types.SETTINGS[kind] and kind ~= "" then
+      names = names or declared()
+      local is_declared, all = false, { unpack(types.NAMES) }
+      for _, name in ipairs(names) do
+        is_declared = is_declared or name == kind
+        all[#all + 1] = name
+      end
+      local near = suggest.nearest(kind, all)
+      if not is_declared then
+        check:add("receivers." .. receiver.name .. ".type",
+          "there is no type %s, nor an action of that name in the rules%s", kind,
+          near and ("; did you mean %s?"):format(near) or "")
+      end
+    end
+  end
 end
 
 --- The names of receivers, as rules may give them.
@@ -329,7 +400,9 @@ end
 --- Lines `alerting.…=fields`, tabs between these.
 function M.encode(alerting, escape)
   local receivers, lines = {}, {}
-  for _, r in ipairs(alerting.receivers) do receivers[r.name] = { type = r.type, settings = r.settings } end
+  for _, r in ipairs(alerting.receivers) do
+    receivers[r.name] = { type = types.ALIASES[r.type] or r.type, settings = r.settings }
+  end
   local a = alerting.actions
   local setup = json { receivers = receivers, env = a.env, secrets = a.secrets, hosts = a.hosts, ca_file = a.ca_file,
                        exec = a.exec, hidden = alerting.hidden }

@@ -1,5 +1,5 @@
 --- Prometheus Alertmanager, API v2: an alert an incident, to every one of a cluster. Settings: url or urls;
--- generator_url, resend (how often the notice is repeated: repeat_interval), user, password.
+-- generator_url, user, password. What fires is sent again each repeat_interval, a minute where it is not set.
 local function name_of(text) return (text:gsub("[^%w_]", "_"):gsub("^%d", "_%0")) end
 
 -- Identity is the label set: what changes from one notice to the next stands in annotations.
@@ -7,7 +7,7 @@ local function labels(incident)
   local all = {}
   for name, value in pairs(incident.labels) do all[name_of(name)] = value end
   for name, value in pairs(incident.group) do all[name_of(name)] = value end
-  all.alertname, all.rule, all.severity, all.incident = incident.rule, incident.rule, incident.severity, incident.id
+  all.alertname, all.rule, all.severity = incident.rule, incident.rule, incident.severity
   return all
 end
 
@@ -15,9 +15,9 @@ local function annotations(incident)
   local newest = incident.violations[1] or {}
   local spans = {}
   for i, span in ipairs(newest.spans or {}) do spans[i] = span.span_id end
-  return { summary = incident.summary, count = ("%d"):format(incident.count), violation = newest.id,
-           trace_id = newest.trace_id, span_ids = spans[1] and table.concat(spans, " "), reason = newest.reason,
-           value = newest.value and tostring(newest.value) }
+  return { summary = incident.summary, incident = incident.id, count = ("%d"):format(incident.count),
+           violation = newest.id, trace_id = newest.trace_id, span_ids = spans[1] and table.concat(spans, " "),
+           reason = newest.reason, value = newest.value and tostring(newest.value) }
 end
 
 -- A firing alert ends by itself unless it is sent again: four times the interval, as Prometheus has it.

@@ -1,5 +1,6 @@
---- Violations as OTLP/HTTP log records, event `fluo.violation`, on the traces that they are about; and with
--- signal = "traces" as spans that link to these. Settings: url (https://collector:4318), headers, signal.
+--- Violations as OTLP/HTTP log records, event `fluo.violation`, on the traces that they are about, and a resolve as an
+-- event `fluo.incident.resolved`; with signal = "traces" violations as spans that link to these. Repeats are not sent.
+-- Settings: url (https://collector:4318), headers, signal.
 local NUMBER = { low = 9, medium = 13, high = 17, critical = 21 }
 
 local function attribute(key, value)
@@ -43,6 +44,13 @@ local function log_record(incident, violation)
            attributes = attributes(incident, violation) }
 end
 
+local function resolved_record(incident)
+  local at = nanoseconds(incident.resolved_at)
+  return { timeUnixNano = at, observedTimeUnixNano = at, severityNumber = 9, severityText = incident.severity,
+           eventName = "fluo.incident.resolved", body = { stringValue = incident.summary },
+           attributes = attributes(incident, {}) }
+end
+
 local function span(incident, violation)
   local at, links = nanoseconds(violation.time), {}
   for _, witness in ipairs(violation.spans or {}) do
@@ -53,19 +61,25 @@ local function span(incident, violation)
            attributes = attributes(incident, violation) }
 end
 
+local function records_of(incident, traces)
+  local records = {}
+  if incident.status == "resolved" then return { not traces and resolved_record(incident) or nil } end
+  for i, violation in ipairs(incident.violations) do
+    records[i] = traces and span(incident, violation) or log_record(incident, violation)
+  end
+  return records
+end
+
 action "otlp" (function(alert, settings)
   local traces, records = settings.signal == "traces", {}
-  for _, incident in ipairs(alert.incidents) do
-    for _, violation in ipairs(incident.violations) do
-      records[#records + 1] = traces and span(incident, violation) or log_record(incident, violation)
-    end
+  for _, incident in ipairs(alert.event ~= "repeated" and alert.incidents or {}) do
+    for _, record in ipairs(records_of(incident, traces)) do records[#records + 1] = record end
   end
-  local resource = { attributes = { attribute("service.name", "fluo") } }
-  local scope = { name = "fluo" }
+  if not records[1] then return true end
+  local resource, scope = { attributes = { attribute("service.name", "fluo") } }, { name = "fluo" }
   local logs = { { resource = resource, scopeLogs = { { scope = scope, logRecords = records } } } }
   local spans = { { resource = resource, scopeSpans = { { scope = scope, spans = records } } } }
   local request = traces and { resourceSpans = spans } or { resourceLogs = logs }
-  if not records[1] then return true end
   return http.post { url = settings.url .. (traces and "/v1/traces" or "/v1/logs"), json = request,
                      headers = settings.headers }
 end)

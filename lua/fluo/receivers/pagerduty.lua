@@ -5,11 +5,11 @@ local EVENT = { resolved = "resolve", acknowledged = "acknowledge", open = "trig
 local function event(incident, settings)
   local pieces = {}
   for name, value in pairs(incident.group) do pieces[#pieces + 1] = name .. "=" .. value end
-  local group = table.concat(pieces, " ")
+  local group = action.cut(table.concat(pieces, " "), 1024)
   return { routing_key = settings.routing_key, event_action = EVENT[incident.status], dedup_key = incident.id,
            client = "FLUO",
            payload = { summary = action.cut(incident.rule .. ": " .. incident.summary, 1024),
-                       source = incident.group.service or pieces[1] and group or "fluo", group = group,
+                       source = incident.group.service or pieces[1] and group or "fluo", group = pieces[1] and group,
                        severity = SEVERITY[incident.severity], timestamp = incident.last_seen_at, class = incident.rule,
                        custom_details = { count = incident.count, started_at = incident.started_at,
                                           labels = incident.labels, violation = incident.violations[1] } } }

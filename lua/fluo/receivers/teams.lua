@@ -12,10 +12,12 @@ local function facts(incident)
   return { type = "FactSet", facts = list }
 end
 
+local BYTES = 26000                    -- a message has 28 KB
+
 action "teams" (function(alert, settings)
   local body = {}
   for i, incident in ipairs(alert.incidents) do
-    if i <= 10 then
+    if i <= 10 and #json.encode(body) < BYTES - 8000 then
       local color = incident.status == "resolved" and "Good" or "Attention"
       body[#body + 1] = text_block(action.cut(("[%s] %s"):format(incident.status, incident.rule), 300),
         { weight = "Bolder", size = "Medium", color = color })

@@ -7,9 +7,22 @@ local function signature(alert, timestamp, body, settings)
 end
 
 local function labels(incident)
-  local all = { alertname = incident.rule, rule = incident.rule, severity = incident.severity }
+  local all = {}
   for name, value in pairs(incident.labels) do all[name] = value end
   for name, value in pairs(incident.group) do all[name] = value end
+  all.alertname, all.rule, all.severity = incident.rule, incident.rule, incident.severity
+  return all
+end
+
+-- What all alerts have alike, of their labels or their annotations.
+local function common(alerts, member)
+  local all = {}
+  for name, value in pairs(alerts[1][member]) do all[name] = value end
+  for _, alert in ipairs(alerts) do
+    for name, value in pairs(all) do
+      if alert[member][name] ~= value then all[name] = nil end
+    end
+  end
   return all
 end
 
@@ -21,9 +34,11 @@ local function of_alertmanager(alert)
                   startsAt = incident.started_at, endsAt = incident.resolved_at or "0001-01-01T00:00:00Z",
                   generatorURL = "", fingerprint = incident.id:sub(1, 16) }
   end
-  return { version = "4", receiver = alert.receiver, status = alert.status, alerts = alerts, groupLabels = alert.group,
-           commonLabels = alerts[2] and alert.group or alerts[1].labels, commonAnnotations = alerts[1].annotations,
-           externalURL = "", groupKey = alert.incidents[1].id, truncatedAlerts = alert.incidents_total - #alerts }
+  return { version = "4", receiver = alert.receiver, status = alert.status, alerts = alerts,
+           groupLabels = { alertname = alert.incidents[1].rule }, commonLabels = common(alerts, "labels"),
+           commonAnnotations = common(alerts, "annotations"), externalURL = "",
+           groupKey = ("{}:{alertname=%q}"):format(alert.incidents[1].rule),
+           truncatedAlerts = alert.incidents_total - #alerts }
 end
 
 action "webhook" (function(alert, settings)
