@@ -43,6 +43,7 @@ struct ledger_violation {
 };
 
 enum ledger_delivery_state { LEDGER_PENDING, LEDGER_DONE, LEDGER_DEAD };
+/* Told apart by id and receiver: one alert may go to several. */
 struct ledger_delivery {
   const char *id, *receiver;
   enum ledger_delivery_state state;

@@ -32,9 +32,9 @@ static const char *const migrations[] = {
     " at INTEGER NOT NULL, written_at INTEGER NOT NULL, evidence_of TEXT NOT NULL, json TEXT NOT NULL, evidence BLOB);"
     "CREATE INDEX violations_rule ON violations(rule, n);"
     "CREATE INDEX violations_incident ON violations(incident, n);"
-    "CREATE TABLE deliveries(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, receiver TEXT NOT NULL,"
+    "CREATE TABLE deliveries(n INTEGER PRIMARY KEY, id TEXT NOT NULL, receiver TEXT NOT NULL,"
     " state INTEGER NOT NULL, attempts INTEGER NOT NULL, created_at INTEGER NOT NULL, next_at INTEGER NOT NULL,"
-    " alert TEXT NOT NULL, outcome TEXT NOT NULL);"
+    " alert TEXT NOT NULL, outcome TEXT NOT NULL, UNIQUE(id, receiver));"
     "CREATE INDEX deliveries_pending ON deliveries(n) WHERE state = 0;"
     "CREATE INDEX deliveries_receiver ON deliveries(receiver, n);"
     "CREATE TABLE silences(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, over INTEGER NOT NULL,"
@@ -100,7 +100,7 @@ static const char *const statements[LEDGER_ROW_KINDS] = {
         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING",
     [LEDGER_ROW_DELIVERY] =
         "INSERT INTO deliveries(id, receiver, state, attempts, created_at, next_at, alert, outcome)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ifnull(?7, 'null'), ?8) ON CONFLICT(id) DO UPDATE SET receiver = ?2, state = ?3,"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ifnull(?7, 'null'), ?8) ON CONFLICT(id, receiver) DO UPDATE SET state = ?3,"
         " attempts = ?4, created_at = ?5, next_at = ?6, alert = ifnull(?7, alert), outcome = ?8",
     [LEDGER_ROW_SILENCE] =
         "INSERT INTO silences(id, over, created_at, ends_at, json) VALUES(?1, ?2, ?3, ?4, ?5)"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A receiver of alerts that misbehaves as it is told to, on a port of its own.
 
-    receiver.py LOG [CERT KEY]
+    receiver.py LOG PORT [CERT KEY]
 
-Prints its port, then appends each request to LOG, a JSON line each. The path says how it answers: /ok, /status/429, with
+Prints its port (0: any), then appends each request to LOG, a JSON line each. The path says how it answers: /ok, /status/429, with
 ?retry_after=2; /slow (the head after 2 s), /drip (a byte each 0.3 s), /reset, /endless, /loop (redirects to itself),
 /hang, /cut (half of an answer), /garbage (no HTTP). A first part /N-times/REST does REST the first N times a body's
-`id` comes, and then answers 200.
+`id` comes, and then answers 200; /until/NAME/REST does REST until /mend/NAME was asked for. `said` of a line is the status that a
+good answer had, 0 where it misbehaved.
 """
 import json
 import socket
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 LOCK = threading.Lock()
 SEEN = {}
+MENDED = set()
 
 
 def identity(headers, body):
@@ -45,8 +47,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def note(self, body):
-        line = {"path": self.path, "method": self.command, "headers": {k.lower(): v for k, v in self.headers.items()},
+    def note(self, body, said):
+        line = {"said": said,"path": self.path, "method": self.command, "headers": {k.lower(): v for k, v in self.headers.items()},
                 "body": body.decode("utf-8", "replace"), "time": time.time()}
         with LOCK:
             self.server.log.write(json.dumps(line) + "\n")
@@ -54,17 +56,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def do(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.note(body)
         parts = urlsplit(self.path)
         names = [name for name in parts.path.split("/") if name]
-        if names and names[0].endswith("-times"):
+        good = not names or names[0] in ("ok", "mend")
+        if not good and names[0].endswith("-times"):
             key = (names[0], identity(self.headers, body))
             with LOCK:
                 SEEN[key] = SEEN.get(key, 0) + 1
-            if SEEN[key] > int(names[0][:-6]):
-                return self.answer(200)
+            good = SEEN[key] > int(names[0][:-6])
             names = names[1:]
-        return self.misbehave(names, parse_qs(parts.query))
+        elif not good and names[0] == "until":
+            good = names[1] in MENDED
+            names = names[2:]
+        elif good and names[1:] and names[0] == "mend":
+            MENDED.add(names[1])
+        self.note(body, 200 if good else 0)
+        return self.answer(200) if good else self.misbehave(names, parse_qs(parts.query))
 
     def misbehave(self, names, query):
         how = names[0] if names else "ok"
@@ -117,17 +124,18 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 256
 
     def handle_error(self, request, client_address):
         pass
 
 
 def main():
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", int(sys.argv[2])), Handler)
     server.log = open(sys.argv[1], "a", encoding="utf-8")
-    if len(sys.argv) > 3:
+    if len(sys.argv) > 4:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[2], sys.argv[3])
+        context.load_cert_chain(sys.argv[3], sys.argv[4])
         server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -65,6 +65,15 @@ describe("rows", function()
     end)
   end)
 
+  it("of one alert to two receivers are two, each with an end of its own", function()
+    ledger({}, function(w)
+      w:delivery { id = "d", receiver = "a", alert = "1" }
+      w:delivery { id = "d", receiver = "b", alert = "2" }
+      w:until_saved(w:delivery { id = "d", receiver = "b", state = 1 })
+      assert.equal("a|0|1\nb|1|2", world.sql(w.db, "select receiver, state, alert from deliveries order by n"))
+    end)
+  end)
+
   it("may hold any bytes a text may", function()
     ledger({}, function(w)
       local json = '{"t":"' .. ("é'\"\\%\0x"):rep(100) .. '"}'

@@ -13,8 +13,6 @@ ffi.cdef [[
 int memfd_create(const char *, unsigned);
 long write(int, const void *, size_t);
 int close(int);
-int poll(void *, unsigned long, int);
-struct post_spec_pollfd { int fd; short events, revents; };
 ]]
 
 local FLUO = os.getenv("FLUO") or "build/fluo"
@@ -66,7 +64,7 @@ function M.open(actions, setup)
 
   -- Until so many outcomes have come, at the most 20 s.
   function world.wait(count)
-    local ready = ffi.new("struct post_spec_pollfd", { core.post_fd(world.post), 1, 0 })
+    local ready = ffi.new("struct spec_pollfd[1]", { { core.post_fd(world.post), 1, 0 } })
     local until_s = receiver.clock() + 20
     while (world.count or 0) < count and receiver.clock() < until_s do
       M.now_ns = M.now_ns + 50000000

@@ -168,15 +168,13 @@ end)
 
 describe("an address", function()
   ffi.cdef [[
-    struct spec_in { uint16_t family, port; uint8_t addr[4]; char zero[8]; };
-    struct spec_in6 { uint16_t family, port; uint32_t flow; uint8_t addr[16]; uint32_t scope; };
     int inet_pton(int, const char *, void *);
   ]]
   local function is_private(text)
     local six = text:find(":") ~= nil
     local a = ffi.new(six and "struct spec_in6" or "struct spec_in")
     a.family = six and 10 or 2
-    assert(ffi.C.inet_pton(a.family, text, a.addr) == 1)
+    assert(ffi.C.inet_pton(a.family, text, a.address) == 1)
     return core.courier_is_private(ffi.cast("void *", a))
   end
 
