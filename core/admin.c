@@ -10,7 +10,8 @@ static const char index_text[] = "FLUO\n"
                                  "  /-/ready    200 once it takes spans and judges them\n"
                                  "  /-/reload   POST: reads the rules again; GET: how that went\n"
                                  "  /metrics    its own figures, for Prometheus\n"
-                                 "  /api/v1/record  traces as they arrive, as lines of OTLP/JSON; see fluo record\n";
+                                 "  /api/v1/record  traces as they arrive, as lines of OTLP/JSON; see fluo record\n"
+                                 "  /api/v1/status  and what contrib/openapi.yaml lists, as JSON\n";
 static const char text_type[] = "text/plain; charset=utf-8";
 
 static void page_index(const struct admin_calls *calls, const struct http_request *request,
@@ -67,24 +68,12 @@ static void post_reload(const struct admin_calls *calls, const struct http_reque
   calls->reload_page(calls->ctx, response);
 }
 
-/* A page in a browser may ask this machine for anything, and under a name of its own that leads here it would also be
- * told the answer. Traces are not for it: who records says localhost, or an address. */
-static bool is_local(const struct http_request *request) {
-  struct http_text host = request->host;
-  size_t letters = 0;
-  const char *colon = host.n && *host.p != '[' ? memchr(host.p, ':', host.n) : NULL;
-  if (colon) host.n = (size_t)(colon - host.p);
-  for (size_t i = 0; i < host.n; i++) letters += !((host.p[i] >= '0' && host.p[i] <= '9') || host.p[i] == '.');
-  bool address = host.n && (*host.p == '[' || letters == 0);
-  return (address || http_text_is(host, "localhost")) && !http_header(request, "origin").n;
-}
-
 static void page_record(const struct admin_calls *calls, const struct http_request *request,
                         struct http_response *response) {
   bool begun = request->work && *request->work;
   if (request->verb == HTTP_VERB_HEAD)
     http_say(response, 405, "only GET is taken here");
-  else if (!begun && (!calls->record || !is_local(request)))
+  else if (!begun && (!calls->record || !http_is_local(request)))
     http_say(response, 403, "only on a loopback address, and asked for by its number or as localhost");
   else
     calls->record(calls->ctx, request, response);
@@ -112,11 +101,21 @@ static const struct page *page_of(const struct http_request *request) {
   return NULL;
 }
 
+/* The API, where the request is for it; else NULL. */
+static const struct http_calls *api_of(const struct admin_calls *calls, const struct http_request *request) {
+  static const char prefix[] = "/api/v1/";
+  const size_t n = sizeof prefix - 1;
+  bool fits = calls->api.on_head && request->path.n > n && !memcmp(request->path.p, prefix, n) && !page_of(request);
+  return fits ? &calls->api : NULL;
+}
+
 static void on_head(void *ctx, const struct http_request *request, struct http_response *response) {
+  const struct http_calls *api = api_of(ctx, request);
   const struct page *page = page_of(request);
   bool reads = request->verb == HTTP_VERB_GET || request->verb == HTTP_VERB_HEAD;
-  (void)ctx;
-  if (!page) {
+  if (api) {
+    api->on_head(api->ctx, request, response);
+  } else if (!page) {
     http_say(response, 404, "no such page; / lists them");
   } else if (!reads && !(page->post && request->verb == HTTP_VERB_POST)) {
     response->allow = page->post ? "GET, HEAD, POST" : "GET, HEAD";
@@ -126,10 +125,17 @@ static void on_head(void *ctx, const struct http_request *request, struct http_r
 
 static void on_request(void *ctx, const struct http_request *request,
                        struct http_response *response) {
+  const struct http_calls *api = api_of(ctx, request);
   const struct page *page = page_of(request);
-  (request->verb == HTTP_VERB_POST ? page->post : page->get)(ctx, request, response);
+  if (api) api->on_request(api->ctx, request, response);
+  else (request->verb == HTTP_VERB_POST ? page->post : page->get)(ctx, request, response);
+}
+
+static void on_refuse(void *ctx, const struct http_request *request, const char *why, struct http_response *response) {
+  const struct http_calls *api = api_of(ctx, request);
+  if (api) api->on_refuse(api->ctx, request, why, response);
 }
 
 void admin_http(const struct admin_calls *calls, struct http_calls *out) {
-  *out = (struct http_calls){on_head, on_request, NULL, (void *)(uintptr_t)calls};
+  *out = (struct http_calls){on_head, on_request, on_refuse, (void *)(uintptr_t)calls};
 }

@@ -1,4 +1,5 @@
-/* The admin listener's pages: /-/healthy, /-/ready, /-/reload, /metrics, /api/v1/record, and / which lists them. */
+/* The admin listener's pages: /-/healthy, /-/ready, /-/reload, /metrics, /api/v1/record, and / which lists them. What else is
+ * under /api/v1/ is the API's. */
 #ifndef FLUO_ADMIN_H
 #define FLUO_ADMIN_H
 #include "http.h"
@@ -17,6 +18,7 @@ struct admin_calls {
   void *ctx;
   /* Answers a request to record, as http_calls' on_request; NULL: whoever is here may not ask for that. */
   void (*record)(void *ctx, const struct http_request *request, struct http_response *response);
+  struct http_calls api;              /* its requests go there; on_head NULL: there is none */
 };
 
 /* What to open the server with; `calls` outlives it. */

@@ -25,6 +25,7 @@
 #include "admin.h"
 #include "arena.h"
 #include "aside.h"
+#include "console.h"
 #include "data_dir.h"
 #include "desk.h"
 #include "err.h"
@@ -57,7 +58,7 @@ struct agent {
   struct aside *aside;
   struct state_file *state_file; /* NULL: the data directory cannot be written */
   struct server *otlp_http, *admin;
-  struct admin_calls admin_calls;
+  struct console *console; /* behind the admin listener */
   uint32_t servers_open;
   uv_loop_t loop;
   uv_poll_t study;
@@ -160,7 +161,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   report_tick(&a->report, a->host, uv_hrtime());
   report_renew(&a->report, host_engine(a->host), now_ns(a));
   feedback_step(a->report.feedback, now_ns(a));
-  recorder_tick(a->report.recorder);
+  if (a->console) console_tick(a->console);
   host_ping(a->host, uv_hrtime());
   if (a->state_file) state_file_tick(a->state_file, now_ns(a));
   rearm(a);
@@ -173,21 +174,19 @@ static const char *on_ready(void *ctx) {
   return a->state == AGENT_READY ? NULL : a->state == AGENT_STARTING ? "starting" : "draining";
 }
 
-static int on_metrics(void *ctx, struct buffer *out) {
-  const struct agent *a = ctx;
-  struct page page = {.host = a->host,
-                      .intake = a->intake,
-                      .otlp_http = a->otlp_http,
-                      .violations = a->report.violations,
-                      .log = a->log,
-                      .now_ns = now_ns(a),
-                      .started_ns = a->wall_ns,
-                      .reload = &a->report.reload,
-                      .recorder = a->report.recorder,
-                      .state_file = a->state_file,
-                      .desk = a->desk,
-                      .ready = a->state == AGENT_READY};
-  return page_write(&page, out);
+static void on_page(void *ctx, struct page *out) {
+  struct agent *a = ctx;
+  *out = (struct page){.host = a->host,
+                       .intake = a->intake,
+                       .otlp_http = a->otlp_http,
+                       .violations = a->report.violations,
+                       .log = a->log,
+                       .now_ns = now_ns(a),
+                       .started_ns = a->wall_ns,
+                       .reload = &a->report.reload,
+                       .state_file = a->state_file,
+                       .desk = a->desk,
+                       .ready = a->state == AGENT_READY};
 }
 
 static void on_reload_wanted(void *ctx) {
@@ -197,14 +196,12 @@ static void on_reload_wanted(void *ctx) {
   rearm(a);
 }
 
-static void on_reload_page(void *ctx, struct http_response *response) {
-  const struct agent *a = ctx;
-  reload_say(&a->report.reload, host_reloading(a->host), response);
+static uint64_t on_now(void *ctx) {
+  return now_ns(ctx);
 }
 
-static void on_record(void *ctx, const struct http_request *request, struct http_response *response) {
-  const struct agent *a = ctx;
-  recorder_answer(a->report.recorder, host_rules(a->host), request, response);
+static void on_changed(void *ctx) {
+  rearm(ctx);
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -237,7 +234,7 @@ static void on_admin_closed(void *ctx) {
 }
 
 static void close_servers(struct agent *a, uint64_t drain_ns) {
-  recorder_end(a->report.recorder);
+  console_end(a->console);
   if (a->otlp_http) server_close(a->otlp_http, drain_ns, on_otlp_closed, a);
   if (a->admin) server_close(a->admin, drain_ns, on_admin_closed, a);
 }
@@ -369,13 +366,15 @@ static int open_server(struct agent *a, const char *key, const struct config_add
 }
 
 static int open_servers(struct agent *a) {
+  const struct console_options options = {a->config, a->host, a->desk, a->wall_ns, on_ready, on_now, on_page,
+                                          on_reload_wanted, on_changed, a};
   struct http_calls otlp, admin;
-  /* Who reaches the listener may do more than look, where only this machine does. */
-  bool ours = config_is_loopback(&a->config->listen.admin);
-  a->admin_calls = (struct admin_calls){on_ready, on_metrics, on_reload_page, ours ? on_reload_wanted : NULL, a,
-                                        ours ? on_record : NULL};
+  if (!(a->console = console_new(&options))) return complain(a, "listen.admin", err_text(FLUO_ENOMEM));
+  a->report.recorder = console_recorder(a->console);
+  a->report.follow = console_follow(a->console);
+  desk_follow(a->desk, a->report.follow);
+  admin = console_http(a->console);
   intake_http(a->intake, &otlp);
-  admin_http(&a->admin_calls, &admin);
   if (open_server(a, "listen.otlp_http", &a->config->listen.otlp_http, &otlp,
                   a->config->http.body_bytes_max, &a->otlp_http))
     return -1;
@@ -425,7 +424,6 @@ static int open_watch(struct agent *a) {
 static int open_all(struct agent *a) {
   int err = log_new(STDERR_FILENO, a->config->log.level, a->config->log.format, &a->log);
   if (err) return complain(a, "log", err_text(err));
-  if (!(a->report.recorder = recorder_new())) return complain(a, "recorder", err_text(FLUO_ENOMEM));
   a->report.log = a->log;
   a->report.now_ns = a->mono_ns;
   bool writable = data_dir_make(a->config->data, a->log);
@@ -472,7 +470,7 @@ static bool close_all(struct agent *a) {
   intake_free(a->intake);
   desk_free(a->desk);
   report_deinit(&a->report);
-  recorder_free(a->report.recorder);
+  console_free(a->console);
   if (a->report.violations) flushed = out_close(a->report.violations, LIMIT_DRAIN_NS);
   if (!flushed)
     log_to(a->log, LOG_ERROR, "violations were lost: the output did not take them in time");

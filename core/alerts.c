@@ -159,7 +159,7 @@ static struct ledger_text row_text(const struct buffer *b) {
 
 static void on_incident(void *ctx, const struct incident *inc, enum incident_change change) {
   struct alerts *a = ctx;
-  (void)change;
+  if (a->calls.on_incident && change != INCIDENT_NOTIFIED) a->calls.on_incident(a->calls.ctx, inc, inc->said_ns);
   if (!a->ledger) return;
   buffer_clear(&a->json);
   buffer_clear(&a->state);

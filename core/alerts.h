@@ -12,6 +12,8 @@ struct alerts;
 struct alerts_calls {
   /* As incident.h has it. NULL: nobody delivers. */
   bool (*on_notice)(void *ctx, const struct notice *notice);
+  /* As incident.h has it, but what receivers know of it; NULL: nobody follows. */
+  void (*on_incident)(void *ctx, const struct incident *incident, uint64_t now_ns);
   void *ctx;
 };
 

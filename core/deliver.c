@@ -44,27 +44,28 @@ static void act(const struct violation *v, struct log *log) {
   }
 }
 
-static void write_json(const struct violation *v, struct out *out, struct alerts *alerts, struct keeper *keeper,
-                       struct log *log) {
+static void write_json(const struct violation *v, const struct deliver_to *to) {
   struct buffer json;
   char id[33];
   buffer_init(&json, LIMIT_VIOLATION_BYTES);
   int err = violation_json(v, &json);
   if (!err) err = buffer_text(&json, "\n");
   if (!err) {
-    if (out) out_add(out, json.data, json.len);
+    if (to->out) out_add(to->out, json.data, json.len);
     struct text text = {json.data, (uint32_t)json.len - 1};
-    const char *incident = alerts ? alerts_violation(alerts, v, text) : "";
-    if (keeper) keeper_violation(keeper, v, incident, (struct ledger_text){text.p, text.n});
+    struct ledger_text row = {text.p, text.n};
+    const char *incident = to->alerts ? alerts_violation(to->alerts, v, text) : "";
+    if (to->keeper) keeper_violation(to->keeper, v, incident, row);
+    if (to->follow) follow_violation(to->follow, row, incident, v->now_ns);
   } else {
     violation_id(v, id);
-    log_to(log, LOG_ERROR, "a violation could not be written", log_s("violation", id), log_s("error", err_text(err)));
+    log_to(to->log, LOG_ERROR, "a violation could not be written", log_s("violation", id), log_s("error", err_text(err)));
   }
   buffer_deinit(&json);
 }
 
-void deliver(const struct violation *v, struct out *out, struct alerts *alerts, struct keeper *keeper, struct log *log) {
-  if (v->withheld && alerts) alerts_violation(alerts, v, (struct text){"", 0});
-  if ((out || alerts || keeper) && !v->withheld) write_json(v, out, alerts, keeper, log);
-  act(v, log);
+void deliver(const struct violation *v, const struct deliver_to *to) {
+  if (v->withheld && to->alerts) alerts_violation(to->alerts, v, (struct text){"", 0});
+  if ((to->out || to->alerts || to->keeper) && !v->withheld) write_json(v, to);
+  act(v, to->log);
 }

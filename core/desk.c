@@ -17,12 +17,18 @@ struct desk {
   struct dispatch *dispatch;
   struct feedback *feedback;
   struct engine *engine;              /* NULL: there is none yet, and no group that could be widened */
+  struct follow *follow;              /* NULL: none */
   struct ledger_restored restored;    /* of alerts */
 };
 
 static bool on_notice(void *ctx, const struct notice *notice) {
   const struct desk *d = ctx;
   return dispatch_notice(d->dispatch, notice);
+}
+
+static void on_incident(void *ctx, const struct incident *incident, uint64_t now_ns) {
+  const struct desk *d = ctx;
+  if (d->follow) follow_incident(d->follow, incident, now_ns);
 }
 
 static void on_saved(void *ctx, uint64_t number, bool held) {
@@ -85,7 +91,7 @@ int desk_open(const struct desk_options *o, struct desk **out, const char **what
   why[0] = '\0';
   *what = "alerts";
   if (!d) return FLUO_ENOMEM;
-  const struct alerts_calls calls = {on_notice, d};
+  const struct alerts_calls calls = {on_notice, on_incident, d};
   const struct feedback_calls feedback = {on_widened, d};
   int err = alerts_new(&o->config->alerting, &calls, o->now_ns, &d->alerts, why);
   if (!err) err = dispatch_open(&dispatch, &d->dispatch);
@@ -163,6 +169,10 @@ int desk_say(struct desk *d, struct text violation, enum feedback_verdict verdic
 
 struct feedback *desk_feedback(const struct desk *d) {
   return d->feedback;
+}
+
+void desk_follow(struct desk *d, struct follow *follow) {
+  d->follow = follow;
 }
 
 struct alerts *desk_alerts(const struct desk *d) {

@@ -7,6 +7,7 @@
 #include "dispatch.h"
 #include "engine.h"
 #include "feedback.h"
+#include "follow.h"
 #include "keeper.h"
 
 struct desk;
@@ -37,6 +38,8 @@ int desk_say(struct desk *d, struct text violation, enum feedback_verdict verdic
              struct buffer *answer);
 
 struct feedback *desk_feedback(const struct desk *d);
+/* Who is told of incidents as they change, from here on; outlives the desk. */
+void desk_follow(struct desk *d, struct follow *follow);
 struct alerts *desk_alerts(const struct desk *d);
 struct keeper *desk_keeper(const struct desk *d);
 struct dispatch *desk_dispatch(const struct desk *d);

@@ -268,6 +268,10 @@ bool dispatch_quiet(const struct dispatch *d) {
   return s.in_flight == 0;
 }
 
+void dispatch_each(const struct dispatch *d, void (*each)(void *ctx, const struct outbox_receiver *r), void *ctx) {
+  outbox_each(d->outbox, each, ctx);
+}
+
 /* ---- /metrics --------------------------------------------------------------------------------------- */
 
 #define RECEIVER_FAMILY(family, member)                                                       \

@@ -44,6 +44,8 @@ void dispatch_saved(struct dispatch *d, uint64_t row);
 /* No delivery is at the post room. */
 bool dispatch_quiet(const struct dispatch *d);
 
+/* Calls for each receiver that had something to do. */
+void dispatch_each(const struct dispatch *d, void (*each)(void *ctx, const struct outbox_receiver *r), void *ctx);
 /* Appends its part of /metrics. */
 void dispatch_write(const struct dispatch *d, struct buffer *out);
 

@@ -47,6 +47,23 @@ struct http_text http_text_bare(struct http_text text) {
   return text;
 }
 
+/* Host is an address, or localhost; with a port or not. */
+static bool host_is_local(struct http_text host) {
+  size_t others = 0;
+  const char *colon = host.n && *host.p != '[' ? memchr(host.p, ':', host.n) : NULL;
+  if (colon) host.n = (size_t)(colon - host.p);
+  for (size_t i = 0; i < host.n; i++) others += !((host.p[i] >= '0' && host.p[i] <= '9') || host.p[i] == '.');
+  return (host.n && (*host.p == '[' || others == 0)) || http_text_is(host, "localhost");
+}
+
+bool http_is_local(const struct http_request *request) {
+  static const char scheme[] = "http://";
+  struct http_text origin = http_header(request, "origin"), host = request->host;
+  size_t n = sizeof scheme - 1;
+  bool ours = !origin.n || (origin.n == n + host.n && !memcmp(origin.p, scheme, n) && !memcmp(origin.p + n, host.p, host.n));
+  return ours && host_is_local(host);
+}
+
 void http_target(struct http_text target, struct http_text *path, struct http_text *query) {
   const char *end = target.p + target.n, *p = target.p;
   const char *host = target.n && *p != '/' ? memmem(p, target.n, "://", 3) : NULL;

@@ -10,7 +10,7 @@
 
 struct http_text { const char *p; size_t n; };        /* lent, not NUL-terminated; n = 0: absent or empty */
 
-enum http_verb { HTTP_VERB_OTHER, HTTP_VERB_GET, HTTP_VERB_HEAD, HTTP_VERB_POST, HTTP_VERB_OPTIONS };
+enum http_verb { HTTP_VERB_OTHER, HTTP_VERB_GET, HTTP_VERB_HEAD, HTTP_VERB_POST, HTTP_VERB_OPTIONS, HTTP_VERB_DELETE };
 
 struct http_header { struct http_text name, value; };  /* name in lower case, value without outer spaces */
 
@@ -75,6 +75,10 @@ bool http_text_is(struct http_text text, const char *word);
 struct http_text http_text_bare(struct http_text text);
 /* Path and query of a request's target, which may be a whole URL (RFC 9112 3.2.2); lent from it. */
 void http_target(struct http_text target, struct http_text *path, struct http_text *query);
+/* Whether it comes from a program of this machine's user, where the listener is on loopback: it says an address or localhost
+ * as its host, and is not sent by a page of another site. A browser asks this machine for anything that a page wants, and under
+ * a name of the page's own that leads here it would also hand it the answer. */
+bool http_is_local(const struct http_request *request);
 /* "Not Found" of 404 (static); "Unknown" for what is not in the list. */
 const char *http_status_text(int status);
 /* Fills a response with status and a line of text/plain ("\n" is added). */

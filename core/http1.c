@@ -222,6 +222,7 @@ static enum http_verb verb_of(uint8_t method) {
   case HTTP_HEAD: return HTTP_VERB_HEAD;
   case HTTP_POST: return HTTP_VERB_POST;
   case HTTP_OPTIONS: return HTTP_VERB_OPTIONS;
+  case HTTP_DELETE: return HTTP_VERB_DELETE;
   default: return HTTP_VERB_OTHER;
   }
 }
@@ -341,8 +342,7 @@ static enum http1_event done(struct http1 *p) {
 static enum http1_event feed_length(struct http1 *p, const char *bytes, size_t n, size_t *taken) {
   if (n > p->left) n = (size_t)p->left;
   if (n > 0 && !body_add(p, bytes, n)) return failed(p);
-  p->left -= n;
-  *taken += n;
+  p->left -= n, *taken += n;
   return p->left == 0 ? done(p) : HTTP1_MORE;
 }
 

@@ -57,16 +57,15 @@ static void asked_free(struct ledger_asked *asked) {
 }
 
 static struct ledger_asked *asked_of(const struct ledger_query *q) {
-  const char *texts[] = {q->id, q->rule, q->status, q->incident};
-  const char **copies[4];
+  const char *texts[] = {q->id, q->rule, q->severity, q->status, q->incident};
   size_t size = sizeof(struct ledger_asked);
-  for (int i = 0; i < 4; i++) size += texts[i] ? strlen(texts[i]) + 1 : 1;
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) size += texts[i] ? strlen(texts[i]) + 1 : 1;
   struct ledger_asked *a = heap_zalloc(size);
   if (!a) return NULL;
   a->query = *q;
-  copies[0] = &a->query.id, copies[1] = &a->query.rule, copies[2] = &a->query.status, copies[3] = &a->query.incident;
+  const char **copies[] = {&a->query.id, &a->query.rule, &a->query.severity, &a->query.status, &a->query.incident};
   char *to = (char *)(a + 1);
-  for (int i = 0; i < 4; i++) {
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     const char *from = texts[i] ? texts[i] : "";
     *copies[i] = strcpy(to, from);
     to += strlen(from) + 1;

@@ -133,17 +133,22 @@ bool ledger_takes_evidence(struct ledger *l);
 /* ---- reading --------------------------------------------------------------------------------- */
 
 enum ledger_what {
-  LEDGER_INCIDENTS,       /* {"incidents":[…],"next":"cursor"}: their json, newest first. Takes rule, status, since, id */
-  LEDGER_VIOLATIONS,      /* {"violations":[…],"next":…}: with incident, rule_version, evidence. rule, status = severity,
-                             since, incident, id */
+  LEDGER_INCIDENTS,       /* {"incidents":[…],"next":"cursor"}: their json, newest first. Takes rule, severity, status (also
+                             "active": not resolved), since, id */
+  LEDGER_VIOLATIONS,      /* {"violations":[…],"next":…}: with incident, rule_version, evidence. rule, severity, since,
+                             incident, id */
   LEDGER_EVIDENCE,        /* of the violation `id`: one ExportTraceServiceRequest as OTLP/JSON; 404 where there is none */
   LEDGER_DELIVERIES,      /* {"deliveries":[…],"next":…}: rule = receiver, status = pending | done | dead, since, id */
   LEDGER_SILENCES,        /* {"silences":[…],"next":…}: status = active | over, id */
-  LEDGER_FEEDBACK         /* {"feedback":[…],"next":…}: rule, status = wrong | right | revoked, since, incident, id = violation */
+  LEDGER_FEEDBACK,        /* {"feedback":[…],"next":…}: rule, status = wrong | right | revoked, since, incident, id = violation */
+  LEDGER_WRITTEN          /* violations that came since (not: happened), the newest `limit` of them in the order of coming,
+                             a line each: when it came in ns, a space, and what LEDGER_VIOLATIONS has of it */
 };
 struct ledger_query {
   enum ledger_what what;
-  const char *id, *rule, *status, *incident;            /* NULL or "": any. Copied */
+  const char *id, *rule, *severity, *status, *incident; /* NULL or "": any. Copied */
+  bool prefix;                                          /* id: what ids begin with, hex digits */
+  bool one;                                             /* what has this id, without a list around it; FLUO_EINVALID: none */
   uint64_t since_ns, cursor;                            /* cursor: what `next` said; 0: from the start */
   uint32_t limit;                                       /* 0: 100; LIMIT_LEDGER_ROWS at most */
   /* 0 and the JSON, lent for the call; FLUO_EINVALID: no such id, FLUO_ETIMEOUT, FLUO_ETOOLARGE, FLUO_EIO … Once, from

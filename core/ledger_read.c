@@ -56,6 +56,12 @@ static void print_violation(struct buffer *out, struct db_rows *rows) {
   buffer_printf(out, ",\"evidence\":%s}", db_int(rows, 4) ? "true" : "false");
 }
 
+static void print_written(struct buffer *out, struct db_rows *rows) {
+  buffer_printf(out, "%" PRId64 " ", db_int(rows, 5));
+  print_violation(out, rows);
+  buffer_text(out, "\n");
+}
+
 static void print_delivery(struct buffer *out, struct db_rows *rows) {
   buffer_text(out, "{\"id\":");
   buffer_json(out, db_text(rows, 1, NULL), strlen(db_text(rows, 1, NULL)));
@@ -90,47 +96,64 @@ static void print_feedback(struct buffer *out, struct db_rows *rows) {
 
 /* What each list is read with; conditions NULL: it takes none of that kind. */
 static const struct list {
-  const char *name, *select, *id, *rule, *status, *since, *incident;
+  const char *name, *select, *id, *rule, *severity, *status, *since, *incident;
   void (*print)(struct buffer *out, struct db_rows *rows);
 } lists[] = {
-    [LEDGER_INCIDENTS] = {"incidents", "n, json FROM incidents", "id", "rule", "status", "last_seen_at", NULL, print_json},
+    [LEDGER_INCIDENTS] = {"incidents", "n, json FROM incidents", "id", "rule", "severity", "status", "last_seen_at", NULL,
+                          print_json},
     [LEDGER_VIOLATIONS] = {"violations",
                            "n, json, incident, rule_version, evidence IS NOT NULL OR evidence_of <> '' FROM violations",
-                           "id", "rule", "severity", "at", "incident", print_violation},
+                           "id", "rule", "severity", NULL, "at", "incident", print_violation},
     [LEDGER_DELIVERIES] = {"deliveries",
                            "n, id, receiver, " DELIVERY_STATE ", attempts, created_at, next_at, outcome, alert FROM deliveries",
-                           "id", "receiver", DELIVERY_STATE, "created_at", NULL, print_delivery},
-    [LEDGER_SILENCES] = {"silences", "n, json FROM silences", "id", NULL, "CASE over WHEN 0 THEN 'active' ELSE 'over' END",
+                           "id", "receiver", NULL, DELIVERY_STATE, "created_at", NULL, print_delivery},
+    [LEDGER_SILENCES] = {"silences", "n, json FROM silences", "id", NULL, NULL, "CASE over WHEN 0 THEN 'active' ELSE 'over' END",
                          "created_at", NULL, print_json},
     [LEDGER_FEEDBACK] = {"feedback", "n, violation, incident, rule, grouped, " VERDICT ", who, at FROM feedback",
-                         "violation", "rule", VERDICT, "at", "incident", print_feedback},
+                         "violation", "rule", NULL, VERDICT, "at", "incident", print_feedback},
 };
 
-struct conditions { struct buffer sql; struct db_value values[6]; uint32_t count; };
+struct conditions { struct buffer sql; struct db_value values[9]; uint32_t count; };
 
 static void where(struct conditions *c, const char *column, const char *compare, struct db_value value) {
   buffer_printf(&c->sql, " AND %s %s ?", column ? column : "NULL", compare);      /* NULL: true of nothing */
   c->values[c->count++] = value;
 }
 
-static void where_text(struct conditions *c, const char *column, const char *text) {
-  if (text && *text) where(c, column, "=", (struct db_value){.type = DB_TEXT, .p = text, .n = strlen(text)});
+static void where_text(struct conditions *c, const char *column, const char *compare, const char *text) {
+  if (text && *text) where(c, column, compare, (struct db_value){.type = DB_TEXT, .p = text, .n = strlen(text)});
+}
+
+/* Behind all hex digits comes a "g". */
+static void where_id(struct conditions *c, const struct list *list, const struct ledger_query *q, char past[64]) {
+  size_t n = strlen(q->id);
+  if (!q->prefix || !n || n > 62) {
+    where_text(c, list->id, "=", q->id);
+    return;
+  }
+  memcpy(past, q->id, n);
+  memcpy(past + n, "g", 2);
+  where_text(c, list->id, ">=", q->id);
+  where_text(c, list->id, "<", past);
 }
 
 static void where_number(struct conditions *c, const char *column, const char *compare, uint64_t number) {
   if (number) where(c, column, compare, (struct db_value){.type = DB_INT, .i = (int64_t)number});
 }
 
-static int compose(struct conditions *c, const struct list *list, const struct ledger_query *q, uint32_t limit) {
+static int compose(struct conditions *c, const struct list *list, const struct ledger_query *q, uint32_t limit,
+                   char past[64]) {
+  bool active = q->what == LEDGER_INCIDENTS && !strcmp(q->status, "active");
   buffer_init(&c->sql, 4096);
   c->count = 0;
   buffer_printf(&c->sql, "SELECT %s WHERE 1", list->select);
   where_number(c, "n", "<", q->cursor);
   where_number(c, list->since, ">=", q->since_ns);
-  where_text(c, list->id, q->id);
-  where_text(c, list->rule, q->rule);
-  where_text(c, list->status, q->status);
-  where_text(c, list->incident, q->incident);
+  where_id(c, list, q, past);
+  where_text(c, list->rule, "=", q->rule);
+  where_text(c, list->severity, "=", q->severity);
+  where_text(c, list->status, active ? "<>" : "=", active ? "resolved" : q->status);
+  where_text(c, list->incident, "=", q->incident);
   buffer_printf(&c->sql, " ORDER BY n DESC LIMIT %" PRIu32, limit + 1);
   buffer_add(&c->sql, "", 1);
   return c->sql.err;
@@ -153,19 +176,47 @@ static void print_rows(struct db *db, struct db_rows *rows, const struct list *l
   buffer_text(out, "]}");
 }
 
-static void read_list(struct db *db, const struct list *list, const struct ledger_query *q, struct buffer *out,
-                      int *trouble) {
+static uint32_t limit_of(const struct ledger_query *q) {
+  uint32_t limit = q->limit ? q->limit : ROWS_DEFAULT;
+  return limit < LIMIT_LEDGER_ROWS ? limit : LIMIT_LEDGER_ROWS;
+}
+
+/* 0 or FLUO_EINVALID: there is none. */
+static int print_one(struct db *db, struct db_rows *rows, const struct list *list, struct buffer *out, int *trouble) {
+  if (!db_next(db, rows, trouble)) return FLUO_EINVALID;
+  list->print(out, rows);
+  return 0;
+}
+
+static int read_list(struct db *db, const struct list *list, const struct ledger_query *q, struct buffer *out,
+                     int *trouble) {
   struct conditions c;
   struct db_rows *rows;
-  uint32_t limit = q->limit ? q->limit : ROWS_DEFAULT;
-  if (limit > LIMIT_LEDGER_ROWS) limit = LIMIT_LEDGER_ROWS;
-  if (compose(&c, list, q, limit)) *trouble = LEDGER_NO_MEMORY;
+  char past[64];
+  int err = 0;
+  if (compose(&c, list, q, limit_of(q), past)) *trouble = LEDGER_NO_MEMORY;
   else *trouble = db_begin(db, c.sql.data, c.values, c.count, &rows);
   if (!*trouble) {
-    print_rows(db, rows, list, limit, out, trouble);
+    if (q->one) err = print_one(db, rows, list, out, trouble);
+    else print_rows(db, rows, list, limit_of(q), out, trouble);
     db_end(rows);
   }
   buffer_deinit(&c.sql);
+  return err;
+}
+
+/* Looks back from the newest one as far as need be: times of coming are those of a clock, in the order of n. */
+static void read_written(struct db *db, const struct ledger_query *q, struct buffer *out, int *trouble) {
+  static const char sql[] =
+      "SELECT * FROM (SELECT n, json, incident, rule_version, evidence IS NOT NULL OR evidence_of <> '', written_at FROM"
+      " violations WHERE n > coalesce((SELECT n FROM violations WHERE written_at < ?1 ORDER BY n DESC LIMIT 1), 0)"
+      " ORDER BY n DESC LIMIT ?2) ORDER BY n";
+  struct db_value values[] = {{.type = DB_INT, .i = (int64_t)q->since_ns}, {.type = DB_INT, .i = limit_of(q)}};
+  struct db_rows *rows;
+  *trouble = db_begin(db, sql, values, 2, &rows);
+  if (*trouble) return;
+  while (!out->err && db_next(db, rows, trouble)) print_written(out, rows);
+  db_end(rows);
 }
 
 /* ---- evidence -------------------------------------------------------------------------------- */
@@ -200,7 +251,8 @@ int ledger_read(struct db *db, const struct ledger_query *q, struct buffer *out,
   clock_gettime(CLOCK_MONOTONIC, &now);
   db_deadline(db, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + LIMIT_LEDGER_QUERY_NS);
   if (q->what == LEDGER_EVIDENCE) err = read_evidence(db, q, out, trouble);
-  else read_list(db, &lists[q->what], q, out, trouble);
+  else if (q->what == LEDGER_WRITTEN) read_written(db, q, out, trouble);
+  else err = read_list(db, &lists[q->what], q, out, trouble);
   db_deadline(db, 0);
   if (*trouble) return error_of(*trouble);
   return err ? err : out->err;

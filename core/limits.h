@@ -161,6 +161,16 @@
 /* Deliveries of one receiver that are looked at for one that may go: those before it wait for others. */
 #define LIMIT_OUTBOX_LOOK 256u
 
+/* A request of the API waits so long for the ledger, then it is refused (fluo_api_late_requests_total). Answers that their
+ * clients have not fetched yet, on top of the buffer: past it they are refused (fluo_api_refused_requests_total). */
+#define LIMIT_API_WAIT_NS 5000000000ull
+#define LIMIT_API_ANSWER_BYTES (24u << 20)
+/* Clients that follow violations and incidents at once; what waits for each, and what one that comes back has missed. Past
+ * it events are lost to that client (fluo_events_lost_total), which is said in the stream. */
+#define LIMIT_FOLLOWERS 8u
+#define LIMIT_FOLLOW_BYTES (1u << 20)
+#define LIMIT_FOLLOW_MISSED_BYTES (2u << 20)
+
 /* Traces that `fluo explain` shows, 64 KiB of text each at most: what is more is counted on stderr. */
 #define LIMIT_EXPLAINED 3
 /* Bytes of a rule's name (lua/fluo/evaluate.lua). */

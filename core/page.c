@@ -251,6 +251,19 @@ static void write_recorder(struct buffer *b, struct recorder_stats s) {
   metrics_counter(b, "fluo_recording_lost_spans_total", "Spans of these.", s.lost_spans);
 }
 
+static void write_follow(struct buffer *b, struct follow_stats s) {
+  metrics_gauge(b, "fluo_events_clients", "Clients that follow violations and incidents.", (double)s.clients);
+  metrics_counter(b, "fluo_events_total", "Events handed to them.", s.events);
+  metrics_counter(b, "fluo_events_lost_total", "Events that they did not take in time.", s.lost);
+}
+
+static void write_api(struct buffer *b, struct api_stats s) {
+  metrics_counter(b, "fluo_api_requests_total", "Requests to the API.", s.requests);
+  metrics_gauge(b, "fluo_api_waiting_requests", "Of these, those that wait for the ledger.", (double)s.waiting);
+  metrics_counter(b, "fluo_api_refused_requests_total", "Of these, those for which there was no room, or no answer.", s.refused);
+  metrics_counter(b, "fluo_api_late_requests_total", "Of these, those that the ledger did not answer in time.", s.late);
+}
+
 int page_write(const struct page *p, struct buffer *b) {
   struct engine_stats engine;
   struct store_stats store;
@@ -273,5 +286,7 @@ int page_write(const struct page *p, struct buffer *b) {
   write_output(b, p);
   if (p->desk) desk_write(p->desk, b);
   if (p->recorder) write_recorder(b, recorder_stats(p->recorder));
+  if (p->follow) write_follow(b, follow_stats(p->follow));
+  if (p->api) write_api(b, api_stats(p->api));
   return b->err;
 }

@@ -1,8 +1,10 @@
 /* The /metrics page: what every room counts, under names after the OpenTelemetry collector's vocabulary. */
 #ifndef FLUO_PAGE_H
 #define FLUO_PAGE_H
+#include "api.h"
 #include "buffer.h"
 #include "desk.h"
+#include "follow.h"
 #include "host.h"
 #include "intake.h"
 #include "log.h"
@@ -22,6 +24,8 @@ struct page {
   const struct reload *reload;
   const struct recorder *recorder;
   const struct desk *desk;
+  const struct follow *follow;
+  const struct api *api;
   const struct state_file *state_file;
   uint64_t now_ns, started_ns;        /* Unix time */
   bool ready;

@@ -16,7 +16,8 @@
 
 static void on_violation(void *ctx, const struct violation *v) {
   struct report *r = ctx;
-  deliver(v, r->violations, r->alerts, r->keeper, r->log);
+  const struct deliver_to to = {r->violations, r->alerts, r->keeper, r->follow, r->log};
+  deliver(v, &to);
   if (r->recorder) recorder_violation(r->recorder, v);
 }
 

@@ -8,6 +8,7 @@
 #include "host.h"
 #include "dispatch.h"
 #include "feedback.h"
+#include "follow.h"
 #include "keeper.h"
 #include "log.h"
 #include "out.h"
@@ -25,7 +26,8 @@ struct report_error {
 /* Zero, then log, recorder and violations are set, which are the owner's. */
 struct report {
   struct log *log;
-  struct recorder *recorder;
+  struct recorder *recorder;     /* NULL: nobody records */
+  struct follow *follow;         /* NULL: nobody follows */
   struct alerts *alerts;         /* NULL: violations are no incidents */
   struct keeper *keeper;         /* NULL: violations are not kept */
   struct dispatch *dispatch;     /* NULL: nobody runs actions */

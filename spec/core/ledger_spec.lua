@@ -2,7 +2,7 @@
 local world = require("spec.core.ledger_world")
 local core = world.core
 
-local INCIDENTS, VIOLATIONS, EVIDENCE, DELIVERIES, SILENCES, FEEDBACK = 0, 1, 2, 3, 4, 5
+local INCIDENTS, VIOLATIONS, EVIDENCE, DELIVERIES, SILENCES, FEEDBACK, WRITTEN = 0, 1, 2, 3, 4, 5, 6
 
 -- Runs body(ledger) and checks that nothing is left behind; a first one sets SQLite up, which stays.
 local function ledger(options, body)
@@ -211,6 +211,8 @@ describe("a question", function()
       assert.equal('{"incidents":[{"i5"},{"i4"}]}', ids { since = now + 4 })
       assert.equal('{"incidents":[{"i2"}]}', ids { id = "i2" })
       assert.equal('{"incidents":[]}', ids { id = "i2' OR 1=1 --" })
+      assert.equal('{"incidents":[{"i5"},{"i4"},{"i3"}]}', ids { status = "active" })
+      assert.equal('{"incidents":[]}', ids { severity = "none" })
     end)
   end)
 
@@ -229,7 +231,30 @@ describe("a question", function()
   it("about violations gives them as printed, with incident, rule version and whether there is evidence", function()
     filled(function(w)
       assert.equal('{"violations":[{"id":"v3","incident":"i1","rule_version":"00","evidence":false},' ..
-        '{"id":"v1","incident":"i1","rule_version":"00","evidence":false}]}', w:ask { what = VIOLATIONS, incident = "i1", status = "high" })
+        '{"id":"v1","incident":"i1","rule_version":"00","evidence":false}]}', w:ask { what = VIOLATIONS, incident = "i1", severity = "high" })
+    end)
+  end)
+
+  it("about one thing gives it without a list, or says that there is none; ids may be given by what they begin with", function()
+    filled(function(w)
+      w:incident { id = "ab1", json = '{"id":"ab1"}' }
+      w:incident { id = "ab2", json = '{"id":"ab2"}' }
+      assert.equal('{"id":"i3"}', w:ask { what = INCIDENTS, id = "i3", one = true })
+      assert.equal(-10, w:ask { what = INCIDENTS, id = "a", one = true })
+      assert.equal('{"incidents":[{"id":"ab2"},{"id":"ab1"}]}', w:ask { what = INCIDENTS, id = "ab", prefix = true })
+      assert.equal('{"incidents":[{"id":"ab2"}]}', w:ask { what = INCIDENTS, id = "ab2", prefix = true })
+      assert.equal('{"incidents":[]}', w:ask { what = INCIDENTS, id = "b", prefix = true })
+    end)
+  end)
+
+  it("about what was written since gives the newest in the order of coming, a line each", function()
+    filled(function(w)
+      local all = w:ask { what = WRITTEN }
+      local _, lines = all:gsub("\n", "")
+      assert.equal(5, lines)
+      local newest = w:ask { what = WRITTEN, limit = 2 }
+      assert.truthy(newest:find('^%d+ {"id":"v4",[^\n]+\n%d+ {"id":"v5",[^\n]+\n$'), newest)
+      assert.equal("", w:ask { what = WRITTEN, since = world.now() + 3600 * 1000000000ull })
     end)
   end)
 

@@ -135,7 +135,7 @@ function W:give_feedback(f)
 end
 
 function M.query(q)
-  return ffi.new("struct ledger_query", { what = q.what, id = q.id, rule = q.rule, status = q.status, incident = q.incident,
+  return ffi.new("struct ledger_query", { what = q.what, id = q.id, rule = q.rule, severity = q.severity, status = q.status, prefix = q.prefix, one = q.one, incident = q.incident,
     since_ns = q.since or 0, cursor = q.cursor or 0, limit = q.limit or 0, on_result = on_result })
 end
 
