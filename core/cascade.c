@@ -1,6 +1,7 @@
 /* The cascades' story. Each group holds its hits by time. A hit is looked at once, when D and a
  * lateness have gone by since: then all that its chain can have is there, in whatever order it
- * came. If it can begin a chain, the first failure of each value in the D after it are the links;
+ * came; also of one long request, each hit of which is taken as if it had come a lateness after its
+ * start. If it can begin a chain, the first failure of each value in the D after it are the links;
  * enough of them are told. Then the hit is dropped, which is also how the group gets empty.
  *
  * With a root, roots alone begin chains; one that another follows before anything failed gives way
@@ -267,8 +268,9 @@ int cascade_take(struct cascade *c, const struct state_key *group, const struct 
   int err = state_get(&c->groups, group, &head);
   if (!err) {
     struct group *g = (struct group *)(void *)head;
+    uint64_t in_time_ns = plus(hit->start_ns, SEQUENCE_LATENESS_NS);
     err = add(g, hit, value, value_bytes);
-    int later = settle(g, now_ns);
+    int later = settle(g, in_time_ns < now_ns ? in_time_ns : now_ns);
     if (!err) err = later;
   }
   state_stats(c->groups.state)->lost += err == FLUO_ENOMEM;

@@ -121,7 +121,7 @@ struct engine_stats {
 };
 /* Windows and sequences. */
 struct engine_across_stats {
-  uint64_t late_events, future_events;      /* of windows: dropped, moved */
+  uint64_t late_events, future_events;      /* of windows and sequences: dropped; of windows: moved */
   uint64_t groups, bytes, groups_evicted, lost_events, overflowed_events;
 };
 void engine_across_stats_get(const struct engine *e, struct engine_across_stats *out);

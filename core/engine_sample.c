@@ -1,5 +1,5 @@
 /* What a span is to a window or a sequence: its group, when it counts, and what it adds. RULES.md
- * section 5.
+ * sections 5 and 6.
  *
  * A window's span counts at its end, its events at their own times. What is needed of the span is
  * copied into a note, so that the trace may go. Ways it fails: a field is missing, which is no
@@ -242,6 +242,20 @@ static bool distinct_get(struct engine *e, struct across_batch *b, struct across
   return got == 1;
 }
 
+/* A step of a sequence so far behind the clock that what stood beside it is forgotten: whether anything is missing after
+ * it nobody knows any more. What must not come is taken whenever it comes: a match may be waiting for it. */
+static bool is_forgotten(struct engine *e, const struct across_note *draft, uint64_t start_ns) {
+  const struct across *to = draft->to;
+  if (to->terms || to->cascade) return false;
+  const struct fluo_ir_sequence *terms = across_sequence(to);
+  if (!(draft->patterns & ~terms->absent)) return false;
+  uint64_t age_ns = e->late_ns > start_ns ? e->late_ns - start_ns : 0;
+  if (age_ns <= SEQUENCE_LATENESS_NS || age_ns - SEQUENCE_LATENESS_NS <= terms->ns) return false;
+  e->across.late_events++;
+  if (terms->absent && draft->patterns & 1) to->rules->counts[to->rule]->stats.unknown++;
+  return true;
+}
+
 void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern,
                        uint32_t span) {
   const struct fluo_ir_rule *of = ruleset_rule(t->judged_by->set, rule);
@@ -251,6 +265,7 @@ void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_
   struct across_note draft = {.to = to,
                               .order_ns = view.span->start_ns,
                               .patterns = 1u << (pattern - of->patterns.first)};
+  if (is_forgotten(e, &draft, view.span->start_ns)) return;
   if (!b || !span_put(e, b, t, view.span)) {
     lost(e);
     return;

@@ -94,7 +94,7 @@ static void write_state(struct buffer *b, const struct engine *engine) {
                   s.lost_events);
   metrics_counter(b, "fluo_sequence_overflowed_spans_total",
                   "Spans that a sequence forgot because its key had 1,024 others, or a cascade for want of room.", s.overflowed_events);
-  metrics_counter(b, "fluo_window_late_events_total", "Spans that came too late for a window.", s.late_events);
+  metrics_counter(b, "fluo_window_late_events_total", "Spans that came too late for a window or a sequence.", s.late_events);
   metrics_counter(b, "fluo_window_future_events_total",
                   "Events of windows that were ahead of the clock and were moved.", s.future_events);
 }

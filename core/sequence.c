@@ -1,6 +1,9 @@
 /* The sequences' story. Each key holds its hits by (start, span id) for D and a lateness. A hit
  * that arrives is put where it belongs, and then what is there is looked at, so that the order of
- * arrival does not decide whether a key matches.
+ * arrival does not decide whether a key matches. Nor does how long a time one request spans: its
+ * hits come in order of start, and each is looked at as if it had come a lateness after it, for the
+ * next one may be what an absence or a first step waits for. What is over by the real clock is said
+ * by a timer, when the request is in.
  *
  * Looking is two passes over the hits of [t0, t0 + D), for each span t0 that can be the first step,
  * in order. Backwards, each hit learns as which steps it can stand, given what comes after it;
@@ -296,8 +299,9 @@ int sequence_take(struct sequence *s, const struct state_key *group, const struc
   int err = state_get(&s->keys, group, &head);
   if (!err) {
     struct key *k = (struct key *)(void *)head;
+    uint64_t in_time_ns = plus(hit->start_ns, SEQUENCE_LATENESS_NS);
     if (!k->matched || hit->start_ns > k->past_ns) err = keep(k, hit, now_ns);
-    int later = settle(k, now_ns);
+    int later = settle(k, in_time_ns < now_ns ? in_time_ns : now_ns);
     if (!err) err = later;
   }
   state_stats(s->keys.state)->lost += err != 0;

@@ -53,7 +53,8 @@ struct sequence_calls {
 int sequence_new(struct state *state, const struct sequence_terms *terms, const struct sequence_calls *calls, void *owner,
                  struct sequence **out);
 void sequence_free(struct sequence *s);
-/* Takes a hit that arrives now. Each span once. Calls on_match. 0, or FLUO_ENOMEM: it is lost, and counted. */
+/* Takes a hit that arrives now; those of one request in order of start, and timers that are due by then run after them.
+ * Each span once. Calls on_match. 0, or FLUO_ENOMEM: it is lost, and counted. */
 int sequence_take(struct sequence *s, const struct state_key *group, const struct sequence_hit *hit, uint64_t now_ns);
 /* For snapshots. What is read from now on was not observed from when it was written until now: what must not come may have
  * come, for every first step that started before. */
