@@ -96,10 +96,13 @@ function Parser:name(what)
     token and token.text)
 end
 
+-- A decimal number, or nil: `inf`, `nan` and `0x10` are words.
+local function decimal(word) return word:find("^[+-]?[%d.]+[eE]?[+-]?%d*$") and tonumber(word) or nil end
+
 function Parser:number(what)
   local token = self:peek()
-  local n = token and token.kind == "word" and tonumber(token.text)
-  if n and token.text:find("^[+-]?[%d.]+[eE]?[+-]?%d*$") then
+  local n = token and token.kind == "word" and decimal(token.text)
+  if n then
     self.at = self.at + 1
     return n
   end
@@ -128,7 +131,7 @@ end
 function Parser:limit()
   local token = self:take("word") or self:take("text")
   if not token then wrong(("expected a number, not %s"):format(self:shown()), FORM) end
-  return tonumber(token.text) or token.text
+  return decimal(token.text) or token.text
 end
 
 -- Words up to the next clause: "1m", "5 minutes".
@@ -141,10 +144,12 @@ function Parser:duration()
   return table.concat(words, " ")
 end
 
+-- A number that no double has exactly stays text, which compares with numbers by its digits.
 local function value_of(token)
   if token.kind == "text" then return token.text end
   if token.text == "true" or token.text == "false" then return token.text == "true" end
-  return tonumber(token.text) or token.text
+  local n = decimal(token.text)
+  return n and math.abs(n) < 2 ^ 53 and n or token.text
 end
 
 function Parser:where()

@@ -292,6 +292,23 @@ describe("a text query", function()
     end
   end)
 
+  it("takes every comparison, and values bare or quoted", function()
+    local spans = {}
+    for i, value in ipairs { 4, 5, "5.0001", "a b", "during", "/a/b-c.d:e", "inf", "nan", "0x10", true,
+                             replay.wire { intValue = "9007199254740992" }, replay.wire { intValue = "9007199254740993" } } do
+      spans[i] = one("x", i, { attr = { k = value } })
+    end
+    for text, value in pairs {
+      ["k = 5"] = 1, ['k = "5"'] = 1, ["k != 5"] = 11, ["k >= 5 and k < 6"] = 2, ["k > 5 and k < 6"] = 1, ["k <= 5"] = 2,
+      ['k = "a b"'] = 1, ["k = 'during'"] = 1, ["k = /a/b-c.d:e"] = 1, ["k = inf"] = 1, ["k = nan"] = 1, ["k = 0x10"] = 1,
+      ["k = true"] = 1, ["k = 9007199254740993"] = 1, ["k = 9007199254740992"] = 1, ["k = absent"] = 0,
+    } do
+      local found = run(("query %q"):format(("count() >= %d during 1m where %s"):format(math.max(value, 1), text)), { spans })
+      assert.equal(value > 0 and value or nil, found[1] and found[1].value, text)
+      assert.same({}, run(("query %q"):format(("count() > %d during 1m where %s"):format(value, text)), { spans }), text)
+    end
+  end)
+
   it("that is wrong says where, and what was expected", function()
     for text, said in pairs {
       ["sums(x) > 1 during 1m"] = "there is no aggregate `sums`", ["sum(x) > 1"] = "expected `during`",
