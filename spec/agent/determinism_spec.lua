@@ -100,6 +100,7 @@ local function arrivals(requests, spans, at)
   end
 end
 
+-- What windows say depends on what came when, and they have specs of their own.
 local function counts_of(rules, make)
   math.randomseed(4)
   local requests, counts, rule_names = {}, {}, {}
@@ -108,9 +109,11 @@ local function counts_of(rules, make)
   assert.equal(0, status, said)
   assert.is_nil(said:find("raised an error", 1, true), said)
   for _, v in ipairs(found) do
-    local key = v.rule .. " " .. v.id
-    counts[key] = (counts[key] or 0) + 1
-    rule_names[v.rule] = true
+    if v.scope == "span" or v.scope == "trace" then
+      local key = v.rule .. " " .. v.id
+      counts[key] = (counts[key] or 0) + 1
+      rule_names[v.rule] = true
+    end
   end
   return counts, rule_names
 end
@@ -128,11 +131,12 @@ describe("a hundred orders of arrival give the same violations", function()
     check(FORMS, trace_of_forms, names)
   end)
 
-  it("of every shipped rule", function()
+  it("of every shipped rule about spans and traces", function()
     local names = {}
     for path in io.popen("ls rules/*.lua"):lines() do
       if not path:find("_spec") then
-        for name in io.open(path):read("*a"):gmatch('\nrule "([^"]+)"') do names[#names + 1] = name end
+        local text = io.open(path):read("*a")
+        for name in text:gmatch('\nrule "([^"]+)"') do names[#names + 1] = not text:find("window(", 1, true) and name or nil end
       end
     end
     assert.is_true(#names >= 7)
