@@ -52,16 +52,24 @@ static void restore_delivery(void *ctx, const struct ledger_delivery *row) {
   dispatch_restore(d->dispatch, row);
 }
 
+static struct feedback_mark mark_of(const struct ledger_feedback *row) {
+  return (struct feedback_mark){row->violation,
+                                {row->rule.p, (uint32_t)row->rule.n},
+                                {row->group.p, (uint32_t)row->group.n},
+                                (enum feedback_verdict)row->verdict,
+                                row->at_ns};
+}
+
+/* Else it is kept for people alone. */
+static bool can_widen(const struct feedback_mark *mark) {
+  return !text_same(mark->group, text_of("null"));
+}
+
 static void restore_feedback(void *ctx, const struct ledger_feedback *row) {
   const struct desk *d = ctx;
+  const struct feedback_mark mark = mark_of(row);
   uint32_t widening;
-  const struct feedback_mark mark = {row->violation,
-                                     {row->rule.p, (uint32_t)row->rule.n},
-                                     {row->group.p, (uint32_t)row->group.n},
-                                     (enum feedback_verdict)row->verdict,
-                                     row->at_ns};
-  if (text_same(mark.group, text_of("null"))) return;
-  (void)feedback_take(d->feedback, &mark, &widening);   /* one that is refused is counted there */
+  if (can_widen(&mark)) (void)feedback_take(d->feedback, &mark, &widening); /* one that is refused is counted there */
 }
 
 static void on_widened(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t n, uint32_t widening) {
@@ -129,28 +137,25 @@ static struct ledger_text piece(struct text t) {
   return (struct ledger_text){t.p, t.n};
 }
 
-static void answer(const struct feedback_subject *s, enum feedback_verdict verdict, uint32_t widening, struct buffer *out) {
-  buffer_printf(out, "{\"violation\":\"%s\",\"incident\":\"%s\",\"rule\":", s->violation, s->incident);
-  buffer_json(out, s->rule.data, s->rule.len);
+static void answer(const struct ledger_feedback *row, uint32_t widening, struct buffer *out) {
+  char at[32];
+  time_text(row->at_ns, at);
+  buffer_printf(out, "{\"violation\":\"%s\",\"incident\":\"%s\",\"rule\":", row->violation, row->incident);
+  buffer_json(out, row->rule.p, row->rule.n);
   buffer_text(out, ",\"group\":");
-  buffer_add(out, s->group.p, s->group.n);
-  buffer_printf(out, ",\"verdict\":\"%s\",\"widened\":", feedback_verdict_names[verdict]);
+  buffer_add(out, row->group.p, row->group.n);
+  buffer_printf(out, ",\"verdict\":\"%s\",\"who\":", feedback_verdict_names[row->verdict]);
+  buffer_json(out, row->who.p, row->who.n);
+  buffer_printf(out, ",\"at\":\"%s\",\"widened\":", at);
   buffer_number(out, (1000 + widening) / 1000.0);
   buffer_text(out, "}");
 }
 
-static int say(struct desk *d, const struct feedback_subject *s, enum feedback_verdict verdict, struct text who,
-               uint64_t now_ns, uint32_t *widening) {
-  const struct feedback_mark mark = {s->violation, {s->rule.data, (uint32_t)s->rule.len}, s->group, verdict, now_ns};
-  struct ledger_feedback row = {.violation = s->violation,
-                                .incident = s->incident,
-                                .rule = piece(mark.rule),
-                                .group = piece(s->group),
-                                .who = piece(who),
-                                .verdict = (enum ledger_verdict)verdict,
-                                .at_ns = now_ns};
-  if (!ledger_feedback(keeper_ledger(d->keeper), &row)) return FLUO_EFULL;
-  return text_same(s->group, text_of("null")) ? 0 : feedback_take(d->feedback, &mark, widening);
+/* The row comes first: what widens now does so after a restart, too. */
+static int say(struct desk *d, const struct ledger_feedback *row, uint32_t *widening) {
+  const struct feedback_mark mark = mark_of(row);
+  if (!ledger_feedback(keeper_ledger(d->keeper), row)) return FLUO_EFULL;
+  return can_widen(&mark) ? feedback_take(d->feedback, &mark, widening) : 0;
 }
 
 int desk_say(struct desk *d, struct text violation, enum feedback_verdict verdict, struct text who, uint64_t now_ns,
@@ -159,8 +164,15 @@ int desk_say(struct desk *d, struct text violation, enum feedback_verdict verdic
   uint32_t widening = 0;
   int err = feedback_subject_read(violation, &subject);
   if (err) return err;
-  err = say(d, &subject, verdict, who, now_ns, &widening);
-  if (!err) answer(&subject, verdict, widening, out);
+  const struct ledger_feedback row = {.violation = subject.violation,
+                                      .incident = subject.incident,
+                                      .rule = {subject.rule.data, subject.rule.len},
+                                      .group = piece(subject.group),
+                                      .who = piece(who),
+                                      .verdict = (enum ledger_verdict)verdict,
+                                      .at_ns = now_ns};
+  err = say(d, &row, &widening);
+  if (!err) answer(&row, widening, out);
   feedback_subject_deinit(&subject);
   return err ? err : out->err;
 }

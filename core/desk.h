@@ -32,7 +32,7 @@ void desk_free(struct desk *d);
 void desk_use(struct desk *d, struct engine *engine);
 /* What a person says of a violation, whose JSON this is, as the ledger prints it: a row, and where it is of a window that
  * compares a number the group's limit is widened anew (feedback.h). Appends {"violation":…,"incident":…,"rule":…,"group":…,
- * "verdict":…,"widened":1.125}: group is null, and widened 1, where nothing can be widened. 0; FLUO_EMALFORMED: it is
+ * "verdict":…,"who":…,"at":…,"widened":1.125}: group is null, and widened 1, where nothing can be widened. 0; FLUO_EMALFORMED: it is
  * no violation; FLUO_EFULL: the ledger has no room, so nothing was done; FLUO_ENOMEM. */
 int desk_say(struct desk *d, struct text violation, enum feedback_verdict verdict, struct text who, uint64_t now_ns,
              struct buffer *answer);

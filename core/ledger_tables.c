@@ -119,6 +119,9 @@ int tables_write(struct db *db, enum ledger_kind kind, const struct db_value *va
 #define STEP " LIMIT ?2) AND " /* looks no further than at the oldest that may go */
 enum { STEP_ROWS = 200, STEP_ROWS_MAX = 2000 };      /* a few milliseconds */
 
+/* Feedback counts for long after the violation that it was on (feedback.h): 90 days, in ns. */
+#define FEEDBACK_MORE "7776000000000000"
+
 /* ?1: what is older goes; ?2 of them at most. */
 static const char *const old_rows[] = {
     "DELETE FROM violations WHERE n IN (SELECT n FROM violations ORDER BY n" STEP "written_at < ?1",
@@ -126,7 +129,7 @@ static const char *const old_rows[] = {
     "last_seen_at < ?1",
     "DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE state <> 0 ORDER BY n" STEP "created_at < ?1",
     "DELETE FROM silences WHERE n IN (SELECT n FROM silences WHERE over ORDER BY n" STEP "created_at < ?1",
-    "DELETE FROM feedback WHERE n IN (SELECT n FROM feedback ORDER BY n" STEP "at < ?1",
+    "DELETE FROM feedback WHERE n IN (SELECT n FROM feedback ORDER BY n" STEP "at < ?1 - " FEEDBACK_MORE,
 };
 enum { OLD_ROWS = sizeof old_rows / sizeof *old_rows };
 

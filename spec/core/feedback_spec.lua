@@ -149,6 +149,12 @@ describe("feedback", function()
     assert.same({ "r", key("2"), 0 }, changes[#changes - 1])
   end)
 
+  it("keeps within its bytes, whatever groups are called", function()
+    for n = 1, 100 do take(n, WRONG, { group = ('{"service":"%d%s"}'):format(n, ("x"):rep(50000)) }) end
+    assert.truthy(metric "fluo_feedback_widened_groups" < 42)
+    assert.equal(100, metric "fluo_feedback_widened_groups" + metric "fluo_feedback_evicted_groups_total")
+  end)
+
   for _, group in ipairs { "", "null", "[]", "{", '{"a"', '{"a":', '{"a":1}', '{"a":"x"', '{"a":"x",}', '{"a":"x"}}', '{"a":{}}' } do
     it("refuses a group like " .. group, function()
       assert.same({ nil, MALFORMED }, { take(1, WRONG, { group = group }) })

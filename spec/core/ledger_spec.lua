@@ -342,12 +342,13 @@ describe("retention", function()
       w:delivery { id = "pending", at = old }
       w:delivery { id = "done", at = old, state = 1 }
       w:silence { id = "s", over = true, at = old }
-      w:give_feedback { violation = "v", at = old }
+      w:give_feedback { violation = "v", at = old - 90 * 86400 * 1000000000ull }
+      w:give_feedback { violation = "counts", at = old }
       assert.is_true(w:hear(function() return tonumber(w:stats().deleted) >= 454 end))
       assert.equal("new", world.sql(w.db, "select group_concat(id) from violations"))
       assert.equal("open", world.sql(w.db, "select group_concat(id) from incidents"))
       assert.equal("pending", world.sql(w.db, "select group_concat(id) from deliveries"))
-      assert.equal("0|0", world.sql(w.db, "select (select count(*) from silences), (select count(*) from feedback)"))
+      assert.equal("0|counts", world.sql(w.db, "select (select count(*) from silences), (select group_concat(violation) from feedback)"))
     end)
   end)
 
