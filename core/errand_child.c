@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -120,17 +119,31 @@ static bool split_host(char *text, char **host, char **port) {
   return **host != '\0';
 }
 
+/* The first of the host's addresses that takes a connection: a socket, or -1. */
+static int connect_first(const struct addrinfo *list) {
+  int fd = -1;
+  for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+    fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+    if (fd < 0 || !connect(fd, a->ai_addr, a->ai_addrlen)) continue;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    fd = -1;
+  }
+  return fd;
+}
+
 static int send_inet(const char *address, bool stream, struct text input) {
   struct addrinfo hints = {.ai_socktype = stream ? SOCK_STREAM : SOCK_DGRAM}, *list = NULL;
-  char *host, *port, *copy = strdup(address + strlen("tcp://"));
-  if (!copy || !split_host(copy, &host, &port)) return fail(address, "an address is as in udp://host:514");
-  int err = getaddrinfo(host, port, &hints, &list), fd = -1;
+  char place[512], *host, *port;
+  snprintf(place, sizeof place, "%s", address + strlen("tcp://"));
+  if (!split_host(place, &host, &port)) return fail(address, "an address is as in udp://host:514");
+  int err = getaddrinfo(host, port, &hints, &list);
   if (err) return fail(address, gai_strerror(err));
-  for (struct addrinfo *a = list; a; a = a->ai_next) {
-    fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-    if (fd >= 0 && !connect(fd, a->ai_addr, a->ai_addrlen)) return (stream ? send_stream : send_datagrams)(fd, address, input);
-  }
-  return fail_errno(address);
+  int fd = connect_first(list);
+  err = fd < 0 ? fail_errno(address) : (stream ? send_stream : send_datagrams)(fd, address, input);
+  freeaddrinfo(list);
+  return err;
 }
 
 static int send_messages(const char *address, struct text input) {

@@ -422,4 +422,18 @@ void fluo_errand_cancel(struct fluo_errands *e, uint32_t id);
 /* HMAC-SHA-256 (RFC 2104), by libcrypto: 0; -1: there is none. */
 int fluo_hmac_sha256(const void *key, uint32_t key_bytes, const void *text, uint64_t n, uint8_t out[32]);
 
+/* ---- fluo notify (core/notify.c) --------------------------------------------------------------- */
+
+/* Has a post room of its own deliver one alert, and waits for what becomes of it. What the action says goes to standard
+ * output. setup and texts as the post room reads them. */
+struct fluo_notify {
+  const char *setup; uint64_t setup_bytes;
+  const char *texts; uint64_t texts_bytes;
+  const char *receiver;
+  const char *alert; uint64_t alert_bytes;
+};
+struct fluo_notified { uint32_t result, retry_after_s, text_bytes; char text[1024]; };    /* enum postroom_result */
+/* 0; -1: it could not even be begun, and text says why. */
+int fluo_notify(const struct fluo_notify *n, struct fluo_notified *out);
+
 #endif

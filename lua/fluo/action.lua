@@ -101,8 +101,8 @@ local function base64_decode(text)
   return table.concat(out)
 end
 
--- At most so many bytes of UTF-8, whole characters, "…" at the end where some were cut.
-local function cut(text, bytes)
+--- At most so many bytes of UTF-8, whole characters, "…" at the end where some were cut.
+function M.cut(text, bytes)
   text = tostring(text)
   if #text <= bytes then return text end
   local n = bytes - 3
@@ -179,7 +179,7 @@ end
 --- The five names that files see. context.on_action and context.action_names are set.
 function M.api(context)
   local members = {
-    render = M.render, cut = cut, base64 = base64, base64_decode = base64_decode,
+    render = M.render, cut = M.cut, base64 = base64, base64_decode = base64_decode,
     hmac_sha256 = function(key, text) return runtime().hmac(key, text) end,
     now = function(seconds) return runtime().now(seconds or 0) end,
     unix = function() return runtime().unix() end,

@@ -1,6 +1,6 @@
---- The commands that serve nothing: check, convert, test, init, record, fields, repl, query, tune, help, and what is
--- said where there is no such command. `run`, `replay`, `explain` and `config show` never come here: they belong to the
--- core.
+--- The commands that serve nothing: check, convert, test, init, record, fields, repl, query, tune, notify, help, and
+-- what is said where there is no such command. `run`, `replay`, `explain` and `config show` never come here: they
+-- belong to the core.
 local M = {}
 
 local function tail(list, from)
@@ -41,6 +41,8 @@ function COMMANDS.repl(config) return require("fluo.cli.repl").run(config) end
 function COMMANDS.query(config) return require("fluo.cli.query").run(config) end
 
 function COMMANDS.tune(config) return require("fluo.cli.tune").run(config) end
+
+function COMMANDS.notify(config) return require("fluo.cli.notify").run(config) end
 
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
 

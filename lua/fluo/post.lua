@@ -121,7 +121,8 @@ local function runtime()
            secrets = setup.secrets or {},
            now = function(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + seconds) end, unix = os.time,
            log = function(text)
-             finished[#finished + 1] = outcome.scrub(("%s: %s"):format(running.receiver, text), setup)
+             local line = outcome.scrub(("%s: %s"):format(running.receiver, text), setup)
+             finished[#finished + 1] = action.cut(line, M.TEXT_BYTES - 1)
            end }
 end
 

@@ -173,6 +173,24 @@ none could be run.]],
     },
   },
   {
+    name = "notify", usage = "fluo notify [-c FILE] [--dry-run] [--resolved] NAME [ALERT.json]", arguments = { 0, 2 },
+    flags = { { name = "dry-run", help = "print what would be sent, secrets hidden, and send nothing" },
+              { name = "example", help = "an example alert, as where no file is named" },
+              { name = "resolved", help = "the example's resolve" },
+              { name = "print", value = "TYPE", help = "print the source of a built-in type, to copy and change" } },
+    summary = "send an alert by a receiver now, and say what was answered",
+    text = [[
+Sends an example alert, or the one of a file (- is standard input), by the receiver of the configuration or the
+action of the rules that is named, as the agent would, and prints what came of it. Ends with 0 if it was delivered,
+else with 1.]],
+    examples = {
+      { "fluo notify -c fluo.lua ops", "does it get through?" },
+      { "fluo notify -c fluo.lua --resolved ops", "and its resolve, which closes it again" },
+      { "fluo notify -c fluo.lua --dry-run ops", "what would be sent" },
+      { "fluo notify --print slack > rules/slack.lua", "a copy of a built-in type, which goes before it" },
+    },
+  },
+  {
     name = "init", usage = "fluo init [DIR]", arguments = { 0, 1 }, flags = {},
     summary = "write a directory of rules to begin with",
     text = [[

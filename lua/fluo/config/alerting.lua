@@ -397,16 +397,20 @@ local function notify_line(escape, n)
   return fields(escape, n.group_wait, n.group_interval, n.repeat_interval, unpack(n.group_by))
 end
 
---- Lines `alerting.…=fields`, tabs between these.
-function M.encode(alerting, escape)
-  local receivers, lines = {}, {}
+--- What the post room is set up with, as JSON.
+function M.setup(alerting, dry_run)
+  local receivers, a = {}, alerting.actions
   for _, r in ipairs(alerting.receivers) do
     receivers[r.name] = { type = types.ALIASES[r.type] or r.type, settings = r.settings }
   end
-  local a = alerting.actions
-  local setup = json { receivers = receivers, env = a.env, secrets = a.secrets, hosts = a.hosts, ca_file = a.ca_file,
-                       exec = a.exec, hidden = alerting.hidden }
-  lines[1] = "alerting.setup=" .. escape(setup)
+  return json { receivers = receivers, env = a.env, secrets = a.secrets, hosts = a.hosts, ca_file = a.ca_file,
+                exec = a.exec, hidden = alerting.hidden, dry_run = dry_run }
+end
+
+--- Lines `alerting.…=fields`, tabs between these.
+function M.encode(alerting, escape)
+  local lines = {}
+  lines[1] = "alerting.setup=" .. escape(M.setup(alerting))
   lines[3] = "alerting.names=" .. escape(table.concat(M.names(alerting), " "))
   lines[2] = "alerting.notify=" .. notify_line(escape, alerting.notify)
   for _, r in ipairs(alerting.receivers) do
