@@ -165,9 +165,15 @@ for _, path in ipairs(MANUALS) do
       it(("has a configuration that is taken: line %d"):format(block.line), function()
         with({ ["fluo.lua"] = block.code }, function(_, shell)
           local variables = {}
-          for name in block.code:gmatch('secret "([%w_]+)"') do variables[#variables + 1] = name .. "=x " end
-          local status, _, err = shell(table.concat(variables) .. "fluo config show -c rules/fluo.lua")
+          for name in block.code:gmatch('secret "([%w_]+)"') do variables[#variables + 1] = "export " .. name .. "=https://example.com; " end
+          variables = table.concat(variables)
+          local status, shown, err = shell(variables .. "fluo config show -c rules/fluo.lua")
           assert.equal(0, status, err)
+          for name in shown:gmatch("\nreceivers%.(%S+)") do
+            local out
+            status, out, err = shell(("%s fluo notify -c rules/fluo.lua --dry-run %s"):format(variables, name))
+            assert.equal(0, status, name .. ": " .. out .. err)
+          end
         end)
       end)
     end
