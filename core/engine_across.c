@@ -273,6 +273,15 @@ static void by_hash(const struct ruleset *set, struct fluo_range by, uint8_t out
   }
 }
 
+static bool is_of_resource(const struct ruleset *set, struct fluo_range by) {
+  bool all = true;
+  for (uint32_t i = 0; i < by.count; i++) {
+    uint32_t field = ruleset_part(set, ruleset_pair(set, by.first + i)->parts.first)->field;
+    all &= field == FLUO_FIELD_SERVICE || field == FLUO_FIELD_RESOURCE;
+  }
+  return all;
+}
+
 /* The i-th of a set is reported for by that set: its own terms are the same ones, and live as long
  * as it does. */
 static void own(struct engine_rules *r, uint32_t i) {
@@ -282,7 +291,9 @@ static void own(struct engine_rules *r, uint32_t i) {
   a->terms = i < ir->windows ? ruleset_window(r->set, i) : NULL;
   a->rule = a->terms ? a->terms->rule : ruleset_sequence(r->set, i - ir->windows)->rule;
   a->asks = ruleset_asks(r->set, a->rule);
+  a->merges = !a->window || a->terms->aggregate == FLUO_AGGREGATE_RATIO;
   by_hash(r->set, across_by(a), a->by);
+  a->by_resource = is_of_resource(r->set, across_by(a));
 }
 
 void engine_across_own(struct engine *e, struct engine_rules *r) {

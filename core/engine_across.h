@@ -19,9 +19,11 @@ struct across {
   struct cascade *cascade;
   struct novel *novel;                     /* one of the four */
   uint8_t by[16];                          /* a hash of its `by`: rules with an equal list have equal keys */
+  bool by_resource;                        /* all of it is of the resource */
   bool asks;
-  struct across *next_noted;               /* while a batch is handed over: those it has notes for, ... */
-  uint32_t notes, notes_at;                /* ... how many, and where they stand among its sorted ones */
+  bool merges;                             /* what one span says to it at one time is one event, whatever patterns said it */
+  uint32_t sample_key;                     /* of a window's attribute in the index of `rules`, or INDEX_KEY_NONE */
+  struct across_note *merged;              /* while a span's notes are merged: its first one */
 };
 
 /* A span, as all notes of it in one batch see it. */
@@ -37,24 +39,35 @@ struct across_key { uint32_t at, bytes; uint64_t hash; };
 /* One event of a window, or one span of a sequence. */
 struct across_note {
   struct across *to;
-  uint64_t order_ns;                       /* when it counts */
   uint64_t hash;                           /* of what `distinct` counts */
   double value;
   struct across_key key, distinct;         /* distinct: of a cascade's failure */
-  uint32_t span, weight, flags, patterns;
+  uint32_t next;                           /* of its moment, ACROSS_END: none */
+  uint32_t weight, flags, patterns;
   bool repeats;                            /* its span may have more than one for this rule */
 };
 
+/* What a span says at one time: most have one such moment, when they end. */
+struct across_moment {
+  uint64_t at_ns;                          /* when it counts */
+  uint32_t span, first, last;              /* its notes, in the order in which they were taken */
+};
+
+#define ACROSS_END UINT32_MAX
+
 /* Keys of the span that came last. Most rules group by one of a few lists. */
 enum { ACROSS_MEMO = 4 };
-struct across_memo { uint8_t by[16]; struct across_key key; bool there; };
+struct across_memo { uint8_t by[16]; struct across_key key; bool there, by_resource; };
 
 struct across_batch {
   struct across_batch *next;
   struct across_span *spans;
-  struct across_note *notes, **sorted;     /* sorted: room for as many, filled when they are handed over */
-  uint32_t spans_count, spans_capacity, count, capacity, sorted_capacity;
+  struct across_note *notes;
+  struct across_moment *moments, *sorted;  /* sorted: room for as many */
+  uint32_t spans_count, spans_capacity, count, capacity, moments_count, moments_capacity, sorted_capacity;
   uint64_t look;                           /* at which the last of `spans` was noted, whose keys the memo has */
+  struct fluo_text resource;               /* of the last of `spans` */
+  const struct across *noted;              /* whose is the last of the notes, if it is of that span; or NULL */
   struct across_memo memo[ACROSS_MEMO];
   uint32_t memo_count;
   uint32_t sheets;                         /* of questions that are out */

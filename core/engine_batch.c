@@ -1,12 +1,11 @@
-/* What a request says to rules across traces: its notes, put in order of time and handed over to
- * windows and sequences one by one. Notes of rules with functions stand in a batch of their own,
- * which is handed over when the last of the request's answers is in; so every rule sees a request
- * whole, and its functions answered.
+/* What a request says to rules across traces: its notes, handed over to windows and sequences one by one in order of
+ * time. What is sorted are not the notes but the moments of spans, which are fewer, and mostly one a span: its end. Notes
+ * of rules with functions stand in a batch of their own, which is handed over when the last of the request's answers is
+ * in; so every rule sees a request whole, and its functions answered.
  *
- * Events of one rule are in order of time, rules in the order in which the request came to them:
- * they know nothing of each other. Ways it fails: no memory for a batch: its notes are lost, counted
- * by whoever has one. A batch is its engine's until it is handed over. */
-#include <stdlib.h>
+ * Rules know nothing of each other: of one moment they stand in the order in which the request came to them. Ways it
+ * fails: no memory for a batch: its notes are lost, counted by whoever has one. A batch is its engine's until it is handed
+ * over. */
 #include <string.h>
 
 #include "engine_across.h"
@@ -21,74 +20,86 @@ static void batch_init(struct across_batch *b, uint64_t now_ns) {
 static void batch_deinit(struct across_batch *b) {
   heap_free(b->spans);
   heap_free(b->notes);
+  heap_free(b->moments);
   heap_free(b->sorted);
   buffer_deinit(&b->keys);
 }
 
-static const struct window_witness *span_of(const struct across_batch *b, const struct across_note *n) {
-  return &b->spans[n->span].witness;
+/* ---- in order of time ---------------------------------------------------------------------- */
+
+static int compare_spans(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
+  const struct window_witness *one = &b->spans[x->span].witness, *other = &b->spans[y->span].witness;
+  int order = memcmp(one->span_id, other->span_id, 8);
+  return order ? order : memcmp(one->trace_id, other->trace_id, 16);
 }
 
-/* By time, then by span: a span's notes for one rule stand together. */
-static int order(const void *left, const void *right, void *ctx) {
-  const struct across_batch *batch = ctx;
-  const struct across_note *a = *(struct across_note *const *)left,
-                           *b = *(struct across_note *const *)right;
-  if (a->order_ns != b->order_ns) return a->order_ns < b->order_ns ? -1 : 1;
-  if (a->span == b->span) return 0;
-  int by_span = memcmp(span_of(batch, a)->span_id, span_of(batch, b)->span_id, 8);
-  if (by_span) return by_span;
-  return memcmp(span_of(batch, a)->trace_id, span_of(batch, b)->trace_id, 16);
+/* By time, then by span. */
+static inline bool is_before(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
+  if (x->at_ns != y->at_ns) return x->at_ns < y->at_ns;
+  return x->span != y->span && compare_spans(b, x, y) < 0;
 }
 
-/* A rule has few notes of one request, and sorting them is what a call costs. */
-static void sort(struct across_batch *b, struct across_note **notes, uint32_t n) {
-  const uint32_t few = 32;
-  if (n > few) {
-    qsort_r(notes, n, sizeof *notes, order, b);
-    return;
-  }
+static bool is_same(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
+  return x->at_ns == y->at_ns && (x->span == y->span || !compare_spans(b, x, y));
+}
+
+static void insert_all(const struct across_batch *b, struct across_moment *moments, uint32_t n) {
   for (uint32_t i = 1, at; i < n; i++) {
-    struct across_note *note = notes[i];
-    for (at = i; at && order(&notes[at - 1], &note, b) > 0; at--) notes[at] = notes[at - 1];
-    notes[at] = note;
+    struct across_moment moment = moments[i];
+    for (at = i; at && is_before(b, &moment, &moments[at - 1]); at--) moments[at] = moments[at - 1];
+    moments[at] = moment;
   }
 }
 
-/* Puts the notes of each rule together, the rules in the order in which they came: the first of these. */
-static struct across *gather(struct across_batch *b) {
-  struct across *first = NULL, **end = &first;
-  uint32_t at = 0;
-  for (uint32_t i = 0; i < b->count; i++) {
-    struct across *to = b->notes[i].to;
-    if (to->notes++) continue;
-    to->next_noted = NULL;
-    *end = to;
-    end = &to->next_noted;
+/* Two that stand one behind the other, in order, into one. */
+static void merge_runs(const struct across_batch *b, const struct across_moment *from, uint32_t middle, uint32_t n,
+                       struct across_moment *to) {
+  for (uint32_t left = 0, right = middle; left < middle || right < n;) {
+    bool second = left == middle || (right < n && is_before(b, &from[right], &from[left]));
+    *to++ = second ? from[right++] : from[left++];
   }
-  for (struct across *to = first; to; at += to->notes, to = to->next_noted) to->notes_at = at;
-  for (uint32_t i = 0; i < b->count; i++) b->sorted[b->notes[i].to->notes_at++] = &b->notes[i];
-  return first;
 }
+
+/* Stable. A library's sort would call back for each of some ten comparisons a moment, which is as much as all that a
+ * window does with it. */
+static void sort(struct across_batch *b) {
+  const uint32_t few = 8, n = b->moments_count;
+  uint32_t sorted = 1;
+  while (sorted < n && !is_before(b, &b->moments[sorted], &b->moments[sorted - 1])) sorted++;
+  if (sorted >= n) return;
+  for (uint32_t i = 0; i < n; i += few) insert_all(b, b->moments + i, n - i < few ? n - i : few);
+  for (uint32_t width = few; width < n; width *= 2) {
+    for (uint32_t i = 0; i < n; i += 2 * width) {
+      uint32_t left = n - i;
+      merge_runs(b, b->moments + i, left < width ? left : width, left < 2 * width ? left : 2 * width, b->sorted + i);
+    }
+    struct across_moment *moments = b->moments;
+    uint32_t capacity = b->moments_capacity;
+    b->moments = b->sorted, b->moments_capacity = b->sorted_capacity;
+    b->sorted = moments, b->sorted_capacity = capacity;
+  }
+}
+
+/* ---- handing over -------------------------------------------------------------------------- */
 
 static struct state_key key_of(const struct across_batch *b, const struct across_note *n) {
   return (struct state_key){n->key.bytes ? b->keys.data + n->key.at : NULL, n->key.bytes, n->key.hash};
 }
 
-static void hand_over(struct across_batch *b, const struct across_note *n) {
-  const struct across_span *span = &b->spans[n->span];
+static void hand_over(struct across_batch *b, const struct across_moment *at, const struct across_note *n) {
+  const struct across_span *span = &b->spans[at->span];
   struct state_key key = key_of(b, n);
   if (n->to->window) {
-    struct series_event event = {n->order_ns, n->value, n->hash, n->weight, n->flags};
+    struct series_event event = {at->at_ns, n->value, n->hash, n->weight, n->flags};
     struct window_witness witness = span->witness;
-    witness.time_ns = n->order_ns;
+    witness.time_ns = at->at_ns;
     witness.repeats = n->repeats;
     window_take(n->to->window, &key, &event, &witness);
     return;
   }
   if (n->to->novel) {
     struct window_witness witness = span->witness;
-    witness.time_ns = n->order_ns;
+    witness.time_ns = at->at_ns;
     novel_take(n->to->novel, &key, &witness);
     return;
   }
@@ -108,51 +119,62 @@ static void hand_over(struct across_batch *b, const struct across_note *n) {
 
 /* A ratio's span that is no hit of the window's own pattern is no event; one that is, and in the
  * numerator, is one. */
-static bool merge(struct across_note *n, uint32_t patterns) {
-  n->patterns = patterns;
-  if (!n->to->window || n->to->terms->aggregate != FLUO_AGGREGATE_RATIO) return true;
-  if (patterns & 2) n->flags |= SERIES_NUMERATOR;
-  return patterns & 1;
+static bool is_event(struct across_note *n) {
+  if (!n->to->window || !n->to->merges) return true;
+  if (n->patterns & 2) n->flags |= SERIES_NUMERATOR;
+  return n->patterns & 1;
 }
 
-static bool merges(const struct across *to) {
-  return !to->window || to->terms->aggregate == FLUO_AGGREGATE_RATIO;
+/* What several patterns of a rule said of one span at one time is said by the first of its notes. */
+static void merge(struct across_batch *b, const struct across_moment *at, const struct across_moment *end) {
+  for (const struct across_moment *m = at; m < end; m++)
+    for (uint32_t i = m->first; i != ACROSS_END; i = b->notes[i].next) {
+      struct across_note *n = &b->notes[i];
+      if (!n->to->merges) continue;
+      if (n->to->merged) {
+        n->to->merged->patterns |= n->patterns;
+        n->patterns = 0;
+      } else {
+        n->to->merged = n;
+      }
+    }
+}
+
+static void hand_over_one(struct across_batch *b, const struct across_moment *at) {
+  for (uint32_t i = at->first; i != ACROSS_END; i = b->notes[i].next) {
+    struct across_note *n = &b->notes[i];
+    if (!n->patterns) continue;
+    n->to->merged = NULL;
+    if (is_event(n)) hand_over(b, at, n);
+  }
 }
 
 /* Groups of many windows lie all over the memory: while one event is taken what the next ones need
  * is on its way. */
 static void look_ahead(const struct across_batch *b, uint32_t at) {
-  static const uint32_t ahead[] = {12, 8, 4};
+  static const uint32_t ahead[] = {6, 4, 2};
   for (int step = 0; step < 3; step++) {
-    if (at + ahead[step] >= b->count) continue;
-    const struct across_note *n = b->sorted[at + ahead[step]];
-    struct state_key key = key_of(b, n);
-    if (n->to->window) window_expect(n->to->window, &key, step);
+    if (at + ahead[step] >= b->moments_count) continue;
+    for (uint32_t i = b->moments[at + ahead[step]].first; i != ACROSS_END; i = b->notes[i].next) {
+      struct state_key key = key_of(b, &b->notes[i]);
+      if (b->notes[i].to->window) window_expect(b->notes[i].to->window, &key, step);
+    }
   }
 }
 
-/* Notes in order, those of one span for one rule as one where that is what counts. */
-static void hand_over_all(struct across_batch *b) {
-  for (uint32_t i = 0, end; i < b->count; i = end) {
-    struct across_note *note = b->sorted[i];
-    uint32_t patterns = note->patterns;
-    look_ahead(b, i);
-    for (end = i + 1; merges(note->to) && end < b->count && b->sorted[end]->to == note->to &&
-                      !order(&note, &b->sorted[end], b);
-         end++)
-      patterns |= b->sorted[end]->patterns;
-    if (merge(note, patterns)) hand_over(b, note);
+static void batch_flush(const struct engine *e, struct across_batch *b) {
+  bool far = state_stats(e->state)->bytes > LIMIT_ACROSS_NEAR_BYTES;
+  sort(b);
+  for (uint32_t i = 0, end; i < b->moments_count; i = end) {
+    for (end = i + 1; end < b->moments_count && is_same(b, &b->moments[i], &b->moments[end]);) end++;
+    merge(b, &b->moments[i], &b->moments[end]);
+    for (uint32_t k = i; k < end; k++) {
+      if (far) look_ahead(b, k);
+      hand_over_one(b, &b->moments[k]);
+    }
   }
-}
-
-static void batch_flush(struct across_batch *b) {
-  for (struct across *to = gather(b); to; to = to->next_noted) {
-    sort(b, b->sorted + to->notes_at - to->notes, to->notes);
-    to->notes = 0;
-  }
-  hand_over_all(b);
   for (uint32_t i = 0; i < b->spans_count; i++) b->spans[i].rules->traces--;
-  b->spans_count = b->count = 0;
+  b->spans_count = b->moments_count = b->count = 0;
   b->look = 0;
   buffer_clear(&b->keys);
 }
@@ -162,7 +184,7 @@ static void flush_waiting(struct engine *e) {
   while (e->waiting && e->waiting->closed && !e->waiting->sheets) {
     struct across_batch *b = e->waiting;
     e->waiting = b->next;
-    batch_flush(b);
+    batch_flush(e, b);
     batch_deinit(b);
     heap_free(b);
   }
@@ -190,7 +212,7 @@ void engine_batch_answered(struct engine *e, struct across_batch *b) {
 void engine_end_request(struct engine *e) {
   if (e->batch) e->batch->closed = true;
   e->batch = NULL;
-  if (e->now_batch) batch_flush(e->now_batch);
+  if (e->now_batch) batch_flush(e, e->now_batch);
   flush_waiting(e);
 }
 

@@ -21,13 +21,33 @@ static void lost(struct engine *e) {
   state_stats(e->state)->lost++;
 }
 
-static void note_add(struct engine *e, struct across_batch *b, const struct across_note *draft) {
-  if (b->count == LIMIT_ACROSS_NOTES ||
-      heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes) ||
-      heap_grow((void **)&b->sorted, &b->sorted_capacity, b->count, sizeof *b->sorted))
+/* The moment of the batch's last span at that time: one of its last two, or a new one. NULL: no memory. A second one of
+ * the same time stands beside the first when they are in order. */
+static struct across_moment *moment_at(struct across_batch *b, uint64_t at_ns) {
+  uint32_t span = b->spans_count - 1;
+  for (uint32_t i = b->moments_count; i && i + 2 > b->moments_count && b->moments[i - 1].span == span; i--)
+    if (b->moments[i - 1].at_ns == at_ns) return &b->moments[i - 1];
+  if (heap_grow((void **)&b->moments, &b->moments_capacity, b->moments_count, sizeof *b->moments) ||
+      heap_grow((void **)&b->sorted, &b->sorted_capacity, b->moments_count, sizeof *b->sorted))
+    return NULL;
+  struct across_moment *m = &b->moments[b->moments_count++];
+  *m = (struct across_moment){at_ns, span, ACROSS_END, ACROSS_END};
+  return m;
+}
+
+static void note_add(struct engine *e, struct across_batch *b, const struct across_note *draft, uint64_t at_ns) {
+  bool room = b->count < LIMIT_ACROSS_NOTES && !heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes);
+  struct across_moment *m = room ? moment_at(b, at_ns) : NULL;
+  if (!m) {
     lost(e);
-  else
-    b->notes[b->count++] = *draft;
+    return;
+  }
+  uint32_t at = b->count++;
+  b->notes[at] = *draft;
+  b->notes[at].next = ACROSS_END;
+  b->noted = draft->to;
+  *(m->first == ACROSS_END ? &m->first : &b->notes[m->last].next) = at;
+  m->last = at;
 }
 
 /* An event is never newer than 5 s past the clock. */
@@ -40,11 +60,10 @@ static uint64_t clamped(struct engine *e, uint64_t time_ns) {
 
 static void add_event(struct engine *e, struct across_batch *b, struct across_note *draft,
                       uint64_t time_ns, double value, uint32_t weight, uint32_t flags) {
-  draft->order_ns = clamped(e, time_ns);
   draft->value = value;
   draft->weight = weight;
   draft->flags = flags;
-  note_add(e, b, draft);
+  note_add(e, b, draft, clamped(e, time_ns));
 }
 
 /* A value as a number: false where section 2 knows none. */
@@ -166,6 +185,17 @@ static void witness_fill(struct engine *e, const struct trace *t, const struct f
   memcpy(out->span_id, span->span_id, 8);
 }
 
+/* A new span's keys are not known, but for those of its resource, where that is the one that the span before it has. What a
+ * request came in with stays until all of it is in. */
+static void memo_begin(const struct engine *e, struct across_batch *b, struct fluo_text resource) {
+  bool same = e->arriving && resource.off == b->resource.off && resource.len == b->resource.len;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; same && i < b->memo_count; i++)
+    if (b->memo[i].by_resource) b->memo[kept++] = b->memo[i];
+  b->memo_count = kept;
+  b->resource = resource;
+}
+
 /* The record of the span that is looked at becomes the batch's last, once. */
 static bool span_put(struct engine *e, struct across_batch *b, const struct trace *t,
                      const struct fluo_span *span) {
@@ -177,7 +207,8 @@ static bool span_put(struct engine *e, struct across_batch *b, const struct trac
   witness_fill(e, t, span, &record->witness);
   record->rules->traces++;
   b->look = e->look;
-  b->memo_count = 0;
+  b->noted = NULL;
+  memo_begin(e, b, span->resource);
   return true;
 }
 
@@ -216,7 +247,7 @@ static bool key_get(struct engine *e, struct across_batch *b, const struct acros
   }
   if (b->memo_count < ACROSS_MEMO) {
     struct across_memo *memo = &b->memo[b->memo_count++];
-    *memo = (struct across_memo){.key = *out, .there = got};
+    *memo = (struct across_memo){.key = *out, .there = got, .by_resource = to->by_resource};
     memcpy(memo->by, to->by, 16);
   }
   return got;
@@ -256,24 +287,31 @@ static bool is_forgotten(struct engine *e, const struct across_note *draft, uint
   return true;
 }
 
+/* What is in the numerator of a ratio is no event but with its own pattern, which comes first; only where functions are
+ * asked may it come later. */
+static bool is_numerator(const struct across *to, struct across_batch *b, uint64_t look, uint32_t patterns) {
+  if (!to->window || !to->merges || to->asks || patterns & 1) return false;
+  if (b->look == look && b->noted == to) b->notes[b->count - 1].patterns |= patterns;
+  return true;
+}
+
 void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern,
                        uint32_t span) {
   const struct fluo_ir_rule *of = ruleset_rule(t->judged_by->set, rule);
   struct across *to = across_of(t->judged_by, rule);
-  struct span_view view = view_of(e, t, span);
   struct across_batch *b = across_batch_for(e, to);
-  struct across_note draft = {.to = to,
-                              .order_ns = view.span->start_ns,
-                              .patterns = 1u << (pattern - of->patterns.first)};
+  uint32_t patterns = 1u << (pattern - of->patterns.first);
+  if (b && is_numerator(to, b, e->look, patterns)) return;
+  struct span_view view = view_of(e, t, span);
+  struct across_note draft = {.to = to, .patterns = patterns};
   if (is_forgotten(e, &draft, view.span->start_ns)) return;
   if (!b || !span_put(e, b, t, view.span)) {
     lost(e);
     return;
   }
-  draft.span = b->spans_count - 1;
   if (!key_get(e, b, to, &view, &draft.key) || !distinct_get(e, b, &draft, &view)) return;
   if (to->terms)
     note_window(e, b, &draft, &view);
   else
-    note_add(e, b, &draft);
+    note_add(e, b, &draft, view.span->start_ns);
 }

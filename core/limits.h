@@ -109,6 +109,9 @@
  * are lost (fluo_state_lost_events_total). */
 #define LIMIT_ACROSS_NOTES 262144u
 #define LIMIT_ACROSS_KEY_BYTES (16u << 20)
+/* As much state as processors keep at hand: where there is more, what the next events need is fetched ahead. Costs and
+ * saves time alone, so nothing counts it. */
+#define LIMIT_ACROSS_NEAR_BYTES (1u << 20)
 /* A window's span may end so far behind the clock, and an event so far before it (RULES.md section 5). Later ones are
  * dropped, newer ones moved (fluo_window_late_events_total, fluo_window_future_events_total). */
 #define LIMIT_ACROSS_LATE_NS 30000000000ull
