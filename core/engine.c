@@ -46,7 +46,7 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
     else if (judging->scope == FLUO_SCOPE_SPAN)
       engine_report_span(e, t, rule, span);
     else
-      engine_across_hit(e, t, rule, pattern, span);
+      engine_across_hit(e, t, judging, pattern, span);
     return;
   }
   if (t->state == TRACE_LATE) return; /* trace rules do not see late spans */

@@ -27,12 +27,6 @@
 
 /* ---- a rule's state ---------------------------------------------------------------------- */
 
-struct across *across_of(const struct engine_rules *r, uint32_t rule) {
-  const struct fluo_ir_rule *it = ruleset_rule(r->set, rule);
-  return r
-      ->across[it->across + (it->scope == FLUO_SCOPE_SEQUENCE ? ruleset_ir(r->set)->windows : 0)];
-}
-
 const struct fluo_ir_sequence *across_sequence(const struct across *a) {
   return ruleset_sequence(a->rules->set, ruleset_rule(a->rules->set, a->rule)->across);
 }
@@ -237,7 +231,7 @@ static struct across *across_find(const struct engine *e, const struct ruleset *
     if (known == UINT32_MAX) continue;
     const struct fluo_ir_rule *other = ruleset_rule(r->set, known);
     if (other->scope == rule->scope && !memcmp(other->version, rule->version, 16))
-      return across_of(r, known);
+      return across_of(r, other);
   }
   return NULL;
 }
@@ -245,6 +239,7 @@ static struct across *across_find(const struct engine *e, const struct ruleset *
 int engine_across_use(struct engine *e, struct engine_rules *r) {
   const struct fluo_ir *ir = ruleset_ir(r->set);
   uint32_t count = ir->windows + ir->sequences, at = 0;
+  r->windows = ir->windows;
   if (!count) return 0;
   r->across = heap_zalloc(count * sizeof *r->across);
   if (!r->across) return FLUO_ENOMEM;

@@ -49,7 +49,7 @@ struct across_note {
 
 /* What a span says at one time: most have one such moment, when they end. */
 struct across_moment {
-  uint64_t at_ns;                          /* when it counts */
+  uint64_t at_ns, span_id;                 /* when it counts; the id as a number that is ordered as its bytes are */
   uint32_t span, first, last;              /* its notes, in the order in which they were taken */
 };
 
@@ -78,8 +78,10 @@ struct across_batch {
 
 /* The batch that a note for this rule belongs to now. NULL: no memory. */
 struct across_batch *across_batch_for(struct engine *e, const struct across *to);
-/* A rule's state. */
-struct across *across_of(const struct engine_rules *r, uint32_t rule);
+/* The state of a rule of the set. */
+static inline struct across *across_of(const struct engine_rules *r, const struct fluo_ir_rule *rule) {
+  return r->across[rule->across + (rule->scope == FLUO_SCOPE_SEQUENCE ? r->windows : 0)];
+}
 /* Its terms in the set that reports for it. */
 const struct fluo_ir_sequence *across_sequence(const struct across *a);
 /* A span that may be gone by now; service: NULL: it has none. */

@@ -27,20 +27,19 @@ static void batch_deinit(struct across_batch *b) {
 
 /* ---- in order of time ---------------------------------------------------------------------- */
 
-static int compare_spans(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
-  const struct window_witness *one = &b->spans[x->span].witness, *other = &b->spans[y->span].witness;
-  int order = memcmp(one->span_id, other->span_id, 8);
-  return order ? order : memcmp(one->trace_id, other->trace_id, 16);
+static int compare_traces(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
+  return memcmp(b->spans[x->span].witness.trace_id, b->spans[y->span].witness.trace_id, 16);
 }
 
 /* By time, then by span. */
 static inline bool is_before(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
   if (x->at_ns != y->at_ns) return x->at_ns < y->at_ns;
-  return x->span != y->span && compare_spans(b, x, y) < 0;
+  if (x->span_id != y->span_id) return x->span_id < y->span_id;
+  return x->span != y->span && compare_traces(b, x, y) < 0;
 }
 
 static bool is_same(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
-  return x->at_ns == y->at_ns && (x->span == y->span || !compare_spans(b, x, y));
+  return x->at_ns == y->at_ns && x->span_id == y->span_id && (x->span == y->span || !compare_traces(b, x, y));
 }
 
 static void insert_all(const struct across_batch *b, struct across_moment *moments, uint32_t n) {

@@ -33,6 +33,7 @@ struct engine_rules {
   uint32_t *cost_ns;                        /* likewise: what one of its questions has taken lately; 0: not known */
   bool payloads;                            /* some rule may read any span (FLUO_RULE_PAYLOADS) */
   struct across **across;                   /* one a window, then one a sequence */
+  uint32_t windows;
   uint32_t traces;                          /* that are judged by it, and notes of such */
   struct engine_rules *older;
 };
@@ -67,6 +68,8 @@ struct engine {
   struct match match;                       /* of the span being written */
   const struct otlp_span *arriving;         /* it, as it came in; NULL: none is */
   uint64_t look;                            /* which span is looked at: a number that each has for itself */
+  uint64_t viewed;                          /* at which look rules across traces began to read it, as `view` */
+  struct span_view view;
   struct engine_receipt *receipt;
   struct engine_stats stats;
 };
@@ -107,8 +110,8 @@ void engine_batch_asks(struct across_batch *b);
 void engine_batch_answered(struct engine *e, struct across_batch *b);
 /* All notes of the request are in. */
 void engine_end_request(struct engine *e);
-/* engine_sample.c: a span of the trace is a hit of a window's or sequence's pattern. */
-void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern, uint32_t span);
+/* engine_sample.c: a span of the trace is a hit of a pattern of this window or sequence. */
+void engine_across_hit(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern, uint32_t span);
 
 /* engine_rules.c: whether n more questions of the rule would be more than it may have out now. */
 bool engine_behind(const struct engine *e, const struct engine_rules *r, uint32_t rule, uint32_t n);

@@ -7,9 +7,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "engine_across.h"
 #include "group.h"
 #include "heap.h"
+#include "index.h"
 #include "limits.h"
 #include "value.h"
 
@@ -31,7 +33,8 @@ static struct across_moment *moment_at(struct across_batch *b, uint64_t at_ns) {
       heap_grow((void **)&b->sorted, &b->sorted_capacity, b->moments_count, sizeof *b->sorted))
     return NULL;
   struct across_moment *m = &b->moments[b->moments_count++];
-  *m = (struct across_moment){at_ns, span, ACROSS_END, ACROSS_END};
+  *m = (struct across_moment){at_ns, __builtin_bswap64(bytes_load64(b->spans[span].witness.span_id)), span, ACROSS_END,
+                              ACROSS_END};
   return m;
 }
 
@@ -87,6 +90,19 @@ static bool hash_of(const struct fluo_value *value, uint64_t *out) {
   return good;
 }
 
+/* A field of the batch's last span. Attributes of one that is just arriving were found when it was matched. */
+static bool read_field(const struct engine *e, const struct across_batch *b, const struct span_view *view, uint32_t field,
+                       const char *name, uint32_t n, char scratch[32], struct fluo_value *out) {
+  const struct engine_rules *rules = b->spans[b->spans_count - 1].rules;
+  uint32_t key = INDEX_KEY_NONE;
+  if (e->arriving && (field == FLUO_FIELD_ATTRIBUTE || field == FLUO_FIELD_RESOURCE))
+    key = index_key_find(ruleset_index(rules->set), field, name, n);
+  if (key == INDEX_KEY_NONE) return field_get(view, field, name, n, scratch, out);
+  const struct fluo_value *value = matcher_value(rules->matcher, key);
+  if (value) *out = *value;
+  return value;
+}
+
 static void note_field(struct engine *e, struct across_batch *b, struct across_note *draft,
                        const struct span_view *view) {
   const struct fluo_ir_window *w = draft->to->terms;
@@ -94,7 +110,7 @@ static void note_field(struct engine *e, struct across_batch *b, struct across_n
   char scratch[32];
   struct fluo_value value;
   double x = 1;
-  if (!field_get(view, w->field, ruleset_text(set, w->key), w->key.len, scratch, &value)) return;
+  if (!read_field(e, b, view, w->field, ruleset_text(set, w->key), w->key.len, scratch, &value)) return;
   bool distinct = w->aggregate == FLUO_AGGREGATE_DISTINCT;
   if (distinct ? hash_of(&value, &draft->hash) : number_of(&value, &x))
     add_event(e, b, draft, end_of(view->span), x, 1, SERIES_SPAN);
@@ -128,7 +144,7 @@ static bool note_named(struct engine *e, struct across_batch *b, struct across_n
                        const struct span_view *view, const char *name, size_t n) {
   struct fluo_value value;
   double x = 1;
-  bool there = field_get(view, FLUO_FIELD_ATTRIBUTE, name, (uint32_t)n, NULL, &value);
+  bool there = read_field(e, b, view, FLUO_FIELD_ATTRIBUTE, name, (uint32_t)n, NULL, &value);
   if (there && (draft->to->terms->aggregate == FLUO_AGGREGATE_COUNT || number_of(&value, &x))) {
     add_event(e, b, draft, end_of(view->span), x, 1, SERIES_SPAN);
     return true;
@@ -176,24 +192,26 @@ static void note_window(struct engine *e, struct across_batch *b, struct across_
 
 /* A span's texts as they stay when its trace is gone. */
 static void witness_fill(struct engine *e, const struct trace *t, const struct fluo_span *span,
-                         struct window_witness *out) {
+                         const struct fluo_text *service, struct window_witness *out) {
   *out = (struct window_witness){.start_ns = span->start_ns,
                                  .name = store_lasting(e->store, span->name),
-                                 .service = store_lasting(e->store, span->service),
+                                 .service = service ? *service : store_lasting(e->store, span->service),
                                  .has_service = span->flags & FLUO_SPAN_SERVICE};
   memcpy(out->trace_id, t->id, 16);
   memcpy(out->span_id, span->span_id, 8);
 }
 
-/* A new span's keys are not known, but for those of its resource, where that is the one that the span before it has. What a
- * request came in with stays until all of it is in. */
-static void memo_begin(const struct engine *e, struct across_batch *b, struct fluo_text resource) {
-  bool same = e->arriving && resource.off == b->resource.off && resource.len == b->resource.len;
+/* Whether the span has the resource of the one before it: what a request came in with stays until all of it is in. */
+static bool same_resource(const struct engine *e, const struct across_batch *b, const struct fluo_span *span) {
+  return e->arriving && b->spans_count > 1 && span->resource.off == b->resource.off && span->resource.len == b->resource.len;
+}
+
+/* A new span's keys are not known, but for those of its resource, where it has that of the one before. */
+static void memo_begin(struct across_batch *b, bool same) {
   uint32_t kept = 0;
   for (uint32_t i = 0; same && i < b->memo_count; i++)
     if (b->memo[i].by_resource) b->memo[kept++] = b->memo[i];
   b->memo_count = kept;
-  b->resource = resource;
 }
 
 /* The record of the span that is looked at becomes the batch's last, once. */
@@ -204,11 +222,13 @@ static bool span_put(struct engine *e, struct across_batch *b, const struct trac
     return false;
   struct across_span *record = &b->spans[b->spans_count++];
   *record = (struct across_span){.rules = t->judged_by, .end_ns = end_of(span)};
-  witness_fill(e, t, span, &record->witness);
+  bool same = same_resource(e, b, span);
+  witness_fill(e, t, span, same ? &record[-1].witness.service : NULL, &record->witness);
   record->rules->traces++;
   b->look = e->look;
   b->noted = NULL;
-  memo_begin(e, b, span->resource);
+  memo_begin(b, same);
+  b->resource = span->resource;
   return true;
 }
 
@@ -216,11 +236,14 @@ static bool span_put(struct engine *e, struct across_batch *b, const struct trac
 static int key_make(struct engine *e, struct across_batch *b, const struct ruleset *set, struct fluo_range by,
                     const struct span_view *view, struct across_key *out) {
   size_t at = b->keys.len;
+  char scratch[32];
+  struct fluo_value value;
   int got = 1;
   for (uint32_t i = 0; got == 1 && i < by.count; i++) {
     const struct fluo_ir_part *part =
         ruleset_part(set, ruleset_pair(set, by.first + i)->parts.first);
-    got = group_add(view, part->field, ruleset_text(set, part->key), part->key.len, &b->keys);
+    bool there = read_field(e, b, view, part->field, ruleset_text(set, part->key), part->key.len, scratch, &value);
+    got = there ? group_add(&value, &b->keys) : 0;
   }
   if (got == 1) {
     *out = (struct across_key){.at = (uint32_t)at, .bytes = (uint32_t)(b->keys.len - at)};
@@ -253,13 +276,15 @@ static bool key_get(struct engine *e, struct across_batch *b, const struct acros
   return got;
 }
 
-/* Where it has just arrived its payload is read as it came: it may not be stored. */
-static struct span_view view_of(const struct engine *e, const struct trace *t, uint32_t span) {
-  struct span_view view = engine_view(e, t, span);
-  if (!e->arriving) return view;
-  view.payload = e->arriving->payload.p;
-  view.payload_bytes = (uint32_t)e->arriving->payload.n;
-  return view;
+/* The span that is looked at. Where it has just arrived its payload is read as it came: it may not be stored. */
+static const struct span_view *view_of(struct engine *e, const struct trace *t, uint32_t span) {
+  if (e->viewed == e->look) return &e->view;
+  e->viewed = e->look;
+  e->view = engine_view(e, t, span);
+  if (!e->arriving) return &e->view;
+  e->view.payload = e->arriving->payload.p;
+  e->view.payload_bytes = (uint32_t)e->arriving->payload.n;
+  return &e->view;
 }
 
 /* Of a cascade's failure what tells it from others. false: it lacks that, or there is no memory, which is counted. */
@@ -295,23 +320,22 @@ static bool is_numerator(const struct across *to, struct across_batch *b, uint64
   return true;
 }
 
-void engine_across_hit(struct engine *e, struct trace *t, uint32_t rule, uint32_t pattern,
+void engine_across_hit(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern,
                        uint32_t span) {
-  const struct fluo_ir_rule *of = ruleset_rule(t->judged_by->set, rule);
-  struct across *to = across_of(t->judged_by, rule);
+  struct across *to = across_of(t->judged_by, of);
   struct across_batch *b = across_batch_for(e, to);
   uint32_t patterns = 1u << (pattern - of->patterns.first);
   if (b && is_numerator(to, b, e->look, patterns)) return;
-  struct span_view view = view_of(e, t, span);
+  const struct span_view *view = view_of(e, t, span);
   struct across_note draft = {.to = to, .patterns = patterns};
-  if (is_forgotten(e, &draft, view.span->start_ns)) return;
-  if (!b || !span_put(e, b, t, view.span)) {
+  if (is_forgotten(e, &draft, view->span->start_ns)) return;
+  if (!b || !span_put(e, b, t, view->span)) {
     lost(e);
     return;
   }
-  if (!key_get(e, b, to, &view, &draft.key) || !distinct_get(e, b, &draft, &view)) return;
+  if (!key_get(e, b, to, view, &draft.key) || !distinct_get(e, b, &draft, view)) return;
   if (to->terms)
-    note_window(e, b, &draft, &view);
+    note_window(e, b, &draft, view);
   else
-    note_add(e, b, &draft, view.span->start_ns);
+    note_add(e, b, &draft, view->span->start_ns);
 }

@@ -108,7 +108,7 @@ static struct across *owner_of(const struct engine *e, bool window, const uint8_
   const struct fluo_ir_rule *rule = ruleset_rule(e->rules->set, at);
   uint32_t scope = window ? FLUO_SCOPE_WINDOW : FLUO_SCOPE_SEQUENCE;
   if (rule->scope != scope || memcmp(rule->version, version, sizeof rule->version)) return NULL;
-  return across_of(e->rules, at);
+  return across_of(e->rules, rule);
 }
 
 static void read_owner(const struct engine *e, struct engine_restore *r, struct unpack *u,

@@ -69,15 +69,11 @@ int group_text(const struct fluo_value *value, struct buffer *out) {
   return err ? err : 1;
 }
 
-int group_add(const struct span_view *view, uint32_t field, const char *key, uint32_t key_len,
-              struct buffer *out) {
-  char scratch[32];
-  struct fluo_value value;
+int group_add(const struct fluo_value *value, struct buffer *out) {
   uint32_t len = 0;
-  if (!field_get(view, field, key, key_len, scratch, &value)) return 0;
   size_t start = out->len;
   int err = buffer_add(out, &len, sizeof len);
-  if (!err) err = group_text(&value, out);
+  if (!err) err = group_text(value, out);
   if (err < 0) return err;
   len = (uint32_t)(out->len - start - sizeof len);
   memcpy(out->data + start, &len, sizeof len);

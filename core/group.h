@@ -10,8 +10,8 @@
 
 enum { GROUP_TEXT_BYTES_MAX = 256 };    /* of one value; of a longer one the beginning and a hash of all of it */
 
-/* Appends the text of one field, behind its length (uint32_t). 1; 0: the span lacks it; or a negative fluo_err. */
-int group_add(const struct span_view *view, uint32_t field, const char *key, uint32_t key_len, struct buffer *out);
+/* Appends the text of a value, behind its length (uint32_t). 1, or a negative fluo_err. */
+int group_add(const struct fluo_value *value, struct buffer *out);
 /* The text of a value, as a key has it: 1, or a negative fluo_err. */
 int group_text(const struct fluo_value *value, struct buffer *out);
 /* The next text of a key that group_add wrote; *at begins at 0. false: there is no more. */

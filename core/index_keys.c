@@ -56,14 +56,44 @@ static int keys_start(struct index *x) {
   return key_table_grow(x);
 }
 
+/* The number of a field or attribute that somebody asks for. */
+static int field_key_put(struct index *x, uint32_t field, const char *name, uint32_t len, uint32_t *out) {
+  *out = field;
+  if (field != FLUO_FIELD_ATTRIBUTE && field != FLUO_FIELD_RESOURCE) return 0;
+  *(field == FLUO_FIELD_ATTRIBUTE ? &x->attributes : &x->resources) = true;
+  return key_put(x, field, name, len, out);
+}
+
 static int atom_key_put(struct index *x, uint32_t index) {
   const struct atom *atom = &x->atoms->items[index];
-  switch (atom->field) {
-  case FLUO_FIELD_ATTRIBUTE: x->attributes = true; break;
-  case FLUO_FIELD_RESOURCE: x->resources = true; break;
-  default: x->atom_keys[index] = atom->field; return 0;
+  return field_key_put(x, atom->field, atom->key, atom->key_len, &x->atom_keys[index]);
+}
+
+/* What windows and sequences read of their spans is found on the way. */
+static int add_by(struct index *x, struct fluo_range by) {
+  uint32_t key;
+  int err = 0;
+  for (uint32_t i = by.first; !err && i < by.first + by.count; i++) {
+    const struct fluo_ir_part *part = &x->ir->parts[x->ir->pairs[i].parts.first];
+    err = field_key_put(x, part->field, x->ir->text + part->key.off, part->key.len, &key);
   }
-  return key_put(x, atom->field, atom->key, atom->key_len, &x->atom_keys[index]);
+  return err;
+}
+
+static int add_read(struct index *x) {
+  uint32_t key;
+  int err = 0;
+  for (uint32_t i = 0; !err && i < x->ir->header->windows; i++) {
+    const struct fluo_ir_window *w = &x->ir->windows[i];
+    uint32_t field = w->sample == FLUO_SAMPLE_FIELD ? w->field : FLUO_FIELD_ATTRIBUTE;
+    if (x->ir->rules[w->rule].mode == FLUO_MODE_OFF) continue;
+    if (w->sample != FLUO_SAMPLE_SPAN)
+      err = field_key_put(x, field, x->ir->text + w->key.off, w->key.len, &key);
+    if (!err) err = add_by(x, w->by);
+  }
+  for (uint32_t i = 0; !err && i < x->ir->header->sequences; i++)
+    if (x->ir->rules[x->ir->sequences[i].rule].mode != FLUO_MODE_OFF) err = add_by(x, x->ir->sequences[i].by);
+  return err;
 }
 
 /* Numbers the keys that live patterns ask for, and counts who asks each atom. */
@@ -97,7 +127,7 @@ int index_keys_add(struct index *x, uint32_t *users) {
     for (uint32_t at = nodes.first; at < nodes.first + nodes.count; at++)
       if (add_node(x, &x->ir->nodes[at], users)) return FLUO_ENOMEM;
   }
-  return 0;
+  return add_read(x);
 }
 
 /* Every name that an asked-for attribute may come under leads back to it. Two passes: as many names

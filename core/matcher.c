@@ -309,6 +309,10 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   return 0;
 }
 
+const struct fluo_value *matcher_value(const struct matcher *m, uint32_t key) {
+  return slots_value(m->slots, key);
+}
+
 enum fluo_truth matcher_resolve(struct matcher *m, const struct span_view *view, uint32_t pattern,
                                 const struct fluo_answer *answers, uint32_t count) {
   assert(ruleset_pattern(m->rules, pattern)->object == FLUO_OBJECT_SPAN);

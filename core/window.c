@@ -106,6 +106,7 @@ static int set_timer(struct group *g) {
 /* Witnesses take what is left: from half of the state's bytes on fewer and fewer, so that groups
  * need not go for what only explains a violation. */
 static uint32_t witnesses_max(const struct group *g) {
+  if (g->latest.count < g->latest.capacity) return g->latest.capacity; /* there is room */
   double left = 2 * state_left(g->head.owner->state);
   return left >= 1 ? WINDOW_WITNESSES_MAX : 1 + (uint32_t)((WINDOW_WITNESSES_MAX - 1) * left);
 }
@@ -202,7 +203,7 @@ static int take_now(struct group *g, const struct series_event *event) {
   uint64_t ns = window_of(g)->terms.ns;
   bool silent = event->time_ns > g->newest_ns && event->time_ns - g->newest_ns >= ns;
   if (event->time_ns < g->first_ns) g->first_ns = event->time_ns;
-  int err = learn_until(g, event->time_ns);
+  int err = window_of(g)->terms.baseline ? learn_until(g, event->time_ns) : 0;
   if (!err) err = series_add(&g->series, event);
   if (err) return err;
   if (silent) g->open = false;
@@ -210,6 +211,18 @@ static int take_now(struct group *g, const struct series_event *event) {
   err = series_move(&g->series, g->newest_ns);
   if (!err) judge(g, g->newest_ns);
   return err;
+}
+
+/* Whether what the group takes may have changed since. */
+struct held { bool more; uint32_t events, latest; };
+
+static struct held held_by(const struct group *g) {
+  return (struct held){g->series.more || g->baseline, g->series.events.capacity, g->latest.capacity};
+}
+
+static bool may_have_grown(const struct group *g, struct held before) {
+  struct held now = held_by(g);
+  return before.more || now.more || before.events != now.events || before.latest != now.latest;
 }
 
 static int take_later(struct group *g, const struct series_event *event) {
@@ -225,9 +238,10 @@ int window_take(struct window *w, const struct state_key *group, const struct se
   int err = state_get(&w->groups, group, &head);
   if (!err) {
     struct group *g = (struct group *)(void *)head;
+    struct held before = held_by(g);
     latest_note(&g->latest, witness, witnesses_max(g));
     err = by_timer(w) ? take_later(g, event) : take_now(g, event);
-    state_account(head);
+    if (!head->bytes || may_have_grown(g, before)) state_account(head);
   }
   state_stats(w->groups.state)->lost += err != 0;
   return err;

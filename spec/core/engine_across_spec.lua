@@ -13,7 +13,7 @@ jit.off()                                                  -- C calls back into 
 local found, id_text = {}, ffi.new("char[33]")
 local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
   core.violation_id(v, id_text)
-  found[#found + 1] = { value = v.value, id = ffi.string(id_text), witnesses = v.witnesses_count, total = v.witness_total,
+  found[#found + 1] = { time = tonumber(v.time_ns - T0), group = ffi.string(v.group, v.group_bytes), value = v.value, id = ffi.string(id_text), witnesses = v.witnesses_count, total = v.witness_total,
                         rule = ffi.string(core.ruleset_text(v.rules, v.rule.name), v.rule.name.len) }
 end)
 
@@ -29,7 +29,7 @@ end
 
 local function engine(state_bytes)
   local out = ffi.new("struct engine *[1]")
-  local options = ffi.new("struct engine_options", { state_bytes_max = state_bytes or 1048576 })
+  local options = ffi.new("struct engine_options", { state_bytes_max = state_bytes or 1048576, renamed = true })
   options.store = { 4194304, 10 * SECOND, 300 * SECOND, 60 * SECOND, 10000, 1048576, 262144, 524288 }
   local calls = ffi.new("struct engine_calls", { on_violation, nil })
   local err = core.engine_new(options, calls, out)
@@ -158,5 +158,88 @@ describe("rules across traces", function()
       assert.equal(before, core.heap_live())
     until whole
     assert.is_true(n > 20)
+  end)
+
+  -- Each resource's spans stand together in a request, their ends in no order, and some ends are equal.
+  local function random_request(n)
+    local spans, resources = {}, {}
+    for i = 1, n do
+      count = count + 1
+      local id = ("%016d"):format(count)
+      spans[i] = { trace_id = id, span_id = ("%08d"):format(math.random(99999999)), end_ns = math.random(n),
+        r = math.random(4), k = math.random(2), n = math.random(5), error = math.random(3) == 1,
+        renamed = math.random(2) == 1 }
+      spans[i].start_ns = math.random(0, spans[i].end_ns)
+    end
+    table.sort(spans, function(a, b) return a.r < b.r end)
+    for _, s in ipairs(spans) do
+      local before = resources[#resources]
+      if not before or before.r ~= s.r then
+        before = { r = s.r, spans = {},
+          resource = wire.attributes(1, { ["service.name"] = "s" .. s.r % 2, zone = s.r }) }
+        resources[#resources + 1] = before
+      end
+      before.spans[#before.spans + 1] = wire.span { trace_id = s.trace_id, span_id = s.span_id, name = "a",
+        start_ns = T0 + s.start_ns, end_ns = T0 + s.end_ns, status = s.error and 2 or nil,
+        attributes = { [s.renamed and "url.full" or "http.url"] = "u" .. s.k, n = s.n } }
+    end
+    local out = {}
+    for _, r in ipairs(resources) do out[#out + 1] = wire.body(r.spans, r.resource) end
+    return spans, table.concat(out)
+  end
+
+  local function key(...)
+    local texts = { ... }
+    for i, text in ipairs(texts) do
+      texts[i] = ffi.string(ffi.new("uint32_t[1]", #text), 4) .. text
+    end
+    return table.concat(texts)
+  end
+
+  -- Every step of a value of a group from false to true: { time, value, group }.
+  local function crossings(spans, group_of, add, is_over)
+    local groups, out = {}, {}
+    table.sort(spans, function(a, b)
+      if a.end_ns ~= b.end_ns then return a.end_ns < b.end_ns end
+      return a.span_id < b.span_id
+    end)
+    for _, s in ipairs(spans) do
+      local name = group_of(s)
+      local group = groups[name] or { samples = 0, sum = 0 }
+      groups[name] = group
+      group.samples, group.sum = group.samples + 1, group.sum + add(s)
+      local value = is_over(group)
+      if value and not group.open then out[#out + 1] = { s.end_ns, value, name } end
+      group.open = value
+    end
+    return out
+  end
+
+  local function of_rule(name)
+    local out = {}
+    for _, v in ipairs(found) do if v.rule == name then out[#out + 1] = { v.time, v.value, v.group } end end
+    return out
+  end
+
+  it("take the spans of a request by when they end, whichever order and resource they came in", function()
+    math.randomseed(7)
+    for _, n in ipairs { 3, 40, 400 } do
+      e, found = engine(), {}
+      local first = ruleset('rule "sum" { when = window("1m"):by("service", "url.full"):sum("n"):over(' .. n / 3 .. ') }\n'
+        .. 'rule "ratio" { when = window("1m"):by("resource.zone"):ratio { status = "ERROR" }:over(0.3):min_samples(2) }\n')
+      assert.equal(0, core.engine_use(e, first, nil))
+      local spans, body = random_request(n)
+      local receipt = ffi.new("struct engine_receipt")
+      assert.equal(0, core.engine_receive(e, body, #body, T0 + n, receipt))
+      assert.equal(n, receipt.accepted)
+      assert.same(crossings(spans, function(s) return key("s" .. s.r % 2, "u" .. s.k) end, function(s) return s.n end,
+        function(group) return group.sum > n / 3 and group.sum end), of_rule "sum")
+      assert.same(crossings(spans, function(s) return key(tostring(s.r)) end, function(s) return s.error and 1 or 0 end,
+        function(group)
+          return group.samples >= 2 and group.sum / group.samples > 0.3 and group.sum / group.samples
+        end), of_rule "ratio")
+      core.engine_free(e)
+      e = nil
+    end
   end)
 end)
