@@ -168,7 +168,7 @@ void engine_widen(struct engine *e, const char *rule, uint32_t rule_bytes, const
   for (const struct engine_rules *r = e->rules; r; r = r->older) {
     uint32_t at = ruleset_find(r->set, rule, rule_bytes);
     if (at == UINT32_MAX || ruleset_rule(r->set, at)->scope != FLUO_SCOPE_WINDOW) continue;
-    struct window *w = across_of(r, at)->window;
+    struct window *w = across_of(r, ruleset_rule(r->set, at))->window;
     if (w) window_widen(w, &key, thousandths);
   }
 }
