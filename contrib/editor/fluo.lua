@@ -30,6 +30,7 @@
 ---@field cut fun(text: string, bytes: integer): string At most so many bytes, whole characters.
 ---@field base64 fun(bytes: string): string
 ---@field base64_decode fun(text: string): string?
+---@field mail fun(mail: fluo.Mail): fluo.Response A mail; its host is listed in actions.hosts.
 ---@field hmac_sha256 fun(key: string, text: string): string 32 bytes.
 ---@overload fun(name: string): fun(run: fun(alert: fluo.Alert, settings: table): any)
 
@@ -53,6 +54,18 @@
 ---@field timeout fluo.Duration? 10s by default, 60s at most.
 ---@field user string?
 ---@field password string?
+
+---By SMTP.
+---@class fluo.Mail
+---@field url string smtp:// or smtps://.
+---@field from string
+---@field to string|string[]
+---@field subject string
+---@field text string
+---@field id string? Of the Message-ID.
+---@field user string?
+---@field password string? Then only over TLS.
+---@field timeout fluo.Duration? 10s by default, 60s at most.
 
 ---Of a request; an action that returns one has its outcome.
 ---@class fluo.Response
@@ -369,9 +382,52 @@
 ---@class fluo.Silent
 ---@field trace fluo.BuiltTrace? In this trace; in all by default.
 
+---How an action is run in a test.
+---@class fluo.How
+---@field answers fluo.Answer[]? To its requests, in order; 200 where there is none.
+---@field settings table? Of the receiver.
+---@field secrets table<string, string>?
+---@field env table<string, string>?
+---@field resolved boolean? The alert is a resolve.
+
+---What a request is answered.
+---@class fluo.Answer
+---@field status integer? 200 by default.
+---@field body string?
+---@field headers table<string, string>?
+---@field retry_after integer? Seconds.
+---@field error string? There is no answer, for this reason.
+
+---What came of it.
+---@class fluo.Sent
+---@field outcome "ok"|"retry"|"failed"
+---@field why string
+---@field retry_after integer?
+---@field requests table[] As they were asked for.
+---@field notes string[]
+
+---What is expected of a request, at least one; what is not named may be anything, in tables too.
+---@class fluo.Sends
+---@field method string?
+---@field url string?
+---@field headers table<string, string>?
+---@field body string?
+---@field json table?
+---@field form table<string, string>?
+---@field user string?
+---@field from string? Of a mail.
+---@field to string[]?
+---@field subject string?
+---@field text string?
+---@field count integer? How many are like this.
+---@field outcome "ok"|"retry"|"failed"|nil
+---@field retry_after integer?
+---@field why string?
+
 ---What busted's assert has besides its own.
 ---@class luassert
 ---@field fires fun(rule: string, expected?: fluo.Fires) The rule fired.
+---@field sends fun(action: string, expected?: fluo.Sends) It made such a request, or came to that.
 ---@field silent fun(rule?: string, expected?: fluo.Silent) The rule, or every rule, did not.
 
 ---Declares a rule: rule "name" { when = … }.
@@ -513,3 +569,7 @@ clock = nil
 ---Recorded OTLP beside the spec, instead of built traces.
 ---@type fun(file: string)
 replay = nil
+
+---Runs an action, whose requests go nowhere.
+---@type fun(name: string, alert?: table, how?: fluo.How): fluo.Sent
+alert = nil

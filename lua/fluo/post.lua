@@ -2,12 +2,11 @@
 -- deliver for each alert and turn whenever something may go on.
 --
 -- A receiver is an action with settings: those of the configuration name its type; an action that a rule names has
--- none. Built-in types are files as users write them (fluo/receivers/NAME.lua, whose texts are fluo.builtins); a user's
--- action of that name is used in its place.
+-- none. Built-in types are files as users write them (action/load.lua); a user's action of that name is used in its
+-- place.
 local abi = require("fluo.abi")
 local action = require("fluo.action")
-local evaluate = require("fluo.evaluate")
-local lexer = require("fluo.lexer")
+local load_actions = require("fluo.action.load")
 local outcome = require("fluo.action.outcome")
 local sandbox = require("fluo.sandbox")
 local texts = require("fluo.texts")
@@ -30,46 +29,15 @@ local running                        -- the delivery whose action runs
 
 -- ---- actions ----------------------------------------------------------------------------------------
 
-local function context_of_builtin(name)
-  return { action_names = {}, running = function() return nil, 0 end, fail = error,
-           on_action = function(_, fn) actions[name] = fn end }
-end
-
-local function builtin(name)
-  local text = require("fluo.builtins")[name]
-  if not text then return nil end
-  local chunk = assert(loadstring(text, "@" .. name))
-  local api = action.api(context_of_builtin(name))
-  api.errand = action.errand_api()
-  local environment = sandbox.environment(api,
-    function(unknown) error(("`%s` is not there"):format(tostring(unknown)), 2) end,
-    function(assigned) error(("`%s` is assigned"):format(tostring(assigned)), 2) end)
-  setfenv(chunk, environment)()
+local function action_of(name)
+  if not actions[name] then actions[name] = load_actions.builtin(name) end
   return actions[name]
-end
-
-local function action_of(name) return actions[name] or builtin(name) end
-
-local function load_files(text)
-  for _, source in ipairs(texts.read(text) or {}) do
-    local names = action.declared(lexer.scan(source.text))
-    if #names > 0 and source.file:find("%.lua$") then
-      evaluate.file(source, source.modules, { actions = names, on_action = function(name, fn) actions[name] = fn end })
-    end
-  end
 end
 
 -- ---- the runtime that actions call --------------------------------------------------------------------
 
 local function pulse_begin(number)
   pulse.rule, pulse.call, pulse.running = number % 2 ^ 32, pulse.call + 1, 1
-end
-
-local function hmac(key, text)
-  local out = ffi.new("uint8_t[32]")
-  local good = abi.C.fluo_hmac_sha256(key, #key, text, #text, out) == 0
-  if not good then error("libcrypto.so.3 is needed to sign, and is not there", 0) end
-  return ffi.string(out, 32)
 end
 
 -- Text for whoever tries an action out, in frames that are full but for the last.
@@ -117,7 +85,7 @@ local function errand(asked)
 end
 
 local function runtime()
-  return { request = request, errand = errand, json = json, hmac = hmac, env = setup.env or {},
+  return { request = request, errand = errand, json = json, hmac = transport.hmac, env = setup.env or {},
            secrets = setup.secrets or {},
            now = function(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + seconds) end, unix = os.time,
            log = function(text)
@@ -222,7 +190,7 @@ function M.open(places, setup_text, rule_texts)
   pulse = ffi.cast("struct fluo_pulse *", places.pulse)
   transport.open(ffi.cast("struct fluo_courier *", places.courier), ffi.cast("struct fluo_errands *", places.errands))
   sandbox.install()
-  load_files(rule_texts)
+  load_actions.files(texts.read(rule_texts) or {}, function(name, fn) actions[name] = fn end)
   action.runtime = runtime()
 end
 

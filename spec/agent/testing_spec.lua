@@ -52,6 +52,65 @@ describe("fluo test", function()
       .. "    fired: slow-query in trace 1; spans: db.query; reason: missing cache\n")
   end)
 
+  describe("with actions", function()
+    before_each(function()
+      write("hook.lua", [[
+        action "team" (function(alert, settings)
+          action.note("for " .. alert.rule)
+          return http.post { url = "https://hooks.example.com/fluo", headers = { Authorization = "Bearer " .. secret "TOKEN" },
+            json = { text = action.render("{event} {rule}: {summary}", alert), at = action.now(60), to = settings.to } }
+        end)
+        action "twice" (function() http.get { url = "https://a" } http.post { url = "https://b", form = { x = "1" } } end)
+        action "mails" (function(alert) return action.mail { url = "smtp://mail", from = "a@b.c", to = "d@e.f", subject = "s", text = alert.json } end)]])
+    end)
+    local HOW = 'local how = { secrets = { TOKEN = "t" }, settings = { to = "ops" } }\n'
+
+    it("runs one, and compares what it sends, under the test's clock", function()
+      local status, out = run(it_body(HOW .. [[
+        clock.advance "1h"
+        local sent = alert("team", { rule = "slow", summary = "301 ms" }, how)
+        assert.sends("team", { method = "POST", url = "https://hooks.example.com/fluo", count = 1, outcome = "ok",
+          headers = { Authorization = "Bearer t" }, json = { text = "opened slow: 301 ms", at = "2025-10-13T13:01:00Z", to = "ops" } })
+        assert.same({ "for slow" }, sent.notes)
+        alert("twice")
+        assert.sends("twice", { url = "https://b", form = { x = "1" } })
+        alert("mails")
+        assert.sends("mails", { to = { "d@e.f" }, subject = "s" })
+        alert("slack", { summary = "s" }, { settings = { url = "https://x" }, resolved = true })
+        assert.sends("slack", { url = "https://x", json = { text = "*Resolved*: example" } })]]))
+      assert.equal(0, status, out)
+    end)
+
+    it("gives the answers that the test has, in order", function()
+      local status, out = run(it_body(HOW .. [[
+        how.answers = { { status = 429, retry_after = 7 } }
+        alert("team", {}, how)
+        assert.sends("team", { outcome = "retry", retry_after = 7 })
+        how.answers = { { error = "no route" } }
+        alert("team", {}, how)
+        assert.sends("team", { outcome = "retry", why = "no route" })
+        alert("twice", {}, { answers = { { status = 200 }, { status = 404, body = "gone" } } })
+        assert.sends("twice", { outcome = "failed", why = "404 gone" })]]))
+      assert.equal(0, status, out)
+    end)
+
+    for _, row in ipairs {
+      { 'alert("team", {}, how) assert.sends("team", { json = { to = "dev" } })', ':3: action `team`: json.to: expected "dev", got "ops"' },
+      { 'alert("team", {}, how) assert.sends("team", { count = 2 })', "expected 2 requests like this, got 1" },
+      { 'alert("team") assert.sends("team")', "no secret `TOKEN`" },
+      { 'alert("teem")', "no action is called `teem`; did you mean `team`?" },
+      { 'alert("team", {}, { answer = {} })', "did you mean `answers`?" },
+      { 'alert("team", {}, how) assert.sends("team", { jsn = {} })', "did you mean `json`?" },
+      { 'assert.sends("team")', 'alert("team", { … }) comes first' },
+    } do
+      it("says what is wrong: " .. row[1], function()
+        local status, out = run(it_body(HOW .. row[1]))
+        assert.equal(1, status)
+        has(out, row[2])
+      end)
+    end
+  end)
+
   local wrong = {
     { "a rule that did not fire", 'trace { span { name = "x" } } assert.fires "slow-query"',
       "2: rule `slow-query` did not fire\n    no rule fired" },

@@ -1,5 +1,6 @@
 -- The reference names what is really there, all of it, and nothing else.
 local rulefiles = require("spec.lua.rulefiles")
+local alerts = require("fluo.testing.alerts")
 local build = require("fluo.testing.build")
 local condition = require("fluo.condition")
 local expect = require("fluo.testing.expect")
@@ -89,6 +90,7 @@ describe("the reference", function()
     ["fluo.TraceSpan: fluo.Span"] = trace.RELATIONS, ["fluo.Trace"] = query.NAMES,
     ["fluo.BuiltSpan"] = build.SPAN_KEYS, ["fluo.BuiltTrace"] = build.TRACE_KEYS, ["fluo.BuiltEvent"] = build.EVENT_KEYS,
     ["fluo.BuiltLink"] = build.LINK_KEYS, ["fluo.Fires"] = expect.FIRES_KEYS, ["fluo.Silent"] = expect.SILENT_KEYS,
+    ["fluo.How"] = alerts.HOW_KEYS, ["fluo.Answer"] = alerts.ANSWER_KEYS, ["fluo.Sends"] = alerts.SENDS_KEYS,
   } do
     it("has every member of " .. class, function() assert.same(sorted(names), members(class)) end)
   end

@@ -64,7 +64,7 @@ function M.request(asked, unix, base64)
   end
   head[#head + 1] = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64"
   return { mail = true, url = asked.url, user = asked.user, password = asked.password, timeout = asked.timeout,
-           from = from, to = to, text = asked.text,
+           from = from, to = to, subject = asked.subject, text = asked.text,
            body = table.concat(head, "\r\n") .. "\r\n\r\n" .. body_of(asked.text, base64) .. "\r\n" }
 end
 

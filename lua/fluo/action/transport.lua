@@ -16,6 +16,14 @@ local why = ffi.new("char[256]")
 
 function M.open(courier_pointer, errands_pointer) courier, errands = courier_pointer, errands_pointer end
 
+--- HMAC-SHA-256: 32 bytes.
+function M.hmac(key, text)
+  local out = ffi.new("uint8_t[32]")
+  local good = abi.C.fluo_hmac_sha256(key, #key, text, #text, out) == 0
+  if not good then error("libcrypto.so.3 is needed to sign, and is not there", 0) end
+  return ffi.string(out, 32)
+end
+
 -- ---- where a request may go ---------------------------------------------------------------------------
 
 local function host_of(url)

@@ -2,6 +2,7 @@
 -- as the agent's (core/notify.c); and the sources of the types that are built in.
 local abi = require("fluo.abi")
 local alerting = require("fluo.config.alerting")
+local example = require("fluo.action.example")
 local loader = require("fluo.loader")
 local suggest = require("fluo.suggest")
 local texts = require("fluo.texts")
@@ -12,9 +13,6 @@ local M = {}
 
 local ALERT_BYTES_MAX = 1000000
 local OK, RETRY = 0, 1
--- Made for the example, and the same each time: its resolve is of the same incident.
-local INCIDENT = "666c756f206e6f746966792065786d70"
-
 local function say(format, ...)
   io.stderr:write("fluo: ", format:format(...), "\n")
   return 1
@@ -27,22 +25,6 @@ local function random_id()
   local bytes = file:read(16)
   file:close()
   return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-end
-
-local EXAMPLE = [[{"version":1,"id":"%s","receiver":"%s","status":"%s","event":"%s","at":"%s",]]
-  .. [["group":{"rule":"example"},"incidents":[{"id":"%s","rule":"example","severity":"low","status":"%s",]]
-  .. [["group":{"service":"example"},"count":1,"started_at":"%s","last_seen_at":"%s",%s]]
-  .. [["summary":"This is an example alert, from fluo notify","labels":{},"violations":[{"id":"%s","rule":"example",]]
-  .. [["severity":"low","scope":"trace","time":"%s","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","spans":[]]
-  .. [[{"span_id":"00f067aa0ba902b7","name":"GET /example","service":"example"}],"span_total":1}]}],]]
-  .. [["incidents_total":1}]]
-
---- An alert that nothing has caused.
-function M.example(receiver, is_resolved)
-  local now, id = os.date("!%Y-%m-%dT%H:%M:%S.000000000Z"), random_id()
-  local status, event = is_resolved and "resolved" or "firing", is_resolved and "resolved" or "opened"
-  return EXAMPLE:format(id, receiver, status, event, now, INCIDENT, is_resolved and "resolved" or "open", now, now,
-    is_resolved and ('"resolved_at":"%s",'):format(now) or "", id, now)
 end
 
 local function read_alert(path)
@@ -140,7 +122,8 @@ function M.run(config)
     return say("%s is the alert: --example and --resolved are of the example", file.text) and 2
   end
   local alert, why
-  if file then alert, why = read_alert(file.text) else alert = M.example(name.text, config.flags.resolved) end
+  if file then alert, why = read_alert(file.text)
+  else alert = example.text(name.text, random_id(), os.time(), config.flags.resolved) end
   if not alert then return say("%s", why) end
   return send(config, name.text, alert)
 end

@@ -202,6 +202,9 @@ end
 function World:advance(by) self.now = self.now + duration(by, "clock.advance", 3) end
 function World:at(time) self.now = EPOCH + duration(time, "clock.at", 3) end
 
+--- The clock, in whole seconds.
+function World:unix() return tonumber(self.now / 1000000000LL) end
+
 --- The requests, one JSON object a line, in the order in which they arrive.
 function World:requests()
   table.sort(self.sent, function(a, b)

@@ -1,6 +1,8 @@
---- What a spec file sees besides busted: `trace`, `span`, `clock`, `replay`, `assert.fires`, `assert.silent`. One
--- session a run of `fluo test`; it keeps the world of the test at hand, and what it came to when judged.
+--- What a spec file sees besides busted: `trace`, `span`, `clock`, `replay`, `alert`, `assert.fires`,
+-- `assert.silent`, `assert.sends`. One session a run of `fluo test`; it keeps the world of the test at hand, and
+-- what it came to when judged.
 local abi = require("fluo.abi")
+local alerts = require("fluo.testing.alerts")
 local build = require("fluo.testing.build")
 local engine = require("fluo.testing.engine")
 local expect = require("fluo.testing.expect")
@@ -22,13 +24,13 @@ end
 --- A spec file begins: its path, and whether the code that runs now may build traces.
 function Session:open(path, in_test)
   self.path, self.folder = path, path:match("^(.*/)") or ""
-  self.rules, self.in_test, self.modules = engine.rules_of(path), in_test, {}
+  self.rules, self.in_test, self.modules, self.actions = engine.rules_of(path), in_test, {}, nil
   self:reset()
 end
 
 --- What the next test builds begins with nothing.
 function Session:reset()
-  self.world, self.violations, self.fired = build.new(), nil, {}
+  self.world, self.violations, self.fired, self.sent = build.new(), nil, {}, {}
 end
 
 --- A test passed: the rules that it showed to fire count as tested.
@@ -101,6 +103,38 @@ function Session:silent(rule, expected)
   self:conclude(expect.silent(self.violations, rule, expected))
 end
 
+-- ---- actions ------------------------------------------------------------------------------------
+
+-- The action of this name, of the rules in the spec's directory, or the built-in type.
+function Session:action(name)
+  self.actions = self.actions or alerts.actions(self.folder == "" and "." or self.folder)
+  local fn = self.actions[name] or require("fluo.action.load").builtin(name)
+  if fn then return fn end
+  local names = {}
+  for known in pairs(self.actions) do names[#names + 1] = known end
+  local hint = suggest.hint(name, names)
+  self:refuse("no action is called `%s`%s", name, hint and "; " .. hint or "")
+end
+
+function Session:alert(name, incident, how)
+  self:changing("alert")
+  incident, how = incident or {}, how or {}
+  local misuse = alerts.misuse(name, incident, how)
+  if misuse then self:refuse("%s", misuse) end
+  local sent = alerts.run(self:action(name), name, incident, how, self.world:unix())
+  self.sent[name] = sent
+  return sent
+end
+
+function Session:sends(name, expected)
+  local sent = self.sent[name]
+  if not sent then self:refuse("alert(%q, { … }) comes first", tostring(name)) end
+  local misuse = expected and alerts.misuse_of_sends(expected)
+  if misuse then self:refuse("%s", misuse) end
+  local wrong = alerts.differ(sent, expected or {})
+  if wrong then self.fail(("%s: action `%s`: %s"):format(self:place(), name, wrong)) end
+end
+
 -- ---- what the file sees -------------------------------------------------------------------------
 
 --- The builders, by name. reference.lua says what they take.
@@ -122,12 +156,14 @@ function Session:builders()
       end,
     },
     replay = function(name) return self:recorded(name) end,
+    alert = function(name, incident, how) return self:alert(name, incident, how) end,
   }
 end
 
 --- Gives busted's assert ours.
 function Session:extend(assert)
   rawset(assert, "fires", function(rule, expected) return self:fires(rule, expected) end)
+  rawset(assert, "sends", function(name, expected) return self:sends(name, expected) end)
   rawset(assert, "silent", function(rule, expected) return self:silent(rule, expected) end)
 end
 
