@@ -165,6 +165,12 @@ static int learn_until(struct group *g, uint64_t t_ns) {
   return err;
 }
 
+/* A span of many events is counted with its first one: after that has left, as long as it is named. */
+static uint64_t spans_of(const struct group *g, uint32_t named) {
+  uint64_t counted = series_spans(&g->series);
+  return counted > named ? counted : named;
+}
+
 static void judge(struct group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
   struct baseline_normal normal = {0};
@@ -179,6 +185,7 @@ static void judge(struct group *g, uint64_t t_ns) {
   bool tells = w->terms.every ? !isnan(value) && !isnan(limit) : g->open && !was_open;
   if (!tells) return;
   struct window_witness witnesses[WINDOW_WITNESSES_MAX];
+  uint32_t named = latest_of(g, t_ns, witnesses);
   struct window_crossing crossing = {.owner = w->owner,
                                      .group = state_group_key(&g->head),
                                      .group_bytes = g->head.key_bytes,
@@ -191,8 +198,8 @@ static void judge(struct group *g, uint64_t t_ns) {
                                      .normal = normal,
                                      .state = g->baseline ? baseline_state(g->baseline) : 0,
                                      .witnesses = witnesses,
-                                     .witnesses_count = latest_of(g, t_ns, witnesses),
-                                     .spans = series_spans(&g->series)};
+                                     .witnesses_count = named,
+                                     .spans = spans_of(g, named)};
   w->calls.on_crossing(w->calls.ctx, &crossing);
 }
 
