@@ -99,6 +99,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/fluo/rules
 	install -m 0644 $(filter-out %_spec.lua,$(wildcard rules/*.lua)) $(wildcard rules/*.md) $(DESTDIR)$(PREFIX)/share/fluo/rules
 	install -D -m 0644 contrib/editor/fluo.lua $(DESTDIR)$(PREFIX)/share/fluo/editor/fluo.lua
+	install -D -m 0644 contrib/openapi.json $(DESTDIR)$(PREFIX)/share/fluo/contrib/openapi.json
 
 # ---- what keeps it right ------------------------------------------------------------------------
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

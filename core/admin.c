@@ -11,7 +11,7 @@ static const char index_text[] = "FLUO\n"
                                  "  /-/reload   POST: reads the rules again; GET: how that went\n"
                                  "  /metrics    its own figures, for Prometheus\n"
                                  "  /api/v1/record  traces as they arrive, as lines of OTLP/JSON; see fluo record\n"
-                                 "  /api/v1/status  and what contrib/openapi.yaml lists, as JSON\n";
+                                 "  /api/v1/status  and what contrib/openapi.json lists, as JSON\n";
 static const char text_type[] = "text/plain; charset=utf-8";
 
 static void page_index(const struct admin_calls *calls, const struct http_request *request,

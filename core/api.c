@@ -259,7 +259,7 @@ static void on_head(void *ctx, const struct http_request *request, struct http_r
   bool reads = request->verb == HTTP_VERB_GET || request->verb == HTTP_VERB_HEAD;
   a->stats.requests++;
   if (!e) {
-    api_refuse(response, 404, "no such endpoint; contrib/openapi.yaml has them all");
+    api_refuse(response, 404, "no such endpoint; contrib/openapi.json has them all");
   } else if (!handler_of(e, request->verb)) {
     response->allow = allow_of(e);
     api_refuse(response, 405, "this takes %s", response->allow);

@@ -1,4 +1,4 @@
-/* The API: what is under /api/v1/ of the admin listener, as JSON. contrib/openapi.yaml describes it. What the ledger has is
+/* The API: what is under /api/v1/ of the admin listener, as JSON. contrib/openapi.json describes it. What the ledger has is
  * asked of its thread, and the answer comes when it does; all else is answered at once. */
 #ifndef FLUO_API_H
 #define FLUO_API_H

@@ -92,7 +92,7 @@ struct config {
 };
 
 struct config_call {
-  const char *command;               /* "run", "replay", "check", "show": which flags there are */
+  const char *command;               /* "run", "replay", "check", "config": which flags there are */
   int argc;                          /* what follows the command on the command line */
   char **argv;
   const char *exe;                   /* who runs in `--internal-config` mode; NULL: this program */

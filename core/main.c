@@ -39,7 +39,7 @@ static int version(void) {
 
 /* `fluo config show`: in the bounded child, for the file is Lua. */
 static int show(int argc, char **argv) {
-  struct config_call call = {.command = "show", .argc = argc, .argv = argv};
+  struct config_call call = {.command = "config", .argc = argc, .argv = argv};
   return config_show(&call);
 }
 
@@ -83,6 +83,15 @@ static int run(int argc, char **argv) {
   return configured("run", argc, argv, agent_run);
 }
 
+/* Those that ask the agent, or look through a file, run no rules in this process, and take the time it takes. */
+static bool runs_no_rules(const char *command) {
+  static const char *const commands[] = {"record", "fields", "repl", "query", "tune", "incidents", "show", "tail",
+                                         "ack", "resolve", "silence", "feedback"};
+  size_t at = 0, count = sizeof commands / sizeof *commands;
+  while (at < count && strcmp(command, commands[at])) at++;
+  return at < count;
+}
+
 int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : "";
   if (strcmp(command, WORKER_RULES) == 0) return worker_main(argc, argv);
@@ -107,9 +116,6 @@ int main(int argc, char **argv) {
   if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) return version();
   if (!help && argc > 2 && strcmp(command, "config") == 0 && strcmp(argv[2], "show") == 0)
     return show(argc - 3, argv + 3);
-  /* Those that ask the agent, or look through a file, run no rules in here, and take the time it takes. */
-  bool ours = strcmp(command, "record") == 0 || strcmp(command, "fields") == 0 || strcmp(command, "repl") == 0 ||
-              strcmp(command, "query") == 0 || strcmp(command, "tune") == 0;
-  if (!ours) limit_cpu(strcmp(command, "test") == 0 ? 60 : 10);
+  if (!runs_no_rules(command)) limit_cpu(strcmp(command, "test") == 0 ? 60 : 10);
   return worker_script("fluo.cli", argc, argv, "fluo: the rules (or specs) need more than 64 MiB of memory");
 }

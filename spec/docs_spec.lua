@@ -90,7 +90,8 @@ local RETRIED = {
 }
 
 -- What needs a running agent, or is one, or names a file of the reader's, is only looked at: that each flag is one of the command's.
-local SERVES = { run = true, record = true, repl = true, convert = true }
+local SERVES = { run = true, record = true, repl = true, convert = true, incidents = true, show = true, tail = true, ack = true,
+                 resolve = true, silence = true, feedback = true }
 
 local function is_known(line)
   local command = line:match("^fluo (%l+)")
@@ -99,9 +100,17 @@ local function is_known(line)
   for flag in line:gmatch("%-%-[%w._-]+") do assert.truthy(help:find(flag, 1, true), line .. ": " .. flag) end
 end
 
+-- A request to the API, whose answers its own spec looks at.
+local function is_described(line)
+  local path = line:match("(/api/v1/[%w/]+)"):gsub("/ID", "/{id}")
+  local verbs = cjson.decode(read("contrib/openapi.json")).paths[path]
+  assert.truthy(verbs and verbs[(line:match("%-X (%u+)") or "GET"):lower()], line)
+end
+
 -- A line of a shell block, where the manual's own rules are in rules/. Of `make` it is enough that its target is there.
 local function runs(path, line)
   if SERVES[line:match("^fluo (%l+)")] then return is_known(line) end
+  if line:find("^curl .*/api/v1/") then return is_described(line) end
   with(rules_of(path), function(dir, shell)
     replay.write(dir .. "/traces.jsonl", cjson.encode(replay.request(RETRIED)) .. "\n")
     for i, spec in ipairs(of_kind(path, "spec")) do replay.write(("%s/rules/manual%d_spec.lua"):format(dir, i), spec.code) end

@@ -1,6 +1,6 @@
---- The commands that serve nothing: check, convert, test, init, record, fields, repl, query, tune, notify, help, and
--- what is said where there is no such command. `run`, `replay`, `explain` and `config show` never come here: they
--- belong to the core.
+--- The commands that serve nothing: check, convert, test, init, record, fields, repl, query, tune, notify, help, those
+-- that ask a running agent, and what is said where there is no such command. `run`, `replay`, `explain` and `config
+-- show` never come here: they belong to the core.
 local M = {}
 
 local function tail(list, from)
@@ -45,6 +45,20 @@ function COMMANDS.tune(config) return require("fluo.cli.tune").run(config) end
 function COMMANDS.notify(config) return require("fluo.cli.notify").run(config) end
 
 function COMMANDS.test(config) return require("fluo.cli.test").run(config) end
+
+function COMMANDS.incidents(config) return require("fluo.cli.incidents").run(config) end
+
+function COMMANDS.ack(config) return require("fluo.cli.incidents").change(config, "ack") end
+
+function COMMANDS.resolve(config) return require("fluo.cli.incidents").change(config, "resolve") end
+
+function COMMANDS.show(config) return require("fluo.cli.show").run(config) end
+
+function COMMANDS.tail(config) return require("fluo.cli.tail").run(config) end
+
+function COMMANDS.silence(config) return require("fluo.cli.silence").run(config) end
+
+function COMMANDS.feedback(config) return require("fluo.cli.feedback").run(config) end
 
 local function wants_help(argv)
   local last = argv[#argv]

@@ -227,11 +227,11 @@ end)
 
 describe("config_show", function()
   it("prints the table on stdout, within the same bounds", function()
-    local c, anchors = call { command = "show", argv = { "--nonsense" } }
+    local c, anchors = call { command = "config", argv = { "--nonsense" } }
     local said, status = saying(function() return core.config_show(c) end)
     assert.equal(2, status)
     assert.truthy(said:find("unknown flag --nonsense", 1, true))
-    c, anchors[1] = call { command = "show", argv = { "-c", file("while true do end") }, cpu_s = 1, wall_ns = HOUR }
+    c, anchors[1] = call { command = "config", argv = { "-c", file("while true do end") }, cpu_s = 1, wall_ns = HOUR }
     said, status = saying(function() return core.config_show(c) end)
     assert.equal(78, status)
     assert.truthy(said:find("more than 1 s of CPU", 1, true))

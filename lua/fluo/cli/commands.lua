@@ -4,6 +4,8 @@
 local value = require("fluo.config.value")
 
 local JSON = { name = "json", help = "for programs" }
+local ADMIN = { name = "admin", value = "ADDRESS", type = value.address, help = "which agent; listen.admin" }
+local SEVERITY = value.choice("low", "medium", "high", "critical")
 
 local M = {
   {
@@ -69,6 +71,105 @@ personal data.]],
       { "fluo record --out traces.jsonl --duration 1m", "a minute of traffic" },
       { "fluo record --rule pii-without-audit --violated --max-traces 10", "traces that violate a rule" },
       { "fluo record --trace 4bf92f3577b34da6a3ce929d0e0e4736", "one trace" },
+    },
+  },
+  {
+    name = "incidents", usage = "fluo incidents [FLAG…]", arguments = { 0, 0 },
+    flags = {
+      { name = "rule", value = "NAME", help = "only of this rule" },
+      { name = "severity", value = "WORD", type = SEVERITY, help = "only of this one: low, medium, high, critical" },
+      { name = "status", value = "WORD", type = value.choice("active", "open", "acknowledged", "resolved", "all"),
+        help = "active (not resolved), open, acknowledged, resolved or all; active" },
+      { name = "since", value = "TIME", type = value.duration, help = "only with a violation in this time" },
+      { name = "limit", value = "N", type = value.int, help = "so many, the newest; 50" }, ADMIN, JSON,
+    },
+    summary = "list what the running agent has found",
+    text = [[
+Asks the agent at listen.admin for its incidents, the newest first. Ids are shown by their first digits, which are
+enough for `fluo show`, `fluo ack`, `fluo resolve` and `fluo feedback`. Ends with 0; with 1 where there is no agent.]],
+    examples = {
+      { "fluo incidents", "what is not resolved" },
+      { "fluo incidents --status=all --since=1d --severity=critical", "of the last day" },
+      { "fluo incidents --admin=127.0.0.1:14319 --json", "another agent, for programs" },
+    },
+  },
+  {
+    name = "show", usage = "fluo show ID", arguments = { 1, 1 }, flags = { ADMIN, JSON },
+    summary = "show an incident, or a violation with its trace",
+    text = [[
+Shows what the running agent knows of an incident or a violation, whose id begins so, and the trace as it was: a
+line a span, below its parent, with its duration; spans that prove it have a `*`, what it began with a `!`. --json
+prints the incident; or the violation, with its trace as `trace`. Ends with 1 where there is none, or several.]],
+    examples = {
+      { "fluo show 3f2a9c01", "by the beginning of its id" },
+      { "fluo show --json 3f2a9c01", "for programs" },
+    },
+  },
+  {
+    name = "tail", usage = "fluo tail [--rule NAME] [FLAG…]", arguments = { 0, 0 },
+    flags = {
+      { name = "rule", value = "NAME", help = "only of this rule" },
+      { name = "duration", value = "TIME", type = value.duration, help = "end after that time" },
+      { name = "count", value = "N", type = value.int, help = "end after so many" }, ADMIN, JSON,
+    },
+    summary = "follow violations and incidents as they come",
+    text = [[
+Prints a line for each violation, and for each change of an incident, until Ctrl-C. --json prints each as a JSON
+object. What could not be read in time is counted in a line of its own.]],
+    examples = {
+      { "fluo tail", "all of them" },
+      { "fluo tail --rule slow-query --json", "of one rule, for programs" },
+    },
+  },
+  {
+    name = "ack", usage = "fluo ack ID", arguments = { 1, 1 }, flags = { ADMIN, JSON },
+    summary = "acknowledge an incident: nobody is reminded of it",
+    text = [[
+Says that somebody looks after the incident whose id begins so. Its receivers are not told of it again until it
+resolves.]],
+    examples = { { "fluo ack 3f2a9c01", "by the beginning of its id" } },
+  },
+  {
+    name = "resolve", usage = "fluo resolve ID", arguments = { 1, 1 }, flags = { ADMIN, JSON },
+    summary = "say that an incident is over",
+    text = "Resolves the incident whose id begins so; its receivers are told. The next violation opens it again.",
+    examples = { { "fluo resolve 3f2a9c01", "by the beginning of its id" } },
+  },
+  {
+    name = "silence", usage = "fluo silence MATCHERS --for TIME | --until-resolved; list; end ID", arguments = { 1, 2 },
+    flags = {
+      { name = "for", value = "TIME", type = value.duration, help = "it ends after that time" },
+      { name = "until-resolved", help = "it ends when what it holds has resolved" },
+      { name = "comment", value = "TEXT", help = "why" },
+      { name = "by", value = "NAME", help = "who; the user's name" }, ADMIN, JSON,
+    },
+    summary = "keep incidents from being told; list silences, end one",
+    text = [[
+Receivers are told nothing of incidents that match while a silence is in force. Matchers are written as Alertmanager
+writes them, on rule, severity, keys of the incident's group, and labels: all must hold. `fluo silence list` shows
+those in force, `fluo silence end ID` ends one.]],
+    examples = {
+      { "fluo silence 'rule=\"slow-query\", service=~\"test-.*\"' --for 2h --comment 'load test'", "two hours" },
+      { "fluo silence severity=low --until-resolved", "until these are over" },
+      { "fluo silence list", "in force" },
+      { "fluo silence end 91c0d3", "by the beginning of its id" },
+    },
+  },
+  {
+    name = "feedback", usage = "fluo feedback ID --false-positive | --right | --revoke; list", arguments = { 1, 1 },
+    flags = {
+      { name = "false-positive", help = "it should not have fired" },
+      { name = "right", help = "it should have" },
+      { name = "revoke", help = "take back all that was said of its group" },
+      { name = "by", value = "NAME", help = "who; the user's name" }, ADMIN, JSON,
+    },
+    summary = "say whether a violation was right; list what that has widened",
+    text = [[
+What is said of violations of windows widens the limit of their group, or takes that back; of others it is kept.
+`fluo feedback list` shows which groups are widened, and by how much.]],
+    examples = {
+      { "fluo feedback 3f2a9c01 --false-positive", "the limit is too narrow" },
+      { "fluo feedback list", "what is widened" },
     },
   },
   {
@@ -233,6 +334,6 @@ for i, command in ipairs(M) do
   M.names[i] = command.name
 end
 -- The core speaks of one word.
-M.by_name.show = M.by_name["config show"]
+M.by_name.config = M.by_name["config show"]
 
 return M

@@ -1,5 +1,5 @@
---- What the running agent streams from its admin listener, line by line: HTTP/1.0, so that its end is the connection's.
--- Signals that end a command end the stream, and the command has its say.
+--- What the running agent says on its admin listener: a stream, line by line, or one answer. HTTP/1.0, so that its end
+-- is the connection's. Signals that end a command end the stream, and the command has its say.
 local abi = require("fluo.abi")
 local ffi = abi.ffi
 
@@ -70,7 +70,8 @@ local function connect(host, port, shown)
   local refused, text = ffi.errno() == ECONNREFUSED, why()
   C.close(fd)
   if not refused then return nil, ("%s: %s"):format(shown, text) end
-  return nil, ("nobody listens on %s: is `fluo run` running, and with this listen.admin?"):format(shown)
+  local hint = "is `fluo run` running? --listen.admin, FLUO_LISTEN_ADMIN or fluo.lua say where"
+  return nil, ("nobody listens on %s: %s"):format(shown, hint)
 end
 
 local function write_all(fd, text)
@@ -118,7 +119,7 @@ function Stream:read(deadline)
   end
 end
 
--- Reads the head of the answer: true; or nil and what the agent has against the request.
+-- Reads the head of the answer: its status, what is behind it being pending; or nil and why.
 function Stream:head()
   local text, deadline = "", M.now() + SILENCE_MS / 1000
   while not text:find("\r\n\r\n", 1, true) do
@@ -129,19 +130,25 @@ function Stream:head()
     text = text .. bytes
   end
   local head, rest = text:match("^(.-\r\n\r\n)(.*)$")
+  self.pending = { rest }
   local status = tonumber(head:match("^HTTP/1%.%d (%d%d%d)"))
-  if status == 200 then
-    self.pending = { rest }
-    return true
-  end
-  local bytes = rest ~= "" and rest or self:read(deadline) or ""
-  local said = bytes:match("^[^\r\n]*"):gsub("%c", "?")
-  return nil, ("%s answers %s: %s"):format(self.shown, status or "no HTTP", said)
+  return status, not status and ("%s answers no HTTP"):format(self.shown) or nil
 end
 
---- Asks the agent whose admin listener is at that address, as the configuration has it ("host port"): a stream; or
--- nil and why.
-function M.open(address, target)
+-- What the agent has against the request: the message of its JSON, or its first line.
+function Stream:refusal(status)
+  local bytes = self.pending[1] ~= "" and self.pending[1] or self:read(M.now() + SILENCE_MS / 1000) or ""
+  local said = bytes:match('"message":"([^"]*)"') or bytes:match("^[^\r\n]*")
+  return ("%s answers %d: %s"):format(self.shown, status, (said:gsub("%c", "?")))
+end
+
+local function request_of(shown, verb, target, body)
+  local typed = body and ("Content-Type: application/json\r\nContent-Length: %d\r\n"):format(#body) or ""
+  return ("%s %s HTTP/1.0\r\nHost: %s\r\n%s\r\n%s"):format(verb, target, shown, typed, body or "")
+end
+
+-- A connection on which the request was sent, and the status of the answer.
+local function begin(address, verb, target, body)
   local host, port = address:match("^(%S+) (%d+)$")
   if not host then return nil, "listen.admin is none: such an agent cannot be asked" end
   local shown = (host:find(":", 1, true) and "[%s]:%s" or "%s:%s"):format(host, port)
@@ -152,11 +159,44 @@ function M.open(address, target)
   self.signals = open_signals()
   self.polled = ffi.new("struct fluo_stream_pollfd[2]", { { fd, POLLIN, 0 }, { self.signals, POLLIN, 0 } })
   local good
-  good, trouble = write_all(fd, ("GET %s HTTP/1.0\r\nHost: %s\r\n\r\n"):format(target, shown))
-  if good then good, trouble = self:head() end
-  if good then return self end
+  good, trouble = write_all(fd, request_of(shown, verb, target, body))
+  local status
+  if good then status, trouble = self:head() end
+  if status then return self, status end
   self:close()
   return nil, trouble
+end
+
+--- Asks the agent whose admin listener is at that address, as the configuration has it ("host port"): a stream; or
+-- nil and why.
+function M.open(address, target)
+  local self, status = begin(address, "GET", target)
+  if not self then return nil, status end
+  if status == 200 then return self end
+  local trouble = self:refusal(status)
+  self:close()
+  return nil, trouble
+end
+
+-- All of an answer.
+function Stream:rest()
+  local deadline = M.now() + SILENCE_MS / 1000
+  while true do
+    local bytes, trouble = self:read(deadline)
+    if not bytes then return nil, trouble end
+    if bytes == "" then return table.concat(self.pending) end
+    self.pending[#self.pending + 1] = bytes
+  end
+end
+
+--- One request, and its answer: status and text; or nil and why. body: JSON, or nil.
+function M.ask(address, verb, target, body)
+  local self, status = begin(address, verb, target, body)
+  if not self then return nil, status end
+  local text, trouble = self:rest()
+  self:close()
+  if not text then return nil, ("%s did not answer: %s"):format(self.shown, trouble) end
+  return status, text
 end
 
 -- The first whole line of what was read, without its end, or nil: what there is has none.
