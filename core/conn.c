@@ -14,9 +14,9 @@
  * error or the end of the stream, or a step that took too long, closes it; a peer amid a request is
  * told 408 first.
  *
- * When a request takes long, many came at once, or bytes take long to parse: reading stops as well, the connection joins the line
- * of those whose turn is to come, and the room behind is asked again, one connection a turn of the loop
- * (conn_next_turn). What is closed meanwhile stays until then.
+ * When a request takes long, many came at once, or bytes are many or take long to parse: reading stops as well, the
+ * connection joins the line of those whose turn is to come, and the room behind is asked again, one connection a turn
+ * of the loop (conn_next_turn). What is closed meanwhile stays until then.
  *
  * Where bodies find no room, the connection that has been at one for longest makes it, while another
  * is being read (conn_make_room).
@@ -355,7 +355,8 @@ static void conn_wait(struct conn *c, bool fresh) {
 
 static void keep_rest(struct conn *c, const char *bytes, size_t n) {
   struct http_budget *budget = &c->porch->budget;
-  c->rest = http_budget_affords(budget, n, n) ? heap_alloc(n) : NULL;
+  /* SIZE_MAX: a peer that does not read what it is answered is no short body, and has no part in their reserve. */
+  c->rest = http_budget_affords(budget, n, SIZE_MAX) ? heap_alloc(n) : NULL;
   if (!c->rest) {
     conn_close(c);
     return;
@@ -401,8 +402,19 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   size_t n;
   c->porch->current = c;
   char *place = c->phase == PHASE_BODY ? http1_lend(c->http, &n) : NULL;
-  *buf = place ? uv_buf_init(place, (unsigned)(n < INT32_MAX ? n : INT32_MAX))
+  *buf = place ? uv_buf_init(place, (unsigned)(n < LIMIT_READ_A_TURN_BYTES ? n : LIMIT_READ_A_TURN_BYTES))
                : uv_buf_init(c->porch->block, CONN_BLOCK_BYTES);
+}
+
+/* Whether it has had its share of this turn. libuv reads on while a read fills what it was given, so a peer that sends as
+ * fast as we take would keep the loop for dozens of requests. Within a turn the loop's clock stands still. */
+static bool read_enough(struct conn *c, size_t n) {
+  if (c->read_ms != conn_now_ms(c)) c->read_bytes = 0;
+  c->read_ms = conn_now_ms(c);
+  c->read_bytes += n;
+  if (c->read_bytes < LIMIT_READ_A_TURN_BYTES) return false;
+  c->read_bytes = 0;
+  return true;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -417,8 +429,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     conn_extend(c);
   else
     conn_take(c, buf->base, (size_t)n);
-  if (c->phase == PHASE_BODY && http1_tires(c->http)) {
-    uv_read_stop((uv_stream_t *)&c->tcp); /* amid its body, whose time goes on */
+  bool enough = read_enough(c, (size_t)n) || (c->phase == PHASE_BODY && http1_tires(c->http));
+  if (enough && c->phase < PHASE_WRITE) {
+    uv_read_stop((uv_stream_t *)&c->tcp); /* amid its phase, whose time goes on */
     turn_join(c);
   }
 }

@@ -40,6 +40,8 @@ struct conn {
   uint64_t deadline_ms; /* of the phase; the timer may come earlier, and then looks again */
   uint64_t end_ms;      /* of body and linger: not past this, whatever progress there is */
   uint64_t since_ms;    /* when the phase began */
+  uint64_t read_ms;     /* the turn that it was last read in, by the loop's clock */
+  size_t read_bytes;    /* so many in it */
   char *out;            /* what the peer did not take yet */
   size_t out_left;      /* of it at the last look */
   char *rest;           /* bytes to parse after that */

@@ -27,6 +27,9 @@
 /* Bytes of chunk framing that one connection's are parsed before others have their turn. Chunks of one byte take some
  * 60 ns each; those of honest senders have some hundred bytes of framing in 64 KiB. */
 #define LIMIT_FRAMES_A_TURN_BYTES 16384u
+/* Bytes that are read of one connection before others have their turn: an SDK's batch of 512 spans and a bit, some half a
+ * millisecond. */
+#define LIMIT_READ_A_TURN_BYTES 262144u
 /* Pipelined requests of one connection that are answered before others have their turn. */
 #define LIMIT_REQUESTS_A_TURN 16
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */

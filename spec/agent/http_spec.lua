@@ -1,4 +1,5 @@
 local support = require("spec.support")
+local replay = require("spec.replay")
 local socket = require("spec.agent.socket")
 local loops = require("spec.agent.loop")
 local cjson = require("cjson")
@@ -400,6 +401,30 @@ describe("the server's bounds", function()
         assert.equal(200, c:answer().status)
       end
       assert.equal(0, tonumber(s.stats().body_bytes_in_flight))
+    end)
+  end)
+
+  it("of a peer that sends without a pause are read a part a turn", function()
+    serving({}, function(s)
+      local path, most, before, deadline = os.tmpname(), 0, 0, socket.now() + 20
+      local body = JSON_BODY:sub(1, -2) .. (" "):rep(400000) .. "}"
+      replay.write(path, post(JSON, body):rep(59) .. post(JSON .. "Connection: close\r\n", body))
+      local peer = io.popen(("bash -c 'exec 3<>/dev/tcp/127.0.0.1/%d; cat %s >&3; cat <&3'"):format(s.port, path))
+      repeat
+        s.loop:run()
+        local read = tonumber(s.stats().bytes_read)
+        most, before = math.max(most, read - before), read
+      until s.received == 60 or socket.now() > deadline
+      os.remove(path)
+      assert.equal(60, s.received)
+      assert.is_true(most < 2 * 262144, ("%d bytes in a turn"):format(most))
+      core.server_close(s.server, 0, nil, nil)
+      s.server = nil
+      s.loop:close()
+      s.loop = loops.new()
+      local _, answers = peer:read("*a"):gsub("HTTP/1.1 200 OK", "")
+      peer:close()
+      assert.equal(60, answers)
     end)
   end)
 
