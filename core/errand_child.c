@@ -170,6 +170,8 @@ int errand_main(int argc, char **argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);      /* the delivery goes to the next post room */
   if (argc < 4) return fail("fluo", "an errand without a name");
   if (!strcmp(argv[2], "exec")) return become(argc - 3, argv + 3);
+  signal(SIGXFSZ, SIG_IGN);                       /* errors are said, and a half line is cut off */
+  signal(SIGPIPE, SIG_IGN);
   if (!read_input(&input)) return fail_errno("fluo: what was to be written");
   if (!strcmp(argv[2], "append")) return append(argv[3], input);
   if (!strcmp(argv[2], "send")) return send_messages(argv[3], input);

@@ -103,6 +103,28 @@ receivers: [ { name: hook, webhook_configs: [ { url: "%s", send_resolved: true }
     end)
   end)
 
+  it("of the agent itself is in a file, and a program's input", function()
+    replay.write(dir .. "/program", ("#!/bin/sh\ncat >%s/input.tmp && mv %s/input.tmp %s/input\n"):format(dir, dir, dir))
+    os.execute(("chmod +x %s/program"):format(dir))
+    replay.write(dir .. "/fluo.lua", ([[return { actions = { exec = true }, notify = { group_wait = "0s" }, receivers = {
+      lines = { type = "file", path = "%s/alerts.jsonl" }, run = { type = "exec", argv = { "%s/program" } } } }]]):format(dir, dir))
+    local agent = assert(harness.start { rules = [[rule "failed" { when = { status = "ERROR" }, actions = { "lines", "run" } }]],
+      flags = { "-c", dir .. "/fluo.lua", "--trace.idle=100ms" } })
+    agent:send { { replay.span { name = "POST /pay", status = "ERROR", at = (os.time() - 1760356800) * 1000 } } }
+    local function text_of(name)
+      return until_true(function()
+        local file = io.open(dir .. "/" .. name)
+        local text = file and file:read("*a") or ""
+        if file then file:close() end
+        return (text:find("\n$") or name == "input" and text ~= "") and text
+      end)
+    end
+    local line, input = cjson.decode(text_of "alerts.jsonl"), cjson.decode(text_of "input")
+    agent:stop()
+    assert.same({ "failed", "firing", "lines" }, { line.incidents[1].rule, line.status, line.receiver })
+    assert.same({ line.incidents[1].id, "run" }, { input.incidents[1].id, input.receiver })
+  end)
+
   it("is a span at whoever takes OTLP: a rule can ask for it", function()
     local agent = assert(harness.start { rules = [[rule "told" { when = { name = "fluo.violation", service = "fluo",
       attributes = { ["fluo.rule"] = "checkout-slow", ["fluo.group.service"] = "checkout", ["fluo.value"] = 301 },

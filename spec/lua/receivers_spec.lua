@@ -95,6 +95,17 @@ describe("a built-in receiver", function()
     assert.equal("2026-01-01T00:10:00.000000000Z", over.endsAt)
   end)
 
+  it("has told Alertmanager when one of a cluster knows", function()
+    local urls = { mock.url "/status/500/am", mock.url "/ok/one-of-two", mock.url "/status/400/am" }
+    world = room.open("", { receivers = { r = { type = "alertmanager", settings = { urls = urls } } } })
+    world.send("r", ALERT)
+    assert.equal(0, world.wait(1)[1].result)
+    world.close()
+    world = room.open("", { receivers = { r = { type = "alertmanager", settings = { urls = { urls[1], urls[3] } } } } })
+    world.send("r", ALERT)
+    assert.not_equal(0, world.wait(1)[1].result)
+  end)
+
   it("signs a webhook, whose body is the alert", function()
     local request = send("webhook", { secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", headers = { ["X-Team"] = "a" } })[1]
     assert.same({ ALERT.id, "a" }, { request.headers["webhook-id"], request.headers["x-team"] })

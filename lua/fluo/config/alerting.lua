@@ -173,7 +173,14 @@ local function set_interval(receiver, given)
   if not interval then return end
   if given.repeat_interval == nil then receiver.repeat_interval = interval end
   if given.group_interval == nil and receiver.group_interval > interval then receiver.group_interval = interval end
-  receiver.settings.resend_seconds = tonumber(math.max(receiver.repeat_interval, receiver.group_interval)) / 1e9
+end
+
+-- As the action gets them: with how often it is told again, where it has to know.
+local function settings_of(receiver)
+  if not types.REPEAT_NS[receiver.type] then return receiver.settings end
+  local all = { resend_seconds = math.max(receiver.repeat_interval, receiver.group_interval) / 1e9 }
+  for key, setting in pairs(receiver.settings) do all[key] = setting end
+  return all
 end
 
 function Check:receiver(name, t, notify)
@@ -401,7 +408,7 @@ end
 function M.setup(alerting, dry_run)
   local receivers, a = {}, alerting.actions
   for _, r in ipairs(alerting.receivers) do
-    receivers[r.name] = { type = types.ALIASES[r.type] or r.type, settings = r.settings }
+    receivers[r.name] = { type = types.ALIASES[r.type] or r.type, settings = settings_of(r) }
   end
   return json { receivers = receivers, env = a.env, secrets = a.secrets, hosts = a.hosts, ca_file = a.ca_file,
                 exec = a.exec, hidden = alerting.hidden, dry_run = dry_run }

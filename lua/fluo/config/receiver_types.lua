@@ -19,7 +19,7 @@ M.SETTINGS = {
   slack = CHAT,
   syslog = { address = "address", facility = "facility", app = "text" },
   teams = { url = "url!" },
-  webhook = { url = "url!", secret = "text", headers = "table", format = "format" },
+  webhook = { url = "url!", secret = "signing", headers = "table", format = "format" },
 }
 
 --- Those that are written as another one.
@@ -64,6 +64,9 @@ M.KINDS = {
   url = { is_url, "a URL as in \"https://example.com/hook\"" },
   urls = { list_of(is_url), "a list of URLs as in { \"http://am-0:9093\", \"http://am-1:9093\" }" },
   mail = { begins("^smtps?://[^/]"), "a URL as in \"smtp://mail.example.com:587\"" },
+  signing = { function(value)
+    return is_text(value) and (value:sub(1, 6) ~= "whsec_" or value:find("^whsec_[%w+/]+=*$") ~= nil)
+  end, "text, or whsec_ and base64," },
   path = { begins("^/"), "a path that begins with /" },
   argv = { function(value) return is_argv(value) and value[1]:sub(1, 1) == "/" end,
            "a list as in { \"/usr/local/bin/notify\", \"--all\" }, whose first is the program's path" },

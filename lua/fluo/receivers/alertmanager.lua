@@ -31,7 +31,11 @@ end
 action "alertmanager" (function(alert, settings)
   local alerts = {}
   for i, incident in ipairs(alert.incidents) do alerts[i] = alert_of(incident, settings) end
+  local taken
   for _, url in ipairs(settings.urls or { settings.url }) do
-    http.post { url = url .. "/api/v2/alerts", json = alerts, user = settings.user, password = settings.password }
+    local response = http.post { url = url .. "/api/v2/alerts", json = alerts, user = settings.user,
+                                 password = settings.password }
+    if response.status and response.status < 300 then taken = response end
   end
+  return taken                          -- one is enough, for they tell each other
 end)

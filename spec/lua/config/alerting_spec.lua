@@ -81,8 +81,9 @@ describe("receivers of the configuration", function()
     local result = resolve [[return { notify = { group_interval = "5m" }, receivers = {
       a = { type = "alertmanager", url = "http://am:9093" }, b = { type = "alertmanager", url = "http://am:9093", repeat_interval = "2m" } } }]]
     local a, b = unpack(result.alerting.receivers)
-    assert.same({ 60e9, 60e9, 60 }, { a.repeat_interval, a.group_interval, a.settings.resend_seconds })
-    assert.same({ 120e9, 120 }, { b.repeat_interval, b.settings.resend_seconds })
+    local setup = setup_of(result)
+    assert.same({ 60e9, 60e9, 60 }, { a.repeat_interval, a.group_interval, setup.receivers.a.settings.resend_seconds })
+    assert.same({ 120e9, 120 }, { b.repeat_interval, setup.receivers.b.settings.resend_seconds })
   end)
 
   for _, row in ipairs {
@@ -114,6 +115,7 @@ describe("receivers of the configuration", function()
     { 'receivers = { a = { type = "pagerduty", routing_key = secret "NONE" } }', "routing_key: the variable NONE is not set" },
     { 'receivers = { a = { type = "email", url = "http://x", from = "a@b", to = {} } }', "receivers.a.to: text, or a list" },
     { 'receivers = { a = { type = "email", url = "http://x", from = "a@b", to = "c@d" } }', "receivers.a.url: a URL as in \"smtp:" },
+    { 'receivers = { a = { type = "webhook", url = "https://x", secret = "whsec_no base64" } }', "receivers.a.secret: text, or whsec_ and base64" },
     { 'receivers = { a = { type = "file", path = "x.jsonl" } }', "receivers.a.path: a path that begins with /" },
     { 'receivers = { a = { type = "exec", argv = { "/bin/true" } } }', "receivers.a: programs are run only with actions = { exec = true }" },
     { 'receivers = { a = { type = "exec", argv = { "true" } } }, actions = { exec = true }', "receivers.a.argv: a list as in" },
