@@ -69,11 +69,11 @@ static void say_lost(struct follower *c) {
   }
 }
 
-/* All of it, or nothing. SAID_BYTES stay for saying what is missing. */
+/* All of it, or nothing; what is missing is said before the next one that has room. */
 static void give(struct follow *f, struct follower *c) {
-  say_lost(c);
-  bool room = !c->lost && !f->event.err && c->queue.len + f->event.len + SAID_BYTES <= c->queue.max;
-  if (room && !buffer_add(&c->queue, f->event.data, f->event.len)) {
+  bool room = !f->event.err && c->queue.len + f->event.len + SAID_BYTES <= c->queue.max;
+  if (room) say_lost(c);
+  if (room && !c->lost && !buffer_add(&c->queue, f->event.data, f->event.len)) {
     f->stats.events++;
   } else {
     c->queue.err = 0;
