@@ -24,7 +24,8 @@ end
 local function until_true(what)
   local until_s, value = receiver.clock() + 30, what()
   while not value and receiver.clock() < until_s do value = what() end
-  return assert(value, "it did not come to that in 30 s")
+  assert(value, "it did not come to that in 30 s")
+  return value
 end
 
 describe("an alert", function()
