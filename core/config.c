@@ -175,6 +175,7 @@ static int take_line(struct config *c, const struct config_call *call, char *lin
   if (!strncmp(line, "alerting.", 9)) return alerting_take(&c->alerting, line, value);
   if (!strcmp(line, "flag.json")) return take_value(BOOL, value, &c->json);
   if (!strcmp(line, "flag.trace") && !c->trace_id) return take_string(value, &c->trace_id);
+  if (!strcmp(line, "flag.widened") && !c->widened) return take_string(value, &c->widened);
   if (!strcmp(line, "flag.color") && !c->color) return take_string(value, &c->color);
   if (!strcmp(line, "flag.fail_on_violation"))
     return take_value(BOOL, value, &c->fail_on_violation);
@@ -272,6 +273,7 @@ void config_deinit(struct config *c) {
   heap_free(c->args);
   heap_free(c->file);
   heap_free(c->trace_id);
+  heap_free(c->widened);
   heap_free(c->color);
   memset(c, 0, sizeof *c);
 }

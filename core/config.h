@@ -86,6 +86,7 @@ struct config {
   uint32_t args_count;
   bool fail_on_violation;            /* replay --fail-on-violation */
   bool json;                         /* --json of check and explain */
+  char *widened;                     /* replay --widened=FILE; NULL: not given */
   char *trace_id, *color;            /* explain --trace=ID, --color=WHEN; NULL: not given */
 
   char *sources[CONFIG_KEYS_COUNT];  /* "default", "fluo.lua:3", "FLUO_DATA", "--data" */

@@ -34,7 +34,7 @@ struct mark {
 /* Its key: the length of the rule's name, the name, and the key that windows know. */
 struct group {
   struct state_group head;
-  uint32_t count, widening;
+  uint32_t count, widening, given; /* given: without any mark */
   struct text json; /* owned */
   struct mark marks[FEEDBACK_MARKS_MAX]; /* the oldest first */
 };
@@ -67,7 +67,7 @@ static void tell(struct group *g, uint32_t widening) {
   uint32_t before = (uint32_t)sizeof rule.n + rule.n;
   if (g->widening == widening || f->ends) return;
   g->widening = widening;
-  f->calls.on_change(f->calls.ctx, rule.p, rule.n, rule.p + rule.n, g->head.key_bytes - before, widening);
+  if (f->calls.on_change) f->calls.on_change(f->calls.ctx, rule.p, rule.n, rule.p + rule.n, g->head.key_bytes - before, widening);
 }
 
 static int group_init(struct state_group *head) {
@@ -95,6 +95,7 @@ static double halved(double steps, uint64_t from_ns, uint64_t to_ns) {
 
 static uint32_t amount(const struct group *g, uint64_t now_ns) {
   double steps = 0;
+  if (!g->count) return g->given;
   uint64_t at_ns = 0;
   for (uint32_t i = 0; i < g->count; i++) {
     const struct mark *m = &g->marks[i];
@@ -205,6 +206,20 @@ int feedback_take(struct feedback *f, const struct feedback_mark *mark, uint32_t
   return err;
 }
 
+int feedback_give(struct feedback *f, struct text rule, struct text group, uint32_t widening) {
+  struct group *g;
+  begin_key(&f->key, rule);
+  int err = read_group(&f->key, group);
+  struct state_key key = key_of(f);
+  if (!err) err = get_group(f, &key, group, &g);
+  if (err) return err;
+  g->count = 0;
+  g->given = widening;
+  tell(g, widening);
+  state_account(&g->head);
+  return 0;
+}
+
 uint32_t feedback_widening(struct feedback *f, struct text rule, const void *key, uint32_t n) {
   if (!f->groups.groups_count) return 0;
   begin_key(&f->key, rule);
@@ -265,7 +280,7 @@ static void write_group(const struct group *g, struct buffer *out) {
   struct text rule = rule_of(g);
   uint32_t right = 0;
   for (uint32_t i = 0; i < g->count; i++) right += g->marks[i].right;
-  time_text(g->marks[g->count - 1].at_ns, at);
+  time_text(g->count ? g->marks[g->count - 1].at_ns : 0, at);
   buffer_text(out, "{\"rule\":");
   buffer_json(out, rule.p, rule.n);
   buffer_text(out, ",\"group\":");

@@ -22,7 +22,8 @@ extern const char *const feedback_verdict_names[FEEDBACK_VERDICTS];
 struct feedback;
 
 struct feedback_calls {
-  /* The group of this key (as group_add writes it) is widened by so many thousandths from now on; 0: no more. */
+  /* The group of this key (as group_add writes it) is widened by so many thousandths from now on; 0: no more. NULL: nobody
+   * wants to know. */
   void (*on_change)(void *ctx, const char *rule, uint32_t rule_bytes, const void *key, uint32_t n, uint32_t widening);
   void *ctx;
 };
@@ -42,6 +43,8 @@ struct feedback_mark {
  * texts, or the id none of 32 digits; FLUO_ENOMEM. Past LIMIT_FEEDBACK_GROUPS the group goes that was marked
  * longest ago. */
 int feedback_take(struct feedback *f, const struct feedback_mark *mark, uint32_t *widening);
+/* Has a group widened by so many thousandths whatever people said, for time that is over: replay. As feedback_take. */
+int feedback_give(struct feedback *f, struct text rule, struct text group, uint32_t widening);
 /* The thousandths of a group; 0: it has none, or there is no memory to look it up, counted. */
 uint32_t feedback_widening(struct feedback *f, struct text rule, const void *key, uint32_t n);
 /* Time goes on: what has halved since is said, each FEEDBACK_AGAIN_NS. */

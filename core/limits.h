@@ -217,6 +217,8 @@
  * (fluo_feedback_evicted_groups_total). */
 #define LIMIT_FEEDBACK_GROUPS 1000u
 #define LIMIT_FEEDBACK_BYTES (4u << 20)
+/* A list of them, for replay; refused where it is larger. */
+#define LIMIT_FEEDBACK_FILE_BYTES (8u << 20)
 /* Inhibitions and mute times of a configuration. */
 #define LIMIT_INHIBITIONS 64u
 #define LIMIT_MUTE_TIMES 64u

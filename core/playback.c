@@ -56,6 +56,11 @@ static void on_lost(void *ctx, const char *why) {
   fprintf(stderr, "fluo: rules no longer run: %s\n", why);
 }
 
+static uint32_t on_widening(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes) {
+  const struct playback *p = ctx;
+  return feedback_widening(p->feedback, (struct text){rule, rule_bytes}, group, group_bytes);
+}
+
 /* ---- the clock ------------------------------------------------------------------------------ */
 
 static uint64_t monotonic_ns(void) {
@@ -148,7 +153,7 @@ int playback_open(struct playback *p, const struct config *config, const char *e
   struct host_options options = {
       .config = config, .explain = explain, .diagnostics_fd = STDERR_FILENO};
   struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_trouble,
-                             on_lost,      NULL,     p,        NULL,     NULL,     NULL};
+                             on_lost,      NULL,     p,        NULL,     NULL,     p->feedback ? on_widening : NULL};
   char why[256];
   int err = host_open(&options, &calls, &p->host, why);
   if (!err) return 0;

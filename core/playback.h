@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "config.h"
+#include "feedback.h"
 #include "host.h"
 
 struct playback {
@@ -13,6 +14,7 @@ struct playback {
   bool failed;                 /* bad input, a rule that was stopped, spans dropped: it was said on stderr */
   void (*on_violation)(void *ctx, const struct violation *v);
   void *ctx;
+  struct feedback *feedback;   /* the caller's: limits that people have widened; NULL: none */
 };
 
 /* Loads the rules (explain: see host.h). The caller has set on_violation and ctx, and *p stays where it is until

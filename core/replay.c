@@ -13,6 +13,7 @@
 
 #include "buffer.h"
 #include "err.h"
+#include "feedback_given.h"
 #include "heap.h"
 #include "limits.h"
 #include "playback.h"
@@ -76,12 +77,29 @@ static void print_lines(struct replay *r) {
   }
 }
 
+/* false: that was said. */
+static bool load_widened(struct replay *r, const char *path) {
+  const struct feedback_calls calls = {NULL, NULL};
+  char why[512] = "out of memory";
+  int err = feedback_new(&calls, &r->playback.feedback);
+  if (!err) err = feedback_given_load(r->playback.feedback, path, why);
+  if (err) fprintf(stderr, "fluo: %s\n", why);
+  return !err;
+}
+
+static int replay(struct replay *r, const struct config *config) {
+  if (config->widened && !load_widened(r, config->widened)) return 1;
+  if (playback_open(&r->playback, config, NULL)) return 1;
+  playback_run(&r->playback, config, config->args, config->args_count);
+  print_lines(r);
+  playback_close(&r->playback);
+  if (r->playback.failed) return 1;
+  return config->fail_on_violation && r->fired ? 3 : 0;
+}
+
 int replay_run(const struct config *config) {
   struct replay r = {.playback = {.on_violation = on_violation, .ctx = &r}};
-  if (playback_open(&r.playback, config, NULL)) return 1;
-  playback_run(&r.playback, config, config->args, config->args_count);
-  print_lines(&r);
-  playback_close(&r.playback);
-  if (r.playback.failed) return 1;
-  return config->fail_on_violation && r.fired ? 3 : 0;
+  int status = replay(&r, config);
+  feedback_free(r.playback.feedback);
+  return status;
 }

@@ -233,7 +233,7 @@ function M.encode(result)
   for _, flag in ipairs({ "json", "fail_on_violation" }) do
     if result.flags[flag] then lines[#lines + 1] = ("flag.%s=1"):format(flag) end
   end
-  for _, flag in ipairs({ "trace", "color" }) do
+  for _, flag in ipairs({ "trace", "color", "widened" }) do
     if result.flags[flag] then lines[#lines + 1] = ("flag.%s=%s"):format(flag, escape(result.flags[flag])) end
   end
   for _, argument in ipairs(result.arguments) do lines[#lines + 1] = "arg=" .. argument.place end

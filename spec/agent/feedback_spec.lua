@@ -145,6 +145,36 @@ describe("an agent", function()
     assert.same({ 10, 9, 1.125 }, figures(new("often")))
   end)
 
+  it("gives a list of what is widened that replay judges by", function()
+    start()
+    burst("login", "ada", 17)
+    mark(new("often"), "wrong")
+    local list, traces, rules = os.tmpname(), os.tmpname(), replay.rule_file(RULES:match("[^\n]+\n"))
+    replay.write(list, agent:get("/api/v1/widened"))
+    local spans = {}
+    for i = 1, 37 do
+      local user = i % 2 == 0 and "ada" or "bob"
+      spans[i] = replay.span { name = "login", id = "s" .. i, trace = "t" .. i, at = i, dur = 0, attr = { user = user } }
+    end
+    replay.write(traces, require("cjson").encode(replay.request(spans)))
+    local function judged(flags)
+      local status, out = replay.shell(("%s replay --rules %s %s %s 2>&1"):format(replay.fluo, rules, flags, traces))
+      local found = {}
+      for user, threshold, widened in out:gmatch('"user":"(%a+)"},"value":%d+,"threshold":(%d+)([^%l]*%l*)') do
+        found[#found + 1] = ("%s %s%s"):format(user, threshold, widened:find("widened") and " widened" or "")
+      end
+      return found, status, out
+    end
+    assert.same({ "bob 16", "ada 16" }, (judged("")))
+    assert.same({ "bob 16" }, (judged("--widened " .. list)))
+    for _, bad in ipairs { traces, "/nowhere" } do
+      local found, status, out = judged("--widened " .. bad)
+      assert.same({ {}, 1 }, { found, status })
+      assert.truthy(out:find(bad, 1, true))
+    end
+    for _, path in ipairs { list, traces, rules } do os.remove(path) end
+  end)
+
   it("keeps what is said of rules that compare no number over a window, and widens nothing", function()
     start()
     burst("odd", "ada", 1)
