@@ -286,7 +286,8 @@ static void own(struct engine_rules *r, uint32_t i) {
   a->terms = i < ir->windows ? ruleset_window(r->set, i) : NULL;
   a->rule = a->terms ? a->terms->rule : ruleset_sequence(r->set, i - ir->windows)->rule;
   a->asks = ruleset_asks(r->set, a->rule);
-  a->merges = !a->window || a->terms->aggregate == FLUO_AGGREGATE_RATIO;
+  a->ratio = a->window && a->terms->aggregate == FLUO_AGGREGATE_RATIO;
+  a->merges = a->ratio ? a->asks : !a->window;
   by_hash(r->set, across_by(a), a->by);
   a->by_resource = is_of_resource(r->set, across_by(a));
 }

@@ -21,7 +21,8 @@ struct across {
   uint8_t by[16];                          /* a hash of its `by`: rules with an equal list have equal keys */
   bool by_resource;                        /* all of it is of the resource */
   bool asks;
-  bool merges;                             /* what one span says to it at one time is one event, whatever patterns said it */
+  bool ratio;
+  bool merges;                             /* several notes that a span makes for it at one time are one event */
   uint32_t sample_key;                     /* of a window's attribute in the index of `rules`, or INDEX_KEY_NONE */
   struct across_note *merged;              /* while a span's notes are merged: its first one */
 };
@@ -72,6 +73,7 @@ struct across_batch {
   uint32_t memo_count;
   uint32_t sheets;                         /* of questions that are out */
   bool closed;                             /* its request is in */
+  bool merges;                             /* some of its notes may be of one event */
   uint64_t now_ns;
   struct buffer keys;
 };

@@ -31,11 +31,12 @@ static int compare_traces(const struct across_batch *b, const struct across_mome
   return memcmp(b->spans[x->span].witness.trace_id, b->spans[y->span].witness.trace_id, 16);
 }
 
-/* By time, then by span. */
+/* By time, then by span. As one number, for a branch that nobody can foretell costs more than all else here. */
 static inline bool is_before(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
-  if (x->at_ns != y->at_ns) return x->at_ns < y->at_ns;
-  if (x->span_id != y->span_id) return x->span_id < y->span_id;
-  return x->span != y->span && compare_traces(b, x, y) < 0;
+  unsigned __int128 one = (unsigned __int128)x->at_ns << 64 | x->span_id;
+  unsigned __int128 other = (unsigned __int128)y->at_ns << 64 | y->span_id;
+  if (__builtin_expect(one == other, 0)) return x->span != y->span && compare_traces(b, x, y) < 0;
+  return one < other;
 }
 
 static bool is_same(const struct across_batch *b, const struct across_moment *x, const struct across_moment *y) {
@@ -53,10 +54,15 @@ static void insert_all(const struct across_batch *b, struct across_moment *momen
 /* Two that stand one behind the other, in order, into one. */
 static void merge_runs(const struct across_batch *b, const struct across_moment *from, uint32_t middle, uint32_t n,
                        struct across_moment *to) {
-  for (uint32_t left = 0, right = middle; left < middle || right < n;) {
-    bool second = left == middle || (right < n && is_before(b, &from[right], &from[left]));
-    *to++ = second ? from[right++] : from[left++];
+  uint32_t left = 0, right = middle;
+  while (left < middle && right < n) {
+    bool second = is_before(b, &from[right], &from[left]);
+    *to++ = from[second ? right : left];
+    right += second;
+    left += !second;
   }
+  memcpy(to, from + left, (middle - left) * sizeof *to);
+  memcpy(to + (middle - left), from + right, (n - right) * sizeof *to);
 }
 
 /* Stable. A library's sort would call back for each of some ten comparisons a moment, which is as much as all that a
@@ -119,7 +125,7 @@ static void hand_over(struct across_batch *b, const struct across_moment *at, co
 /* A ratio's span that is no hit of the window's own pattern is no event; one that is, and in the
  * numerator, is one. */
 static bool is_event(struct across_note *n) {
-  if (!n->to->window || !n->to->merges) return true;
+  if (!n->to->ratio) return true;
   if (n->patterns & 2) n->flags |= SERIES_NUMERATOR;
   return n->patterns & 1;
 }
@@ -143,7 +149,7 @@ static void hand_over_one(struct across_batch *b, const struct across_moment *at
   for (uint32_t i = at->first; i != ACROSS_END; i = b->notes[i].next) {
     struct across_note *n = &b->notes[i];
     if (!n->patterns) continue;
-    n->to->merged = NULL;
+    if (b->merges) n->to->merged = NULL;
     if (is_event(n)) hand_over(b, at, n);
   }
 }
@@ -166,7 +172,7 @@ static void batch_flush(const struct engine *e, struct across_batch *b) {
   sort(b);
   for (uint32_t i = 0, end; i < b->moments_count; i = end) {
     for (end = i + 1; end < b->moments_count && is_same(b, &b->moments[i], &b->moments[end]);) end++;
-    merge(b, &b->moments[i], &b->moments[end]);
+    if (b->merges) merge(b, &b->moments[i], &b->moments[end]);
     for (uint32_t k = i; k < end; k++) {
       if (far) look_ahead(b, k);
       hand_over_one(b, &b->moments[k]);
@@ -175,6 +181,7 @@ static void batch_flush(const struct engine *e, struct across_batch *b) {
   for (uint32_t i = 0; i < b->spans_count; i++) b->spans[i].rules->traces--;
   b->spans_count = b->moments_count = b->count = 0;
   b->look = 0;
+  b->merges = false;
   buffer_clear(&b->keys);
 }
 

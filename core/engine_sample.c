@@ -49,6 +49,7 @@ static void note_add(struct engine *e, struct across_batch *b, const struct acro
   b->notes[at] = *draft;
   b->notes[at].next = ACROSS_END;
   b->noted = draft->to;
+  b->merges |= draft->to->merges;
   *(m->first == ACROSS_END ? &m->first : &b->notes[m->last].next) = at;
   m->last = at;
 }
@@ -315,7 +316,7 @@ static bool is_forgotten(struct engine *e, const struct across_note *draft, uint
 /* What is in the numerator of a ratio is no event but with its own pattern, which comes first; only where functions are
  * asked may it come later. */
 static bool is_numerator(const struct across *to, struct across_batch *b, uint64_t look, uint32_t patterns) {
-  if (!to->window || !to->merges || to->asks || patterns & 1) return false;
+  if (!to->ratio || to->asks || patterns & 1) return false;
   if (b->look == look && b->noted == to) b->notes[b->count - 1].patterns |= patterns;
   return true;
 }

@@ -13,7 +13,7 @@
 #include "err.h"
 #include "heap.h"
 
-enum { FLAG_BITS = 3, WORDS_FIRST = 3, NARROW = 0, VALUE = 1, WHOLE = 2 };
+enum { FLAG_BITS = EVENTS_FLAG_BITS, WORDS_FIRST = 3, NARROW = 0, VALUE = 1, WHOLE = EVENTS_WHOLE };
 
 static uint8_t shift_for(const struct events *r, const struct series_event *e) {
   bool narrow = e->weight == 1 && !(e->time_ns >> (64 - FLAG_BITS)) && !(e->flags >> FLAG_BITS);
@@ -21,13 +21,8 @@ static uint8_t shift_for(const struct events *r, const struct series_event *e) {
   return r->hashes || e->value != 1 ? VALUE : NARROW;
 }
 
-static uint64_t *at(const struct events *r, uint32_t i) {
-  uint32_t events = r->capacity >> r->shift, place = r->head + i;
-  return r->words + ((place < events ? place : place - events) << r->shift);
-}
-
 static void put(const struct events *r, uint32_t i, const struct series_event *e) {
-  uint64_t *words = at(r, i);
+  uint64_t *words = events_at(r, i);
   if (r->shift == WHOLE) {
     memcpy(words, e, sizeof *e);
     return;
@@ -37,7 +32,7 @@ static void put(const struct events *r, uint32_t i, const struct series_event *e
 }
 
 struct series_event events_get(const struct events *r, uint32_t i) {
-  const uint64_t *words = at(r, i);
+  const uint64_t *words = events_at(r, i);
   struct series_event e;
   if (r->shift == WHOLE) {
     memcpy(&e, words, sizeof e);
@@ -46,10 +41,6 @@ struct series_event events_get(const struct events *r, uint32_t i) {
   e = (struct series_event){words[0] >> FLAG_BITS, 1, 0, 1, words[0] & ((1 << FLAG_BITS) - 1)};
   if (r->shift == VALUE) memcpy(r->hashes ? (void *)&e.hash : &e.value, words + 1, 8);
   return e;
-}
-
-uint64_t events_time(const struct events *r, uint32_t i) {
-  return r->shift == WHOLE ? *at(r, i) : *at(r, i) >> FLAG_BITS;
 }
 
 /* The same events in a ring of that width with room for one more. */
@@ -82,13 +73,13 @@ int events_insert(struct events *r, uint32_t place, const struct series_event *e
     int err = remake(r, shift);
     if (err) return err;
   }
-  for (uint32_t i = r->count++; i > place; i--) memcpy(at(r, i), at(r, i - 1), sizeof(uint64_t) << r->shift);
+  for (uint32_t i = r->count++; i > place; i--) memcpy(events_at(r, i), events_at(r, i - 1), sizeof(uint64_t) << r->shift);
   put(r, place, event);
   return 0;
 }
 
 void events_remove(struct events *r, uint32_t i) {
-  for (r->count--; i < r->count; i++) memcpy(at(r, i), at(r, i + 1), sizeof(uint64_t) << r->shift);
+  for (r->count--; i < r->count; i++) memcpy(events_at(r, i), events_at(r, i + 1), sizeof(uint64_t) << r->shift);
 }
 
 void events_drop_first(struct events *r) {
@@ -118,8 +109,8 @@ uint32_t events_until(const struct events *r, uint64_t time_ns) {
 
 void events_expect(const struct events *r) {
   if (!r->count) return;
-  __builtin_prefetch(at(r, 0));
-  __builtin_prefetch(at(r, r->count - 1u), 1);
+  __builtin_prefetch(events_at(r, 0));
+  __builtin_prefetch(events_at(r, r->count - 1u), 1);
 }
 
 void events_deinit(struct events *r) {

@@ -28,13 +28,24 @@ struct events {
   bool     hashes;                  /* hashes are kept; where not they are given back as 0 */
 };
 
+enum { EVENTS_FLAG_BITS = 3, EVENTS_WHOLE = 2 };    /* events.c has more to say of both */
+
+static inline uint64_t *events_at(const struct events *r, uint32_t i) {
+  uint32_t events = r->capacity >> r->shift, place = r->head + i;
+  return r->words + ((place < events ? place : place - events) << r->shift);
+}
+
+/* When the i-th was, i < count. Every event of a window is asked a few times. */
+static inline uint64_t events_time(const struct events *r, uint32_t i) {
+  return r->shift == EVENTS_WHOLE ? *events_at(r, i) : *events_at(r, i) >> EVENTS_FLAG_BITS;
+}
+
 void events_deinit(struct events *r);
 /* Puts it behind the first `place` ones; there are fewer than EVENTS_MAX. 0 or FLUO_ENOMEM, and then nothing has
  * changed. */
 int events_insert(struct events *r, uint32_t place, const struct series_event *event);
 /* The i-th, i < count. */
 struct series_event events_get(const struct events *r, uint32_t i);
-uint64_t events_time(const struct events *r, uint32_t i);
 /* Takes the i-th out again. */
 void events_remove(struct events *r, uint32_t i);
 void events_drop_first(struct events *r);

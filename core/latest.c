@@ -81,7 +81,10 @@ struct window_witness latest_get(const struct latest *l, uint32_t i) {
 }
 
 void latest_expect(const struct latest *l) {
-  if (l->count) __builtin_prefetch(at(l, l->count < l->capacity ? l->count : 0), 1);
+  if (!l->count) return;
+  const struct latest_span *next = at(l, l->count < l->capacity ? l->count : 0);
+  __builtin_prefetch(next, 1);
+  __builtin_prefetch((const char *)(next + 1) - 1, 1);
 }
 
 void latest_deinit(struct latest *l) {

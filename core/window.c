@@ -176,7 +176,8 @@ static void judge(struct group *g, uint64_t t_ns) {
   struct baseline_normal normal = {0};
   if (series_samples(&g->series) < w->terms.samples_min) return;
   double value = window_value(&w->terms, &g->series);
-  double limit = window_limit(&w->terms, &g->series, g->baseline, t_ns, value, &normal);
+  double limit = w->terms.threshold;
+  if (w->terms.baseline) limit = window_limit(&w->terms, &g->series, g->baseline, t_ns, value, &normal);
   if (g->widening) limit = window_widened(&w->terms, &normal, limit, g->widening);
   bool was_open = g->open;
   g->open = window_compares(value, w->terms.compare, limit);
