@@ -99,7 +99,7 @@ describe("a command that asks the agent", function()
 
   it("says what was right and wrong, and what that has widened", function()
     local id = incident("failed").violations[1].id
-    assert.equal(id:sub(1, 12) .. "  failed: wrong\n", good("feedback --false-positive " .. id))
+    assert.equal(id:sub(1, 12) .. "  failed: wrong; kept, for there is no limit to widen\n", good("feedback --false-positive " .. id))
     assert.equal("right", cjson.decode(good("feedback --right --json " .. id)).verdict)
     assert.equal("nothing is widened\n", good("feedback list"))
     bad(2, "say one of --false-positive", "feedback " .. id)

@@ -145,6 +145,22 @@ describe("an agent", function()
     assert.same({ 10, 9, 1.125 }, figures(new("often")))
   end)
 
+  it("is told by `fluo feedback`, which shows what that widens", function()
+    local function fluo(arguments)
+      local status, out, err = replay.shell(("%s feedback --admin=%s %s"):format(replay.fluo, agent.admin, arguments))
+      assert.equal(0, status, err)
+      return out
+    end
+    start()
+    burst("login", "ada", 17)
+    local first = new("often").id
+    assert.truthy(fluo(first:sub(1, 12) .. " --false-positive"):find("often: wrong; its group is widened to 1.125", 1, true))
+    assert.truthy(fluo("list"):find("often%s+1%.125%s+1%s+0%s+user"))
+    assert.equal(1.125, require("cjson").decode(fluo("list --json")).widened[1].widened)
+    assert.truthy(fluo(first .. " --revoke"):find("often: revoked; its limit is the rule's", 1, true))
+    assert.equal("nothing is widened\n", fluo("list"))
+  end)
+
   it("gives a list of what is widened that replay judges by", function()
     start()
     burst("login", "ada", 17)

@@ -22,8 +22,10 @@ local function list(config)
 end
 
 local function answer_of(said)
-  local group = not agent.is_null(said.group) and agent.labels(said.group) or ""
-  local widened = said.widened > 1 and ("; its group is widened to %.3f"):format(said.widened) or ""
+  local has_limit = not agent.is_null(said.group)
+  local group = has_limit and agent.labels(said.group) or ""
+  local widened = not has_limit and "; kept, for there is no limit to widen"
+    or said.widened > 1 and ("; its group is widened to %.3f"):format(said.widened) or "; its limit is the rule's"
   return agent.clean(("%s  %s: %s%s  %s"):format(agent.short(said.violation), said.rule, said.verdict, widened, group))
     :gsub("%s+$", "") .. "\n"
 end
