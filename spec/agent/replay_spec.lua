@@ -74,6 +74,65 @@ describe("fluo replay", function()
     assert.truthy(stderr:find(":3:", 1, true))
   end)
 
+  it("names the line of whatever is no request, blank lines and what is gzipped counted", function()
+    local good = lines { { span { name = "a" } } }
+    for _, bad in ipairs { "{bad}", '{"resourceSpans":5}', "[]", "7", '"x"', '{"resourceSpans":[{"resource":7}]}', "garbage" } do
+      local status, out, stderr = files(ANY, good .. " \r\n\n" .. bad .. "\n" .. good)
+      assert.same({ 1, 1 }, { status, count(out) }, bad)
+      assert.truthy(stderr:find(":4:%d+: "), bad .. "\n" .. stderr)
+    end
+    local path = os.tmpname()
+    replay.write(path, good .. '{"resourceSpans":[\n' .. good)
+    local _, out, stderr = replay.shell(("gzip -c %s | %s replay --rules rules /dev/stdin"):format(path, replay.fluo))
+    assert.truthy(stderr:find("(in the document that starts at line 2)", 1, true), stderr .. out)
+    os.remove(path)
+  end)
+
+  it("takes receivedAtUnixNano as text and as a number, and the clock of one file goes on in the next", function()
+    local closes = 'rule "closes" { when = trace.missing { name = "x" } }\n'
+    local text = cjson.encode(replay.request { span { name = "a", dur = 0 }, at = 3000 })
+    local number = text:gsub('("receivedAtUnixNano":)"(%d+)"', "%1%2")
+    assert.not_equal(text, number)
+    for _, document in ipairs { text, number } do
+      local status, out = files(closes, document)
+      assert.equal(0, status)
+      assert.truthy(out:find(replay.clock(13000), 1, true), document .. out)
+    end
+    local _, out = files(closes, lines { { span { name = "a", at = 5000, dur = 0 } } }, lines { { span { name = "b", at = 1, dur = 0 } } })
+    assert.truthy(out:find(replay.clock(15000), 1, true), out)
+  end)
+
+  it("decides every sequence at the end, and judges no window past the last arrival", function()
+    local found = replay.run([[
+      rule "lost" { when = sequence { by = "k", within = "1h", { name = "a" }, not_ { name = "b" } } }
+      rule "silent" { when = window("1m", { name = "a" }):count():under(1) }
+    ]], { { span { name = "a", dur = 0, attr = { k = 1 } } } })
+    assert.same({ "lost", replay.clock(3600000), 1 }, { found[1].rule, found[1].time, #found })
+  end)
+
+  it("gives the same bytes twenty times over, of rules of every scope", function()
+    math.randomseed(11)
+    local rules, requests = [[
+      rule "s" { when = { name = "b" } }
+      rule "f" { when = { where = function(s) return s.attributes.k == 3 end } }
+      rule "t" { when = trace.has { name = "a" } * trace.missing { name = "z" } }
+      rule "u" { when = trace.satisfies(function(t) return t:count { name = "b" } > 1 end) }
+      rule "w" { when = window("1m"):by("service", "k"):count():over(3) }
+      rule "q" { when = sequence { by = "k", within = "10s", { name = "a" }, not_ { name = "c" } } }
+    ]], {}
+    for i = 1, 60 do
+      requests[i] = { span { name = ("abc"):sub(math.random(3)):sub(1, 1), id = "s" .. i, trace = "t" .. math.random(5),
+                             service = "v" .. math.random(2), at = math.random(5000), attr = { k = math.random(4) } } }
+    end
+    local input, first = lines(requests), nil
+    for _ = 1, 20 do
+      local _, out = files(rules, input)
+      first = first or out
+      assert.equal(first, out)
+    end
+    for _, rule in ipairs { "s", "f", "t", "u", "w", "q" } do assert.truthy(first:find(('"rule":"%s"'):format(rule), 1, true), rule) end
+  end)
+
   it("exits 3 with --fail-on-violation when a rule fired that is not in shadow", function()
     local _, status = replay.run(ANY, { { span { name = "a" } } }, "--fail-on-violation")
     assert.equal(3, status)

@@ -155,6 +155,7 @@ describe("a lower bound", function()
   it("is judged of whole windows only: since the first arrival, or a group's first event", function()
     assert.same({ at(110000, 0) }, told(ALL:format("under", 1), { { at = 50000, other(49000) }, other(115000) }))
     assert.same({}, told(ALL:format("under", 1), { { at = 50000, other(49000) }, other(114999.999999) }))
+    assert.same({ at(110000, 0) }, told(ALL:format("under", 1), { late(49000, 50000), other(115000) }))
     assert.same({ at(110000, 1) },
       told('window("1m", { name = "op" }):by("service"):count():under(2)', { one(0, { name = "x" }), 50000, 55000, other(300000) }))
     assert.same({ at(100000, 1) },
