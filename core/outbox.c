@@ -255,13 +255,18 @@ static void send_all(struct outbox *o, uint64_t now_ns) {
   }
 }
 
+/* One may come from a clock that is ahead of ours: it is new then, not as old as time itself. */
+static uint64_t age_of(const struct delivery *d, uint64_t now_ns) {
+  return now_ns > d->d.created_ns ? now_ns - d->d.created_ns : 0;
+}
+
 static void age(struct outbox *o, struct receiver *r, uint64_t now_ns) {
   static const char old[] = "given up: it is too old";
   for (struct delivery *d = r->head, *next; d; d = next) {
     next = d->next;
     if (d->in_flight) continue;
-    if (now_ns - d->d.created_ns >= r->policy.max_age_ns) bury(o, r, d, old, sizeof old - 1, now_ns);
-    else if (now_ns - d->d.created_ns >= OUTBOX_FALLBACK_NS) fall_back(o, r, d, now_ns);
+    if (age_of(d, now_ns) >= r->policy.max_age_ns) bury(o, r, d, old, sizeof old - 1, now_ns);
+    else if (age_of(d, now_ns) >= OUTBOX_FALLBACK_NS) fall_back(o, r, d, now_ns);
   }
 }
 

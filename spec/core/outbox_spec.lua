@@ -211,6 +211,17 @@ describe("the outbox", function()
     assert.equal(1, #w.kept)
   end)
 
+  it("does not take for old what comes from a clock that is ahead", function()
+    w = world({ a = always(OK) }, { a = { max_age = 3600 } })
+    w.now = w.now + 2 * S
+    w.add("a", "1")
+    w.now = w.now - 2 * S
+    w.run(1)
+    assert.same({ {}, {} }, { w.dead, w.done })
+    w.run(3)
+    assert.same({ "a 1" }, w.done)
+  end)
+
   it("gives up what is too old", function()
     w = world({ a = always(RETRY) }, { a = { max_age = 3600 } })
     w.add("a", "1")
