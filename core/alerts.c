@@ -209,7 +209,7 @@ static void on_silence(void *ctx, const struct silence *s) {
 
 static void restore_incident(void *ctx, const struct ledger_incident *row) {
   struct alerts *a = ctx;
-  int err = incidents_restore(a->incidents, row->state.p, row->state.n, a->started_ns);
+  int err = incidents_restore(a->incidents, row->state.p, row->state.n, row->count, a->started_ns);
   if (err) a->restores_failed++;
 }
 

@@ -170,10 +170,10 @@ int incident_save(const struct incident *incident, struct buffer *out);
 /* Until when a row is worth giving back: UINT64_MAX while it is open or someone is to be told of it. */
 uint64_t incident_restore_until(const struct incident *incident);
 /* Takes back what incident_save wrote, before anything else is taken (and before silences); nothing is said again that was
- * said. resolve_after begins anew, for nobody looked while there was no agent. 0;
+ * said. resolve_after begins anew, for nobody looked while there was no agent. count: so many violations of it
+ * are known, where that is more than the bytes say. 0;
  * FLUO_EMALFORMED: not such bytes; FLUO_EFULL: no room, or there is a later one of its rule and group; FLUO_ENOMEM. */
-int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t now_ns);
-
+int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t count, uint64_t now_ns);
 /* ---- for /metrics and lists ---- */
 
 struct incidents_stats {

@@ -214,7 +214,7 @@ static int restore(struct incident *inc, const struct saved *s, uint64_t now_ns)
   return take_members(inc, s, now_ns);
 }
 
-int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t now_ns) {
+int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t count, uint64_t now_ns) {
   struct unpack u = {.at = bytes, .end = (const uint8_t *)bytes + n};
   struct saved s = {.members = NULL};
   struct incident *inc = NULL;
@@ -227,6 +227,7 @@ int incidents_restore(struct incidents *i, const void *bytes, size_t n, uint64_t
     err = FLUO_EFULL;
   if (!err) err = (inc = incident_get(i, s.rule, s.group)) ? restore(inc, &s, i->now_ns) : FLUO_EFULL;
   if (inc && err) incident_forget(inc);
+  if (inc && !err && count > inc->count) inc->count = count;
   if (inc && !err) incident_arm(inc);
   heap_free(s.members);
   return err;

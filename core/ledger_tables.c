@@ -220,14 +220,16 @@ static void give_feedback(struct db_rows *r, const struct ledger_restored *c) {
 
 /* The newest ?1, in the order of coming; of incidents also those that were resolved since ?2, if there is room. */
 #define RESTORED(columns, table, which, first) \
-  "SELECT " columns " FROM (SELECT * FROM " table " WHERE " which " ORDER BY " first "n DESC LIMIT ?1) ORDER BY ?2, n"
+  "SELECT " columns " FROM (SELECT * FROM " table " WHERE " which " ORDER BY " first "n DESC LIMIT ?1) AS r ORDER BY ?2, n"
+/* An incident's row is written once a second at most, its violations as they come: a crash lies between. */
+#define COUNT "max(count, (SELECT count(*) FROM violations AS v WHERE v.incident = r.id))"
 
 int tables_restore(struct db *db, uint64_t resolved_since_ns, const struct ledger_restored *calls) {
   static const struct {
     const char *sql;
     void (*give)(struct db_rows *rows, const struct ledger_restored *calls);
   } kinds[] = {
-      {RESTORED("id, severity, status, rule, grouped, count, started_at, last_seen_at, resolved_at, json, state", "incidents",
+      {RESTORED("id, severity, status, rule, grouped, " COUNT ", started_at, last_seen_at, resolved_at, json, state", "incidents",
                 "status <> 'resolved' OR resolved_at > ?2", "status = 'resolved', "), give_incident},
       {RESTORED("id, receiver, attempts, created_at, next_at, alert, outcome", "deliveries", "state = 0", ""), give_delivery},
       {RESTORED("id, created_at, ends_at, json", "silences", "NOT over", ""), give_silence},

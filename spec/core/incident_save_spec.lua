@@ -123,25 +123,25 @@ describe("incidents after a restart", function()
     open()
     for n = 0, #row.bytes - 1 do                                        -- right before a page that is not there
       local p, length, free = require("spec.support").guarded(row.bytes:sub(1, n))
-      assert.equal(-2, core.incidents_restore(w.room, p, length, w.now))
+      assert.equal(-2, core.incidents_restore(w.room, p, length, 0, w.now))
       free()
     end
     local p, length, free = require("spec.support").guarded(row.bytes)
-    assert.equal(0, core.incidents_restore(w.room, p, length, w.now))
+    assert.equal(0, core.incidents_restore(w.room, p, length, 0, w.now))
     free()
     open()
-    assert.equal(-2, core.incidents_restore(w.room, row.bytes .. "x", #row.bytes + 1, w.now))
+    assert.equal(-2, core.incidents_restore(w.room, row.bytes .. "x", #row.bytes + 1, 0, w.now))
     math.randomseed(1)
     for _ = 1, 3000 do
       local at = math.random(#row.bytes)
       local changed = row.bytes:sub(1, at - 1) .. string.char(math.random(0, 255)) .. row.bytes:sub(at + 1)
       open()
-      core.incidents_restore(w.room, changed, #changed, w.now)
+      core.incidents_restore(w.room, changed, #changed, 0, w.now)
       w:to(2)
     end
     open()
-    assert.equal(0, core.incidents_restore(w.room, row.bytes, #row.bytes, w.now))
-    assert.equal(-7, core.incidents_restore(w.room, row.bytes, #row.bytes, w.now))     -- it is there
+    assert.equal(0, core.incidents_restore(w.room, row.bytes, #row.bytes, 0, w.now))
+    assert.equal(-7, core.incidents_restore(w.room, row.bytes, #row.bytes, 0, w.now))     -- it is there
   end)
 
   it("are there whole or not at all, whichever allocation fails", function()
@@ -154,7 +154,7 @@ describe("incidents after a restart", function()
       open()
       n = n + 1
       core.heap_fail_only(n)
-      err = core.incidents_restore(w.room, row.bytes, #row.bytes, w.now)
+      err = core.incidents_restore(w.room, row.bytes, #row.bytes, 0, w.now)
       failed = core.heap_failed() > 0
       core.heap_fail_from(0)
       assert.equal(err == 0 and 1 or 0, w:stats().incidents)

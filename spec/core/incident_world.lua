@@ -250,7 +250,7 @@ function World:restart()
   table.sort(ids)
   for _, id in ipairs(ids) do
     local bytes = self.rows[id].bytes
-    assert(0 == core.incidents_restore(w.room, bytes, #bytes, w.now))
+    assert(0 == core.incidents_restore(w.room, bytes, #bytes, 0, w.now))
   end
   w.rows = self.rows
   self:close()

@@ -116,6 +116,19 @@ describe("a restart", function()
     end)
   end)
 
+  it("counts the violations that came after an incident's row", function()
+    ledger({}, function(w)
+      w:incident { id = "a", count = 2 }
+      w:incident { id = "b", count = 9 }
+      for i = 1, 5 do w:violation { id = "v" .. i, incident = "a" } end
+      w:violation { id = "v9", incident = "b" }
+      w:close()
+      local again = reopened(w)
+      assert.same({ 5, 9 }, { again.incidents[1].count, again.incidents[2].count })
+      again:close()
+    end)
+  end)
+
   it("gets back what was resolved lately, before what is open", function()
     ledger({}, function(w)
       w:incident { id = "open" }

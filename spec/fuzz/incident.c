@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   char why[MATCHERS_WHY_BYTES];
   if (!matchers_new((const char *)data, n, &m, why)) matchers_free(m);
   if (incidents_new(&options, &calls, &i, why)) return 0;
-  if (!incidents_restore(i, data, n, 1000))
+  if (!incidents_restore(i, data, n, 0, 1000))
     for (uint64_t now = 1000; now < UINT64_MAX / 8; now *= 8) incidents_step(i, now);
   incidents_free(i);
   return 0;
