@@ -136,8 +136,12 @@ int alerting_take(struct alerting *a, const char *key, char *text) {
   return FLUO_EMALFORMED;
 }
 
-void alerting_deinit(struct alerting *a) {
+void alerting_forget_setup(const struct alerting *a) {
   if (a->setup) explicit_bzero(a->setup, strlen(a->setup));
+}
+
+void alerting_deinit(struct alerting *a) {
+  alerting_forget_setup(a);
   heap_free(a->setup);
   heap_free(a->names);
   free_texts(a->notice.group_by, a->notice.group_by_count);

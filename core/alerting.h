@@ -30,6 +30,8 @@ struct alerting {
 /* Takes a line "alerting.KEY" with its fields, which stand between tabs and are escaped as the configuration's texts are;
  * changes them in place. *a starts zeroed. 0, FLUO_EMALFORMED or FLUO_ENOMEM. */
 int alerting_take(struct alerting *a, const char *key, char *fields);
+/* The post room has its own: no secret is left in memory, and the setup is an empty text. */
+void alerting_forget_setup(const struct alerting *a);
 /* Frees all, and leaves nothing of the setup in memory. */
 void alerting_deinit(struct alerting *a);
 /* NULL: it is not configured. */

@@ -239,6 +239,7 @@ int config_load(const struct config_call *call, struct config *out, int *exit_st
   struct buffer reply;
   buffer_init(&reply, REPLY_BYTES);
   memset(out, 0, sizeof *out);
+  (void)buffer_reserve(&reply, REPLY_BYTES / 2);         /* it does not move then, and leaves no secrets where it was */
   int err = run_child(call, "load", &reply, exit_status, why);
   bool said = err == FLUO_EINVALID || why[0];
   if (!err) err = take_reply(out, call, &reply);
