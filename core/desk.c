@@ -1,8 +1,9 @@
 /* The desk.
  *
  * Data flow: alerts say who is to be told of what; dispatch writes that into the keeper's ledger and waits until the
- * ledger says that it is on disk. What the ledger gives back at the start goes to alerts and to dispatch. Nothing of its
- * own can fail but the opening; what was opened by then is closed as at any end. */
+ * ledger says that it is on disk. What goes wrong with that becomes alerts itself (trouble.h). What the ledger gives back
+ * at the start goes to alerts and to dispatch. Nothing of its own can fail but the opening; what was opened by then is
+ * closed as at any end. */
 #include "desk.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "err.h"
 #include "feedback_subject.h"
 #include "heap.h"
+#include "trouble.h"
 
 struct desk {
   struct alerts *alerts;
@@ -19,6 +21,7 @@ struct desk {
   struct engine *engine;              /* NULL: there is none yet, and no group that could be widened */
   struct follow *follow;              /* NULL: none */
   struct ledger_restored restored;    /* of alerts */
+  struct troubles troubles;
 };
 
 static bool on_notice(void *ctx, const struct notice *notice) {
@@ -35,6 +38,16 @@ static void on_saved(void *ctx, uint64_t number, bool held) {
   const struct desk *d = ctx;
   (void)held;                         /* a disk that refuses rows keeps nobody from being told */
   dispatch_saved(d->dispatch, number);
+}
+
+static void on_dead(void *ctx, const struct outbox_delivery *delivery, const char *why) {
+  const struct desk *d = ctx;
+  trouble_dead(&d->troubles, delivery, why, dispatch_now_ns(d->dispatch));
+}
+
+static void on_trouble(void *ctx, enum ledger_trouble trouble, const char *why) {
+  const struct desk *d = ctx;
+  trouble_ledger(&d->troubles, trouble, why, dispatch_now_ns(d->dispatch));
 }
 
 static void restore_incident(void *ctx, const struct ledger_incident *row) {
@@ -83,19 +96,21 @@ static int open_keeper(struct desk *d, const struct desk_options *o, char why[25
                                    .config = o->config,
                                    .log = o->log,
                                    .writable = o->writable,
-                                   .calls = {.on_saved = on_saved, .ctx = d},
+                                   .calls = {on_saved, on_trouble, d},
                                    .restored = {restore_incident, restore_delivery, restore_silence, restore_feedback, d}};
   int err = keeper_open(&options, &d->keeper, why);
   if (err) return err;
   alerts_keep(d->alerts, keeper_ledger(d->keeper));
+  d->troubles = (struct troubles){alerts_incidents(d->alerts), keeper_ledger(d->keeper), &o->config->alerting};
+  trouble_ledger(&d->troubles, LEDGER_WELL, "", o->now_ns);   /* what ailed it before the start ails it no more */
   dispatch_use(d->dispatch, keeper_ledger(d->keeper));
   return 0;
 }
 
 int desk_open(const struct desk_options *o, struct desk **out, const char **what, char why[256]) {
-  const struct dispatch_options dispatch = {.loop = o->loop, .alerting = &o->config->alerting, .log = o->log,
-                                            .seed = o->now_ns};
   struct desk *d = *out = heap_zalloc(sizeof *d);
+  const struct dispatch_options dispatch = {.loop = o->loop, .alerting = &o->config->alerting, .log = o->log,
+                                            .seed = o->now_ns, .on_dead = on_dead, .ctx = d};
   why[0] = '\0';
   *what = "alerts";
   if (!d) return FLUO_ENOMEM;
@@ -103,6 +118,7 @@ int desk_open(const struct desk_options *o, struct desk **out, const char **what
   const struct feedback_calls feedback = {on_widened, d};
   int err = alerts_new(&o->config->alerting, &calls, o->now_ns, &d->alerts, why);
   if (!err) err = dispatch_open(&dispatch, &d->dispatch);
+  alerting_forget_setup(&o->config->alerting);
   if (!err) err = feedback_new(&feedback, &d->feedback);
   if (!err) {
     *what = "data";

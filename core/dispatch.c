@@ -9,6 +9,7 @@
  * said in the log, of each the first and then one a minute. */
 #include "dispatch.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <uv.h>
@@ -37,7 +38,7 @@ struct dispatch {
   bool settling;
 };
 
-static uint64_t now_ns(const struct dispatch *d) {
+uint64_t dispatch_now_ns(const struct dispatch *d) {
   return d->wall_ns + (uv_hrtime() - d->mono_ns);
 }
 
@@ -65,7 +66,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
 static void set_timers(struct dispatch *d) {
   struct post_stats post;
   post_stats_get(d->post, &post);
-  uint64_t due = outbox_next_due(d->outbox), now = now_ns(d), every = post.in_flight ? POST_TICK_NS / 1000000 : IDLE_TICK_MS;
+  uint64_t due = outbox_next_due(d->outbox), now = dispatch_now_ns(d), every = post.in_flight ? POST_TICK_NS / 1000000 : IDLE_TICK_MS;
   if (due == UINT64_MAX) uv_timer_stop(&d->due);
   else uv_timer_start(&d->due, on_due, due > now ? (due - now) / 1000000 + 1 : 0, 0);
   if (!post_busy(d->post)) uv_timer_stop(&d->tick);
@@ -77,7 +78,7 @@ static void set_timers(struct dispatch *d) {
 static void settle(struct dispatch *d) {
   if (d->settling || !d->ledger) return;
   d->settling = true;
-  outbox_step(d->outbox, now_ns(d));
+  outbox_step(d->outbox, dispatch_now_ns(d));
   d->settling = false;
   set_timers(d);
 }
@@ -97,7 +98,7 @@ static uint64_t on_keep(void *ctx, const struct outbox_delivery *d) {
 }
 
 static void say(struct dispatch *d, const struct outbox_delivery *o, enum postroom_result result, const char *text, size_t n) {
-  uint64_t now = now_ns(d);
+  uint64_t now = dispatch_now_ns(d);
   if (result == POSTROOM_FAILED) {
     log_to(d->log, LOG_ERROR, "an alert was not delivered, and is given up", log_s("receiver", o->receiver),
            log_s("delivery", o->id), log_u("attempts", o->attempts), log_b("why", text, (uint32_t)n));
@@ -112,19 +113,21 @@ static void say(struct dispatch *d, const struct outbox_delivery *o, enum postro
   d->unsaid = 0;
 }
 
+/* Before the row says that it is dead: a crash in between tells twice rather than never. */
+static void tell_dead(struct dispatch *d, const struct outbox_delivery *o, const char *text, size_t n) {
+  char why[256];
+  if (d->on_dead && snprintf(why, sizeof why, "%.*s", (int)(n < sizeof why ? n : sizeof why - 1), text) >= 0)
+    d->on_dead(d->ctx, o, why);
+}
+
 static void on_attempt(void *ctx, const struct outbox_delivery *o, enum postroom_result result, const char *text, size_t n) {
   static const enum ledger_delivery_state states[] = {LEDGER_DONE, LEDGER_PENDING, LEDGER_DEAD};
   struct dispatch *d = ctx;
   struct ledger_delivery row = {.id = o->id, .receiver = o->receiver, .state = states[result], .attempts = o->attempts,
                                 .created_ns = o->created_ns, .next_ns = o->next_ns, .outcome = {text, n}};
+  if (result == POSTROOM_FAILED) tell_dead(d, o, text, n);
   ledger_delivery(d->ledger, &row);
-  if (result == POSTROOM_OK) return;
-  say(d, o, result, text, n);
-  char why[256];
-  size_t cut = n < sizeof why ? n : sizeof why - 1;
-  memcpy(why, text, cut);
-  why[cut] = '\0';
-  if (result == POSTROOM_FAILED && d->on_dead) d->on_dead(d->ctx, o, why);
+  if (result != POSTROOM_OK) say(d, o, result, text, n);
 }
 
 static void policy_of(void *ctx, const char *receiver, struct outbox_policy *out) {
@@ -138,7 +141,7 @@ static void policy_of(void *ctx, const char *receiver, struct outbox_policy *out
 static void on_outcome(void *ctx, uint64_t delivery, enum postroom_result result, uint32_t retry_after_s, const char *text,
                        size_t n) {
   struct dispatch *d = ctx;
-  outbox_outcome(d->outbox, delivery, result, retry_after_s, text, n, now_ns(d));
+  outbox_outcome(d->outbox, delivery, result, retry_after_s, text, n, dispatch_now_ns(d));
 }
 
 static void on_log(void *ctx, const char *text, size_t n) {
@@ -226,6 +229,9 @@ void dispatch_restore(struct dispatch *d, const struct ledger_delivery *row) {
   struct outbox_delivery delivery = {.id = row->id, .receiver = row->receiver, .alert = row->alert.p,
                                      .bytes = row->alert.n, .created_ns = row->created_ns, .next_ns = row->next_ns,
                                      .attempts = row->attempts, .order = 0};
+  uint64_t now = dispatch_now_ns(d);            /* the clock may have been set back since */
+  if (delivery.created_ns > now) delivery.created_ns = now;
+  if (delivery.next_ns > now + OUTBOX_RETRY_AFTER_MAX_NS) delivery.next_ns = now;
   if (row->alert.p) add(d, &delivery, 0);
 }
 
@@ -244,7 +250,7 @@ static bool take(struct dispatch *d, const struct notice *n, struct buffer *json
   struct outbox_delivery delivery = {.id = n->id, .receiver = receiver, .alert = json->data, .bytes = json->len,
                                      .created_ns = n->at_ns, .next_ns = n->at_ns, .order = order_of(n)};
   add(d, &delivery, on_keep(d, &delivery));
-  settle(d);
+  uv_timer_start(&d->due, on_due, 0, 0);     /* not now: who gives notice is not to be called back from within */
   return true;
 }
 
@@ -258,7 +264,7 @@ bool dispatch_notice(struct dispatch *d, const struct notice *n) {
 
 void dispatch_saved(struct dispatch *d, uint64_t row) {
   if (!d->ledger) return;
-  outbox_saved(d->outbox, row, now_ns(d));
+  outbox_saved(d->outbox, row, dispatch_now_ns(d));
   settle(d);
 }
 

@@ -46,6 +46,9 @@ bool dispatch_quiet(const struct dispatch *d);
 
 /* Calls for each receiver that had something to do. */
 void dispatch_each(const struct dispatch *d, void (*each)(void *ctx, const struct outbox_receiver *r), void *ctx);
+/* Unix time as deliveries have it: it passes as CLOCK_MONOTONIC does. */
+uint64_t dispatch_now_ns(const struct dispatch *d);
+
 /* Appends its part of /metrics. */
 void dispatch_write(const struct dispatch *d, struct buffer *out);
 

@@ -80,10 +80,16 @@ function World:until_true(what, wanted)
   error(("%d s later there was still not: %s"):format(DEADLINE_S, what), 2)
 end
 
---- What a statement gives of the ledger's database, rows as lists of texts.
-function World:sql(statement)
-  local _, out = replay.shell(('sqlite3 -batch -separator "\t" -cmd ".timeout 5000" "file:%s/fluo.db?mode=ro" "%s"')
-    :format(self.data, statement))
+--- What a statement gives of the ledger's database (data: of another directory), rows as lists of texts; none where there
+-- is no database yet.
+function World:sql(statement, data)
+  local file = io.open((data or self.data) .. "/fluo.db")
+  if not file then return {} end                     -- sqlite3 would make one
+  file:close()
+  local status, out, err = replay.shell(('sqlite3 -batch -separator "\t" -cmd ".timeout 5000" %s/fluo.db "%s"')
+    :format(data or self.data, statement))
+  if err:find("no such table", 1, true) then return {} end
+  assert(status == 0, err)
   local rows = {}
   for line in out:gmatch("[^\n]+") do
     local row = {}

@@ -73,7 +73,7 @@ describe("receivers that misbehave", function()
     for _, request in ipairs(mock.requests(path)) do
       local alert = require("cjson").decode(request.body)
       local key = alert.incidents[1].group.key
-      if request.said == 200 and (not of or alert.receiver == of) then found[key] = (found[key] or 0) + 1 end
+      if key and request.said == 200 and (not of or alert.receiver == of) then found[key] = (found[key] or 0) + 1 end
     end
     return found
   end
@@ -105,14 +105,14 @@ describe("receivers that misbehave", function()
     world:until_true("what falls back", function() return has_all(counts(world.mock, "/ok/standin")) end)
     assert.same({ once, once }, { counts(world.mock, "/ok/good"), counts(world.mock, "/ok/better") })
     world:until_true("the ledger", function()
-      return #world:sql("select 1 from deliveries where state = 1") == (#names - 4 + 1) * ALERTS
-        and #world:sql("select 1 from deliveries where state = 2") == 4 * ALERTS
+      return #world:sql("select 1 from deliveries where alert not like '%fluo:%' and state = 1") == (#names - 4 + 1) * ALERTS
+        and #world:sql("select 1 from deliveries where alert not like '%fluo:%' and state = 2") == 4 * ALERTS
     end)
     local page = agent:await(function(m) return m.fluo_post_deaths_total == 0 end)
     local all = sorted(MENDING)
     for _, name in ipairs { "absent", "endless", "slow", "good", "better" } do all[#all + 1] = name end
     for _, name in ipairs(all) do
-      assert.equal(ALERTS, page[('fluo_notifications_delivered_total{receiver="%s"}'):format(name)], name)
+      assert.is_true(page[('fluo_notifications_delivered_total{receiver="%s"}'):format(name)] >= ALERTS, name)
     end
   end)
 end)

@@ -6,7 +6,8 @@
 Prints its port (0: any), then appends each request to LOG, a JSON line each. The path says how it answers: /ok, /status/429, with
 ?retry_after=2; /slow (the head after 2 s), /drip (a byte each 0.3 s), /reset, /endless, /loop (redirects to itself),
 /hang, /cut (half of an answer), /garbage (no HTTP). A first part /N-times/REST does REST the first N times a body's
-`id` comes, and then answers 200; /until/NAME/REST does REST until /mend/NAME was asked for. `said` of a line is the status that a
+`id` comes, and then answers 200; /until/NAME/REST does REST until /mend/NAME was asked for; /rarely/REST does
+REST the first time of one id in sixteen. `said` of a line is the status that a
 good answer had, 0 where it misbehaved.
 """
 import json
@@ -16,6 +17,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -64,6 +66,12 @@ class Handler(BaseHTTPRequestHandler):
             with LOCK:
                 SEEN[key] = SEEN.get(key, 0) + 1
             good = SEEN[key] > int(names[0][:-6])
+            names = names[1:]
+        elif not good and names[0] == "rarely":
+            key = ("rarely", identity(self.headers, body))
+            with LOCK:
+                good = key in SEEN or zlib.crc32(key[1].encode()) % 16 > 0
+                SEEN[key] = 1
             names = names[1:]
         elif not good and names[0] == "until":
             good = names[1] in MENDED
