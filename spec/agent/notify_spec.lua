@@ -62,6 +62,12 @@ describe("fluo notify", function()
     assert.equal(before, #mock.requests "/")
   end)
 
+  it("shows all of it, however long", function()
+    replay.write(dir .. "/alert.json", ('{"id":"1","incidents":[{"rule":"%s"}]}'):format(("x"):rep(5000)))
+    local _, out = notify(('a = { type = "webhook", url = %q }'):format(mock.url "/dry"), "--dry-run a alert.json")
+    assert.truthy(out:find('"rule":"' .. ("x"):rep(5000) .. '"}]}\na: nothing was sent\n', 1, true), out)
+  end)
+
   for _, row in ipairs {
     { "teem", 1, "there is no receiver or action teem; did you mean team?" },
     { "log", 1, "log is no receiver" },
