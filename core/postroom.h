@@ -24,7 +24,7 @@ enum postroom_kind {
   POSTROOM_READY   = 1,            /* to the core: it takes deliveries */
   POSTROOM_DELIVER = 2,            /* to it: the receiver's name, a NUL, and the alert as JSON */
   POSTROOM_OUTCOME = 3,            /* to the core: struct postroom_outcome and a text for people behind it */
-  POSTROOM_LOG     = 4             /* to the core: a line that an action writes */
+  POSTROOM_LOG     = 4             /* to the core: a line that an action writes; a full frame goes on in the next one */
 };
 enum postroom_result { POSTROOM_OK, POSTROOM_RETRY, POSTROOM_FAILED };   /* FAILED: trying again is of no use */
 struct postroom_outcome { uint32_t result, retry_after_s; };             /* retry_after_s 0: the receiver named no time */

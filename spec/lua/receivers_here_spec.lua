@@ -237,6 +237,20 @@ print(json.dumps([str(m['subject']), m.get_content(), str(m['to']), str(m['messa
     assert.truthy(outcome.result ~= OK and outcome.text:find("[TtSsLl]"), outcome.text)
   end)
 
+  it("sends an action's mails to listed hosts alone", function()
+    local server = listen "smtp"
+    local text = [[action "mine" (function() return action.mail { url = "smtp://127.0.0.1:%d", from = "a@b.c", to = "d@e.f", subject = "s", text = "t" } end)]]
+    world = room.open(text:format(server.port), { hosts = { "mail.example.com" } })
+    world.send "mine"
+    local outcome = world.wait(1)[1]
+    assert.truthy(outcome.result == FAILED and outcome.text:find("127.0.0.1 is not among those", 1, true), outcome.text)
+    world.close()
+    world = room.open(text:format(server.port), { hosts = { "127.0.0.1" } })
+    world.send "mine"
+    assert.equal(OK, world.wait(1)[1].result)
+    assert.equal(1, #server.messages(1))
+  end)
+
   it("has no address that is more than one line", function()
     world = room.open([[action "mine" (function() return action.mail { url = "smtp://127.0.0.1", from = "a@b.c", to = "d@e.f>\r\nDATA",
       subject = "s", text = "t" } end)]], { hosts = { "127.0.0.1" } })
