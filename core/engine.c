@@ -104,12 +104,13 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
   }
 }
 
-/* Rules across traces take what they need of a span when it is a hit. */
-static bool is_read_again(const struct ruleset *rules, const struct match *m) {
+/* Rules across traces take what they need of a span when it is a hit, unless they wait for its parent. */
+static bool is_read_again(const struct engine *e, const struct engine_rules *rules, const struct match *m) {
   if (m->unknowns_count || m->asks_count) return true;
   for (uint32_t i = 0; i < m->hits_count; i++) {
-    uint32_t scope = ruleset_rule(rules, ruleset_pattern(rules, m->hits[i])->rule)->scope;
-    if (scope == FLUO_SCOPE_SPAN || scope == FLUO_SCOPE_TRACE) return true;
+    const struct fluo_ir_rule *rule = ruleset_rule(rules->set, ruleset_pattern(rules->set, m->hits[i])->rule);
+    if (rule->scope == FLUO_SCOPE_SPAN || rule->scope == FLUO_SCOPE_TRACE) return true;
+    if (e->rules_wait && engine_across_rereads(rules, rule)) return true;
   }
   return false;
 }
@@ -130,7 +131,7 @@ static bool needs_payload(void *ctx, const struct trace *t, const struct fluo_sp
   if (e->live) matcher_now(rules->matcher, e->now_ns);
   matcher_span(rules->matcher, &view, &e->match);
   bool may_be_cause = skeleton->status == FLUO_STATUS_ERROR && ruleset_ir(rules->set)->rules;
-  return rules->payloads || may_be_cause || is_read_again(rules->set, &e->match);
+  return rules->payloads || may_be_cause || is_read_again(e, rules, &e->match);
 }
 
 static void take_match(struct engine *e, struct trace *t, uint32_t index) {
@@ -177,6 +178,7 @@ static void take_span(struct engine *e, const struct otlp_span *span) {
   touch(e, t);
   t->errors += written->status == FLUO_STATUS_ERROR;
   e->receipt->accepted++;
+  if (t->waits_count) engine_waits_arrival(t, written);
   e->look++;
   e->arriving = span;
   take_match(e, t, index);
@@ -333,6 +335,7 @@ void engine_answers(struct engine *e, const struct study_job *job, const uint8_t
   if (job->left) engine_learn_cost(e, first->trace->judged_by, first->rule, job->took_ns, job->left);
   e->batch = sheet->batch;
   take_answers(e, sheet->notes, answers, sheet->count);
+  engine_waits_take(e);
   engine_end_request(e);
   engine_batch_answered(e, sheet->batch);
   sheet_free(sheet);
@@ -407,6 +410,7 @@ bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost
   e->receipt = NULL;
   store_end_request(e->store, e->now_ns);
   send_asked(e);
+  engine_waits_take(e);
   engine_end_request(e);
   settle_touched(e);
   return step != OTLP_STEP_END;

@@ -277,6 +277,24 @@ static bool is_of_resource(const struct ruleset *set, struct fluo_range by) {
   return all;
 }
 
+static bool is_of_payload(uint32_t field) {
+  return field == FLUO_FIELD_ATTRIBUTE || field == FLUO_FIELD_STATUS_MESSAGE || field == FLUO_FIELD_TRACE_STATE;
+}
+
+/* Whether a window's hits wait for the parents of their spans, and what of these they read then. */
+static void waits_of(const struct ruleset *set, struct across *a) {
+  const struct fluo_ir_window *w = a->terms;
+  bool samples = w->sample == FLUO_SAMPLE_FIELD, payload = w->sample == FLUO_SAMPLE_NAMED;
+  a->waits = samples && w->field == FLUO_FIELD_PARENT_SERVICE;
+  payload |= samples && is_of_payload(w->field);
+  for (uint32_t i = w->by.first; i < w->by.first + w->by.count; i++) {
+    uint32_t field = ruleset_part(set, ruleset_pair(set, i)->parts.first)->field;
+    a->waits |= field == FLUO_FIELD_PARENT_SERVICE;
+    payload |= is_of_payload(field);
+  }
+  a->rereads = a->waits && payload;
+}
+
 /* The i-th of a set is reported for by that set: its own terms are the same ones, and live as long
  * as it does. */
 static void own(struct engine_rules *r, uint32_t i) {
@@ -290,6 +308,7 @@ static void own(struct engine_rules *r, uint32_t i) {
   a->merges = a->ratio ? a->asks : !a->window;
   by_hash(r->set, across_by(a), a->by);
   a->by_resource = is_of_resource(r->set, across_by(a));
+  if (a->terms) waits_of(r->set, a);
 }
 
 void engine_across_own(struct engine *e, struct engine_rules *r) {
@@ -298,6 +317,7 @@ void engine_across_own(struct engine *e, struct engine_rules *r) {
   for (uint32_t i = 0; i < ir->windows + ir->sequences; i++) {
     own(r, i);
     e->rules_ask |= r->across[i]->asks;
+    e->rules_wait |= r->across[i]->waits;
     if (r->across[i]->window && e->live && window_observe(r->across[i]->window, now_ns))
       state_stats(e->state)->lost++;
   }

@@ -21,6 +21,7 @@ struct across {
   uint8_t by[16];                          /* a hash of its `by`: rules with an equal list have equal keys */
   bool by_resource;                        /* all of it is of the resource */
   bool asks;
+  bool waits, rereads;                     /* for a span's parent; and then for its payload, too */
   bool ratio;
   bool merges;                             /* several notes that a span makes for it at one time are one event */
   uint32_t sample_key;                     /* of a window's attribute in the index of `rules`, or INDEX_KEY_NONE */
@@ -80,6 +81,9 @@ struct across_batch {
 
 /* The batch that a note for this rule belongs to now. NULL: no memory. */
 struct across_batch *across_batch_for(struct engine *e, const struct across *to);
+/* engine_sample.c: the hit counts now. parent: of the span, or NULL. */
+void across_take(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern, uint32_t span,
+                 const struct fluo_span *parent);
 /* The state of a rule of the set. */
 static inline struct across *across_of(const struct engine_rules *r, const struct fluo_ir_rule *rule) {
   return r->across[rule->across + (rule->scope == FLUO_SCOPE_SEQUENCE ? r->windows : 0)];

@@ -53,6 +53,7 @@ struct engine {
   struct across_batch *batch;               /* notes of the request that wait for answers; NULL: none yet */
   struct across_batch *waiting;             /* it, and those before it, the oldest first */
   bool rules_ask;                           /* some window or sequence has functions */
+  bool rules_wait;                          /* some window asks for parents */
   bool observed;                            /* windows know of the first arrival */
   uint64_t late_ns, late_from_ns;           /* by which spans are late; UINT64_MAX: by their arrival */
   struct engine_across_stats across;
@@ -110,8 +111,14 @@ void engine_batch_asks(struct across_batch *b);
 void engine_batch_answered(struct engine *e, struct across_batch *b);
 /* All notes of the request are in. */
 void engine_end_request(struct engine *e);
-/* engine_sample.c: a span of the trace is a hit of a pattern of this window or sequence. */
+/* engine_waits.c: a span of the trace is a hit of a pattern of this window or sequence. */
 void engine_across_hit(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern, uint32_t span);
+/* Whether the payload of such a hit may be read later. */
+bool engine_across_rereads(const struct engine_rules *r, const struct fluo_ir_rule *of);
+/* A span arrived in a trace where hits wait. */
+void engine_waits_arrival(struct trace *t, const struct fluo_span *span);
+/* What waited in the traces that were touched and is due, before the request ends. */
+void engine_waits_take(struct engine *e);
 
 /* engine_rules.c: whether n more questions of the rule would be more than it may have out now. */
 bool engine_behind(const struct engine *e, const struct engine_rules *r, uint32_t rule, uint32_t n);

@@ -321,13 +321,14 @@ static bool is_numerator(const struct across *to, struct across_batch *b, uint64
   return true;
 }
 
-void engine_across_hit(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern,
-                       uint32_t span) {
+void across_take(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern, uint32_t span,
+                 const struct fluo_span *parent) {
   struct across *to = across_of(t->judged_by, of);
   struct across_batch *b = across_batch_for(e, to);
   uint32_t patterns = 1u << (pattern - of->patterns.first);
   if (b && is_numerator(to, b, e->look, patterns)) return;
   const struct span_view *view = view_of(e, t, span);
+  if (parent) e->view.parent = parent;
   struct across_note draft = {.to = to, .patterns = patterns};
   if (is_forgotten(e, &draft, view->span->start_ns)) return;
   if (!b || !span_put(e, b, t, view->span)) {

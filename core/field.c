@@ -88,6 +88,15 @@ static bool give_status(uint8_t status, struct fluo_value *out) {
   return give_name(names[status <= FLUO_STATUS_ERROR ? status : FLUO_STATUS_UNSET], out);
 }
 
+/* A service that calls itself is no edge. */
+static bool give_parent_service(const struct span_view *view, struct fluo_value *out) {
+  const struct fluo_span *parent = view->parent, *span = view->span;
+  if (!parent || !(parent->flags & FLUO_SPAN_SERVICE)) return false;
+  give_text(view->arena + parent->service.off, parent->service.len, out);
+  return !(span->flags & FLUO_SPAN_SERVICE) || span->service.len != out->len ||
+         memcmp(view->arena + span->service.off, out->text, out->len) != 0;
+}
+
 uint64_t span_duration_ns(const struct fluo_span *span) {
   if (span->flags & FLUO_SPAN_SKEWED || span->end_ns < span->start_ns) return 0;
   return span->end_ns - span->start_ns;
@@ -121,6 +130,7 @@ bool field_get(const struct span_view *view, uint32_t field, const char *key, ui
     return memcmp(span->parent_id, none, 8) != 0 && give_hex(span->parent_id, 8, scratch, out);
   case FLUO_FIELD_TRACE_STATE: return give_last(payload.p, payload.n, 3, out);
   case FLUO_FIELD_ROOT: return give_bool(span->flags & FLUO_SPAN_ROOT, out);
+  case FLUO_FIELD_PARENT_SERVICE: return give_parent_service(view, out);
   default: return false;
   }
 }

@@ -13,6 +13,7 @@ struct span_view {
   const uint8_t *payload;             /* a Span on the wire that holds it, to be read in place of its own; NULL: none */
   uint32_t payload_bytes;
   const uint8_t *trace_id;            /* 16 bytes */
+  const struct fluo_span *parent;     /* NULL: not there, or not looked for */
   bool renamed;                       /* look absent keys up under their renamed convention */
 };
 

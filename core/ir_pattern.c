@@ -111,7 +111,7 @@ bool ir_atoms_check(const struct ir_check *c) {
 static bool field_fits(uint32_t object, uint32_t field) {
   if (field == FLUO_FIELD_ATTRIBUTE) return true;
   switch (object) {
-  case FLUO_OBJECT_SPAN: return field != FLUO_FIELD_EVENT_NAME;
+  case FLUO_OBJECT_SPAN: return field < FLUO_FIELD_PARENT_SERVICE;
   case FLUO_OBJECT_EVENT: return field == FLUO_FIELD_EVENT_NAME;
   default:
     return field == FLUO_FIELD_TRACE_ID || field == FLUO_FIELD_SPAN_ID ||

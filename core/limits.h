@@ -115,6 +115,9 @@
 /* As much state as processors keep at hand: where there is more, what the next events need is fetched ahead. Costs and
  * saves time alone, so nothing counts it. */
 #define LIMIT_ACROSS_NEAR_BYTES (1u << 20)
+/* Hits of one trace that wait for their span's parent, 16 bytes each; every span that arrives there is compared with them.
+ * Past it events are lost, counted likewise. */
+#define LIMIT_TRACE_WAITS 4096u
 /* A window's span may end so far behind the clock, and an event so far before it (RULES.md section 5). Later ones are
  * dropped, newer ones moved (fluo_window_late_events_total, fluo_window_future_events_total). */
 #define LIMIT_ACROSS_LATE_NS 30000000000ull

@@ -32,6 +32,9 @@ struct trace_rule {
   uint8_t dirty;                     /* a pattern of it gained a hit since */
 };
 
+/* A hit that counts when the span's parent is there: its id, or 0: it is. */
+struct trace_wait { uint64_t parent; uint32_t pattern, span; };
+
 struct trace {
   uint8_t  id[16];
   enum trace_state state;
@@ -50,6 +53,8 @@ struct trace {
   uint32_t tallies_count, tallies_capacity;
   struct trace_rule *rules;      /* sorted by rule */
   uint32_t rules_count, rules_capacity;
+  struct trace_wait *waits;
+  uint32_t waits_count, waits_capacity, waits_due;     /* due: whose parent is there */
   uint32_t questions;            /* unanswered */
   uint32_t errors;               /* spans whose status is ERROR */
   uint64_t cause_visits;         /* spans that were looked at for its cause: see LIMIT_CAUSE_VISITS */
@@ -113,6 +118,8 @@ struct fluo_span *store_span(const struct store *s, const struct trace *t, uint3
  * Begins zeroed. true: there is one more, lent until the store is called again. */
 struct spare_reader { uint32_t block, at, span; const uint8_t *p; size_t n; };
 bool store_spare_next(const struct store *s, const struct trace *t, struct spare_reader *r);
+/* The span's parent, as long as the store is not called. NULL: it is a root, or its parent is not in this trace now. */
+const struct fluo_span *store_parent(struct store *s, struct trace *t, uint32_t span);
 /* The arena offset of a skeleton. */
 uint32_t store_offset(const struct store *s, const struct fluo_span *span);
 

@@ -1,7 +1,7 @@
 /* The span ids of a trace: is this one a duplicate, where is that parent. A small filter in the record answers most
  * questions, for nearly every id is new; else a trace of a few spans is looked through, and a larger one has a
  * table of 4 bytes a slot that holds where the skeletons lie, for the id itself stands there. The table lives in
- * the heap, is charged to the trace, and goes when the trace closes. */
+ * the heap, is charged to the trace, and goes when the trace closes; one whose late spans look for parents makes it anew. */
 #include <assert.h>
 
 #include "heap.h"
@@ -13,17 +13,17 @@ static struct fluo_span *span_at(const struct store *s, uint32_t off) {
   return arena_at(s->arena, off);
 }
 
-static uint32_t index_find(const struct store *s, const struct trace *t, uint64_t id) {
+static const struct fluo_span *linear_find(const struct store *s, const struct trace *t, uint64_t id) {
   const struct fluo_extent *extent;
   uint32_t first = 0, count = t->spans.count;
   for (uint32_t off = t->spans.head; first < count; off = extent->next) {
     extent = arena_at(s->arena, off);
     const struct fluo_span *spans = (const void *)(extent + 1);
     for (uint32_t i = 0; i < extent->capacity && first + i < count; i++)
-      if (id_load(spans[i].span_id) == id) return first + i;
+      if (id_load(spans[i].span_id) == id) return &spans[i];
     first += extent->capacity;
   }
-  return NOWHERE;
+  return NULL;
 }
 
 /* The slot that holds this id. */
@@ -43,11 +43,17 @@ static uint64_t filter_bit(uint32_t hash) {
   return 1ull << (hash >> 25 & 63);
 }
 
-bool ids_has(const struct store *s, const struct trace *t, const uint8_t span_id[8]) {
-  uint64_t id = id_load(span_id);
+static const struct fluo_span *ids_find(const struct store *s, const struct trace *t, uint64_t id) {
+  const struct trace_memory *m = t->memory;
   uint32_t hash = id_hash(&s->key, id);
-  if (!(*filter_word(t->memory, hash) & filter_bit(hash))) return false;
-  return (t->memory->ids ? slot_find(s, t, id) : index_find(s, t, id)) != NOWHERE;
+  if (!(*filter_word(t->memory, hash) & filter_bit(hash))) return NULL;
+  if (!m->ids) return linear_find(s, t, id);
+  uint32_t slot = slot_find(s, t, id);
+  return slot == NOWHERE ? NULL : span_at(s, m->ids[slot]);
+}
+
+bool ids_has(const struct store *s, const struct trace *t, const uint8_t span_id[8]) {
+  return ids_find(s, t, id_load(span_id));
 }
 
 static void slot_put(const struct store *s, uint32_t *slots, uint32_t capacity,
@@ -59,8 +65,9 @@ static void slot_put(const struct store *s, uint32_t *slots, uint32_t capacity,
 
 bool ids_reserve(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
-  if (t->spans.count + 1 <= IDS_LINEAR_MAX || t->spans.count + 1 <= m->ids_capacity / 4 * 3) return true;
-  uint32_t capacity = m->ids_capacity ? m->ids_capacity * 2 : SLOTS_FIRST;
+  uint32_t needed = t->spans.count + 1, capacity = m->ids_capacity ? m->ids_capacity : SLOTS_FIRST;
+  if (needed <= IDS_LINEAR_MAX || needed <= m->ids_capacity / 4 * 3) return true;
+  while (needed > capacity / 4 * 3) capacity *= 2;
   size_t bytes = capacity * sizeof *m->ids;
   if (!room_heap_make(s, bytes)) return false;
   uint32_t *slots = heap_zalloc(bytes);
@@ -100,6 +107,13 @@ void ids_free(struct store *s, struct trace *t) {
 static uint64_t parent_id(const struct fluo_span *span) {
   uint64_t parent = id_load(span->parent_id);
   return parent == id_load(span->span_id) ? 0 : parent;
+}
+
+/* An open trace of many spans has its table. Without the memory for another one's this takes longer. */
+const struct fluo_span *store_parent(struct store *s, struct trace *t, uint32_t span) {
+  uint64_t parent = parent_id(span_at_index(s, t, span));
+  if (parent && t->state != TRACE_OPEN) ids_reserve(s, t);
+  return parent ? ids_find(s, t, parent) : NULL;
 }
 
 /* Where the parent of the span in each slot is. */

@@ -57,7 +57,8 @@ void heap_discharge(struct store *s, struct trace *t, size_t bytes) {
 }
 
 void notes_charge(struct store *s, struct trace *t) {
-  size_t now = t->tallies_capacity * sizeof *t->tallies + t->rules_capacity * sizeof *t->rules;
+  size_t now = t->tallies_capacity * sizeof *t->tallies + t->rules_capacity * sizeof *t->rules +
+               t->waits_capacity * sizeof *t->waits;
   heap_discharge(s, t, t->memory->notes_bytes);
   heap_charge(s, t, now);
   t->memory->notes_bytes = (uint32_t)now;
@@ -258,6 +259,7 @@ void record_free(struct store *s, struct trace *t) {
   heap_free(m->directory);
   heap_free(t->tallies);
   heap_free(t->rules);
+  heap_free(t->waits);
   s->heap_bytes -= m->heap_bytes;
   s->evicted_bytes -= m->evicted_bytes;
   heap_free((struct record *)(void *)t);

@@ -286,7 +286,8 @@ struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_
   s->evictions = 0;
   notes_charge(s, t);
   struct fluo_span *k = record_place(s, t, &t->spans, sizeof *k);
-  bool written = k && (t->state != TRACE_OPEN || ids_reserve(s, t)) && span_write(s, t, span, k);
+  bool has_ids = t->state == TRACE_OPEN || t->memory->ids;
+  bool written = k && (!has_ids || ids_reserve(s, t)) && span_write(s, t, span, k);
   s->adding = NULL;
   if (!written) {
     t->cut = true;                      /* what is absent from it may be what was lost */

@@ -13,7 +13,8 @@ local M = {}
 
 M.OPS = { "eq", "ne", "gt", "ge", "lt", "le", "between", "contains", "prefix", "suffix", "glob", "matches", "exists" }
 local FIELDS = { "attribute", "resource", "name", "service", "status", "status_message", "kind", "duration", "start",
-  "end", "scope", "scope_version", "trace_id", "span_id", "parent_id", "trace_state", "root", "event_name" }
+  "end", "scope", "scope_version", "trace_id", "span_id", "parent_id", "trace_state", "root",
+  "parent_service", "event_name" }
 local NODES = { "atom", "function", "event", "link", "and", "or", "not" }
 local GATES = { "true", "hits", "spans", "duration", "and", "or" }
 local SCOPES = { "span", "trace", "window", "sequence" }

@@ -6,12 +6,13 @@ local units = require("fluo.units")
 
 local M = {}
 
--- What an object's keys mean. Every other key of a pattern is an attribute.
+-- What an object's keys mean. Every other key of a pattern is an attribute. Patterns are tested before a span's parent
+-- need be there, so they have no PARENT_SERVICE.
 M.SPAN = {
   name = "NAME", service = "SERVICE", status = "STATUS", status_message = "STATUS_MESSAGE", kind = "KIND",
   duration = "DURATION", start = "START", end_ = "END", scope = "SCOPE", scope_version = "SCOPE_VERSION",
   trace_id = "TRACE_ID", span_id = "SPAN_ID", parent_id = "PARENT_ID", trace_state = "TRACE_STATE",
-  root = "ROOT",
+  root = "ROOT", ["parent.service"] = "PARENT_SERVICE",
 }
 M.EVENT = { name = "EVENT_NAME" }
 M.LINK = { trace_id = "TRACE_ID", span_id = "SPAN_ID", trace_state = "TRACE_STATE" }

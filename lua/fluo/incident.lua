@@ -92,7 +92,9 @@ local function fields(context, rule, names)
     local label = label_of(rule, name)
     local field, key = window.field_of(name)
     if label then field, key = "LITERAL", label end
-    if not label and not has_field(rule, field, key) then
+    if not label and field == "PARENT_SERVICE" and not rule.across then
+      context.report(("a %s's violation has no `%s`"):format(rule.scope:lower(), name), "it belongs to windows", name)
+    elseif not label and not has_field(rule, field, key) then
       context.report(("`group_by` of a %s names fields of its `by`, not `%s`"):format(rule.scope:lower(), name),
         "add it to `by`", name)
     end

@@ -197,10 +197,16 @@ function Builder:foreign(key)
       table.concat(OBJECT_FIELDS[self.object], ", "), key), key)
 end
 
+function Builder:of_parent(key)
+  return self:wrong(("a pattern looks at one span, and `%s` is another one's"):format(key),
+    "group a window by it, or write trace.has { service = … }:child { … }", key)
+end
+
 -- The formulas of one key of a pattern table (attributes and resource give several).
 function Builder:key(key, value)
   if key == "attributes" then return self:keys_of(value, "ATTRIBUTE", key) end
   local name = FIELDS[self.object][key]
+  if name == "PARENT_SERVICE" then return { self:of_parent(key) } end
   if name then return { self:entry(name, nil, value, key) } end
   if key == "where" then return { self:where(value) } end
   if self.object ~= "span" and SPAN_KEYS[key] then return { self:foreign(key) } end

@@ -61,12 +61,15 @@ local function check_name(context, what, name)
   end
 end
 
---- The entries of `by`, from names: { label, field, key }.
-function M.by(context, names)
+--- The entries of `by`, from names: { label, field, key }. waits: what it is for waits for parents, as windows do.
+function M.by(context, names, waits)
   local list = {}
   for i, name in ipairs(names) do
     check_name(context, "by", name)
     local id, key = M.field_of(name)
+    if id == "PARENT_SERVICE" and not waits then
+      context.fail(("`%s` is known when the parent is there, and only windows wait for it"):format(name), nil, name)
+    end
     list[i] = { label = name, field = id, key = key }
   end
   if #list == 0 or #list > M.BY_MAX then
@@ -255,7 +258,7 @@ function methods.by(self, ...)
   local node = tree.self(self, "by", Window)
   if node.by then node.context.fail("this window has its `by` already", "write all keys into one `by`", "by") end
   local names = select("#", ...) == 1 and type((...)) == "table" and (...) or { ... }
-  return with(node, { by = M.by(node.context, names) })
+  return with(node, { by = M.by(node.context, names, true) })
 end
 
 function methods.min_samples(self, n)

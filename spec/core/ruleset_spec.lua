@@ -105,7 +105,7 @@ local SPOILED = {
   ["values[0]: text"] = function(b) b.values[1].text = { 4294967295, 1 } end,
   ["values[0]: type"] = function(b) b.values[1].type = 5 end,
   ["values[5]: not a number"] = function(b) b.values[6].number = 0 / 0 end,
-  ["atoms[0]: field"] = function(b) b.atoms[1].field = 18 end,
+  ["atoms[0]: field"] = function(b) b.atoms[1].field = 19 end,
   ["atoms[0]: op"] = function(b) b.atoms[1].op = 13 end,
   ["atoms[0]: number of operands"] = function(b) b.atoms[1].values = { 0, 0 } end,
   ["atoms[0]: operand is no status"] = function(b) b.atoms[1].field = 4 end,
@@ -117,6 +117,7 @@ local SPOILED = {
   ["atoms[4]: quantifier does not follow a repeatable item at 0"] = function(b)
     for i, text in ipairs(b.text) do if text == "a+" then b.text[i] = "+a" end end
   end,
+  ["nodes[0]: field does not fit"] = function(b) b.atoms[b.nodes[1].arg + 1].field = 17 end,
   ["nodes[1]: "] = function(b) b.nodes[2].op = 7 end,
   ["nodes[0]: atom"] = function(b) b.nodes[1].arg = 6 end,
   ["nodes[0]: field does not fit the object"] = function(b) b.nodes[1].arg = 0 end,
@@ -192,7 +193,7 @@ describe("the incidents of a rule set", function()
   -- An incident of the first rule: grouped by a field and a label, resolved by a pattern of its own.
   local function with_incident(change)
     return function(b)
-      b.parts = { { field = 3, key = { 0, 0 } }, { field = 18, key = { 0, 2 } } }
+      b.parts = { { field = 3, key = { 0, 0 } }, { field = 19, key = { 0, 2 } } }
       b.pairs = { { name = { 0, 2 }, value = { 0, 0 }, parts = { 0, 1 } }, { name = { 0, 3 }, value = { 0, 0 }, parts = { 1, 1 } } }
       b.patterns[#b.patterns + 1] = { nodes = { 0, 0 }, label = { 0, 0 }, rule = 0, object = 0 }
       b.incidents = { { rule = 0, m = 3, n = 5, grouped = 1, group_by = { 0, 2 }, resolve = { #b.patterns - 1, 1 }, pending_ns = 7 } }
@@ -216,7 +217,7 @@ describe("the incidents of a rule set", function()
     ["incidents[0]: m of n "] = function(_, it) it.n = 1001 end,
     ["incidents[0]: m of n  "] = function(_, it) it.m = 0 end,
     ["incidents[0]: group_by"] = function(_, it) it.group_by = { 1, 2 } end,
-    ["incidents[0]: group_by "] = function(b) b.parts[1].field = 19 end,
+    ["incidents[0]: group_by "] = function(b) b.parts[1].field = 20 end,
     ["incidents[0]: group_by  "] = function(b) b.pairs[1].parts = { 0, 2 } end,
     ["incidents[0]: resolve"] = function(_, it) it.resolve = { 99, 1 } end,
     ["incidents[0]: resolve "] = function(_, it) it.resolve = { 0, 2 } end,
