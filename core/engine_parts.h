@@ -65,6 +65,7 @@ struct engine {
   struct fluo_answer *group;               /* scratch of take_group */
   uint32_t group_capacity;
   bool live, renamed;
+  struct quota lines;                          /* what all rules may write together */
   uint64_t started_ns, max_age_ns, now_ns;
   struct match match;                       /* of the span being written */
   const struct otlp_span *arriving;         /* it, as it came in; NULL: none is */
@@ -91,7 +92,7 @@ static inline struct engine_rule_stats *engine_counts(const struct trace *t, uin
   return &t->judged_by->counts[rule]->stats;
 }
 /* Whether it will be written: else nobody asks what more there is to say of it. */
-bool engine_count_violation(const struct engine *e, struct rule_count *count, struct violation *v);
+bool engine_count_violation(struct engine *e, struct rule_count *count, struct violation *v);
 void engine_free_rules(struct engine *e);
 
 /* engine_across.c: windows and sequences. */

@@ -140,11 +140,11 @@ bool engine_release(struct engine *e, const struct ruleset *set) {
   return false;
 }
 
-bool engine_count_violation(const struct engine *e, struct rule_count *count, struct violation *v) {
+bool engine_count_violation(struct engine *e, struct rule_count *count, struct violation *v) {
   count->stats.violations++;
   v->voice = &count->voice;
   v->now_ns = e->now_ns;
-  v->withheld = e->live && !voice_line(&count->voice, e->now_ns);
+  v->withheld = e->live && !voice_line(&count->voice, &e->lines, e->now_ns);
   return !v->withheld;
 }
 

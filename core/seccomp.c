@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -88,6 +89,7 @@ static const struct line lines[] = {
   ALLOW(getppid, STAGE_LOAD),
   ALLOW(getpid, STAGE_LOAD),
   ALLOW(set_robust_list, STAGE_LOAD),
+  ALLOW_IF(setpriority, STAGE_LOAD, EQUAL, 0, PRIO_PROCESS),
   ALLOW_IF(clone, STAGE_LOAD, EQUAL, 0, CLONE_PARENT | SIGCHLD),
   ALLOW_IF(prctl, STAGE_LOAD, EQUAL, 0, PR_SET_PDEATHSIG),
   ALLOW_IF(prctl, STAGE_LOAD, EQUAL, 0, PR_SET_NAME),

@@ -1,11 +1,15 @@
-/* A voice: two quotas, and what found none left in them. Nothing here can fail. */
+/* A voice: quotas, and what found none left in them. Nothing here can fail. */
 #include "voice.h"
 
 #include "limits.h"
 
-bool voice_line(struct voice *v, uint64_t now_ns) {
+bool voice_line(struct voice *v, struct quota *common, uint64_t now_ns) {
   const struct quota_terms terms = {LIMIT_RULE_LINES, LIMIT_RULE_LINE_NS};
-  bool may = quota_take(&v->lines, terms, now_ns);
+  const struct quota_terms own = {LIMIT_RULE_OWN_LINES, LIMIT_RULE_OWN_LINE_NS};
+  const struct quota_terms all = {LIMIT_ALL_LINES, LIMIT_ALL_LINE_NS};
+  bool may = quota_left(&v->lines, terms, now_ns) &&
+             (quota_take(&v->own, own, now_ns) || quota_take(common, all, now_ns));
+  if (may) quota_spend(&v->lines, terms, now_ns);
   v->lines_withheld += !may;
   return may;
 }

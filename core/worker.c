@@ -41,8 +41,9 @@
 #include "luastate.h"
 #include "seccomp.h"
 
-/* Below the core, which must keep receiving while rules run. */
-enum { WORKER_NICE = 5 };
+/* What a worker is nicer than the core, which must keep receiving while rules run. Not more: on a processor that is full, one
+ * at 19 gets a seventieth, and its answers come seconds late. Loading goes as the core does: people wait for it. */
+enum { WORKER_NICER = 5 };
 #define SCRIPT_HEAP_BYTES (64u << 20)
 
 /* ---- what there is to say ------------------------------------------------------------------------ */
@@ -81,6 +82,7 @@ struct worker {
   size_t heap_full;                /* half-way between the heap at the fork and the budget */
   lua_State *lua;
   long parent;
+  int nice;                        /* the core's */
   const char *specs;               /* NULL: none are required */
   const char *explain;             /* NULL: rules are judged */
   const char *actions;             /* NULL: none but those of files */
@@ -175,7 +177,7 @@ static bool set_up(struct worker *w) {
   if (!die_with(w->parent)) return false;
   ignore_signals();
   setrlimit(RLIMIT_CORE, &none);
-  setpriority(PRIO_PROCESS, 0, WORKER_NICE);
+  w->nice = getpriority(PRIO_PROCESS, 0);
   syscall(SYS_close_range, WORKER_FDS, ~0u, 0);
   w->arena = map_shared(WORKER_FD_ARENA, PROT_READ, &w->arena_bytes);
   w->pulse = map_shared(WORKER_FD_PULSE, PROT_READ | PROT_WRITE, &pulse_bytes);
@@ -371,6 +373,7 @@ static int answer(struct worker *w, int fd) {
 static _Noreturn void work(struct worker *w, int fd) {
   if (!die_with(w->parent)) _exit(WORKER_EXIT_OK);
   close(WORKER_FD_CONTROL);
+  setpriority(PRIO_PROCESS, 0, w->nice + WORKER_NICER);
   set_title(w, "fluo: worker");
   w->heap_full = w->heap.used + (w->heap.max - w->heap.used) / 2;
   /* /dev/null: what a worker has to say, it says in replies. Without a filter a sanitizer may have to speak. */

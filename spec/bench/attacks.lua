@@ -152,24 +152,20 @@ end
 local median = beside.median
 local rate, saturation = beside.rate(options())
 print(("%d runs of %d s, interleaved; ordinary load %d spans/s of at most %d"):format(RUNS, SECONDS, rate, saturation))
-print("                                        attack      p99 of acks, ms                  turns, CPU ms: p99, most     peak")
-print("                                    requests/s   sink    agent   ratio (most)  failed     sink         agent     MiB  answers 2xx 4xx 5xx")
+print(beside.HEAD .. "  most; requests/s; turns, CPU ms p99: alone, beside; 2xx 4xx 5xx")
 
 local function row(name, bytes, with, without)
   local ratio, worst = median(with, "ratio")
   local _, peak = median(with, "peak_mib")
   local said = with[1].attack
   local entry = { name = name, requests_per_second = said.requests_per_second, bytes = bytes,
-    p99_us = median(with, "p99"), p99_us_sink = median(without, "p99"), p50_us = median(with, "p50"),
+    p99_us = median(with, "p99"), p99_us_alone = median(without, "p99"), p50_us = median(with, "p50"),
     p50_us_sink = median(without, "p50"), ratio = ratio, ratio_most = worst, failed = median(with, "failed"),
     turn_ms_p99 = median(with, "turn_ms_p99"), turn_ms_max = median(with, "turn_ms_max"),
     turn_ms_p99_sink = median(without, "turn_ms_p99"), turn_ms_max_sink = median(without, "turn_ms_max"),
     peak_mib = peak, generator = with[1].generator, answers = { said.status_2xx, said.status_4xx, said.status_5xx } }
-  print(("%-36s  %8.1f %7.1f %7.1f  %6.2f (%5.2f)  %5d  %5.1f %5.1f  %5.1f %5.1f  %6.1f  %d %d %d"):format(name,
-    entry.requests_per_second, entry.p99_us_sink / 1e3, entry.p99_us / 1e3, ratio, worst, entry.failed,
-    entry.turn_ms_p99_sink, entry.turn_ms_max_sink, entry.turn_ms_p99, entry.turn_ms_max, entry.peak_mib,
-    said.status_2xx, said.status_4xx, said.status_5xx))
-  io.flush()
+  beside.line(entry, ("(%5.2f)  %7.1f  %5.1f %5.1f  %d %d %d"):format(worst, entry.requests_per_second, entry.turn_ms_p99_sink,
+    entry.turn_ms_p99, said.status_2xx, said.status_4xx, said.status_5xx))
   return entry
 end
 
@@ -190,4 +186,4 @@ for _, attack in ipairs(ATTACKS) do
 end
 os.remove(file)
 print(cjson.encode({ saturation = saturation, rate = rate, seconds = SECONDS, runs = RUNS, attacks = results }))
-beside.light(results)
+beside.light(results, beside.CAP_MIB)

@@ -9,10 +9,10 @@ local replay = require("spec.replay")
 local M = {}
 
 M.RUNS = tonumber(os.getenv("BENCH_RUNS") or 3)
-M.SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 3)
+M.SECONDS = tonumber(os.getenv("BENCH_SECONDS") or 1)
 M.ONLY = os.getenv("BENCH_ONLY")                        -- a pattern: only the rows whose name it is found in
 M.BUILD = os.getenv("BUILD") or "build"
-local CAP_MIB = 64 + 32                                 -- buffer.bytes_max, and what all processes may take beyond it
+M.CAP_MIB = 64 + 32                                     -- buffer.bytes_max, and what all processes may take beyond it
 local SHARE = 0.3
 local program = M.BUILD .. "/load"
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -pthread -o %s spec/bench/load.c spec/bench/payload.c"):format(program)))
@@ -61,9 +61,18 @@ end
 
 function M.wanted(name) return not M.ONLY or name:find(M.ONLY) ~= nil end
 
+--- One line of the table, and its head: p99 of acks in us.
+M.HEAD = "                                       p99 of acks, ms\n"
+  .. "                                      alone  beside   ratio   failed  peak MiB"
+function M.line(row, more)
+  print(("%-36s  %5.1f  %6.1f  %6.2f  %7d  %8.1f  %s"):format(row.name, row.p99_us_alone / 1e3, row.p99_us / 1e3, row.ratio,
+    row.failed, row.peak_mib, more or ""))
+  io.flush()
+end
+
 --- Throws where a row's agent was heavier than it may be.
-function M.light(rows)
-  for _, row in ipairs(rows) do assert(row.peak_mib <= CAP_MIB, ("%s: %.1f MiB"):format(row.name, row.peak_mib)) end
+function M.light(rows, cap_mib)
+  for _, row in ipairs(rows) do assert(row.peak_mib <= cap_mib, ("%s: %.1f MiB"):format(row.name, row.peak_mib)) end
 end
 
 return M

@@ -5,8 +5,8 @@ local SECOND = 1000000000ULL
 local T0 = 100000 * SECOND
 
 describe("a voice", function()
-  local voice
-  before_each(function() voice = ffi.new("struct voice") end)
+  local voice, common
+  before_each(function() voice, common = ffi.new("struct voice"), ffi.new("struct quota") end)
 
   local function said(may, times, now)
     local n = 0
@@ -15,7 +15,9 @@ describe("a voice", function()
     end
     return n
   end
-  local function lines(times, now) return said(core.voice_line, times, now) end
+  local function lines(times, now)
+    return said(function(v, at) return core.voice_line(v, common, at) end, times, now)
+  end
   local function log(times, now) return said(core.voice_log, times, now) end
 
   it("carries 5,000 lines at once, and counts what is more", function()
@@ -36,6 +38,34 @@ describe("a voice", function()
     assert.equal(890ULL, voice.log_withheld)
     assert.equal(5000, lines(5000, T0 + SECOND))
     assert.equal(0ULL, voice.lines_withheld)
+  end)
+
+  it("has 20 lines of its own and one a second, whatever the others have taken", function()
+    local quiet = voice
+    for _ = 1, 3 do
+      voice = ffi.new("struct voice")
+      lines(5000, T0)
+    end
+    voice = quiet
+    assert.equal(20, lines(100, T0))
+    assert.equal(80ULL, voice.lines_withheld)
+    assert.equal(0, lines(1, T0))
+    common.full_ns = T0 + 3600 * SECOND
+    assert.equal(1, lines(100, T0 + SECOND))
+  end)
+
+  it("shares 5,000 lines at once and 4,000 a second with all the others", function()
+    local carried = 0
+    local function all(now)
+      for _ = 1, 10 do
+        voice = ffi.new("struct voice")
+        carried = carried + lines(3000, now)
+      end
+      return carried
+    end
+    assert.equal(5000 + 10 * 20, all(T0))
+    carried = 0
+    assert.equal(4000 + 10 * 20, all(T0 + SECOND))
   end)
 
   it("carries no more where the clock goes back", function()
