@@ -125,7 +125,8 @@
  * Past it events are lost, counted likewise. */
 #define LIMIT_TRACE_WAITS 4096u
 /* A window's span may end so far behind the clock, and an event so far before it (RULES.md section 5). Later ones are
- * dropped, as are steps of a sequence past its D and lateness, newer ones moved (fluo_window_late_events_total, fluo_window_future_events_total). */
+ * dropped, as are steps of a sequence past its D and lateness (fluo_window_late_events_total), newer ones moved
+ * (fluo_window_future_events_total). */
 #define LIMIT_ACROSS_LATE_NS 30000000000ull
 #define LIMIT_ACROSS_FUTURE_NS 5000000000ull
 
