@@ -225,21 +225,26 @@ static void add(struct dispatch *d, const struct outbox_delivery *delivery, uint
            log_s("receiver", delivery->receiver), log_s("delivery", delivery->id), log_s("error", err_text(err)));
 }
 
+/* Of one receiver, alerts of one group go one after the other: the group as it stands in the alert, whose members come in
+ * this order, and in whose texts quotes are escaped. */
+static uint64_t order_of(const char *alert, size_t n) {
+  static const struct hash_key key = {0};
+  static const char group[] = ",\"group\":", incidents[] = ",\"incidents\":[";
+  const char *from = memmem(alert, n, group, sizeof group - 1);
+  const char *to = from ? memmem(from, n - (size_t)(from - alert), incidents, sizeof incidents - 1) : NULL;
+  return to ? hash64(&key, from, (size_t)(to - from)) | 1 : 0;
+}
+
 void dispatch_restore(struct dispatch *d, const struct ledger_delivery *row) {
   struct outbox_delivery delivery = {.id = row->id, .receiver = row->receiver, .alert = row->alert.p,
                                      .bytes = row->alert.n, .created_ns = row->created_ns, .next_ns = row->next_ns,
-                                     .attempts = row->attempts, .order = 0};
+                                     .attempts = row->attempts};
   uint64_t now = dispatch_now_ns(d);            /* the clock may have been set back since */
   if (delivery.created_ns > now) delivery.created_ns = now;
   if (delivery.next_ns > now + OUTBOX_RETRY_AFTER_MAX_NS) delivery.next_ns = now;
-  if (row->alert.p) add(d, &delivery, 0);
-}
-
-/* Of one receiver, notices of one group go one after the other. */
-static uint64_t order_of(const struct notice *n) {
-  static const struct hash_key key = {0};
-  uint64_t hash = hash64(&key, n->group.p ? n->group.p : "", n->group.n);
-  return hash ? hash : 1;
+  if (!row->alert.p) return;
+  delivery.order = order_of(row->alert.p, row->alert.n);
+  add(d, &delivery, 0);
 }
 
 static bool take(struct dispatch *d, const struct notice *n, struct buffer *json) {
@@ -248,7 +253,7 @@ static bool take(struct dispatch *d, const struct notice *n, struct buffer *json
   memcpy(receiver, n->receiver.p, n->receiver.n);
   receiver[n->receiver.n] = '\0';
   struct outbox_delivery delivery = {.id = n->id, .receiver = receiver, .alert = json->data, .bytes = json->len,
-                                     .created_ns = n->at_ns, .next_ns = n->at_ns, .order = order_of(n)};
+                                     .created_ns = n->at_ns, .next_ns = n->at_ns, .order = order_of(json->data, json->len)};
   add(d, &delivery, on_keep(d, &delivery));
   uv_timer_start(&d->due, on_due, 0, 0);     /* not now: who gives notice is not to be called back from within */
   return true;

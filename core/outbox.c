@@ -218,12 +218,16 @@ static bool in_order(const struct delivery *d) {
   return true;
 }
 
+/* The first of those that were tried least: one that its receiver never takes holds up no other. */
 static struct delivery *next_of(const struct receiver *r, uint64_t now_ns) {
   uint32_t most = r->failures ? 1 : OUTBOX_RECEIVER_IN_FLIGHT, looked = 0;
   if (r->in_flight >= most || now_ns < r->down_until_ns) return NULL;
-  for (struct delivery *d = r->head; d && looked < LIMIT_OUTBOX_LOOK; d = d->next, looked++)
-    if (!d->in_flight && !d->row && d->d.next_ns <= now_ns && in_order(d)) return d;
-  return NULL;
+  struct delivery *best = NULL;
+  for (struct delivery *d = r->head; d && looked < LIMIT_OUTBOX_LOOK && !(best && !best->d.attempts); d = d->next, looked++) {
+    if (d->in_flight || d->row || d->d.next_ns > now_ns || (best && d->d.attempts >= best->d.attempts)) continue;
+    if (in_order(d)) best = d;
+  }
+  return best;
 }
 
 /* false: the owner takes no more now. */

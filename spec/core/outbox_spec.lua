@@ -211,6 +211,16 @@ describe("the outbox", function()
     assert.equal(1, #w.kept)
   end)
 
+  it("gets what a receiver takes past what it never does", function()
+    w = world { a = function(d) return d.id == "poison" and RETRY or OK end }
+    w.add("a", "poison", 0, 1)
+    w.run(30)
+    w.add("a", "1", 0, 2)
+    w.add("a", "2", 0, 3)
+    w.run(600)
+    assert.same({ "a 1", "a 2" }, w.done)
+  end)
+
   it("does not take for old what comes from a clock that is ahead", function()
     w = world({ a = always(OK) }, { a = { max_age = 3600 } })
     w.now = w.now + 2 * S
