@@ -80,6 +80,8 @@ static void add_rule(struct buffer *b, const struct host *host, uint32_t at) {
   add_text(b, "name", host_rule_name(host, at));
   buffer_printf(b, ",\"mode\":\"%s\",\"severity\":\"%s\",\"scope\":\"%s\"", rule->mode == FLUO_MODE_SHADOW ? "shadow" : "active",
                 severity_text(rule->severity), scopes[rule->scope]);
+  buffer_text(b, ",\"file\":");
+  buffer_json(b, ruleset_text(host_rules(host), rule->file), rule->file.len);
   buffer_printf(b, ",\"violations\":%" PRIu64 ",\"unknown\":%" PRIu64 ",\"errors\":%" PRIu64 ",\"quarantined\":%s}",
                 s->violations, s->unknown, s->errors, host_quarantined(host, at) ? "true" : "false");
 }

@@ -139,6 +139,7 @@ static const char *rule_fault(const struct ir_check *c, const struct fluo_ir_rul
   const uint8_t flags =
       FLUO_RULE_EARLY | FLUO_RULE_STRUCTURE | FLUO_RULE_COMPLETE | FLUO_RULE_PAYLOADS | FLUO_RULE_LATE;
   if (!ir_text_fits(c, rule->name)) return "name";
+  if (!ir_text_fits(c, rule->file)) return "file";
   if (rule->scope > FLUO_SCOPE_SEQUENCE) return "scope";
   if (rule->severity > FLUO_SEVERITY_CRITICAL) return "severity";
   if (rule->mode > FLUO_MODE_OFF) return "mode";

@@ -65,7 +65,7 @@ struct fluo_value {
 
 /* ---- 2. Intermediate form ------------------------------------------------------------------- */
 
-enum { FLUO_IR_MAGIC = 0x4f554c46, FLUO_IR_VERSION = 1 };
+enum { FLUO_IR_MAGIC = 0x4f554c46, FLUO_IR_VERSION = 2 };
 
 /* The header, and behind it without gaps, in this order: rules, patterns, nodes, atoms, values,
  * gates, functions, parts, pairs, windows, sequences, incidents, then `text_bytes` of text. Every section starts at the
@@ -103,6 +103,7 @@ struct fluo_ir_rule {
   uint8_t scope, severity, mode, flags;
   uint32_t across;              /* of a window or a sequence: which; else 0 */
   uint32_t incident;            /* how its violations become incidents: which, from 1; 0: by the defaults */
+  struct fluo_text  file;       /* where it stands, for people; its version does not know it */
 };
 
 enum fluo_object { FLUO_OBJECT_SPAN, FLUO_OBJECT_EVENT, FLUO_OBJECT_LINK };

@@ -134,7 +134,7 @@ function M.build(spec, change)
   for _, section in ipairs(SECTIONS) do b[section] = {} end
   for _, r in ipairs(spec.rules) do rule(b, r) end
   if change then change(b) end
-  local header, out = ffi.new("struct fluo_ir", { magic = 0x4f554c46, version = 1, text_bytes = b.text_bytes }), {}
+  local header, out = ffi.new("struct fluo_ir", { magic = 0x4f554c46, version = 2, text_bytes = b.text_bytes }), {}
   for i, section in ipairs(SECTIONS) do
     header[section] = #b[section]
     local items = ffi.new(("struct fluo_ir_%s[?]"):format(TYPES[section]), #b[section])

@@ -266,6 +266,7 @@ function M.add(form, rule)
   record, form.rule = add(form, "rules")
   rule.index = form.rule
   form.text.put(record.name, rule.name)
+  form.text.put(record.file, rule.file)
   put_patterns(form, record.patterns, rule.patterns)
   put_gate(form, record.gate, rule)
   put_parts(form, record.summary, rule.summary)

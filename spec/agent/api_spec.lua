@@ -95,6 +95,7 @@ describe("the API", function()
     local rules = get("rules").rules
     assert.same({ 3, "failed", "high", "trace", 1, false },
       { #rules, rules[1].name, rules[1].severity, rules[1].scope, rules[1].violations, rules[1].quarantined })
+    assert.truthy(rules[1].file:find("%.lua$"))
     assert.same({ "shade", "shadow", 3 }, { rules[3].name, rules[3].mode, rules[3].violations })
     local status = get("status")
     assert.same({ "ready", 3, 5, 4, false }, { status.state, status.rules, status.spans.received, status.incidents.open,
