@@ -122,13 +122,14 @@ describe("a request of the API", function()
 
   it("is answered or refused whichever allocation fails", function()
     with_api(function(calls, api)
-      local n, waits = 0, false
+      local n = 0
+      local waits
       repeat
         n = n + 1
         local r = request(calls, "incidents")
         core.heap_fail_from(n)
-        local status
-        status, _, waits = r.next()
+        local status, _, later = r.next()
+        waits = later
         core.heap_fail_from(0)
         assert.is_true(waits or status == 503)
         if waits then
