@@ -182,7 +182,7 @@ found = set()
 with open('/proc/%s/maps' % sys.argv[1]) as maps, open('/proc/%s/mem' % sys.argv[1], 'rb') as mem:
     for line in maps:
         m = re.match(r'([0-9a-f]+)-([0-9a-f]+) rw', line)
-        if m and '[v' not in line:
+        if m and '[v' not in line and int(m[2], 16) - int(m[1], 16) < 2 ** 30:     # a sanitizer's shadow is larger
             mem.seek(int(m[1], 16))
             block = mem.read(int(m[2], 16) - int(m[1], 16))
             found |= {s for s in sys.argv[2:] if s.encode() in block}
