@@ -13,10 +13,10 @@ rule "steps" { when = sequence { by = "user", within = "1m", { name = "one" }, {
 local EPOCH = 1760356800                                   -- spec.replay's
 
 describe("an agent", function()
-  local data, agent, sent, last
+  local data, agent, sent, last, seen
 
   before_each(function()
-    data, sent, last = os.tmpname(), 0, 0
+    data, sent, last, seen = os.tmpname(), 0, 0, {}
     os.remove(data)
   end)
   after_each(function()
@@ -48,7 +48,6 @@ describe("an agent", function()
     return answer
   end
   -- The violations of a rule that were not asked for before, the oldest first: { value, threshold, widened }.
-  local seen = {}
   local function news(rule)
     local list = {}
     for _, v in ipairs(get("violations?rule=" .. rule).violations) do
