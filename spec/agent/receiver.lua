@@ -14,7 +14,7 @@ function M.start(more)
   local log = os.tmpname()
   local tls = more and more.cert and (" %s %s"):format(more.cert, more.key) or ""
   local at = more and more.port or 0
-  local pipe = assert(io.popen(("sh -c 'echo $$; exec python3 spec/agent/receiver.py %s %d%s'"):format(log, at, tls)))
+  local pipe = assert(io.popen(("sh -c 'echo $$; exec env -u LD_PRELOAD python3 spec/agent/receiver.py %s %d%s'"):format(log, at, tls)))
   local pid, port = pipe:read("*n", "*n")
   local scheme = tls ~= "" and "https" or "http"
   local mock = { port = port, pid = pid }
@@ -39,7 +39,7 @@ function M.start(more)
     return found
   end
   --- What was asked for at /until/NAME/… is answered from now on.
-  function mock.mend(name) os.execute(("curl -sk -o /dev/null %s/mend/%s"):format(mock.url(""), name)) end
+  function mock.mend(name) os.execute(("env -u LD_PRELOAD curl -sk -m 20 -o /dev/null %s/mend/%s"):format(mock.url(""), name)) end
   function mock.stop()
     os.execute(("kill %d 2>/dev/null"):format(pid))
     pipe:close()
