@@ -9,18 +9,8 @@
 
 enum { LEVEL = 1, GZIP_WINDOW = 16 + 13, MEMORY_LEVEL = 6 };
 
-static void *on_alloc(void *opaque, unsigned items, unsigned size) {
-  (void)opaque;
-  return heap_alloc((size_t)items * size);
-}
-
-static void on_free(void *opaque, void *p) {
-  (void)opaque;
-  heap_free(p);
-}
-
 int deflate_gzip(const void *p, size_t n, struct buffer *out) {
-  z_stream z = {.zalloc = on_alloc, .zfree = on_free};
+  z_stream z = {.zalloc = heap_items, .zfree = heap_items_free};
   if (out->err) return out->err;
   if (n > UINT32_MAX / 2) return FLUO_ETOOLARGE;
   if (deflateInit2(&z, LEVEL, Z_DEFLATED, GZIP_WINDOW, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) return FLUO_ENOMEM;

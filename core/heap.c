@@ -46,6 +46,16 @@ void *heap_zalloc(size_t size) {
   return p;
 }
 
+void *heap_items(void *unused, unsigned items, unsigned size) {
+  (void)unused;
+  return heap_alloc((size_t)items * size);
+}
+
+void heap_items_free(void *unused, void *p) {
+  (void)unused;
+  heap_free(p);
+}
+
 void *heap_realloc(void *p, size_t size) {
   void *q = fails() ? NULL : realloc(p, size ? size : 1);
   count(p == NULL && q != NULL);

@@ -11,6 +11,9 @@ void heap_lean(void);
 /* NULL when out of memory (or told to fail). size 0 is taken as 1. The caller frees with heap_free. */
 void *heap_alloc(size_t size);
 void *heap_zalloc(size_t size);                    /* zeroed */
+/* These two as zlib wants them. */
+void *heap_items(void *unused, unsigned items, unsigned size);
+void heap_items_free(void *unused, void *p);
 void *heap_realloc(void *p, size_t size);          /* on NULL, p is as it was */
 void heap_free(void *p);                           /* NULL is fine */
 char *heap_strdup(const char *s);

@@ -12,16 +12,6 @@
 
 enum { INFLATE_STEP_BYTES = 16384, GZIP_ONLY = 16 + MAX_WBITS };
 
-static void *on_alloc(void *opaque, unsigned items, unsigned size) {
-  (void)opaque;
-  return heap_alloc((size_t)items * size);
-}
-
-static void on_free(void *opaque, void *p) {
-  (void)opaque;
-  heap_free(p);
-}
-
 static int error_of(int result, const z_stream *z) {
   if (result == Z_MEM_ERROR) return FLUO_ENOMEM;
   return result == Z_BUF_ERROR && z->avail_in == 0 ? FLUO_ETRUNCATED : FLUO_EMALFORMED;
@@ -59,7 +49,7 @@ static int members(z_stream *z, const void *p, size_t n, struct buffer *out) {
 }
 
 int inflate_gzip(const void *p, size_t n, struct buffer *out) {
-  z_stream z = {.zalloc = on_alloc, .zfree = on_free};
+  z_stream z = {.zalloc = heap_items, .zfree = heap_items_free};
   if (out->err) return out->err;
   if (n > UINT32_MAX) return FLUO_ETOOLARGE;
   if (inflateInit2(&z, GZIP_ONLY) != Z_OK) return FLUO_ENOMEM;
