@@ -235,7 +235,7 @@ uint32_t feedback_widening(struct feedback *f, struct text rule, const void *key
 void feedback_step(struct feedback *f, uint64_t now_ns) {
   if (now_ns - f->again_ns < FEEDBACK_AGAIN_NS) return;
   f->again_ns = now_ns;
-  for (struct state_link *at = f->groups.groups.next, *next; at != &f->groups.groups; at = next) {
+  for (struct link *at = f->groups.groups.next, *next; at != &f->groups.groups; at = next) {
     struct group *g = (struct group *)(void *)((char *)at - offsetof(struct state_group, of_owner));
     next = at->next;
     tell(g, amount(g, now_ns));
@@ -292,7 +292,7 @@ static void write_group(const struct group *g, struct buffer *out) {
 
 /* The last marked first; NULL: that was all. */
 static const struct group *before(const struct feedback *f, const struct group *g) {
-  const struct state_link *at = g ? g->head.of_owner.prev : f->groups.groups.prev;
+  const struct link *at = g ? g->head.of_owner.prev : f->groups.groups.prev;
   if (at == &f->groups.groups) return NULL;
   return (const struct group *)(const void *)((const char *)at - offsetof(struct state_group, of_owner));
 }

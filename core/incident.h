@@ -52,8 +52,8 @@ struct incident_rule;           /* below */
 /* What stands in it is for all to read; its own files alone write it. Texts are owned and NUL-terminated. */
 struct incident {
   struct state_group head;      /* its key is rule, NUL, group */
-  struct state_link link;       /* among the pending ones, or the resolved that may go for others */
-  struct state_link source_link;        /* among those that inhibit others */
+  struct link link;       /* among the pending ones, or the resolved that may go for others */
+  struct link source_link;        /* among those that inhibit others */
   struct incident_rule *of_rule;
   char id[33];                  /* 32 hex digits: the same after a restart; "" before the first violation */
   uint8_t status;               /* enum incident_status */

@@ -38,9 +38,9 @@ struct incidents {
   struct state_owner incidents, rules;
   struct state *clocks;         /* receivers' groups */
   struct state_owner groups;
-  struct state_link idle;       /* resolved, and nobody is to be told: the first to go, the oldest first */
-  struct state_link pending;    /* the next to go */
-  struct state_link sources;
+  struct link idle;       /* resolved, and nobody is to be told: the first to go, the oldest first */
+  struct link pending;    /* the next to go */
+  struct link sources;
   struct silence **silences;
   uint32_t silences_count, silences_capacity;
   uint64_t silences_due_ns;
@@ -52,7 +52,7 @@ struct incidents {
 
 struct notice_group {
   struct state_group head;      /* its key is the receiver's index, then the values of group_by */
-  struct state_link members;    /* the newest last */
+  struct link members;    /* the newest last */
   uint16_t receiver;
   uint64_t told_ns;             /* when the receiver was last told; 0: it was not */
   char carried[33];             /* the newest violation that it was told of */

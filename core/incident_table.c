@@ -87,14 +87,14 @@ void incident_forget(struct incident *inc) {
   state_drop(&inc->head);
 }
 
-static struct incident *of_link(struct state_link *at) {
+static struct incident *of_link(struct link *at) {
   return (struct incident *)(void *)((char *)at - offsetof(struct incident, link));
 }
 
 static bool make_room(struct incidents *i) {
-  struct state_link *from = link_empty(&i->idle) ? &i->pending : &i->idle;
+  struct link *from = link_alone(&i->idle) ? &i->pending : &i->idle;
   if (i->stats.incidents < i->incidents_max) return true;
-  if (link_empty(from)) return false;
+  if (link_alone(from)) return false;
   i->stats.forgotten++;
   incident_forget(of_link(from->next));
   return true;
@@ -281,23 +281,23 @@ void incident_set_summary(struct incident *inc, struct text summary) {
 
 /* ---- all of them --------------------------------------------------------------------------------- */
 
-static struct incident *of_owner(const struct state_link *at) {
+static struct incident *of_owner(const struct link *at) {
   return (struct incident *)(void *)((char *)(uintptr_t)at - offsetof(struct state_group, of_owner));
 }
 
 void incidents_each(const struct incidents *i, void (*each)(void *, const struct incident *), void *ctx) {
-  for (const struct state_link *at = i->incidents.groups.next; at != &i->incidents.groups; at = at->next)
+  for (const struct link *at = i->incidents.groups.next; at != &i->incidents.groups; at = at->next)
     each(ctx, of_owner(at));
 }
 
 void incidents_each_rule(const struct incidents *i, void (*each)(void *, const struct incident_rule *), void *ctx) {
-  for (const struct state_link *at = i->rules.groups.next; at != &i->rules.groups; at = at->next)
+  for (const struct link *at = i->rules.groups.next; at != &i->rules.groups; at = at->next)
     each(ctx, (const struct incident_rule *)(const void *)of_owner(at));
 }
 
 /* People ask by id, seldom: no index is kept for them. */
 const struct incident *incidents_find(const struct incidents *i, const char *id) {
-  for (const struct state_link *at = i->incidents.groups.next; at != &i->incidents.groups; at = at->next)
+  for (const struct link *at = i->incidents.groups.next; at != &i->incidents.groups; at = at->next)
     if (strcmp(of_owner(at)->id, id) == 0) return of_owner(at);
   return NULL;
 }

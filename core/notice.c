@@ -160,7 +160,7 @@ struct look {
   const struct incident *newest, *newest_fresh;
 };
 
-static struct notice_member *of_link(struct state_link *at) {
+static struct notice_member *of_link(struct link *at) {
   return (struct notice_member *)(void *)((char *)at - offsetof(struct notice_member, link));
 }
 
@@ -205,7 +205,7 @@ static void leave_and_say(struct notice_member *m, uint64_t now_ns) {
 }
 
 static void look_at_all(struct incidents *i, struct notice_group *g, uint64_t now_ns, struct look *l) {
-  for (struct state_link *at = g->members.prev, *next; at != &g->members; at = next) {
+  for (struct link *at = g->members.prev, *next; at != &g->members; at = next) {
     next = at->prev;
     if (is_gone(i, of_link(at)))
       leave_and_say(of_link(at), now_ns);
@@ -215,7 +215,7 @@ static void look_at_all(struct incidents *i, struct notice_group *g, uint64_t no
 }
 
 static void show(const struct notice_group *g, uint8_t which, struct look *l) {
-  for (struct state_link *at = g->members.prev; at != &g->members; at = at->prev)
+  for (struct link *at = g->members.prev; at != &g->members; at = at->prev)
     if (of_link(at)->look == which && l->shown_count < LIMIT_NOTICE_INCIDENTS)
       l->shown[l->shown_count++] = of_link(at)->incident;
 }
@@ -251,7 +251,7 @@ static void name_it(struct notice *n, const struct notice_group *g, const struct
 }
 
 static void note_told(struct notice_group *g, uint64_t now_ns) {
-  for (struct state_link *at = g->members.next, *next; at != &g->members; at = next) {
+  for (struct link *at = g->members.next, *next; at != &g->members; at = next) {
     struct notice_member *m = of_link(at);
     next = at->next;
     if (m->look == LOOK_RESOLVED) {
@@ -293,7 +293,7 @@ static void on_due(struct state_group *head, uint64_t now_ns) {
   const struct notice_options *o = &i->receivers[g->receiver].notice;
   struct look l = {.shown_count = 0};
   enum notice_event event;
-  if (link_empty(&g->members)) {
+  if (link_alone(&g->members)) {
     state_drop(head);
     return;
   }

@@ -25,7 +25,7 @@ struct notice_group;
 struct notice_member {
   struct incident *incident;
   struct notice_group *group;   /* NULL: it is in none: nothing is to be said */
-  struct state_link link;       /* of the group */
+  struct link link;       /* of the group */
   uint16_t receiver;            /* index */
   uint8_t  told;                /* enum notice_told */
   uint8_t  look;                /* what the look that is under way makes of it */

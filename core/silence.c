@@ -104,7 +104,7 @@ static int silence_new(const struct silence_request *r, uint64_t now_ns, struct 
   return 0;
 }
 
-static struct incident *of_owner(struct state_link *at) {
+static struct incident *of_owner(struct link *at) {
   return (struct incident *)(void *)((char *)at - offsetof(struct state_group, of_owner));
 }
 
@@ -140,7 +140,7 @@ int incidents_silence(struct incidents *i, const struct silence_request *request
     silence_free(s);
     return 0;
   }
-  for (struct state_link *at = i->incidents.groups.next; at != &i->incidents.groups; at = at->next)
+  for (struct link *at = i->incidents.groups.next; at != &i->incidents.groups; at = at->next)
     if (incident_burns(of_owner(at)) && matches(i, s, of_owner(at))) note_match(s);
   i->silences[i->silences_count++] = s;
   i->stats.silences = i->silences_count;
@@ -216,7 +216,7 @@ static bool inhibited_by(struct incidents *i, uint32_t k, const struct incident 
   struct matchable own = incident_matchable(inc);
   if (!matchers_hold(rule->target, &own, i->scratch)) return false;
   bool both = matchers_hold(rule->source, &own, i->scratch);
-  for (struct state_link *at = i->sources.next; at != &i->sources; at = at->next) {
+  for (struct link *at = i->sources.next; at != &i->sources; at = at->next) {
     const struct incident *source =
         (const struct incident *)(const void *)((char *)at - offsetof(struct incident, source_link));
     struct matchable its = incident_matchable(source);

@@ -20,23 +20,23 @@ struct state {
   struct hash_key key;
   struct state_group **slots;
   uint32_t slots_count; /* a power of two, or 0 */
-  struct state_link groups;
+  struct link groups;
   struct state_group **timers; /* a heap by due_ns */
   uint32_t timers_count, timers_capacity;
   size_t bytes_max;
   uint64_t owners; /* ever */
   uint32_t walk;             /* the one under way, or the last one */
-  struct state_link *walked; /* how far it has come; NULL: none is under way */
+  struct link *walked; /* how far it has come; NULL: none is under way */
   struct state_stats stats;
 };
 
 /* ---- lists --------------------------------------------------------------------------------- */
 
-static struct state_group *of_owner(struct state_link *at) {
+static struct state_group *of_owner(struct link *at) {
   return (struct state_group *)(void *)((char *)at - offsetof(struct state_group, of_owner));
 }
 
-static struct state_group *of_all(struct state_link *at) {
+static struct state_group *of_all(struct link *at) {
   return (struct state_group *)(void *)((char *)at - offsetof(struct state_group, of_all));
 }
 
@@ -330,7 +330,7 @@ void state_owner_deinit(struct state_owner *o) {
 }
 
 void state_owner_stop(struct state_owner *o) {
-  for (struct state_link *at = o->groups.next; at != &o->groups; at = at->next)
+  for (struct link *at = o->groups.next; at != &o->groups; at = at->next)
     timer_remove(o->state, of_owner(at));
 }
 

@@ -7,17 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "link.h"
 #include "pack.h"
 
 struct state;
 struct state_owner;
 
-struct state_link { struct state_link *next, *prev; };
-
 /* The head of every group: its first member. */
 struct state_group {
   struct state_group *next;         /* in its slot of the table */
-  struct state_link of_owner, of_all;           /* by use, the latest last */
+  struct link of_owner, of_all;           /* by use, the latest last */
   struct state_owner *owner;
   uint64_t hash, due_ns;
   size_t   bytes;                   /* as counted */
@@ -40,7 +39,7 @@ struct state_ops {
 struct state_owner {
   struct state *state;
   const struct state_ops *ops;
-  struct state_link groups;
+  struct link groups;
   uint32_t groups_count, groups_max;
   uint32_t id;                      /* what a snapshot calls it; 0: it is in none */
   uint64_t salt;

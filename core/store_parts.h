@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "link.h"
 #include "store.h"
 #include "symbol.h"
 
@@ -24,31 +25,6 @@ enum {
   REMEMBERED_KEPT_SHARE = 8,      /* of what may be remembered: not forgotten for the sake of open traces */
   EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
 };
-
-/* ---- lists: rings through a sentinel; a link that is in none points to itself ---------------- */
-
-struct link { struct link *prev, *next; };
-
-static inline void link_init(struct link *l) {
-  l->prev = l->next = l;
-}
-
-static inline bool link_alone(const struct link *l) {
-  return l->next == l;
-}
-
-static inline void link_remove(struct link *l) {
-  l->prev->next = l->next;
-  l->next->prev = l->prev;
-  link_init(l);
-}
-
-static inline void link_append(struct link *list, struct link *l) {
-  l->prev = list->prev;
-  l->next = list;
-  list->prev->next = l;
-  list->prev = l;
-}
 
 /* ---- trace ids ------------------------------------------------------------------------------- */
 

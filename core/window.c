@@ -377,7 +377,7 @@ void window_stop(struct window *w) {
 
 void window_each_crossed(const struct window *w, uint64_t now_ns, void (*each)(void *, void *, const void *, uint32_t),
                          void *ctx) {
-  for (const struct state_link *at = w->groups.groups.next; at != &w->groups.groups; at = at->next) {
+  for (const struct link *at = w->groups.groups.next; at != &w->groups.groups; at = at->next) {
     const struct group *g =
         (const struct group *)(const void *)((const char *)at - offsetof(struct state_group, of_owner));
     bool silent = !by_timer(w) && now_ns > g->newest_ns && now_ns - g->newest_ns >= w->terms.ns;
