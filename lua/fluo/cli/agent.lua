@@ -17,6 +17,16 @@ function M.is_null(value) return value == library().null end
 
 function M.say(text) io.stderr:write("fluo: ", M.clean(text), "\n") end
 
+--- The end of a command: its text is printed, or why there is none is said. Gives the exit status.
+function M.finish(text, why)
+  if not text then
+    M.say(why)
+    return 1
+  end
+  io.stdout:write(text)
+  return 0
+end
+
 function M.escape(text)
   return (text:gsub("[^%w%-_.~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end

@@ -3,7 +3,7 @@ local agent = require("fluo.cli.agent")
 
 local M = {}
 
-local EXIT_FAILED, EXIT_USAGE = 1, 2
+local EXIT_USAGE = 2
 local VERDICTS = { { "false_positive", "wrong" }, { "right", "right" }, { "revoke", "revoked" } }
 
 local function text_of(page)
@@ -57,12 +57,7 @@ function M.run(config)
   end
   local text, why
   if first == "list" then text, why = list(config) else text, why = say(config, first, verdict) end
-  if not text then
-    agent.say(why)
-    return EXIT_FAILED
-  end
-  io.stdout:write(text)
-  return 0
+  return agent.finish(text, why)
 end
 
 return M

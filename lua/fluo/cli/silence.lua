@@ -3,7 +3,7 @@ local agent = require("fluo.cli.agent")
 
 local M = {}
 
-local EXIT_FAILED, EXIT_USAGE = 1, 2
+local EXIT_USAGE = 2
 
 local function until_when(s)
   return s.until_resolved and "until resolved" or "until " .. s.ends_at:gsub("%.%d+", "")
@@ -60,12 +60,7 @@ function M.run(config)
     return EXIT_USAGE
   end
   local text, why = deed(config)
-  if not text then
-    agent.say(why)
-    return EXIT_FAILED
-  end
-  io.stdout:write(text)
-  return 0
+  return agent.finish(text, why)
 end
 
 return M
