@@ -119,12 +119,15 @@ $(BUILD)/fuzz/objects: $(CORE) $(wildcard core/*.h) include/fluo.h
 	$(MAKE) BUILD=$(BUILD)/fuzz/build CC=clang-14 OPTIMIZE='$(FUZZING) -fsanitize=fuzzer-no-link' fuzz-objects
 	@touch $@
 fuzz-objects: $(OBJ) $(GEN)
-fuzz: deps-test $(FUZZ)
-	for target in $(FUZZ); do mkdir -p $(BUILD)/fuzz/corpus/$$(basename $$target) && \
-	  $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(BUILD)/fuzz/corpus/$$(basename $$target) \
-	    spec/fuzz/corpus/$$(basename $$target) || exit 1; done
-corpus: deps-test $(FUZZ)
-	@for target in $(FUZZ); do ASAN_OPTIONS=detect_leaks=0 $$target -runs=0 spec/fuzz/corpus/$$(basename $$target) >$(BUILD)/fuzz/log 2>&1 || \
+# What was found before, and intermediate forms made anew of the rules there are: a stored one is refused by the next version.
+seeds: lib
+	@mkdir -p $(BUILD)/fuzz/corpus/ir && cp -r spec/fuzz/corpus/. $(BUILD)/fuzz/corpus
+	@FLUO_LIB=$(BUILD)/libfluo.so $(LUAJIT) spec/fuzz/ir_seeds.lua $(BUILD)/fuzz/corpus/ir
+fuzz: deps-test $(FUZZ) seeds
+	for target in $(FUZZ); do $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	  $(BUILD)/fuzz/corpus/$$(basename $$target) || exit 1; done
+corpus: deps-test $(FUZZ) seeds
+	@for target in $(FUZZ); do ASAN_OPTIONS=detect_leaks=0 $$target -runs=0 $(BUILD)/fuzz/corpus/$$(basename $$target) >$(BUILD)/fuzz/log 2>&1 || \
 	  { cat $(BUILD)/fuzz/log; exit 1; }; done
 
 # What editors know of rules, made from lua/fluo/reference.lua.
@@ -156,5 +159,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
-.PHONY: all lib run test deps deps-test install stubs sanitized asan fuzz fuzz-objects corpus lint bench bench-attacks bench-misbehaving bench-instructions clean
+.PHONY: all lib run test deps deps-test install stubs sanitized asan fuzz fuzz-objects seeds corpus lint bench bench-attacks bench-misbehaving bench-instructions clean
 .DELETE_ON_ERROR:
