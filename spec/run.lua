@@ -1,9 +1,25 @@
 --- Runs every spec file in a process of its own (declarations for the ffi, the heap's counters and loaded
--- modules belong to a process), two at a time, and adds up: `N passed, N failed, N skipped`.
+-- modules belong to a process), some at a time, and adds up. What failed is named again at the end, right before
+-- the last line: `N passed, N failed, N skipped`.
 --   luajit spec/run.lua [BUILD…]      against the binary and library in each BUILD (default: build)
 -- The specs of rules/ run as their authors run them, by `fluo test`.
 -- SPECS="file or folder …" chooses some; a BUILD named asan gets the sanitizer's runtime preloaded.
+local ffi = require("ffi")
+
+ffi.cdef [[
+struct run_pollfd { int fd; short events, revents; };
+struct run_timespec { long seconds, nanoseconds; };
+int poll(struct run_pollfd *, unsigned long, int);
+int fileno(void *);
+long read(int, void *, size_t);
+int clock_gettime(int, struct run_timespec *);
+]]
+
 local WIDTH = tonumber(os.getenv("SPEC_JOBS") or 2)
+local FILE_SECONDS_MAX = 600    -- a file that hangs fails, and the others still run
+local RECALL_LINES = 12         -- what failed, said again
+local RECALL_COLUMNS = 160
+local LONGEST = 5
 
 local function output_of(command)
   local pipe = io.popen(command)
@@ -12,12 +28,10 @@ local function output_of(command)
   return text
 end
 
-local function files()
-  local list = {}
-  for path in output_of(("find %s -name '*_spec.lua' | sort"):format(os.getenv("SPECS") or "spec rules")):gmatch("%S+") do
-    list[#list + 1] = path
-  end
-  return list
+local function now()
+  local time = ffi.new("struct run_timespec")
+  ffi.C.clock_gettime(1, time)
+  return tonumber(time.seconds) + tonumber(time.nanoseconds) / 1e9
 end
 
 local function environment(build)
@@ -27,31 +41,141 @@ local function environment(build)
   return words .. " ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=" .. runtime
 end
 
-local passed, failed, skipped = 0, 0, 0
+-- Every file against every build.
+local function jobs(builds)
+  local list = {}
+  local paths = output_of(("find %s -name '*_spec.lua' | sort"):format(os.getenv("SPECS") or "spec rules"))
+  for _, build in ipairs(builds) do
+    local words = environment(build)
+    for path in paths:gmatch("%S+") do
+      local runner = path:find("^rules/") and build .. "/fluo test" or "busted"
+      list[#list + 1] = { build = build, path = path, output = {},
+        command = ("timeout -k 5 %d env %s %s %s 2>&1 </dev/null"):format(FILE_SECONDS_MAX, words, runner, path) }
+    end
+  end
+  return list
+end
+
+local function start(job)
+  job.began = now()
+  job.pipe = io.popen(job.command)
+  job.fd = ffi.C.fileno(job.pipe)
+end
+
+-- Takes what a job has said; true once it has ended.
+local heard = ffi.new("char[?]", 65536)
+local function listen(job)
+  local n = tonumber(ffi.C.read(job.fd, heard, ffi.sizeof(heard)))
+  if n > 0 then job.output[#job.output + 1] = ffi.string(heard, n) end
+  return n <= 0
+end
+
+-- Waits until some job has ended, and takes it out of those that run.
+local function await(running)
+  local fds = ffi.new("struct run_pollfd[?]", #running)
+  for i, job in ipairs(running) do fds[i - 1].fd, fds[i - 1].events = job.fd, 1 end
+  while true do
+    ffi.C.poll(fds, #running, -1)
+    for i, job in ipairs(running) do
+      if fds[i - 1].revents ~= 0 and listen(job) then return table.remove(running, i) end
+    end
+  end
+end
+
+local HEADS = { "^Failure %-> (.*)", "^Error %-> (.*)", "^FAILED (.*)", "^ERROR (.*)" }   -- busted's, and those of `fluo test`
+
+local function headline(line)
+  for _, pattern in ipairs(HEADS) do
+    local head = line:match(pattern)
+    if head then return head end
+  end
+end
+
+-- What each failure in a file's output says, as lines: where and the sentence, then the message.
+local function failures(text)
+  local list, lines = {}, nil
+  for line in text:gmatch("([^\n]*)\n?") do
+    local head = headline(line)
+    if head then
+      lines = { head }
+      list[#list + 1] = lines
+    elseif line == "" or line:find("^ok ") or line:find("^%d+ passed, ") then
+      lines = nil
+    elseif lines and #lines == 1 and lines[1]:find(" @ %d+$") then
+      lines[1] = lines[1] .. ": " .. line
+    elseif lines then
+      lines[#lines + 1] = line
+    end
+  end
+  return list
+end
+
+-- A file that ended without its counts said last why, if it could.
+local function last_words(job, text)
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do lines[#lines + 1] = line end
+  local said = table.concat(lines, " | ", math.max(1, #lines - 2))
+  return { ("%s ended before it had counted, after %.1f s"):format(job.path, job.seconds), said }
+end
+
+local sum, failed, ended = { passed = 0, failed = 0, skipped = 0 }, {}, {}
+
+local function keep_failures(job, text, counted)
+  local list = counted and failures(text) or {}
+  if #list == 0 then list[1] = last_words(job, text) end
+  for _, lines in ipairs(list) do
+    lines[1] = job.build .. ": " .. lines[1]
+    failed[#failed + 1] = lines
+  end
+end
 
 local function finish(job)
-  local text = job.pipe:read("*a")
   job.pipe:close()
+  job.seconds = now() - job.began
+  ended[#ended + 1] = job
+  local text = table.concat(job.output)
   local p, f, s = text:match("(%d+) passed, (%d+) failed, (%d+) %a+[^\n]*\n*$")
-  if not p then p, f, s = 0, 1, 0 end                       -- it died before it could count
-  passed, failed, skipped = passed + p, failed + f, skipped + s
-  print(("%-12s %-48s %5d passed%s%s"):format(job.build, job.path, p, tonumber(f) > 0 and (", %d failed"):format(f) or "",
-    tonumber(s) > 0 and (", %d skipped"):format(s) or ""))
-  if tonumber(f) > 0 or tonumber(s) > 0 then print(text) end
+  local counted = p ~= nil
+  p, f, s = tonumber(p or 0), tonumber(f or 1), tonumber(s or 0)
+  sum.passed, sum.failed, sum.skipped = sum.passed + p, sum.failed + f, sum.skipped + s
+  print(("%-12s %-48s %6.1f s %5d passed%s%s"):format(job.build, job.path, job.seconds, p,
+    f > 0 and (", %d failed"):format(f) or "", s > 0 and (", %d skipped"):format(s) or ""))
+  if f > 0 or s > 0 then print(text) end
+  if f > 0 then keep_failures(job, text, counted) end
   io.stdout:flush()
 end
 
-local running = {}
-for _, build in ipairs(#arg > 0 and arg or { "build" }) do
-  local words = environment(build)
-  for _, path in ipairs(files()) do
-    if #running == WIDTH then finish(table.remove(running, 1)) end
-    local runner = path:find("^rules/") and build .. "/fluo test" or "busted"
-    local pipe = io.popen(("env %s %s %s 2>&1"):format(words, runner, path))
-    running[#running + 1] = { build = build, path = path, pipe = pipe }
+local function print_longest()
+  table.sort(ended, function(a, b) return a.seconds > b.seconds end)
+  print("longest:")
+  for i = 1, math.min(#ended, LONGEST) do
+    print(("  %6.1f s  %s %s"):format(ended[i].seconds, ended[i].build, ended[i].path))
   end
 end
-for _, job in ipairs(running) do finish(job) end
 
-print(("%d passed, %d failed, %d skipped"):format(passed, failed, skipped))
-os.exit(failed == 0 and passed > 0 and 0 or 1)
+-- What failed, once more: whoever kept only the end of the output can read it there. The failures share the lines.
+local function print_failed()
+  if #failed == 0 then return end
+  print("failed:")
+  local share = math.max(2, math.floor(RECALL_LINES / #failed))
+  local shown = math.min(#failed, RECALL_LINES / share)
+  for i = 1, shown do
+    for k = 1, math.min(share, #failed[i]) do
+      print(((k == 1 and "  " or "    ") .. failed[i][k]):sub(1, RECALL_COLUMNS))
+    end
+  end
+  if shown < #failed then print(("  and %d more, told above"):format(#failed - shown)) end
+end
+
+local running = {}
+for _, job in ipairs(jobs(#arg > 0 and arg or { "build" })) do
+  if #running == WIDTH then finish(await(running)) end
+  start(job)
+  running[#running + 1] = job
+end
+while #running > 0 do finish(await(running)) end
+
+print_longest()
+print_failed()
+print(("%d passed, %d failed, %d skipped"):format(sum.passed, sum.failed, sum.skipped))
+os.exit(sum.failed == 0 and sum.passed > 0 and 0 or 1)
