@@ -68,7 +68,7 @@ void engine_cause(struct engine *e, struct trace *t, uint32_t n, struct violatio
 void engine_cause_across(struct engine *e, struct violation *v) {
   if (!v->witnesses_count) return;
   struct trace *t = store_find(e->store, v->spans[v->witnesses_count - 1].trace_id);
-  if (t) engine_cause(e, t, t->spans.count, v);
+  if (t && t->state != TRACE_LATE) engine_cause(e, t, t->spans.count, v);
 }
 
 void engine_cause_forget(struct engine *e, const struct trace *t) {

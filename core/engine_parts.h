@@ -130,7 +130,7 @@ bool engine_slow(const struct engine *e, const struct engine_rules *r, uint32_t 
 
 /* engine_cause.c: says in v->cause which of the first n spans of the trace is the cause of what failed there. */
 void engine_cause(struct engine *e, struct trace *t, uint32_t n, struct violation *v);
-/* Likewise of a violation across traces: in the trace of its last witness, as long as that is open. */
+/* Likewise of a violation across traces: in the trace of its last witness, as long as that is in memory. */
 void engine_cause_across(struct engine *e, struct violation *v);
 /* The trace is dropped. */
 void engine_cause_forget(struct engine *e, const struct trace *t);

@@ -22,7 +22,7 @@
 
 enum { MAGIC = 0x44495645, LENGTH_BYTES = 4, SKELETON_BYTES = 200 };
 
-struct head { uint32_t magic, spans, spans_total, without, traces_missing, cut; };
+struct head { uint32_t magic, spans, spans_total, without, witnesses_missing, traces_missing, cut; };
 
 /* Fields of the wire form: number and type. */
 enum tag {
@@ -181,10 +181,13 @@ static void take_span(struct collector *c, uint32_t index, const struct fluo_spa
   const struct otlp_bytes *payload = payload_of(c, span, index);
   if (payload && needed + payload->n > room) payload = NULL;
   if (witness || (c->head.spans < LIMIT_EVIDENCE_SPANS && needed <= room)) put_span(c, c->trace, span, payload);
+  if (witness && c->head.witnesses_missing) c->head.witnesses_missing--;      /* one that came twice counts once */
 }
 
-static void take_trace(struct collector *c, const struct trace *t, bool witnesses_only) {
-  uint32_t count = t->spans.count, looked = count < LIMIT_EVIDENCE_LOOKED ? count : LIMIT_EVIDENCE_LOOKED;
+/* Of its spans *look at most are looked at, which leaves the rest to others. */
+static void take_trace(struct collector *c, const struct trace *t, bool witnesses_only, uint32_t *look) {
+  uint32_t count = t->spans.count, looked = count < *look ? count : *look;
+  *look -= looked;
   c->trace = t;
   c->spare = (struct spare_reader){0};
   c->has_spare = store_spare_next(c->store, t, &c->spare);
@@ -207,30 +210,36 @@ static bool seen_before(const struct violation *v, uint32_t i) {
   return false;
 }
 
+/* What is in memory of a trace: also what closed and is kept or still being judged, and what came late. */
+static void take_id(struct collector *c, const uint8_t id[16], bool witnesses_only) {
+  uint32_t look = LIMIT_EVIDENCE_LOOKED;
+  const struct trace *newest = store_find(c->store, id), *t = newest;
+  c->head.traces_missing += !newest;
+  for (bool more = newest; more && look; more = t != newest) {
+    take_trace(c, t, witnesses_only, &look);
+    t = store_same(t);
+  }
+}
+
 static void take_all(struct collector *c, bool witnesses_only) {
   const struct violation *v = c->violation;
-  if (v->trace) {
-    take_trace(c, v->trace, witnesses_only);
-    return;
-  }
-  for (uint32_t i = 0; i < v->witnesses_count; i++) {
-    if (seen_before(v, i)) continue;
-    const struct trace *t = store_find(c->store, v->spans[i].trace_id);
-    if (t) take_trace(c, t, witnesses_only);
-    else c->head.traces_missing++;
-  }
+  uint32_t look = LIMIT_EVIDENCE_LOOKED;
+  if (v->trace) take_trace(c, v->trace, witnesses_only, &look);
+  for (uint32_t i = 0; !v->trace && i < v->witnesses_count; i++)
+    if (!seen_before(v, i)) take_id(c, v->spans[i].trace_id, witnesses_only);
 }
 
 int evidence_collect(struct buffer *out, struct store *s, const struct violation *v, enum evidence_mode mode) {
   struct collector c = {.out = out, .store = s, .arena = arena_base(store_arena(s)), .violation = v, .from = out->len};
   if (mode == EVIDENCE_NONE) return 0;
   c.head.magic = MAGIC;
+  c.head.witnesses_missing = v->witnesses_count;
   c.kept_bytes = v->witnesses_count * SHARE_BYTES;
   buffer_add(out, &c.head, sizeof c.head);
   take_all(&c, mode == EVIDENCE_WITNESSES);
   if (out->err) return out->err;
-  if (c.head.spans) memcpy(out->data + c.from, &c.head, sizeof c.head);
-  else out->len = c.from;
+  if (c.head.spans || c.head.witnesses_missing) memcpy(out->data + c.from, &c.head, sizeof c.head);
+  else out->len = c.from;               /* a silence, which no span proves */
   return 0;
 }
 
@@ -242,8 +251,10 @@ int evidence_print(struct buffer *out, const uint8_t *p, size_t n) {
   memcpy(&head, p, sizeof head);
   if (head.magic != MAGIC) return FLUO_EMALFORMED;
   buffer_printf(out, "{\"fluo\":{\"evidence\":{\"spans\":%" PRIu32 ",\"spans_total\":%" PRIu32 ",\"without_attributes\":%" PRIu32
-                ",\"traces_missing\":%" PRIu32 ",\"cut\":%s}}",
-                head.spans, head.spans_total, head.without, head.traces_missing, head.cut ? "true" : "false");
+                ",\"witnesses_missing\":%" PRIu32 ",\"traces_missing\":%" PRIu32 ",\"cut\":%s}}",
+                head.spans, head.spans_total, head.without, head.witnesses_missing, head.traces_missing,
+                head.cut ? "true" : "false");
+  if (n == sizeof head) return buffer_text(out, ",\"resourceSpans\":[]}");
   size_t at = out->len;
   int err = otlp_print(out, OTLP_REQUEST, p + sizeof head, n - sizeof head);
   if (!err) out->data[at] = ',';      /* the request's own brace */

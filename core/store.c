@@ -1,9 +1,10 @@
 /* The pantry's door and its clock. A span is admitted to the open trace of its id, or, where that closed lately,
- * to that one if it is kept, else to a late trace that lives for the request; or it opens a trace; a duplicate of either is turned away. An open
- * trace stands in the table and in two lists, by last and by first arrival; time never runs backwards,
- * so the heads of the lists are what closes next. A closing trace leaves table and lists, its ids are remembered,
+ * to that one if it is kept, else to a late trace that lives for the request; or it opens a trace; a duplicate of either
+ * is turned away. An open trace stands in two lists, by last and by first arrival; time never runs backwards,
+ * so the heads of the lists are what closes next. A closing trace leaves them, its ids are remembered,
  * and the engine is told; from then until store_drop it waits in `closed`, its memory still charged; or in
- * `kept`, where it was judged and waits for late spans until it is forgotten or its room is wanted.
+ * `kept`, where it was judged and waits for late spans until it is forgotten or its room is wanted. The table has all
+ * of them as long as they are in memory; those of one id, of which the newest alone may be open, hang together.
  *
  * What fails: no memory for a record or the table turns the span away (ADMIT_NO_MEMORY) with nothing changed; no
  * memory to remember a trace forgets it, counted. on_close may call store_drop, so a trace is not looked at after
@@ -65,7 +66,7 @@ void store_free(struct store *s) {
   remembered_deinit(&s->remembered);
   symbols_free(s->symbols);
   arena_free(s->arena);
-  heap_free(s->open.slots);
+  heap_free(s->traces.slots);
   heap_free(s);
 }
 
@@ -80,11 +81,11 @@ void idle_remove(struct store *s, struct trace *t) {
   link_remove(&t->memory->idle);
 }
 
-/* Takes an open trace out of the table and all lists. */
+/* Takes an open trace out of all lists. */
 static void detach(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
   if (s->recent == t) s->recent = NULL;
-  table_remove(&s->open, m->hash, t);
+  s->stats.traces_open--;
   idle_remove(s, t);
   link_remove(&m->age);
   link_remove(&m->full);
@@ -249,14 +250,36 @@ static struct trace *open_find(struct store *s, const uint8_t id[16], uint64_t *
     return t;
   }
   *hash = trace_hash(&s->key, id);
-  t = table_find(&s->open, *hash, id);
-  if (t) s->recent = t;
-  return t;
+  t = table_find(&s->traces, *hash, id);
+  if (!t || t->state != TRACE_OPEN) return NULL;
+  return s->recent = t;
 }
 
-struct trace *store_find(struct store *s, const uint8_t id[16]) {
-  uint64_t hash;
-  return open_find(s, id, &hash);
+struct trace *store_find(const struct store *s, const uint8_t id[16]) {
+  return table_find(&s->traces, trace_hash(&s->key, id), id);
+}
+
+struct trace *store_same(const struct trace *t) {
+  return trace_of(t->memory->same.next, same);
+}
+
+static void traces_enter(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  struct trace *older = table_find(&s->traces, m->hash, t->id);
+  if (older) {
+    link_append(&older->memory->same, &m->same);
+    table_replace(&s->traces, m->hash, older, t);
+  } else {
+    table_put(&s->traces, m->hash, t);
+  }
+}
+
+void traces_leave(struct store *s, struct trace *t) {
+  struct trace_memory *m = t->memory;
+  struct trace *newest = table_find(&s->traces, m->hash, t->id), *older = store_same(t);
+  if (newest == t && older == t) table_remove(&s->traces, m->hash, t);
+  else if (newest == t) table_replace(&s->traces, m->hash, t, older);
+  link_remove(&m->same);
 }
 
 /* The open trace, unless its time is over: that one is closed, for a span at its very due comes after. */
@@ -270,9 +293,9 @@ static struct trace *open_at(struct store *s, const uint8_t id[16], uint64_t *ha
 /* A place in the table. Where there is no room for a larger one, a trace that goes leaves its own. */
 static bool open_reserve(struct store *s) {
   size_t growth;
-  while ((growth = table_growth(&s->open)) && !room_is(s, growth))
+  while ((growth = table_growth(&s->traces)) && !room_is(s, growth))
     if (!pressure(s)) return false;
-  if (table_reserve(&s->open)) return false;
+  if (table_reserve(&s->traces)) return false;
   s->heap_bytes += growth;
   return true;
 }
@@ -281,7 +304,7 @@ static void open_trace(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
   t->state = TRACE_OPEN;
   t->first_ns = t->last_ns = s->now_ns;
-  table_put(&s->open, m->hash, t);
+  s->stats.traces_open++;
   link_append(&s->idle, &m->idle);
   link_append(&s->age, &m->age);
 }
@@ -322,6 +345,7 @@ static enum admit admit_elsewhere(struct store *s, const uint8_t id[16], uint64_
   struct record *record = record_new(s, id, hash);
   if (!record) return ADMIT_NO_MEMORY;
   *out = &record->trace;
+  traces_enter(s, *out);
   if (g) g = remembered_find(&s->remembered, id, hash, s->now_ns);
   if (g) late_trace(s, *out, g);
   else open_trace(s, *out);

@@ -13,10 +13,10 @@
 struct store;
 
 enum trace_state {
-  TRACE_OPEN,      /* in the table, takes spans */
+  TRACE_OPEN,      /* takes spans */
   TRACE_CLOSED,    /* on_close was called; the engine judges it and then calls store_drop, or store_rest */
   TRACE_KEPT,      /* closed and judged; waits for late spans, which make it TRACE_CLOSED again, or for on_release */
-  TRACE_LATE       /* holds late spans of one request only, never in the table */
+  TRACE_LATE       /* holds late spans of one request only */
 };
 
 enum close_reason { CLOSE_IDLE, CLOSE_AGE, CLOSE_SPANS, CLOSE_BYTES, CLOSE_EVICTED, CLOSE_SHUTDOWN,
@@ -128,8 +128,10 @@ struct fluo_text store_lasting(struct store *s, struct fluo_text text);
 /* Any text as such a symbol. */
 struct fluo_text store_symbol(struct store *s, const void *text, size_t n);
 
-/* The trace of this id, if it is open. */
-struct trace *store_find(struct store *s, const uint8_t id[16]);
+/* Of the traces of this id that are in memory, in whatever state, the newest: the open one, if any is. NULL: none is. */
+struct trace *store_find(const struct store *s, const uint8_t id[16]);
+/* The next older trace of the same id, and from the oldest the newest again: itself, mostly. */
+struct trace *store_same(const struct trace *t);
 
 void store_pin(struct trace *t);
 void store_unpin(struct trace *t);

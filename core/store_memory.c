@@ -238,6 +238,7 @@ struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash) 
   r->memory.hash = hash;
   link_init(&r->memory.idle);
   link_init(&r->memory.age);
+  link_init(&r->memory.same);
   link_init(&r->memory.full);
   link_init(&r->memory.spares);
   heap_charge(s, &r->trace, sizeof *r);
@@ -249,6 +250,7 @@ void record_free(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
   link_remove(&m->idle);
   link_remove(&m->full);
+  traces_leave(s, t);
   if (m->ghost) m->ghost->late = NULL;
   spare_free(s, t);
   blocks_free(s, t, &m->payload, 0);
@@ -300,7 +302,6 @@ void store_keep_payloads(struct store *s, bool keep) {
 
 void store_stats_get(const struct store *s, uint64_t now_ns, struct store_stats *out) {
   *out = s->stats;
-  out->traces_open = s->open.count;
   out->ids_forgotten = s->remembered.forgotten;
   out->arena_bytes = arena_bytes(s->arena);
   out->arena_bytes_used = arena_bytes_used(s->arena);

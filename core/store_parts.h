@@ -36,6 +36,7 @@ void *table_find(const struct table *t, uint64_t hash, const uint8_t id[16]);
 size_t table_growth(const struct table *t);               /* bytes that one more entry would cost */
 int table_reserve(struct table *t);                       /* 0 or FLUO_ENOMEM: room for one more */
 void table_put(struct table *t, uint64_t hash, void *entry);   /* after table_reserve */
+void table_replace(struct table *t, uint64_t hash, const void *entry, void *by);     /* of the same id */
 void table_remove(struct table *t, uint64_t hash, const void *entry);
 
 /* Span ids are hashed once a span and more at the close, so not by SipHash: multiply-shift with a random
@@ -147,6 +148,7 @@ struct trace_memory {
   struct store *store;
   uint64_t hash;
   struct link idle, age;          /* open; closed, kept and late ones use idle */
+  struct link same;               /* those of the same id, the newest of which stands in the table; by age from there */
   struct link spares;             /* has some */
   struct spare spare;
   struct link full;               /* open or kept, no hit, and with payload: can be shed */
@@ -177,7 +179,7 @@ struct store {
   struct arena *arena;
   struct symbols *symbols;
   struct hash_key key;
-  struct table open;
+  struct table traces;
   struct remembered remembered;
   struct link idle, age, full, spares, closed, kept, late;
   struct link *passed;            /* in `idle`: all up to here were pinned when last looked at */
@@ -197,6 +199,7 @@ struct store {
 
 /* store.c */
 void idle_remove(struct store *s, struct trace *t);
+void traces_leave(struct store *s, struct trace *t);      /* it is freed */
 void store_forget(struct store *s, struct trace *t);      /* a trace without spans: as if it had never been */
 void store_close(struct store *s, struct trace *t, enum close_reason reason, uint64_t at_ns);
 void store_wake(struct store *s, struct trace *t);        /* a TRACE_KEPT trace is TRACE_CLOSED again */

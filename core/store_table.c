@@ -52,12 +52,21 @@ void table_put(struct table *t, uint64_t hash, void *entry) {
   t->count++;
 }
 
-void table_remove(struct table *t, uint64_t hash, const void *entry) {
-  uint32_t mask = t->capacity - 1, gap = (uint32_t)hash & mask;
-  while (t->slots[gap].entry != entry) {
-    assert(t->slots[gap].entry);
-    gap = (gap + 1) & mask;
+static uint32_t slot_of(const struct table *t, uint64_t hash, const void *entry) {
+  uint32_t mask = t->capacity - 1, i = (uint32_t)hash & mask;
+  while (t->slots[i].entry != entry) {
+    assert(t->slots[i].entry);
+    i = (i + 1) & mask;
   }
+  return i;
+}
+
+void table_replace(struct table *t, uint64_t hash, const void *entry, void *by) {
+  t->slots[slot_of(t, hash, entry)].entry = by;
+}
+
+void table_remove(struct table *t, uint64_t hash, const void *entry) {
+  uint32_t mask = t->capacity - 1, gap = slot_of(t, hash, entry);
   /* What stands behind the gap moves into it unless its own place lies after the gap. */
   for (uint32_t i = (gap + 1) & mask; t->slots[i].entry; i = (i + 1) & mask) {
     uint32_t home = (uint32_t)t->slots[i].hash & mask;

@@ -22,8 +22,8 @@ describe("the agent's ledger", function()
     os.execute("rm -rf " .. data)
   end)
 
-  local function start(flags)
-    local agent = assert(harness.start { rules = RULES, data = data, flags = flags or FLAGS })
+  local function start(flags, rules)
+    local agent = assert(harness.start { rules = RULES .. (rules or ""), data = data, flags = flags or FLAGS })
     agents[#agents + 1] = agent
     return agent
   end
@@ -74,7 +74,7 @@ describe("the agent's ledger", function()
     end
     local failed = sql("SELECT id FROM violations WHERE rule = 'failed'")
     local json, again = evidence_of(failed)
-    assert.same({ spans = 3, spans_total = 3, without_attributes = 0, traces_missing = 0, cut = false }, json.fluo.evidence)
+    assert.same({ spans = 3, spans_total = 3, without_attributes = 0, witnesses_missing = 0, traces_missing = 0, cut = false }, json.fluo.evidence)
     assert.is_truthy(cjson.encode(json):find("select 1", 1, true))
     assert.is_truthy(again:find(failed, 1, true))
     assert.equal("5", sql("SELECT count(*) FROM violations WHERE evidence IS NOT NULL OR evidence_of <> ''"))
@@ -96,6 +96,33 @@ describe("the agent's ledger", function()
     stop(a)
     local json = evidence_of(sql("SELECT id FROM violations WHERE rule = 'many'"))
     assert.same({ 9, 0 }, { json.fluo.evidence.spans, json.fluo.evidence.traces_missing })
+  end)
+
+  -- The first payment's trace is over before the others come; what the window's evidence says, and `fluo show`.
+  local function one_over(rules)
+    local a, list = start(nil, rules), payments()
+    a:send { list[1] }
+    a:settle()
+    a:send { list[2], list[3] }
+    a:settle()
+    local _, incidents = replay.shell(("%s incidents --json --rule=many --admin=%s"):format(replay.fluo, a.admin))
+    local id = cjson.decode(incidents).incidents[1].violations[1].id
+    local _, shown = replay.shell(("%s show %s --admin=%s"):format(replay.fluo, id, a.admin))
+    stop(a)
+    return evidence_of(id).fluo.evidence, shown
+  end
+
+  it("says which traces of a window's witnesses are gone", function()
+    local kept, shown = one_over()
+    assert.same({ 6, 1, 1 }, { kept.spans, kept.traces_missing, kept.witnesses_missing })
+    assert.truthy(shown:find("\ntrace     several, 6 spans, 1 trace gone\n", 1, true), shown)
+    assert.truthy(shown:find("\n  *      gone  shop  pay\n", 1, true), shown)
+  end)
+
+  it("has a trace that is over, where a rule keeps it for late spans", function()
+    local kept, shown = one_over('rule "kept" { when = trace.has { name = "pay" } * trace.has { name = "never" }, late = true }\n')
+    assert.same({ 9, 0, 0 }, { kept.spans, kept.traces_missing, kept.witnesses_missing })
+    assert.falsy(shown:find("gone", 1, true), shown)
   end)
 
   it("has only the spans that prove it, or nothing, where that is configured", function()

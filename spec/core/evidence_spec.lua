@@ -4,8 +4,8 @@ world.core("heap", "buffer", "violation", "evidence", "otlp", "inflate")
 local support = require("spec.core.store_support")
 local cjson = require("cjson")
 local core, ffi, MIB = support.core, support.ffi, support.MIB
-local TRACE, WITNESSES, NONE = 0, 1, 2
-local MAX = 262144
+local TRACE, WITNESSES, NONE, S = 0, 1, 2, support.S
+local MAX, HEAD = 262144, 28
 
 local function resource(service) return support.key_value("service.name", service) end
 local function attribute(text) return support.field(9, support.field(1, "text") .. support.field(2, support.field(1, text))) end
@@ -62,7 +62,7 @@ describe("evidence", function()
     local bytes = collected(v, mode or TRACE)
     local limits, summary, fault = ffi.new("struct otlp_limits", { 64, 100000, 1000000, 1073741824 }), ffi.new("struct otlp_summary"),
       ffi.new("struct otlp_fault")
-    assert.equal(0, core.otlp_check(ffi.cast("const uint8_t *", bytes) + 24, #bytes - 24, limits, summary, fault), ffi.string(fault.what))
+    assert.equal(0, core.otlp_check(ffi.cast("const uint8_t *", bytes) + HEAD, #bytes - HEAD, limits, summary, fault), ffi.string(fault.what))
     local json = cjson.decode(printed(bytes))
     local spans, order = {}, {}
     for _, r in ipairs(json.resourceSpans) do
@@ -80,13 +80,13 @@ describe("evidence", function()
     return json.fluo.evidence, spans, order, #bytes
   end
 
-  local function open(limits, wanted)
+  local function open(limits, wanted, keep)
     anchors = {}
     limits = limits or {}
     limits.arena_bytes = limits.arena_bytes or 16 * MIB
     limits.trace_bytes_max = 16 * MIB
     limits.trace_spans_max = 50000
-    s = support.open(limits, false, wanted)
+    s = support.open(limits, keep, wanted)
   end
 
   it("is the whole trace: ids, names, times, resources, scopes, attributes", function()
@@ -94,7 +94,7 @@ describe("evidence", function()
     s:put({ id = 1, name = "GET /", resource = resource("shop"), scope = support.field(1, "http"), payload = attribute("a") }, 1)
     local _, t = s:put({ id = 2, parent = 1, name = "db", resource = resource("db"), payload = attribute("b"), start_ns = 5, end_ns = 9 }, 2)
     local all, spans = read(violation(t, { 1 }))
-    assert.same({ spans = 2, spans_total = 2, without_attributes = 0, traces_missing = 0, cut = false }, all)
+    assert.same({ spans = 2, spans_total = 2, without_attributes = 0, witnesses_missing = 0, traces_missing = 0, cut = false }, all)
     assert.equal("http", spans[1].scope.name)
     assert.equal("shop", spans[1].resource.attributes[1].value.stringValue)
     assert.equal("db", spans[2].resource.attributes[1].value.stringValue)
@@ -169,18 +169,55 @@ describe("evidence", function()
     assert.equal("fluo.evidence", spans[1].attributes[1].key)
   end)
 
-  it("across traces has those that are still open, and counts those that are not", function()
+  it("across traces has those that are there, and counts those that are not", function()
     open()
     s:put({ trace = 1, id = 1 }, 1)
     s:put({ trace = 1, id = 2 }, 1)
     s:put({ trace = 2, id = 3 }, 2)
     local all, _, order = read(violation(nil, { { trace = 1, id = 1 }, { trace = 9, id = 9 }, { trace = 2, id = 3 }, { trace = 1, id = 2 } }))
-    assert.same({ { 1, 2, 3 }, 3, 1 }, { order, all.spans, all.traces_missing })
+    assert.same({ { 1, 2, 3 }, 3, 1, 1 }, { order, all.spans, all.traces_missing, all.witnesses_missing })
   end)
 
-  it("across traces that are all gone is nothing", function()
+  it("across traces has those that closed and are kept for late spans, which it has too", function()
+    open(nil, nil, true)
+    s:put({ trace = 1, id = 1, payload = attribute("in time") }, 1)
+    s:run(60 * S)
+    s:put({ trace = 1, id = 2 }, 60 * S)
+    s:end_request(60 * S)
+    local all, spans, order = read(violation(nil, { { trace = 1, id = 2 } }))
+    assert.same({ { 1, 2 }, "in time", 0, 0 }, { order, spans[1].attributes[1].value.stringValue, all.traces_missing, all.witnesses_missing })
+    s:run(300 * S)
+    assert.equal(1, read(violation(nil, { { trace = 1, id = 2 } })).traces_missing)
+  end)
+
+  it("across traces has those that closed and are still being judged, with what came late meanwhile", function()
     open()
-    assert.equal("", collected(violation(nil, { { trace = 9, id = 9 } }), TRACE))
+    s.hold = true
+    s:put({ trace = 1, id = 1 }, 1)
+    s:run(60 * S)
+    for id = 2, 3 do
+      s:put({ trace = 1, id = id }, 60 * S)
+      s:end_request(60 * S)
+    end
+    local all, _, order = read(violation(nil, { { trace = 1, id = 1 }, { trace = 1, id = 3 } }))
+    table.sort(order)
+    assert.same({ { 1, 2, 3 }, 0 }, { order, all.witnesses_missing })
+    s:drop_held()
+    assert.equal(1, read(violation(nil, { { trace = 1, id = 1 } })).traces_missing)
+  end)
+
+  it("across traces says where a trace is there and the span that proves it is not", function()
+    open()
+    s:put({ trace = 1, id = 2 }, 1)
+    local all = read(violation(nil, { { trace = 1, id = 1 } }))
+    assert.same({ 1, 0, 1 }, { all.spans, all.traces_missing, all.witnesses_missing })
+  end)
+
+  it("across traces that are all gone says so, and of a silence is nothing", function()
+    open()
+    local all, _, order = read(violation(nil, { { trace = 9, id = 9 }, { trace = 9, id = 8 } }))
+    assert.same({ {}, 0, 1, 2 }, { order, all.spans, all.traces_missing, all.witnesses_missing })
+    assert.equal("", collected(violation(nil, {}), TRACE))
   end)
 
   it("is packed as gzip of what is printed; what was not collected is refused", function()
@@ -195,7 +232,7 @@ describe("evidence", function()
     assert.equal(printed(bytes), ffi.string(plain.data, plain.len))
     core.buffer_deinit(packed)
     core.buffer_deinit(plain)
-    for n = 0, 24 do assert.equal(-2, printed(n < 24 and bytes:sub(1, n) or ("x"):rep(24))) end
+    for n = 0, HEAD do assert.equal(-2, printed(n < HEAD and bytes:sub(1, n) or ("x"):rep(HEAD))) end
   end)
 
   it("without memory is an error, and nothing is left behind", function()

@@ -291,7 +291,7 @@ describe("a question", function()
       w:violation { id = "v", evidence = world.EVIDENCE }
       w:violation { id = "w", evidence_of = "v" }
       w:violation { id = "none" }
-      local json = '{"fluo":{"evidence":{"spans":0,"spans_total":0,"without_attributes":0,"traces_missing":0,"cut":false}},"resourceSpans":[{}]}'
+      local json = '{"fluo":{"evidence":{"spans":0,"spans_total":0,"without_attributes":0,"witnesses_missing":0,"traces_missing":0,"cut":false}},"resourceSpans":[{}]}'
       assert.equal(json, w:ask { what = EVIDENCE, id = "v" })
       assert.equal(json, w:ask { what = EVIDENCE, id = "w" })
       assert.equal(-10, w:ask { what = EVIDENCE, id = "none" })

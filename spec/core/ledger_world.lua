@@ -163,6 +163,6 @@ function M.sql(path, statement)
 end
 
 --- Evidence without a span (of a resource that is nothing), as the ledger's thread takes it.
-M.EVIDENCE = ffi.string(ffi.new("uint32_t[6]", { 0x44495645, 0, 0, 0, 0, 0 }), 24) .. "\n\0"
+M.EVIDENCE = ffi.string(ffi.new("uint32_t[7]", { 0x44495645, 0, 0, 0, 0, 0, 0 }), 28) .. "\n\0"
 
 return M

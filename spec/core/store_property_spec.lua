@@ -122,6 +122,17 @@ describe("the store, over random histories (FLUO_SEED=" .. seed .. ")", function
   it("admits, turns away and closes exactly as the model", function() follows_the_model(false) end)
   it("does so, too, where closed traces are kept", function() follows_the_model(true) end)
 
+  -- Whether the trace is among those of its id that are found, the newest of which may be open.
+  local function is_found(t)
+    local newest = core.store_find(s.store, t.id)
+    local other = newest
+    repeat
+      if other == t then return true end
+      other = core.store_same(other)
+    until other == newest or other.state == core.TRACE_OPEN
+    return false
+  end
+
   local function keeps_its_books(keep)
     s = support.open({ arena_bytes = MIB, remembered_bytes_max = 30000, symbols_bytes_max = 65536,
                        trace_spans_max = 400 }, keep)
@@ -132,6 +143,7 @@ describe("the store, over random histories (FLUO_SEED=" .. seed .. ")", function
                                             payload_bytes = math.random(1500) }, now)
       if t then
         taken = taken + 1
+        assert.is_true(core.store_find(s.store, t.id) == t)
         assert.equal(support.trace_id(trace), require("ffi").string(t.id, 16))
         assert.equal("n", s:text(span.name):sub(1, 1))
         if math.random() < 0.3 then core.store_hit(s.store, t, step % 50, index) end
@@ -144,6 +156,7 @@ describe("the store, over random histories (FLUO_SEED=" .. seed .. ")", function
       if math.random() < 0.02 then
         for _, p in ipairs(pinned) do core.store_unpin(p) end
         pinned = {}
+        for _, held in ipairs(s.held) do assert.is_true(is_found(held)) end
         s:drop_held()
         now = now + math.random(0, 2) * S
         s:run(now)

@@ -53,18 +53,23 @@ local function marks_of(v)
   return marks
 end
 
+-- "9 of 12 spans, cut, 1 trace gone": of what is kept.
+local function extent_of(kept)
+  local part = kept.spans_total and kept.spans_total > kept.spans and (" of %d"):format(kept.spans_total) or ""
+  local gone = kept.traces_missing or 0
+  return ("%d%s spans%s%s"):format(kept.spans or 0, part, kept.cut and ", cut" or "",
+    gone > 0 and (", %d trace%s gone"):format(gone, gone > 1 and "s" or "") or "")
+end
+
 -- What there is of its trace is said, and what is not.
 local function put_trace(lines, v, trace)
-  if not trace then
-    put(lines, "trace", (v.trace_id or "several") .. ", which was not kept")
-    for _, span in ipairs(v.spans or {}) do lines[#lines + 1] = "  * " .. agent.clean(span_text(span)) end
-    return
+  local extent = trace and extent_of(trace.fluo and trace.fluo.evidence or {}) or "which was not kept"
+  local tree, shown = waterfall.lines(trace or {}, marks_of(v), coloured())
+  put(lines, "trace", (v.trace_id or "several") .. ", " .. extent)
+  for _, line in ipairs(tree) do lines[#lines + 1] = line end
+  for _, span in ipairs(v.spans or {}) do
+    if not shown[span.span_id] then lines[#lines + 1] = "  *      gone  " .. agent.clean(span_text(span)) end
   end
-  local kept = trace.fluo and trace.fluo.evidence or {}
-  local part = kept.spans_total and kept.spans_total > kept.spans and (" of %d"):format(kept.spans_total) or ""
-  put(lines, "trace", ("%s, %d%s spans%s"):format(v.trace_id or "several", kept.spans or 0, part,
-    kept.cut and ", cut" or ""))
-  for _, line in ipairs(waterfall.lines(trace, marks_of(v), coloured())) do lines[#lines + 1] = line end
 end
 
 -- Its trace as the agent has it: as a table and as text; or nil.

@@ -102,19 +102,23 @@ local function walk(roots, children, each)
   return seen
 end
 
---- Lines of a request; marks: { witness = set of span ids, cause = set of span ids }; colour: whether there is one.
+--- Lines of a request, and the set of the span ids in them. marks: { witness = set of span ids, cause = set of span
+-- ids }; colour: whether there is one.
 function M.lines(otlp, marks, colour)
   local function paint(code, text) return colour and ("\27[%sm%s\27[0m"):format(code, text) or text end
-  local spans, lines = spans_of(otlp), {}
+  local spans, lines, shown = spans_of(otlp), {}, {}
   local roots, children = tree_of(spans)
-  local function each(span, depth) lines[#lines + 1] = line_of(span, depth, marks, paint) end
+  local function each(span, depth)
+    lines[#lines + 1] = line_of(span, depth, marks, paint)
+    shown[span.id] = true
+  end
   local seen = walk(roots, children, each)
   for _, span in ipairs(spans) do
     if not seen[span] then
       for one in pairs(walk({ span }, children, each)) do seen[one] = true end
     end
   end
-  return lines
+  return lines, shown
 end
 
 return M
