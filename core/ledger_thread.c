@@ -284,12 +284,17 @@ static void do_question(struct ledger *l, struct ledger_asked *a) {
   wake_loop(l);
 }
 
+/* A step; in memory, where none is synced, all of them: the next batch needs the room. */
 static void do_retention(struct ledger *l) {
   struct tables_bounds bounds = {wall_ns(), l->age_ns, l->bytes_max};
-  uint64_t deleted = 0, bytes = 0;
+  uint64_t deleted = 0, step, bytes = 0;
+  int err;
   pthread_mutex_unlock(&l->mutex);
-  int err = tables_retain(l->db, &bounds, &deleted);
-  if (!err) err = tables_bytes(l->db, &bytes);
+  do {
+    err = tables_retain(l->db, &bounds, &step);
+    if (!err) err = tables_bytes(l->db, &bytes);
+    deleted += step;
+  } while (!l->path && !err && step && bytes > l->bytes_max);
   if (err == LEDGER_CORRUPT) damaged(l, "the ledger cannot be read");
   pthread_mutex_lock(&l->mutex);
   l->retain_ns = ledger_now_ns() + (!err && deleted ? LIMIT_LEDGER_BATCH_NS : RETAIN_NS);
@@ -325,14 +330,14 @@ static void sleep_until(struct ledger *l, uint64_t due_ns) {
   else pthread_cond_timedwait(&l->wake, &l->mutex, &due);
 }
 
-/* A batch, a question, a step of retention, each if there is one, so that none waits for ever behind another; else a
- * sleep. false: the end. */
+/* A step of retention, a batch, a question, each if there is one, so that none waits for ever behind another; else a
+ * sleep. false: the end. Retention is first: a ledger in memory that is over its bound has room for one batch. */
 static bool turn(struct ledger *l) {
   uint64_t now = ledger_now_ns(), batch = batch_due(l), retain = retention_due(l);
   struct ledger_asked *asked = NULL;
+  if (retain <= now) do_retention(l);
   if (batch <= now) do_batch(l);
   if ((asked = first_asked(l))) do_question(l, asked);
-  if (retention_due(l) <= now) do_retention(l);
   if (batch <= now || asked || retain <= now) return true;
   if (l->ends && (!l->first || now >= l->ends_by_ns)) return false;
   sleep_until(l, l->ends && l->ends_by_ns < batch ? l->ends_by_ns : batch < retain ? batch : retain);

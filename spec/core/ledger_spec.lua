@@ -382,15 +382,18 @@ describe("retention", function()
     end)
   end)
 
-  it("keeps a ledger in memory small, too", function()
+  it("keeps a ledger in memory small, too, and never has it full, however fast violations come", function()
     ledger({ data = false }, function(w)
-      local json = '{"x":"' .. ("x"):rep(100000) .. '"}'
-      for i = 1, 150 do
-        local number = w:violation { id = "v" .. i, json = json }
-        if i % 30 == 0 then w:until_saved(number) end
-      end
+      local i, json = 0, '{"x":"' .. ("x"):rep(100000) .. '"}'
+      assert.is_true(w:hear(function()
+        for _ = 1, 50 do                              -- more than the queue takes, so that it is never empty
+          i = i + 1
+          w:violation { id = "v" .. i, json = json }
+        end
+        return w:stats().written[world.KINDS.violation] >= 300
+      end))
       assert.is_true(w:hear(function() return w:stats().file_bytes <= 7000000 end))
-      assert.same({}, w.troubles)
+      assert.is_nil(table.concat(w.troubles, " "):find("disk_full", 1, true))     -- behind it may well have been
     end)
   end)
 end)
