@@ -183,7 +183,7 @@ static void get_events(struct api *a, const struct api_call *call) {
 
 static const struct api_endpoint endpoints[] = {
     {"status", api_get_status, NULL, NULL, NULL, 0, NULL},
-    {"rules", api_get_rules, NULL, NULL, NULL, 0, NULL},
+    {"rules", api_get_rules, NULL, NULL, NULL, 0, api_rules_params},
     {"receivers", api_get_receivers, NULL, NULL, NULL, 0, NULL},
     {"widened", api_get_widened, NULL, NULL, NULL, 0, NULL},
     {"events", get_events, NULL, NULL, get_events, 0, NULL},

@@ -28,6 +28,8 @@ const struct api_param api_feedback_params[] = {{"violation", API_ID, NULL},
                                                 {"incident", API_INCIDENT, NULL},
                                                 PAGES};
 
+const struct api_param api_rules_params[] = {{"limit", API_LIMIT, NULL}, {"cursor", API_CURSOR, NULL}, {NULL, 0, NULL}};
+
 enum { TEXT_BYTES = LIMIT_RULE_NAME_BYTES + 1 };
 
 struct list_query {
@@ -98,6 +100,14 @@ static bool take_params(struct list_query *q, const struct api_call *call) {
   }
   if (got < 0) api_refuse(call->response, 400, "the query is malformed, or has a parameter over %d bytes", HTTP_QUERY_BYTES_MAX);
   return got == 0;
+}
+
+bool api_take_page(const struct api_call *call, uint32_t *limit, uint64_t *cursor) {
+  struct list_query q = {.query = {.limit = LEDGER_ROWS_DEFAULT}};
+  if (!take_params(&q, call)) return false;
+  *limit = q.query.limit;
+  *cursor = q.query.cursor;
+  return true;
 }
 
 void api_get_list(struct api *a, const struct api_call *call) {

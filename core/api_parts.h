@@ -71,7 +71,9 @@ api_handler api_pass_on;
 
 /* ---- api_lists.c ---- */
 extern const struct api_param api_incidents_params[], api_violations_params[], api_deliveries_params[],
-    api_silences_params[], api_feedback_params[];
+    api_silences_params[], api_feedback_params[], api_rules_params[];
+/* Of a list that the ledger does not have: how many are asked for, behind how many. false: the request was refused. */
+bool api_take_page(const struct api_call *call, uint32_t *limit, uint64_t *cursor);
 api_handler api_get_list, api_get_one, api_get_evidence;
 
 /* ---- api_state.c ---- */

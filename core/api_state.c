@@ -72,11 +72,11 @@ void api_get_status(struct api *a, const struct api_call *call) {
 
 /* ---- rules ------------------------------------------------------------------------------------- */
 
-static void add_rule(struct buffer *b, const struct host *host, uint32_t at) {
+static void add_rule(struct buffer *b, const struct host *host, uint32_t at, bool first) {
   static const char *const scopes[] = {"span", "trace", "window", "sequence"};
   const struct fluo_ir_rule *rule = ruleset_rule(host_rules(host), at);
   const struct engine_rule_stats *s = engine_rule_stats(host_engine(host), at);
-  buffer_text(b, at ? ",{" : "{");
+  buffer_text(b, first ? "{" : ",{");
   add_text(b, "name", host_rule_name(host, at));
   buffer_printf(b, ",\"mode\":\"%s\",\"severity\":\"%s\",\"scope\":\"%s\"", rule->mode == FLUO_MODE_SHADOW ? "shadow" : "active",
                 severity_text(rule->severity), scopes[rule->scope]);
@@ -86,12 +86,18 @@ static void add_rule(struct buffer *b, const struct host *host, uint32_t at) {
                 s->violations, s->unknown, s->errors, host_quarantined(host, at) ? "true" : "false");
 }
 
+/* The cursor is how many the pages before had: after a reload in between a page begins there in the new list. */
 void api_get_rules(struct api *a, const struct api_call *call) {
-  uint32_t count = ruleset_ir(host_rules(a->o.host))->rules;
-  if (!takes_no_query(call)) return;
-  buffer_text(call->response->body, "{\"rules\":[");
-  for (uint32_t i = 0; i < count; i++) add_rule(call->response->body, a->o.host, i);
-  buffer_text(call->response->body, "]}");
+  struct buffer *b = call->response->body;
+  uint32_t limit, count = ruleset_ir(host_rules(a->o.host))->rules;
+  uint64_t from;
+  if (!api_take_page(call, &limit, &from)) return;
+  uint64_t end = from + limit < count ? from + limit : count;
+  buffer_text(b, "{\"rules\":[");
+  for (uint64_t i = from; i < end; i++) add_rule(b, a->o.host, (uint32_t)i, i == from);
+  buffer_text(b, "]");
+  if (end < count) buffer_printf(b, ",\"next\":\"%" PRIu64 "\"", end);
+  buffer_text(b, "}");
   api_done(call->response);
 }
 

@@ -144,13 +144,14 @@ enum ledger_what {
   LEDGER_WRITTEN          /* violations that came since (not: happened), the newest `limit` of them in the order of coming,
                              a line each: when it came in ns, a space, and what LEDGER_VIOLATIONS has of it */
 };
+enum { LEDGER_ROWS_DEFAULT = 100 };
 struct ledger_query {
   enum ledger_what what;
   const char *id, *rule, *severity, *status, *incident; /* NULL or "": any. Copied */
   bool prefix;                                          /* id: what ids begin with, hex digits */
   bool one;                                             /* what has this id, without a list around it; FLUO_EINVALID: none */
   uint64_t since_ns, cursor;                            /* cursor: what `next` said; 0: from the start */
-  uint32_t limit;                                       /* 0: 100; LIMIT_LEDGER_ROWS at most */
+  uint32_t limit;                                       /* 0: LEDGER_ROWS_DEFAULT; LIMIT_LEDGER_ROWS at most */
   /* 0 and the JSON, lent for the call; FLUO_EINVALID: no such id, FLUO_ETIMEOUT, FLUO_ETOOLARGE, FLUO_EIO … Once, from
    * within ledger_readable, unless ledger_forget came first. */
   void (*on_result)(void *ctx, int err, const char *json, size_t n);

@@ -17,7 +17,7 @@
 #include "limits.h"
 #include "violation.h"
 
-enum { ROWS_DEFAULT = 100, PAGE_BYTES = 4 << 20 };
+enum { PAGE_BYTES = 4 << 20 };
 
 static void add_member(struct buffer *out, const char *name, struct db_rows *rows, int column) {
   size_t n;
@@ -177,7 +177,7 @@ static void print_rows(struct db *db, struct db_rows *rows, const struct list *l
 }
 
 static uint32_t limit_of(const struct ledger_query *q) {
-  uint32_t limit = q->limit ? q->limit : ROWS_DEFAULT;
+  uint32_t limit = q->limit ? q->limit : LEDGER_ROWS_DEFAULT;
   return limit < LIMIT_LEDGER_ROWS ? limit : LIMIT_LEDGER_ROWS;
 }
 

@@ -104,7 +104,7 @@ describe("contrib/openapi.json", function()
   end)
 
   it("describes deliveries, widened groups and pages with a cursor as they are", function()
-    for _, path in ipairs { "deliveries", "violations", "feedback" } do
+    for _, path in ipairs { "deliveries", "violations", "feedback", "rules" } do
       local _, page = api.ask(agent, "GET", path .. "?limit=1")
       assert.equal(1, #page[path], path)
       local response = DOCUMENT.paths["/api/v1/" .. path].get.responses["200"]
