@@ -174,6 +174,9 @@
  * delivery is refused (fluo_notifications_refused_total): it is on disk, and tried after the next start. */
 #define LIMIT_OUTBOX_DELIVERIES 4096u
 #define LIMIT_OUTBOX_BYTES (16u << 20)
+/* Deliveries out at once up to which a receiver may have four of them (OUTBOX_RECEIVER_IN_FLIGHT); past it, one. The post room
+ * has 32 places, and eight receivers that hang had them all. It costs time alone, so nothing counts it. */
+#define LIMIT_OUTBOX_SHARED 16u
 /* Deliveries of one receiver that are looked at for one that may go: those before it wait for others. */
 #define LIMIT_OUTBOX_LOOK 256u
 

@@ -219,8 +219,9 @@ static bool in_order(const struct delivery *d) {
 }
 
 /* The first of those that were tried least: one that its receiver never takes holds up no other. */
-static struct delivery *next_of(const struct receiver *r, uint64_t now_ns) {
-  uint32_t most = r->failures ? 1 : OUTBOX_RECEIVER_IN_FLIGHT, looked = 0;
+static struct delivery *next_of(const struct outbox *o, const struct receiver *r, uint64_t now_ns) {
+  bool one = r->failures || o->stats.in_flight >= LIMIT_OUTBOX_SHARED;
+  uint32_t most = one ? 1 : OUTBOX_RECEIVER_IN_FLIGHT, looked = 0;
   if (r->in_flight >= most || now_ns < r->down_until_ns) return NULL;
   struct delivery *best = NULL;
   for (struct delivery *d = r->head; d && looked < LIMIT_OUTBOX_LOOK && !(best && !best->d.attempts); d = d->next, looked++) {
@@ -232,7 +233,7 @@ static struct delivery *next_of(const struct receiver *r, uint64_t now_ns) {
 
 /* false: the owner takes no more now. */
 static bool send_one(struct outbox *o, struct receiver *r, uint64_t now_ns, bool *sent) {
-  struct delivery *d = next_of(r, now_ns);
+  struct delivery *d = next_of(o, r, now_ns);
   *sent = false;
   if (!d) return true;
   d->in_flight = true;               /* before send, which may have an outcome at once */

@@ -10,7 +10,7 @@
 
 #include "postroom.h"
 
-/* At once to one receiver that answers. */
+/* At once to one receiver that answers, while there is room (LIMIT_OUTBOX_SHARED). */
 #define OUTBOX_RECEIVER_IN_FLIGHT 4
 #define OUTBOX_BACKOFF_NS 1000000000ull
 #define OUTBOX_BACKOFF_MAX_NS 300000000000ull

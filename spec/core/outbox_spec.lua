@@ -163,6 +163,19 @@ describe("the outbox", function()
     assert.is_true(last - 1000 <= 50 * 0.1 / 4 + 0.2, last)
   end)
 
+  it("leaves places to others where many receivers hang", function()
+    local answers = { good = always(OK, 0.1) }
+    for i = 1, 8 do answers["hung" .. i] = always(RETRY, 60) end
+    w = world(answers)
+    for i = 1, 20 do
+      for k = 1, 8 do w.add("hung" .. k, ("h%d.%d"):format(k, i), 0, i) end
+    end
+    w.run(1)
+    for i = 1, 20 do w.add("good", "g" .. i, 0, i) end
+    w.run(2.5)
+    assert.equal(20, #w.done)
+  end)
+
   it("asks a receiver that failed with one delivery at a time, and all go once it answers", function()
     local up = false
     w = world { a = function() return up and OK or RETRY, 0, 1 end }
