@@ -47,8 +47,8 @@ local function show(text)
 end
 
 -- Runs in the delivery's coroutine: waits for what was begun. id nil: it was not, and why.
-local function wait(id, why, refused)
-  local response = id and coroutine.yield(id) or { error = why, refused = refused }
+local function wait(id, why)
+  local response = id and coroutine.yield(id) or { error = why }
   running.responses[#running.responses + 1] = response
   return response
 end
@@ -66,14 +66,13 @@ local function request(asked)
     return { status = 200, body = "", headers = {} }
   end
   local id, why = transport.send(asked, setup, json, running.settings)
-  return wait(id, why, true)
+  return wait(id, why)
 end
 
--- That all places are taken is no reason to give up.
 local function errand(asked)
   check_thread()
   if asked.words[1] == "exec" and not setup.exec then
-    return wait(nil, "programs are run only with actions = { exec = true }", true)
+    return wait(nil, "programs are run only with actions = { exec = true }")
   end
   if setup.dry_run then
     show(("%s\n\n%s\n"):format(table.concat(asked.words, " "), asked.input))

@@ -7,6 +7,7 @@ local M = {}
 
 --- enum postroom_result.
 local OK, RETRY, FAILED = 0, 1, 2
+local BADNESS = { [OK] = 0, [FAILED] = 1, [RETRY] = 2 }
 local EXIT_AGAIN = 75                -- EX_TEMPFAIL
 local AGAIN = { [408] = true, [425] = true, [429] = true }
 local TEXT_BYTES = 300
@@ -15,7 +16,7 @@ function M.retry(text, seconds) return { code = RETRY, text = text, seconds = se
 function M.failed(text) return { code = FAILED, text = text } end
 
 local function short(text)
-  text = text:gsub("%c+", " ")
+  text = text:gsub("%c+", " "):gsub("%s+$", "")
   return #text > TEXT_BYTES and text:sub(1, TEXT_BYTES) .. "…" or text
 end
 
@@ -26,8 +27,8 @@ local function of_exit(ended)
   return ended.exit == EXIT_AGAIN and M.retry(text) or M.failed(text)
 end
 
---- Of a response as http gives it: { status, body, headers, retry_after }, or { error }; refused: it was not even sent,
--- and never will be.
+--- Of a response as http gives it: { status, body, headers, retry_after }, or { error }; refused: by its receiver, for
+-- good. What could not be sent as things are configured is tried again: that is mended before the alert is old.
 function M.of_response(response)
   local status = response.status
   if response.refused then return M.failed(short(response.error)) end
@@ -44,7 +45,8 @@ local function is_response(value)
 end
 
 --- Of what an action returned: a response speaks for itself; true is good; nothing at all is as good as the worst of
--- its responses, so that one that nobody looked at is not lost.
+-- its responses, so that one that nobody looked at is not lost. To be tried again is worse than final, which it will be
+-- the next time, too.
 function M.of_return(value, responses)
   if action.ending(value) then return M.of_error(value) end
   if is_response(value) then return M.of_response(value) end
@@ -55,7 +57,7 @@ function M.of_return(value, responses)
   local worst = { code = OK, text = "" }
   for _, response in ipairs(responses) do
     local this = M.of_response(response)
-    if this.code > worst.code or worst.text == "" then worst = this end
+    if BADNESS[this.code] > BADNESS[worst.code] or worst.text == "" then worst = this end
   end
   return worst
 end
