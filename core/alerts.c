@@ -5,7 +5,8 @@
  * is counted by its incident, and nothing else is done.
  *
  * Ways it fails: no memory for a group or a text: the violation has no incident, or the row is not written; the incidents
- * and the ledger count that (fluo_incidents_refused_total, fluo_incidents_lost_rows_total). */
+ * and the ledger count that (fluo_incidents_refused_total, fluo_incidents_lost_rows_total). No room for an incident: counted
+ * likewise, and on_refused is told now and then. */
 #include "alerts.h"
 
 #include <string.h>
@@ -124,7 +125,11 @@ static const struct incident *take(struct alerts *a, const struct violation *v, 
   buffer_clear(&a->summary);
   violation_template(v, v->rule->summary, &a->summary);
   it.summary = (struct text){a->summary.data, (uint32_t)a->summary.len};
-  return incidents_take(a->incidents, &it, v->now_ns);
+  const struct incident *incident = incidents_take(a->incidents, &it, v->now_ns);
+  struct incidents_refusal refusal;
+  if (!incident && a->calls.on_refused && incidents_refusal(a->incidents, &it, &refusal))
+    a->calls.on_refused(a->calls.ctx, &refusal, v->now_ns);
+  return incident;
 }
 
 const char *alerts_violation(struct alerts *a, const struct violation *v, struct text json) {

@@ -14,6 +14,8 @@ struct alerts_calls {
   bool (*on_notice)(void *ctx, const struct notice *notice);
   /* As incident.h has it, but what receivers know of it; NULL: nobody follows. */
   void (*on_incident)(void *ctx, const struct incident *incident, uint64_t now_ns);
+  /* A violation has no incident, for there is no room, and somebody is to be told; NULL: nobody is. */
+  void (*on_refused)(void *ctx, const struct incidents_refusal *refusal, uint64_t now_ns);
   void *ctx;
 };
 

@@ -20,6 +20,7 @@ struct desk {
   struct feedback *feedback;
   struct engine *engine;              /* NULL: there is none yet, and no group that could be widened */
   struct follow *follow;              /* NULL: none */
+  struct log *log;
   struct ledger_restored restored;    /* of alerts */
   struct troubles troubles;
 };
@@ -40,9 +41,18 @@ static void on_saved(void *ctx, uint64_t number, bool held) {
   dispatch_saved(d->dispatch, number);
 }
 
-static void on_dead(void *ctx, const struct outbox_delivery *delivery, const char *why) {
+static void on_untold(void *ctx, const struct outbox_delivery *delivery, bool given_up, const char *why) {
   const struct desk *d = ctx;
-  trouble_dead(&d->troubles, delivery, why, dispatch_now_ns(d->dispatch));
+  trouble_delivery(&d->troubles, delivery, given_up, why, dispatch_now_ns(d->dispatch));
+}
+
+/* Of a rule that notifies nobody nobody is told this either. */
+static void on_refused(void *ctx, const struct incidents_refusal *r, uint64_t now_ns) {
+  const struct desk *d = ctx;
+  const char *why = r->of_rule ? "as many incidents of it burn as one rule may have" : "as many incidents burn as are remembered";
+  log_to(d->log, LOG_WARN, "violations of a rule open no incident: nobody is told of their groups",
+         log_b("rule", r->rule.p, r->rule.n), log_s("why", why), log_u("burning", r->burning));
+  if (!r->shadow) trouble_refused(&d->troubles, r, now_ns);
 }
 
 static void on_trouble(void *ctx, enum ledger_trouble trouble, const char *why) {
@@ -110,11 +120,12 @@ static int open_keeper(struct desk *d, const struct desk_options *o, char why[25
 int desk_open(const struct desk_options *o, struct desk **out, const char **what, char why[256]) {
   struct desk *d = *out = heap_zalloc(sizeof *d);
   const struct dispatch_options dispatch = {.loop = o->loop, .alerting = &o->config->alerting, .log = o->log,
-                                            .seed = o->now_ns, .on_dead = on_dead, .ctx = d};
+                                            .seed = o->now_ns, .on_untold = on_untold, .ctx = d};
   why[0] = '\0';
   *what = "alerts";
   if (!d) return FLUO_ENOMEM;
-  const struct alerts_calls calls = {on_notice, on_incident, d};
+  d->log = o->log;
+  const struct alerts_calls calls = {on_notice, on_incident, on_refused, d};
   const struct feedback_calls feedback = {on_widened, d};
   int err = alerts_new(&o->config->alerting, &calls, o->now_ns, &d->alerts, why);
   if (!err) err = dispatch_open(&dispatch, &d->dispatch);

@@ -29,7 +29,7 @@ struct dispatch {
   struct ledger *ledger;               /* NULL: not yet */
   struct outbox *outbox;
   struct post *post;
-  void (*on_dead)(void *ctx, const struct outbox_delivery *d, const char *why);
+  void (*on_untold)(void *ctx, const struct outbox_delivery *d, bool given_up, const char *why);
   void *ctx;
   uv_poll_t poll;
   uv_timer_t due, tick;
@@ -113,11 +113,19 @@ static void say(struct dispatch *d, const struct outbox_delivery *o, enum postro
   d->unsaid = 0;
 }
 
+static bool is_late(const struct dispatch *d, const struct outbox_delivery *o) {
+  uint64_t now = dispatch_now_ns(d);
+  return now > o->created_ns && now - o->created_ns >= DISPATCH_LATE_NS;
+}
+
 /* Before the row says that it is dead: a crash in between tells twice rather than never. */
-static void tell_dead(struct dispatch *d, const struct outbox_delivery *o, const char *text, size_t n) {
+static void tell_untold(struct dispatch *d, const struct outbox_delivery *o, enum postroom_result result, const char *text,
+                        size_t n) {
   char why[256];
-  if (d->on_dead && snprintf(why, sizeof why, "%.*s", (int)(n < sizeof why ? n : sizeof why - 1), text) >= 0)
-    d->on_dead(d->ctx, o, why);
+  bool given_up = result == POSTROOM_FAILED;
+  if (!given_up && !(result == POSTROOM_RETRY && is_late(d, o))) return;
+  if (d->on_untold && snprintf(why, sizeof why, "%.*s", (int)(n < sizeof why ? n : sizeof why - 1), text) >= 0)
+    d->on_untold(d->ctx, o, given_up, why);
 }
 
 static void on_attempt(void *ctx, const struct outbox_delivery *o, enum postroom_result result, const char *text, size_t n) {
@@ -125,7 +133,7 @@ static void on_attempt(void *ctx, const struct outbox_delivery *o, enum postroom
   struct dispatch *d = ctx;
   struct ledger_delivery row = {.id = o->id, .receiver = o->receiver, .state = states[result], .attempts = o->attempts,
                                 .created_ns = o->created_ns, .next_ns = o->next_ns, .outcome = {text, n}};
-  if (result == POSTROOM_FAILED) tell_dead(d, o, text, n);
+  tell_untold(d, o, result, text, n);
   ledger_delivery(d->ledger, &row);
   if (result != POSTROOM_OK) say(d, o, result, text, n);
 }
@@ -172,7 +180,7 @@ int dispatch_open(const struct dispatch_options *options, struct dispatch **out)
   d->mono_ns = uv_hrtime();
   d->alerting = options->alerting;
   d->log = options->log;
-  d->on_dead = options->on_dead;
+  d->on_untold = options->on_untold;
   d->ctx = options->ctx;
   const struct outbox_options box = {policy_of, d, options->seed};
   const struct outbox_calls box_calls = {on_send, on_keep, on_attempt, d};

@@ -13,14 +13,18 @@
 struct dispatch;
 struct uv_loop_s;
 
+/* Most outages are shorter: then nobody needs to know. */
+#define DISPATCH_LATE_NS 300000000000ull
+
 struct dispatch_options {
   struct uv_loop_s *loop;
   const struct alerting *alerting;    /* outlives it */
   struct log *log;
   const char *exe;                    /* the binary; NULL: this one */
   uint64_t seed;                      /* of the jitter */
-  /* A delivery was given up: nobody knows of its alert. NULL: it is but logged. */
-  void (*on_dead)(void *ctx, const struct outbox_delivery *d, const char *why);
+  /* A delivery was given up, or failed once more DISPATCH_LATE_NS after its alert: nobody knows of it. NULL: it is but
+   * logged. */
+  void (*on_untold)(void *ctx, const struct outbox_delivery *d, bool given_up, const char *why);
   void *ctx;
 };
 

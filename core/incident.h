@@ -135,6 +135,14 @@ void incidents_free(struct incidents *i);
  * room or no memory for it, counted: the violation is a violation all the same. Time never runs backwards: an earlier
  * now_ns is taken as the latest one seen. */
 const struct incident *incidents_take(struct incidents *i, const struct incident_violation *v, uint64_t now_ns);
+/* A violation that incidents_take had no room for; and whether somebody is to be told of it now, which is so once in
+ * LIMIT_TOLD_NS of a rule that has its own share, and of all others together. rule: lent by the caller. */
+struct incidents_refusal {
+  struct text rule;
+  bool of_rule, shadow;         /* of_rule: the rule has as many as it may have, not all together */
+  uint32_t burning;             /* of the rule, or remembered */
+};
+bool incidents_refusal(struct incidents *i, const struct incident_violation *v, struct incidents_refusal *out);
 /* One more violation of an incident that burns, of which nothing but the number is kept: what is cheap where violations
  * come as spans do. NULL: there is none that burns, and incidents_take is to be called. */
 const struct incident *incidents_count(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns);
@@ -196,6 +204,7 @@ struct incident_rule {
   struct state_group head;      /* its key is the name */
   uint32_t incidents, burning;  /* that are remembered; that are not resolved */
   uint32_t open[4];
+  uint64_t refused_ns;          /* when it was last told that it has no room; 0: never */
 };
 void incidents_each_rule(const struct incidents *i, void (*each)(void *ctx, const struct incident_rule *rule), void *ctx);
 /* Calls for each incident that is remembered, the oldest use first. */

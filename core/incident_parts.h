@@ -44,6 +44,7 @@ struct incidents {
   struct silence **silences;
   uint32_t silences_count, silences_capacity;
   uint64_t silences_due_ns;
+  uint64_t refused_ns;          /* as of a rule */
   struct regex_scratch *scratch;
   struct buffer key;            /* of the incident that is being looked for */
   uint64_t now_ns;

@@ -142,6 +142,18 @@ struct incident *incident_get(struct incidents *i, struct text rule, struct labe
   return inc ? inc : incident_new(i, rule);
 }
 
+bool incidents_refusal(struct incidents *i, const struct incident_violation *v, struct incidents_refusal *out) {
+  struct state_key key = incident_key(i->table, v->rule.p, v->rule.n);
+  struct incident_rule *rule = (struct incident_rule *)(void *)state_find(&i->rules, &key);
+  bool of_rule = rule && rule->burning >= i->groups_max;
+  uint64_t *told = of_rule ? &rule->refused_ns : &i->refused_ns;
+  if (!of_rule && i->stats.incidents < i->incidents_max) return false; /* it was memory */
+  if (*told && i->now_ns - *told < LIMIT_TOLD_NS) return false;
+  *told = i->now_ns;
+  *out = (struct incidents_refusal){v->rule, of_rule, v->shadow, of_rule ? rule->burning : (uint32_t)i->stats.incidents};
+  return true;
+}
+
 /* ---- what it holds ------------------------------------------------------------------------------- */
 
 struct matchable incident_matchable(const struct incident *inc) {

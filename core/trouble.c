@@ -17,7 +17,7 @@ enum { TEXT_BYTES = 4096, SUMMARY_BYTES = 512 };
 /* Of what is over when it is said to be. */
 #define LASTING_NS (30 * 24 * 3600 * 1000000000ull)
 
-static const char delivery[] = "fluo:delivery", ledger[] = "fluo:ledger";
+static const char delivery[] = "fluo:delivery", refused[] = "fluo:incidents", ledger[] = "fluo:ledger";
 
 struct trouble {
   const char *rule, *name, *value;      /* the group is {name: value} */
@@ -81,14 +81,24 @@ static void say(const struct troubles *to, const struct trouble *t, const char *
   buffer_deinit(&json);
 }
 
-void trouble_dead(const struct troubles *to, const struct outbox_delivery *d, const char *why, uint64_t now_ns) {
+void trouble_delivery(const struct troubles *to, const struct outbox_delivery *d, bool given_up, const char *why, uint64_t now_ns) {
   static const char ours[] = "\"rule\":\"fluo:";             /* in a text of somebody's these quotes are escaped */
   char summary[SUMMARY_BYTES];
   if (memmem(d->alert, d->bytes, ours, sizeof ours - 1)) return;
-  snprintf(summary, sizeof summary, "%s was not told of an alert, which is given up: %s", d->receiver, why);
+  snprintf(summary, sizeof summary, "%s was not told of an alert, which is %s: %s", d->receiver,
+           given_up ? "given up" : "tried again", why);
   const struct trouble t = {.rule = delivery, .name = "receiver", .value = d->receiver, .summary = summary,
                             .key = text_of(d->id)};
   say(to, &t, d->receiver, now_ns);
+}
+
+void trouble_refused(const struct troubles *to, const struct incidents_refusal *r, uint64_t now_ns) {
+  char rule[LIMIT_RULE_NAME_BYTES + 1], summary[SUMMARY_BYTES];
+  snprintf(rule, sizeof rule, "%.*s", (int)r->rule.n, r->rule.p);
+  snprintf(summary, sizeof summary, "%u incidents %s burn, and no more fit: of other groups of %s nobody is told",
+           r->burning, r->of_rule ? "of this rule" : "of all rules", rule);
+  const struct trouble t = {.rule = refused, .name = "rule", .value = rule, .summary = summary, .key = text_of("")};
+  say(to, &t, "", now_ns);
 }
 
 static void over(const struct troubles *to, uint64_t now_ns) {

@@ -17,7 +17,7 @@ describe("alerts", function()
   end
 
   local function start(to, receivers, more)
-    local options = { rules = alerting.rule("pay", to), config = config(receivers or { ops = "/ok/ops" }) }
+    local options = { rules = to and alerting.rule("pay", to), config = config(receivers or { ops = "/ok/ops" }) }
     for key, value in pairs(more or {}) do options[key] = value end
     agent = world:start(options)
   end
@@ -64,6 +64,49 @@ describe("alerts", function()
     local _, _, _, log = world:stop(agent)
     local _, said = table.concat(log, "\n"):gsub("an alert was not delivered, and is given up", "")
     assert.equal(4, said)
+  end)
+
+  it("that are not delivered for five minutes are told to the others, and still tried", function()
+    local receivers = { gone = "/until/mended/status/503", ops = "/ok/ops" }
+    start({ "gone" }, receivers)
+    agent:send { alerting.failure(1) }
+    agent:await(function(m) return m.fluo_notifications_retried_total >= 1 end)
+    assert.equal(0, #world:sql("select 1 from violations where rule = 'fluo:delivery'"))
+    world:stop(agent)
+    world:sql("update deliveries set created_at = created_at - 300000000000, next_at = 0")
+    start({ "gone" }, receivers)
+    local incident = comes("/ok/ops", "fluo:delivery")[1].incidents[1]
+    assert.truthy(incident.summary:find("gone was not told of an alert, which is tried again: 503", 1, true), incident.summary)
+    world.mock.mend("mended")
+    agent:await(function(m) return m['fluo_notifications_delivered_total{receiver="gone"}'] == 1 end)
+  end)
+
+  it("of more groups than a rule may have are not, which people are told", function()
+    start(nil, nil, { rules = 'rule "pay" { when = { status = "ERROR" }, group_by = "key", actions = { log "pay" } }' })
+    local spans = {}
+    for i = 1, 1001 do spans[i] = alerting.failure(i)[1] end
+    agent:send { spans }
+    local incident = comes("/ok/ops", "fluo:incidents")[1].incidents[1]
+    assert.same({ rule = "pay" }, incident.group)
+    assert.equal("1000 incidents of this rule burn, and no more fit: of other groups of pay nobody is told", incident.summary)
+    assert.equal(1, agent:metrics().fluo_incidents_refused_total)
+    local _, _, _, log = world:stop(agent)
+    assert.truthy(table.concat(log, "\n"):find("violations of a rule open no incident", 1, true))
+  end)
+
+  it("of a host that the configuration does not allow go out once it does", function()
+    local action = ('action "hook" (function(alert) return http.post { url = "%s", json = { id = alert.id } } end)\n')
+      :format(world.mock.url "/ok/hook")
+    local function run(config) start({ "hook" }, nil, { rules = action .. alerting.rule("pay", { "hook" }), config = config }) end
+    run 'return { notify = { group_wait = "10ms" } }'
+    agent:send { alerting.failure(1) }
+    agent:await(function(m) return m.fluo_notifications_retried_total >= 1 end)
+    local _, _, _, log = world:stop(agent)
+    assert.truthy(table.concat(log, "\n"):find("list it in actions.hosts", 1, true))
+    world:sql("update deliveries set next_at = 0")
+    run 'return { actions = { hosts = { "127.0.0.1" } } }'
+    agent:await(function(m) return m['fluo_notifications_delivered_total{receiver="hook"}'] == 1 end)
+    assert.equal(1, #world.mock.requests "/ok/hook")
   end)
 
   it("of a ledger that was damaged go out, and so do those that follow", function()

@@ -297,6 +297,27 @@ describe("an incident", function()
     assert.is_truthy(w:violate { rule = "q" })
   end)
 
+  it("that is refused is told of once a minute for each rule that has too many", function()
+    open { groups_max = 2 }
+    for n = 1, 2 do
+      w:violate { group = service(n) }
+      w:violate { rule = "q", group = service(n), shadow = true }
+    end
+    local function refused(rule, shadow) return select(2, w:violate { rule = rule, group = service(3), shadow = shadow }) end
+    assert.same({ { 2, true, false }, { 2, true, true } }, { refused("r"), refused("q", true) })
+    w:to(59.9)
+    assert.is_nil(refused("r"))
+    w:to(60)
+    assert.same({ 2, true, false }, refused("r"))
+  end)
+
+  it("that is refused is told of once a minute for all rules where all have too many", function()
+    open { incidents_max = 2 }
+    for n = 1, 2 do w:violate { group = service(n) } end
+    assert.same({ 2, false, false }, select(2, w:violate { rule = "q" }))
+    assert.is_nil(select(2, w:violate { rule = "p" }))
+  end)
+
   it("gives up texts of violations as they fill their room, the older ones first", function()
     open { exemplar_bytes_max = 1000 }
     local json = '"' .. ("x"):rep(98) .. '"'

@@ -158,7 +158,8 @@ function World:to(seconds)
 end
 
 --- A violation now: { rule, group = { { name, value } … }, labels, severity (0 to 3), to = { receivers }, policy (seconds),
--- shadow, id (a number), json, fail (which allocation) }.
+-- shadow, id (a number), json, fail (which allocation) }. The incident, or nil and who is to be told that it found no room:
+-- { burning, of_rule, shadow }, or nil.
 function World:violate(v)
   current = self
   v = v or {}
@@ -189,7 +190,10 @@ function World:violate(v)
   local incident = core.incidents_take(self.room, it, self.now)
   if v.fail then self.failed = core.heap_failed() > 0 end
   core.heap_fail_from(0)
-  return incident ~= nil and incident or nil
+  if incident ~= nil then return incident end
+  local refusal = ffi.new("struct incidents_refusal")
+  local told = core.incidents_refusal(self.room, it, refusal)
+  return nil, told and { refusal.burning, refusal.of_rule, refusal.shadow } or nil
 end
 
 function World:violates_at(seconds, v)
