@@ -4,6 +4,7 @@
 --   file=…  arg=3  flag.json=1  end
 -- All errors are found before the first is printed.
 local alerting = require("fluo.config.alerting")
+local commands = require("fluo.cli.commands")
 local config_file = require("fluo.config.file")
 local options = require("fluo.cli.options")
 local schema = require("fluo.config.schema")
@@ -87,13 +88,14 @@ local function of_file(path, wanted, environment, errors)
 end
 
 -- Tables that are no keys of the schema are taken out of what the file holds.
-local function take_alerting(in_file, file, environment, errors)
+local function take_alerting(in_file, file, environment, errors, sends)
   local given = {}
   for i = #in_file, 1, -1 do
     local entry = in_file[i]
     if alerting.KEYS[entry.key] then given[entry.key] = table.remove(in_file, i).value end
   end
-  return alerting.check(given, file or FILE, function(name) return environment_value(environment, name) end, errors)
+  return alerting.check(given, file or FILE, function(name) return environment_value(environment, name) end, errors,
+    sends)
 end
 
 -- ---- from values as written to values -------------------------------------------------------------
@@ -191,7 +193,7 @@ function M.resolve(command, argv, environment)
   local errors = {}
   local asked = line.file or environment_value(environment, "FLUO_CONFIG")
   local in_file, file = of_file(asked or FILE, asked ~= nil, environment, errors)
-  local alerts = take_alerting(in_file, file, environment, errors)
+  local alerts = take_alerting(in_file, file, environment, errors, commands.by_name[command].sends)
   check_twice(in_file, errors)
   local values = defaults()
   for _, given in ipairs(in_file) do

@@ -22,6 +22,8 @@ local HIDDEN = { url = true, key = true, token = true, secret = true, password =
 local Secret = { __metatable = false, __tostring = function() return "a secret" end }
 local secrets = setmetatable({}, { __mode = "k" })
 
+local UNKNOWN = ""                     -- a secret that is not here: an error, or of no account
+
 local function read_file(path)
   local file, failure = io.open(path, "rb")
   if not file then return nil, failure end
@@ -110,8 +112,8 @@ function Check:plain(place, any, depth)
   local secret = secrets[any]
   if secret then
     if secret.value then self.hidden[#self.hidden + 1] = secret.value
-    else self:add(place, "%s", secret.failure) end
-    return secret.value or ""
+    elseif self.sends then self:add(place, "%s", secret.failure) end
+    return secret.value or UNKNOWN
   end
   if type(any) == "table" and depth < 8 and getmetatable(any) == nil then
     local copy = {}
@@ -157,7 +159,7 @@ function Check:settings_of_type(place, kind, settings)
     names[#names + 1] = key
     if settings[key] == nil and required == "!" then
       self:add(place .. "." .. key, "a receiver of type %s needs it: %s is expected", kind, expected)
-    elseif settings[key] ~= nil and not fits(settings[key]) then
+    elseif settings[key] ~= nil and not fits(settings[key]) and (self.sends or settings[key] ~= UNKNOWN) then
       self:add(place .. "." .. key, "%s is expected", expected)
     end
   end
@@ -322,9 +324,9 @@ function Check:programs(receivers, actions)
 end
 
 --- given: the tables by name; file: where they stand; environment(name): variables. All that is wrong is appended to
--- errors.
-function M.check(given, file, environment, errors)
-  local check = setmetatable({ file = file, environment = environment, errors = errors, hidden = {} }, Check)
+-- errors; that a secret is not there is so for those that send, who else runs a command needs none.
+function M.check(given, file, environment, errors, sends)
+  local check = setmetatable({ file = file, environment = environment, errors = errors, hidden = {}, sends = sends }, Check)
   local tables = {}
   for _, key in ipairs(sorted(M.KEYS)) do
     tables[key] = given[key] == nil and {} or given[key]
