@@ -121,6 +121,46 @@ describe("a command that asks the agent", function()
     assert.truthy(text:find("%d%d:%d%d:%d%d  violation  %x+  medium  slow"), text)
   end)
 
+  it("follows on where an agent was that has ended, once another one is there, and misses nothing", function()
+    local out, log, of = os.tmpname(), os.tmpname(), os.tmpname()
+    os.remove(of)
+    finally(function() os.execute(("rm -rf %s %s %s"):format(out, log, of)) end)
+    local function slow(n) return { { span("slow", { trace = "u" .. n, id = "u" .. n, attr = { ["http.route"] = "/" .. n } }) } } end
+    local other = assert(harness.start { rules = RULES, data = of })
+    local address = other.admin
+    local pipe = io.popen(("%s tail --json --count=6 --duration=60s --admin=%s 2>%s >%s; echo $?"):format(replay.fluo, address, log, out))
+    other:await(function(page) return page.fluo_events_clients == 1 end)
+    other:send(slow(1))
+    other:settle()
+    other:stop()
+    other = assert(harness.start { rules = RULES, data = of, flags = { "--listen.admin=" .. address } })
+    other:send(slow(2))
+    other:await(function(page) return page.fluo_events_clients == 1 end)
+    other:send(slow(3))
+    assert.equal("0\n", pipe:read("*a"))
+    pipe:close()
+    other:stop()
+    local said, seen = io.open(log):read("*a"), {}
+    for line in io.lines(out) do
+      local event = cjson.decode(line)
+      local key = event.event .. ((event.data.group or {})["http.route"] or "")
+      seen[key] = (seen[key] or 0) + 1
+    end
+    assert.same({ ["incident/1"] = 1, ["incident/2"] = 1, ["incident/3"] = 1, violation = 3 }, seen)
+    assert.truthy(said:find("the agent has ended; it is followed on when it is back\nfluo: following " .. address .. " again", 1, true), said)
+  end)
+
+  it("needs no secret of the configuration, as those do that send", function()
+    local file = os.tmpname()
+    finally(function() os.remove(file) end)
+    replay.write(file, [[return { actions = { secrets = { "NOBODY_SET" } },
+      receivers = { ops = { type = "webhook", url = secret "NOBODY_SET", secret = secret { file = "/none" } } } }]])
+    good("incidents -c " .. file)
+    local status, _, err = replay.shell(("%s notify ops -c %s"):format(replay.fluo, file))
+    assert.equal(78, status)
+    assert.truthy(err:find("receivers.ops.url: the variable NOBODY_SET is not set", 1, true), err)
+  end)
+
   it("says what there is not, and where it asked", function()
     bad(1, "no incident or violation has an id that begins with 00000000", "show 00000000")
     bad(1, "is no id", "show xyz")

@@ -97,7 +97,7 @@ describe("alerts", function()
   it("of a host that the configuration does not allow go out once it does", function()
     local action = ('action "hook" (function(alert) return http.post { url = "%s", json = { id = alert.id } } end)\n')
       :format(world.mock.url "/ok/hook")
-    local function run(config) start({ "hook" }, nil, { rules = action .. alerting.rule("pay", { "hook" }), config = config }) end
+    local function run(text) start({ "hook" }, nil, { rules = action .. alerting.rule("pay", { "hook" }), config = text }) end
     run 'return { notify = { group_wait = "10ms" } }'
     agent:send { alerting.failure(1) }
     agent:await(function(m) return m.fluo_notifications_retried_total >= 1 end)

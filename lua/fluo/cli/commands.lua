@@ -1,6 +1,7 @@
 --- The commands: what they take and what their help says. Options and help are made from this one table.
 -- arguments: how many may follow that are no flags. flags: those besides the keys of the configuration; one with
 -- `value`, as the help shows it, takes one, of a type or any text; one that is `repeated` may stand several times.
+-- sends: it sends alerts, or says whether that can be done: all secrets of the configuration have to be there.
 local value = require("fluo.config.value")
 
 local JSON = { name = "json", help = "for programs" }
@@ -10,7 +11,7 @@ local SEVERITY = value.choice("low", "medium", "high", "critical")
 local M = {
   {
     name = "run", usage = "fluo run [-c FILE] [--rules PATH] [FLAG…]", arguments = { 0, 0 }, flags = {},
-    summary = "receive traces, judge them, say what is violated",
+    sends = true, summary = "receive traces, judge them, say what is violated",
     text = [[
 Receives OpenTelemetry traces over OTLP/HTTP, assembles them, and judges them against the rules. Violations
 go to stdout as JSON lines, the log to stderr. SIGTERM ends it after the open traces were judged; a second
@@ -118,7 +119,8 @@ prints the incident; or the violation, with its trace as `trace`. Ends with 1 wh
     summary = "follow violations and incidents as they come",
     text = [[
 Prints a line for each violation, and for each change of an incident, until Ctrl-C. --json prints each as a JSON
-object. What could not be read in time is counted in a line of its own.]],
+object. What could not be read in time is counted in a line of its own. Where the agent ends it waits until one is
+there again, and goes on with what came since.]],
     examples = {
       { "fluo tail", "all of them" },
       { "fluo tail --rule slow-query --json", "of one rule, for programs" },
@@ -282,7 +284,7 @@ none could be run.]],
               { name = "example", help = "an example alert, as where no file is named" },
               { name = "resolved", help = "the example's resolve" },
               { name = "print", value = "TYPE", help = "print the source of a built-in type, to copy and change" } },
-    summary = "send an alert by a receiver now, and say what was answered",
+    sends = true, summary = "send an alert by a receiver now, and say what was answered",
     text = [[
 Sends an example alert, or the one of a file (- is standard input), by the receiver of the configuration or the
 action of the rules that is named, as the agent would, and prints what came of it. Ends with 0 if it was delivered,
@@ -308,7 +310,7 @@ lua-language-server, .luacheckrc for luacheck. Never writes over a file.]],
   {
     name = "config show", usage = "fluo config show [-c FILE] [--json] [FLAG…]", arguments = { 0, 0 },
     flags = { JSON },
-    summary = "show every configuration value and where it comes from",
+    sends = true, summary = "show every configuration value and where it comes from",
     text = [[
 Evaluates the configuration as `fluo run` would with the same file, variables and flags, and prints each key,
 its value and its source.]],

@@ -62,6 +62,20 @@ local function open_signals()
   return C.signalfd(-1, set, NONBLOCK_CLOEXEC)
 end
 
+--- Waits so many seconds, until a deadline at most: nil; or what ended it before, "deadline" or "signal".
+function M.pause(seconds, deadline)
+  local until_s = M.now() + seconds
+  local signals = open_signals()
+  local polled = ffi.new("struct fluo_stream_pollfd[1]", { { signals, POLLIN, 0 } })
+  repeat
+    local left = math.min(until_s, deadline or until_s) - M.now()
+    C.poll(polled, 1, math.max(0, math.ceil(left * 1000)))
+  until polled[0].revents ~= 0 or left <= 0
+  C.close(signals)
+  if polled[0].revents ~= 0 then return "signal" end
+  return deadline and deadline <= M.now() and "deadline" or nil
+end
+
 local function connect(host, port, shown)
   local bytes, family, size = address_of(host, port)
   local fd = bytes and C.socket(family, STREAM_CLOEXEC, 0) or -1
@@ -142,13 +156,15 @@ function Stream:refusal(status)
   return ("%s answers %d: %s"):format(self.shown, status, (said:gsub("%c", "?")))
 end
 
-local function request_of(shown, verb, target, body)
-  local typed = body and ("Content-Type: application/json\r\nContent-Length: %d\r\n"):format(#body) or ""
-  return ("%s %s HTTP/1.0\r\nHost: %s\r\n%s\r\n%s"):format(verb, target, shown, typed, body or "")
+local function request_of(shown, verb, target, body, headers)
+  local lines = { ("%s %s HTTP/1.0"):format(verb, target), "Host: " .. shown }
+  for _, line in ipairs(headers or {}) do lines[#lines + 1] = line end
+  if body then lines[#lines + 1] = ("Content-Type: application/json\r\nContent-Length: %d"):format(#body) end
+  return table.concat(lines, "\r\n") .. "\r\n\r\n" .. (body or "")
 end
 
 -- A connection on which the request was sent, and the status of the answer.
-local function begin(address, verb, target, body)
+local function begin(address, verb, target, body, headers)
   local host, port = address:match("^(%S+) (%d+)$")
   if not host then return nil, "listen.admin is none: such an agent cannot be asked" end
   local shown = (host:find(":", 1, true) and "[%s]:%s" or "%s:%s"):format(host, port)
@@ -159,7 +175,7 @@ local function begin(address, verb, target, body)
   self.signals = open_signals()
   self.polled = ffi.new("struct fluo_stream_pollfd[2]", { { fd, POLLIN, 0 }, { self.signals, POLLIN, 0 } })
   local good
-  good, trouble = write_all(fd, request_of(shown, verb, target, body))
+  good, trouble = write_all(fd, request_of(shown, verb, target, body, headers))
   local status
   if good then status, trouble = self:head() end
   if status then return self, status end
@@ -168,9 +184,9 @@ local function begin(address, verb, target, body)
 end
 
 --- Asks the agent whose admin listener is at that address, as the configuration has it ("host port"): a stream; or
--- nil and why.
-function M.open(address, target)
-  local self, status = begin(address, "GET", target)
+-- nil and why. headers: lines, or nil.
+function M.open(address, target, headers)
+  local self, status = begin(address, "GET", target, nil, headers)
   if not self then return nil, status end
   if status == 200 then return self end
   local trouble = self:refusal(status)

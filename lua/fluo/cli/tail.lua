@@ -24,53 +24,88 @@ function LINES.lost(l)
   return agent.is_null(l.events) and "… some were lost" or ("… %d were lost: they came too fast"):format(l.events)
 end
 
--- Events of a stream: kind and data (text), or nil and why it ended.
+-- Events of a stream: kind, data (text) and id, or nil and why it ended.
 local function next_event(from, deadline)
-  local kind, data
+  local kind, data, id
   while true do
     local line, why = from:line(deadline)
     if not line then return nil, why end
-    if line == "" and data then return kind, data end
+    if line == "" and data then return kind, data, id end
     if line == "" then kind = nil end
     kind, data = line:match("^event: (.*)$") or kind, line:match("^data: (.*)$") or data
+    id = line:match("^id: (%d+)$") or id
   end
 end
 
+-- Whether it was printed before: who comes back is sent what came at the moment of the last one, too.
+local function is_known(state, id, kind, value)
+  local key = table.concat({ kind, value.id or "", value.status or "", value.count or "" }, " ")
+  if not id then return false end
+  if id ~= state.last then state.last, state.known = id, {} end
+  local known = state.known[key]
+  state.known[key] = true
+  return known
+end
+
 -- Prints one, where it is wanted: whether it was.
-local function print_event(kind, data, flags)
-  local line = LINES[kind]
+local function print_event(state, kind, data, id)
+  local line, flags = LINES[kind], state.flags
   local value = line and agent.decode(data)
-  if not line or (flags.rule and kind ~= "lost" and value.rule ~= flags.rule) then return false end
+  if not line or is_known(state, id, kind, value) then return false end
+  if flags.rule and kind ~= "lost" and value.rule ~= flags.rule then return false end
   io.stdout:write(flags.json and ('{"event":"%s","data":%s}'):format(kind, data) or agent.clean(line(value)), "\n")
   io.stdout:flush()
   return kind ~= "lost"
 end
 
 local ENDS = { deadline = true, signal = true, count = true }
+-- As the stream asks for.
+local AGAIN_S = 2
 
-local function follow(from, flags)
-  local deadline, printed = flags.duration and stream.now() + flags.duration / 1e9, 0
-  while not flags.count or printed < flags.count do
-    local kind, data = next_event(from, deadline)
+-- Why it ended.
+local function follow(state, from)
+  while not state.flags.count or state.printed < state.flags.count do
+    local kind, data, id = next_event(from, state.deadline)
     if not kind then return data end
-    if print_event(kind, data, flags) then printed = printed + 1 end
+    if print_event(state, kind, data, id) then state.printed = state.printed + 1 end
   end
   return "count"
 end
 
---- config: what fluo.config resolved. 0; 1: no agent, or it has ended.
+local function open(state)
+  return stream.open(state.address, "/api/v1/events", state.last and { "Last-Event-ID: " .. state.last })
+end
+
+-- The agent's next stream, from where the last one ended; nil where something ended the wait.
+local function come_back(state)
+  while not stream.pause(AGAIN_S, state.deadline) do
+    local from = open(state)
+    if from then return from end
+  end
+  return nil
+end
+
+--- config: what fluo.config resolved. 0; 1: no agent.
 function M.run(config)
-  local from, why = stream.open(agent.address(config), "/api/v1/events")
+  local flags = config.flags
+  local state = { flags = flags, address = agent.address(config), printed = 0, known = {},
+                  deadline = flags.duration and stream.now() + flags.duration / 1e9 }
+  local from, why = open(state)
   if not from then
     agent.say(why)
     return EXIT_FAILED
   end
   agent.say(("following %s; Ctrl-C ends it"):format(from.shown))
-  why = follow(from, config.flags)
-  from:close()
-  if ENDS[why] then return 0 end
-  agent.say(why == "ended" and "the agent has ended" or why)
-  return EXIT_FAILED
+  state.last = ("%d000000000"):format(os.time())       -- until something comes
+  repeat
+    why = follow(state, from)
+    from:close()
+    if ENDS[why] then break end
+    agent.say((why == "ended" and "the agent has ended" or why) .. "; it is followed on when it is back")
+    from = come_back(state)
+    if from then agent.say(("following %s again"):format(from.shown)) end
+  until not from
+  return 0
 end
 
 return M

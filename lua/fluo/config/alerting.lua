@@ -326,7 +326,8 @@ end
 --- given: the tables by name; file: where they stand; environment(name): variables. All that is wrong is appended to
 -- errors; that a secret is not there is so for those that send, who else runs a command needs none.
 function M.check(given, file, environment, errors, sends)
-  local check = setmetatable({ file = file, environment = environment, errors = errors, hidden = {}, sends = sends }, Check)
+  local check = setmetatable({ file = file, environment = environment, errors = errors, hidden = {}, sends = sends },
+    Check)
   local tables = {}
   for _, key in ipairs(sorted(M.KEYS)) do
     tables[key] = given[key] == nil and {} or given[key]
