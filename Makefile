@@ -9,7 +9,8 @@ VERSION := 0.1.0
 # ---- what Debian has to provide (the one list) --------------------------------------------------
 PACKAGES_BUILD := build-essential pkg-config libuv1-dev libluajit-5.1-dev luajit node-llhttp libpcre2-dev \
                   zlib1g-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev libsqlite3-dev lua-cjson
-PACKAGES_TEST  := lua-busted lua-check prometheus prometheus-alertmanager python3 curl sqlite3 clang libclang-rt-14-dev libedit2
+PACKAGES_TEST  := lua-busted lua-check prometheus prometheus-alertmanager python3 curl sqlite3 libedit2
+PACKAGES_FUZZ  := clang libclang-rt-14-dev
 
 # ---- how it is compiled -------------------------------------------------------------------------
 LIBS     := libuv luajit libpcre2-8 zlib yaml-0.1 libprotobuf-c sqlite3
@@ -76,8 +77,11 @@ $(BUILD)/obj/lua/fluo/header.o $(BUILD)/obj/lua/fluo/builtins.o: $(BUILD)/obj/lu
 run: deps all
 	$(BUILD)/fluo run --rules=rules --data=$(BUILD)/data
 
-# Every spec, and every one again under the address and undefined-behaviour sanitizers.
-test: deps deps-test all lib lint sanitized $(BUILD)/clients corpus
+# Every spec, and every one again under the address and undefined-behaviour sanitizers. What has to be built for that is
+# built on all processors, whoever calls.
+JOBS ?= $(shell nproc)
+test: deps deps-test
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) all lib lint sanitized $(BUILD)/clients corpus
 	$(LUAJIT) spec/run.lua $(BUILD) $(BUILD)/asan
 
 # Installs what is missing of a list of packages, as root or with sudo.
@@ -88,6 +92,7 @@ define install-missing
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 deps: ; $(call install-missing,$(PACKAGES_BUILD))
+deps-fuzz: ; $(call install-missing,$(PACKAGES_BUILD) $(PACKAGES_FUZZ))
 deps-test: ; $(call install-missing,$(PACKAGES_TEST) $(if $(shell command -v npm),,npm))
 
 # The SDKs that the specs send traffic with; the copy under $(BUILD) keeps the checkout clean.
@@ -103,12 +108,14 @@ install: all
 
 # ---- what keeps it right ------------------------------------------------------------------------
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+ASAN      = $(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)'
 sanitized: deps
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' all lib
+	@+$(ASAN) all lib
 asan: deps deps-test sanitized $(BUILD)/clients
 	$(LUAJIT) spec/run.lua $(BUILD)/asan
 
-# Fuzzers: `make fuzz` gives each target a minute; `make corpus` only runs what was found before.
+# Fuzzers: `make fuzz` gives each target a minute; `make corpus` only runs what was found before, under the sanitizers
+# of the specs.
 FUZZ_SECONDS ?= 60
 FUZZ    := $(patsubst spec/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard spec/fuzz/*.c))
 FUZZING := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -119,16 +126,20 @@ $(BUILD)/fuzz/objects: $(CORE) $(wildcard core/*.h) include/fluo.h
 	$(MAKE) BUILD=$(BUILD)/fuzz/build CC=clang-14 OPTIMIZE='$(FUZZING) -fsanitize=fuzzer-no-link' fuzz-objects
 	@touch $@
 fuzz-objects: $(OBJ) $(GEN)
-# What was found before, and intermediate forms made anew of the rules there are: a stored one is refused by the next version.
-seeds: lib
-	@mkdir -p $(BUILD)/fuzz/corpus/ir && cp -r spec/fuzz/corpus/. $(BUILD)/fuzz/corpus
-	@FLUO_LIB=$(BUILD)/libfluo.so $(LUAJIT) spec/fuzz/ir_seeds.lua $(BUILD)/fuzz/corpus/ir
-fuzz: deps-test $(FUZZ) seeds
-	for target in $(FUZZ); do $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
-	  $(BUILD)/fuzz/corpus/$$(basename $$target) || exit 1; done
-corpus: deps-test $(FUZZ) seeds
-	@for target in $(FUZZ); do ASAN_OPTIONS=detect_leaks=0 $$target -runs=0 $(BUILD)/fuzz/corpus/$$(basename $$target) >$(BUILD)/fuzz/log 2>&1 || \
-	  { cat $(BUILD)/fuzz/log; exit 1; }; done
+fuzz: deps-fuzz $(FUZZ)
+	for target in $(FUZZ); do mkdir -p $(BUILD)/fuzz/corpus/$$(basename $$target) && \
+	  $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(BUILD)/fuzz/corpus/$$(basename $$target) \
+	    spec/fuzz/corpus/$$(basename $$target) || exit 1; done
+
+FOUND := $(patsubst spec/fuzz/%.c,$(BUILD)/corpus/%,$(wildcard spec/fuzz/*.c))
+$(BUILD)/corpus/%: spec/fuzz/%.c spec/corpus.c spec/oracle.c $(BUILD)/libfluo.so
+	@mkdir -p $(@D)
+	@echo '  corpus $@'; $(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< spec/corpus.c $(BUILD)/libfluo.so -Wl,-rpath,'$$ORIGIN/..' $(LDLIBS_ALL)
+found: $(FOUND:=.ran)
+$(FOUND:=.ran): %.ran: %
+	@ASAN_OPTIONS=detect_leaks=0 $< $(wildcard spec/fuzz/corpus/$(*F)/*) >$<.log 2>&1 || { cat $<.log; exit 1; }
+corpus: sanitized
+	@+$(ASAN) found
 
 # What editors know of rules, made from lua/fluo/reference.lua.
 stubs:
@@ -159,5 +170,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
-.PHONY: all lib run test deps deps-test install stubs sanitized asan fuzz fuzz-objects seeds corpus lint bench bench-attacks bench-misbehaving bench-instructions clean
+.PHONY: all lib run test deps deps-test deps-fuzz install stubs sanitized asan fuzz fuzz-objects seeds corpus lint bench bench-attacks bench-misbehaving bench-instructions clean
 .DELETE_ON_ERROR:
