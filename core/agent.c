@@ -120,6 +120,7 @@ static void taken(struct agent *a, const struct engine_receipt *some, struct int
   sum->accepted += some->accepted;
   sum->rejected += some->rejected;
   sum->dropped_memory += some->dropped_memory;
+  for (int i = 0; i < OTLP_REJECTS; i++) sum->rejected_for[i] += some->rejected_for[i];
   rearm(a);
 }
 

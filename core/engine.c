@@ -157,9 +157,11 @@ static void take_span(struct engine *e, const struct otlp_span *span) {
   struct fluo_span *written = NULL;
   uint32_t index;
   e->stats.received++;
-  if (!span->valid) {
+  if (span->rejected) {
     e->stats.rejected++;
+    e->stats.rejected_for[span->rejected]++;
     e->receipt->rejected++;
+    e->receipt->rejected_for[span->rejected]++;
     return;
   }
   enum admit admit = store_admit(e->store, span->trace_id, span->span_id, e->now_ns, &t);

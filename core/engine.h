@@ -50,7 +50,7 @@ int engine_use(struct engine *e, const struct ruleset *rules, struct study *stud
 /* Whether these rules are out of force and no trace needs them: then the engine has let go of them and their study. */
 bool engine_release(struct engine *e, const struct ruleset *rules);
 
-struct engine_receipt { uint32_t accepted, rejected, dropped_memory; };
+struct engine_receipt { uint32_t accepted, rejected, dropped_memory, rejected_for[OTLP_REJECTS]; };
 /* Takes the spans of a body that otlp_check accepted, arriving now. Time never runs backwards: an
  * earlier now_ns is taken as the latest one seen. 0, or FLUO_ENOMEM and then nothing of it was counted. */
 int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
@@ -113,6 +113,7 @@ extern const char *const drop_reason_names[DROP_REASONS];
 /* received = evaluated + rejected + sum(dropped) + in flight, exactly, between any two calls. */
 struct engine_stats {
   uint64_t received, evaluated, rejected, dropped[DROP_REASONS], in_flight;
+  uint64_t rejected_for[OTLP_REJECTS];  /* they make up `rejected` */
   uint64_t questions, judgments;
   uint64_t questions_shed;                  /* not asked: LIMIT_QUESTIONS or _RULE_ITEMS were out. Unknown */
   uint64_t judgments_shed;                  /* of rules that are far behind. Unknown */

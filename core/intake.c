@@ -176,24 +176,27 @@ static void on_head(void *ctx, const struct http_request *request, struct http_r
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
+enum { SHORTFALL_BYTES = 512 };
+
+static size_t add_shortfall(char *out, size_t at, const char *what, uint32_t spans, const char *why) {
+  if (!spans) return at;
+  int n = snprintf(out + at, SHORTFALL_BYTES - at, "%sspans %s: %u; %s", at ? ". " : "", what, spans, why);
+  assert(n > 0 && at + (size_t)n < SHORTFALL_BYTES);
+  return at + (size_t)n;
+}
+
 /* Why some spans are not in, or NULL. */
-static const char *shortfall(const struct intake_receipt *receipt, char out[256]) {
-  int n = 0;
-  if (!receipt->rejected && !receipt->dropped_memory) return NULL;
-  if (receipt->rejected)
-    n = snprintf(out, 256,
-                 "spans rejected: %u; a trace id, span id or parent id has the wrong length or is "
-                 "all zero%s",
-                 receipt->rejected, receipt->dropped_memory ? ". " : "");
-  if (receipt->dropped_memory)
-    snprintf(out + n, 256 - (size_t)n, "spans dropped: %u; the buffer is full (buffer.bytes_max)",
-             receipt->dropped_memory);
-  return out;
+static const char *shortfall(const struct intake_receipt *receipt, char out[SHORTFALL_BYTES]) {
+  size_t n = 0;
+  for (int i = OTLP_TAKEN + 1; i < OTLP_REJECTS; i++)
+    n = add_shortfall(out, n, "rejected", receipt->rejected_for[i], otlp_reject_texts[i]);
+  n = add_shortfall(out, n, "dropped", receipt->dropped_memory, "the buffer is full (buffer.bytes_max)");
+  return n ? out : NULL;
 }
 
 static void reply(struct intake *in, struct http_response *response, enum intake_format format,
                   const struct intake_receipt *receipt) {
-  char message[256];
+  char message[SHORTFALL_BYTES];
   const char *text = shortfall(receipt, message);
   if (text) in->stats.partial++;
   response->status = 200;
@@ -331,7 +334,8 @@ static void long_go_on(struct intake *in, struct long_body *b, struct http_respo
 /* ---- a body ---------------------------------------------------------------------------------- */
 
 static bool takes_long(const struct decode *d) {
-  size_t cost = d->body.n + (size_t)d->summary.spans * OTLP_SPAN_COST + (size_t)d->summary.elements * 2 * OTLP_STEP_COST;
+  size_t span = OTLP_SPAN_COST + OTLP_AROUND_COST((size_t)2 * d->summary.around_bytes);
+  size_t cost = d->body.n + d->summary.spans * span + (size_t)d->summary.elements * 2 * OTLP_STEP_COST;
   return cost > 2 * LIMIT_PART_COST;
 }
 

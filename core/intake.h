@@ -19,7 +19,7 @@ struct intake_options {
   bool reject_other_signals;         /* 404 for metrics, logs and profiles instead of discarding them */
 };
 
-struct intake_receipt { uint32_t accepted, rejected, dropped_memory; };
+struct intake_receipt { uint32_t accepted, rejected, dropped_memory, rejected_for[OTLP_REJECTS]; };
 
 struct intake_calls {
   /* Takes the spans of a body that otlp_check accepted; keeps nothing of it. 0, or FLUO_ENOMEM and then

@@ -14,11 +14,18 @@
 #define LIMIT_DEPTH 64
 /* Spans in one body: 8 MiB of empty spans would be 4 million. 400. */
 #define LIMIT_SPANS 262144
-/* Attributes, events, links, array values, scopes, resources and unknown fields in one body; where bodies may be
- * larger than 8 MiB, one for every 16 bytes. Clients need 25 and more for each. Two million in one span would hold
- * up the loop for 50 ms. 400. */
+/* Attributes, events, links, array values, scopes, resources, unknown fields, and fields that come again though they may
+ * come once, in one body; where bodies may be larger than 8 MiB, one for every 16 bytes. Clients need 25 and more for
+ * each. 400. */
 #define LIMIT_ELEMENTS 524288u
 #define LIMIT_ELEMENT_BYTES 16
+/* Of these in one span, which is matched and stored in one piece: half a millisecond and more. SDKs that are told nothing
+ * let 33,152 through: 128 attributes, and 128 events and 128 links of as many. Such a span is rejected
+ * (fluo_receiver_refused_spans_total). */
+#define LIMIT_SPAN_ELEMENTS 65536u
+/* Bytes of a span's name, of its resource, of its scope: as much as a symbol may have. They are compared, and may have to
+ * be kept, with each span or trace: 4 MB of resource over 20,000 spans took minutes. Rejected, too. */
+#define LIMIT_SPAN_TEXT_BYTES 65536u
 /* What the loop does for one body before others have their turn, as otlp_step counts: some half a millisecond. A body
  * of up to two parts (an SDK's batch of 512 spans is one and a bit) is answered at once; a larger one, as sent or
  * decoded, waits in line: it is decoded in a thread and taken in parts, one such body at a time. */

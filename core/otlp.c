@@ -10,11 +10,20 @@
  * and takes some 200 bytes of stack a level. */
 #include "otlp.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "err.h"
+#include "limits.h"
 #include "otlp_head.h"
 #include "otlp_schema.h"
+
+_Static_assert(LIMIT_SPAN_ELEMENTS == 65536 && LIMIT_SPAN_TEXT_BYTES == 65536, "the text below says so");
+
+const char *const otlp_reject_names[OTLP_REJECTS] = {"", "invalid_id", "too_large"};
+const char *const otlp_reject_texts[OTLP_REJECTS] = {
+    "", "a trace id, span id or parent id has the wrong length or is all zero",
+    "a span has more than 65536 attributes, events, links and values of these, or its name, resource or scope more than 65536 bytes"};
 
 struct scan {
   const uint8_t *body, *end;
@@ -110,6 +119,26 @@ static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t
   return true;
 }
 
+/* What may come once is an element when it comes again: the last one wins, but all are read. */
+static inline bool is_element(const struct otlp_field *known, uint32_t number, uint32_t *seen) {
+  if (known->kind == OTLP_UNKNOWN) return true;
+  bool again = *seen >> number & 1;
+  *seen |= 1u << number;
+  return known->repeated ? known->child != OTLP_SPAN : again;
+}
+
+static inline const struct otlp_field *field_of(uint32_t message, uint32_t number) {
+  static const struct otlp_field unknown = {.kind = OTLP_UNKNOWN};
+  return number < OTLP_FIELDS ? &otlp_shapes[message].fields[number] : &unknown;
+}
+
+/* In pieces they are one behind the other. */
+static void note_around(struct scan *s, size_t bytes, bool again) {
+  uint32_t *most = &s->summary->around_bytes;
+  if (again) *most += (uint32_t)bytes;
+  else if (bytes > *most) *most = (uint32_t)bytes;
+}
+
 static int walk_child(struct scan *s, struct place place, const struct otlp_field *known,
                       const struct wire_field *field, uint32_t depth) {
   const struct otlp_limits *limits = s->limits;
@@ -127,11 +156,9 @@ static int walk_child(struct scan *s, struct place place, const struct otlp_fiel
 }
 
 static inline int walk_field(struct scan *s, struct place place, const struct wire_field *field,
-                             uint32_t depth) {
-  static const struct otlp_field unknown = {.kind = OTLP_UNKNOWN};
-  const struct otlp_field *known =
-      field->number < OTLP_FIELDS ? &otlp_shapes[place.message].fields[field->number] : &unknown;
-  bool counts = known->kind == OTLP_UNKNOWN || (known->repeated && known->child != OTLP_SPAN);
+                             uint32_t depth, uint32_t *seen) {
+  const struct otlp_field *known = field_of(place.message, field->number);
+  bool counts = is_element(known, field->number, seen);
   if (counts && ++s->elements > s->limits->elements_max)
     return fail(s, place, FLUO_ETOOMANY, "more elements than", s->limits->elements_max);
   if (known->kind == OTLP_UNKNOWN) return 0;
@@ -140,18 +167,20 @@ static inline int walk_field(struct scan *s, struct place place, const struct wi
     return fail(s, place, FLUO_EMALFORMED, "of a wrong wire type", 0);
   }
   if (known->kind == OTLP_STRING) s->summary->invalid_utf8 += !is_utf8(field->text, field->len);
-  else if (known->kind == OTLP_MESSAGE) return walk_child(s, place, known, field, depth);
   else if (known->kind == OTLP_INDEX) s->summary->strindex++;
-  return 0;
+  if (known->kind != OTLP_MESSAGE) return 0;
+  if (known->child == OTLP_RESOURCE || known->child == OTLP_SCOPE) note_around(s, field->len, counts);
+  return walk_child(s, place, known, field, depth);
 }
 
 static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32_t depth) {
   const uint8_t *p = text.p, *end = wire_end(p, text.n);
+  uint32_t seen = 0;
   while (p < end) {
     struct wire_field field = {0};
     const uint8_t *next = wire_read_field(p, end, &field);
     if (!next) return fail_unreadable(s, message, p, end);
-    int err = walk_field(s, (struct place){p, message, field.number}, &field, depth);
+    int err = walk_field(s, (struct place){p, message, field.number}, &field, depth, &seen);
     if (err) return err;
     p = next;
   }
@@ -194,11 +223,13 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
   struct otlp_head head;
   struct otlp_ids ids = {0};
   size_t payload_bytes = 0;
+  uint32_t seen = 0, before = s->elements;
   bool deep = depth + 2 > s->limits->depth_max;      /* an attribute and its value */
   const uint8_t *p = text.p, *end = wire_end(p, text.n), *behind = otlp_head_read(p, end, &head);
   if (behind) {
     s->summary->invalid_utf8 += !is_utf8(head.name.p, head.name.n);
     ids = head.ids;
+    seen = OTLP_HEAD_FIELDS | (ids.parent.n ? 1u << 4 : 0);
     p = behind;
   }
   while (p < end) {
@@ -207,14 +238,16 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     payload_bytes += (size_t)(plain - p);
     p = plain;
     if (p == end) break;
-    plain = walk_plain_field(s, p, end, &ids);
+    uint32_t bit = 1u << (p[0] >> 3 & 15);
+    plain = seen & bit ? NULL : walk_plain_field(s, p, end, &ids);
     if (plain) {
+      seen |= bit;
       p = plain;
       continue;
     }
     const uint8_t *next = wire_read_field(p, end, &field);
     if (!next) return fail_unreadable(s, OTLP_SPAN, p, end);
-    int err = walk_field(s, (struct place){p, OTLP_SPAN, field.number}, &field, depth);
+    int err = walk_field(s, (struct place){p, OTLP_SPAN, field.number}, &field, depth, &seen);
     if (err) return err;
     struct otlp_bytes bytes = {field.text, field.len};
     if (field.number == 1) ids.trace = bytes;
@@ -223,7 +256,7 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     else if (otlp_kept(field.number)) payload_bytes += (size_t)(next - p);
     p = next;
   }
-  if (!otlp_ids_valid(&ids)) {
+  if (s->elements - before > LIMIT_SPAN_ELEMENTS || !otlp_ids_valid(&ids)) {
     s->summary->rejected++;
     return 0;
   }
@@ -231,6 +264,26 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
   if (s->decoded_bytes <= s->limits->decoded_bytes_max) return 0;
   struct place place = {text.p, OTLP_SPAN, 0};
   return fail(s, place, FLUO_ETOOLARGE, "decoded bytes exceed", s->limits->decoded_bytes_max);
+}
+
+/* The elements of a message that was accepted; where they are more than `max`, some number that is. */
+static uint32_t count_elements(uint32_t message, struct otlp_bytes text, uint32_t max) {
+  uint32_t seen = 0, n = 0;
+  for (const uint8_t *p = text.p, *end = wire_end(p, text.n); p < end && n <= max;) {
+    struct wire_field field = {0};
+    p = wire_read_field(p, end, &field);
+    assert(p);
+    const struct otlp_field *known = field_of(message, field.number);
+    n += is_element(known, field.number, &seen);
+    if (known->kind == OTLP_MESSAGE && n <= max)
+      n += count_elements(known->child, (struct otlp_bytes){field.text, field.len}, max - n);
+  }
+  return n;
+}
+
+bool otlp_span_exceeds(struct otlp_bytes span, uint32_t elements_max) {
+  const size_t element_bytes_min = 2;
+  return span.n / element_bytes_min > elements_max && count_elements(OTLP_SPAN, span, elements_max) > elements_max;
 }
 
 int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,

@@ -10,19 +10,31 @@
 
 #include "fluo.h"
 
+/* Why a span of a body that was accepted is not taken. */
+enum otlp_reject {
+  OTLP_TAKEN,
+  OTLP_INVALID_ID,            /* an id of wrong length or all zero (a parent id: of wrong length) */
+  OTLP_TOO_LARGE,             /* LIMIT_SPAN_ELEMENTS, LIMIT_SPAN_TEXT_BYTES */
+  OTLP_REJECTS
+};
+extern const char *const otlp_reject_names[OTLP_REJECTS];   /* "invalid_id" … */
+extern const char *const otlp_reject_texts[OTLP_REJECTS];   /* for people */
+
 struct otlp_limits {
   uint32_t depth_max;         /* nesting of messages below the request; AnyValues count */
   uint32_t spans_max;         /* spans in one body */
-  uint32_t elements_max;      /* all repeated elements (attributes, events, links, values, scopes …) and unknown fields */
+  uint32_t elements_max;      /* all repeated elements (attributes, events, links, values, scopes …), unknown fields, and
+                                 what may come once from the second time on */
   size_t   decoded_bytes_max; /* what the spans would take in the arena: skeletons and payloads */
 };
 
 struct otlp_summary {
   uint32_t spans;             /* in the body, bad ones included */
-  uint32_t rejected;          /* bad spans: an id of wrong length or all zero (a parent id: of wrong length) */
+  uint32_t rejected;          /* spans with a bad id, or too many elements */
   uint32_t invalid_utf8;      /* strings that are not UTF-8: kept as they are, U+FFFD where they are printed */
   uint32_t elements;          /* as elements_max counts them */
   uint32_t strindex;          /* string indices outside profiles: taken as absent */
+  uint32_t around_bytes;      /* what no resource and no scope has more of */
 };
 
 /* Why a body was refused, for the 400's message. */
@@ -40,7 +52,7 @@ struct otlp_span {
   uint64_t start_ns, end_ns;
   uint32_t kind, status;                             /* out-of-range kinds become 0, statuses 0 */
   uint32_t dropped_events;
-  bool     valid;                                    /* false: a rejected one; only the ids as they came */
+  enum otlp_reject rejected;                         /* but for OTLP_TAKEN nothing else of it means anything */
   struct otlp_bytes name;
   struct otlp_bytes message;                         /* the Span, whole */
   size_t   payload_bytes;                            /* what otlp_payload will write */
@@ -66,7 +78,8 @@ int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n);
 void otlp_close(struct otlp_cursor *c);
 
 enum otlp_step { OTLP_STEP_END, OTLP_STEP_ON, OTLP_STEP_SPAN };
-/* What a step costs, about as many bytes as could be copied meanwhile: a span takes a microsecond and its bytes. */
+/* What a step costs, about as many bytes as could be copied meanwhile: a span takes a microsecond, its bytes, and a
+ * quarter of those of its resource and scope. */
 enum { OTLP_STEP_COST = 8, OTLP_SPAN_COST = 512 };
 /* Moves by a field, valid spans or not, and adds what this costs. */
 enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost);
@@ -75,6 +88,10 @@ enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost);
  * FLUO_ENOMEM as otlp_open: then no span was handed out. */
 int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const struct otlp_span *span),
               void *ctx);
+
+/* Whether a Span of a body that otlp_check accepted has more elements than that. */
+bool otlp_span_exceeds(struct otlp_bytes span, uint32_t elements_max);
+#define OTLP_AROUND_COST(bytes) ((bytes) / 4)
 
 /* Writes the span's payload (fields 3 and 9 to 16, as they were on the wire): payload_bytes bytes. */
 void otlp_payload(const struct otlp_span *span, uint8_t *out);

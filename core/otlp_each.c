@@ -13,6 +13,7 @@
 #include "buffer.h"
 #include "err.h"
 #include "heap.h"
+#include "limits.h"
 #include "otlp.h"
 #include "otlp_head.h"
 #include "otlp_schema.h"
@@ -216,7 +217,17 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   put_id(out->trace_id, 16, ids.trace);
   put_id(out->span_id, 8, ids.span);
   put_id(out->parent_id, 8, ids.parent);
-  out->valid = otlp_ids_valid(&ids);
+  if (!otlp_ids_valid(&ids)) out->rejected = OTLP_INVALID_ID;
+  else if (out->name.n > LIMIT_SPAN_TEXT_BYTES) out->rejected = OTLP_TOO_LARGE;
+}
+
+/* What would take long is not even read. */
+static void take_span(struct otlp_cursor *c, struct otlp_bytes message) {
+  struct otlp_span *out = &c->span;
+  bool around = out->resource.n > LIMIT_SPAN_TEXT_BYTES || out->scope.n > LIMIT_SPAN_TEXT_BYTES;
+  bool large = around || otlp_span_exceeds(message, LIMIT_SPAN_ELEMENTS);
+  out->rejected = large ? OTLP_TOO_LARGE : OTLP_TAKEN;
+  if (!large) read_span(message, out);
 }
 
 /* ---- the cursor ------------------------------------------------------------------------------ */
@@ -260,8 +271,8 @@ enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost) {
   if (c->scope.n) {
     size_t taken = take_field(&c->scope, &field);
     if (field.number != 2) return OTLP_STEP_ON;
-    read_span((struct otlp_bytes){field.text, field.len}, &c->span);
-    *cost += OTLP_SPAN_COST + taken;
+    take_span(c, (struct otlp_bytes){field.text, field.len});
+    *cost += OTLP_SPAN_COST + taken + (c->span.rejected ? 0 : OTLP_AROUND_COST(c->span.resource.n + c->span.scope.n));
     return OTLP_STEP_SPAN;
   }
   if (c->resource.n) {

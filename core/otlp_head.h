@@ -15,6 +15,7 @@ struct otlp_head {
 };
 
 enum {
+  OTLP_HEAD_FIELDS = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8,   /* and 4 where there is a parent */
   OTLP_HEAD_IDS = 18 + 10,            /* trace_id and span_id, tags and lengths included */
   OTLP_HEAD_PARENT = 10,
   OTLP_HEAD_TAIL = 2 + 9 + 9          /* kind and times */

@@ -18,7 +18,8 @@ static void write_spans(struct buffer *b, const struct engine_stats *s) {
                   s->received - s->rejected);
   metrics_family(b, "fluo_receiver_refused_spans_total", METRICS_COUNTER,
                  "Spans refused, by reason.");
-  sample(b, "fluo_receiver_refused_spans_total", "reason", "invalid_id", s->rejected);
+  for (int i = OTLP_TAKEN + 1; i < OTLP_REJECTS; i++)
+    sample(b, "fluo_receiver_refused_spans_total", "reason", otlp_reject_names[i], s->rejected_for[i]);
   metrics_counter(b, "fluo_evaluated_spans_total", "Spans whose trace was judged to its end.",
                   s->evaluated);
   metrics_family(b, "fluo_dropped_spans_total", METRICS_COUNTER,

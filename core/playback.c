@@ -93,7 +93,7 @@ static void run_timers(struct playback *p, uint64_t until_ns) {
 
 static int latest_end(void *ctx, const struct otlp_span *span) {
   uint64_t *latest = ctx, end = span->end_ns > span->start_ns ? span->end_ns : span->start_ns;
-  if (span->valid && end > *latest) *latest = end;
+  if (!span->rejected && end > *latest) *latest = end;
   return 0;
 }
 
@@ -112,9 +112,9 @@ static int take_request(struct playback *p, const struct source_request *request
   engine_late_from(host_engine(p->host), request->has_received_at ? UINT64_MAX : before);
   int err = engine_receive(host_engine(p->host), request->body, request->n, arrival, &receipt);
   if (err) return err;
-  if (receipt.rejected)
-    fprintf(stderr, "fluo: %u spans rejected: an id has the wrong length or is all zero\n",
-            receipt.rejected);
+  for (int i = OTLP_TAKEN + 1; i < OTLP_REJECTS; i++)
+    if (receipt.rejected_for[i])
+      fprintf(stderr, "fluo: %u spans rejected: %s\n", receipt.rejected_for[i], otlp_reject_texts[i]);
   if (receipt.dropped_memory) {
     fprintf(stderr, "fluo: %u spans dropped: the buffer is full (buffer.bytes_max)\n",
             receipt.dropped_memory);

@@ -73,7 +73,7 @@ int fluo_recorded_next(struct fluo_recorded *r, struct fluo_recorded_span *out, 
     enum otlp_step step = OTLP_STEP_END;
     size_t cost = 0;
     while (r->open && (step = otlp_step(&r->cursor, &cost)) != OTLP_STEP_END)
-      if (step == OTLP_STEP_SPAN && r->cursor.span.valid) {
+      if (step == OTLP_STEP_SPAN && !r->cursor.span.rejected) {
         hand_out(r, out);
         return 1;
       }

@@ -131,7 +131,7 @@ static void take_span(struct recorder *r, struct recording *c, const struct otlp
 }
 
 static void take(struct recorder *r, const struct otlp_span *span, uint64_t now_ns) {
-  if (!span->valid) return;
+  if (span->rejected) return;
   for (struct recording *c = r->recordings; c; c = c->next) take_span(r, c, span, now_ns);
 }
 

@@ -122,7 +122,7 @@ static bool id_is_bad(ProtobufCBinaryData id, size_t wanted) {
 static int compare_ids(struct compare *c, const Fluo__Otlp__Span *s, const struct otlp_span *ours) {
   bool parent_is_bad = s->parent_span_id.len != 0 && s->parent_span_id.len != 8;
   bool bad = id_is_bad(s->trace_id, 16) || id_is_bad(s->span_id, 8) || parent_is_bad;
-  if (bad == ours->valid) return DIFFER(c, "one of us rejects the span");
+  if (bad != (ours->rejected == OTLP_INVALID_ID)) return DIFFER(c, "one of us rejects the span");
   if (bad) return 0;
   static const uint8_t none[8];
   const uint8_t *parent = s->parent_span_id.len ? s->parent_span_id.data : none;
@@ -165,6 +165,7 @@ static int compare_span(struct compare *c, Fluo__Otlp__ResourceSpans *r,
                         Fluo__Otlp__ScopeSpans *scope, Fluo__Otlp__Span *s,
                         const struct otlp_span *ours) {
   Fluo__Otlp__Resource *resource = r->resource;
+  if (ours->rejected == OTLP_TOO_LARGE) return 0;
   if (!same_message(resource ? &resource->base : NULL, &fluo__otlp__resource__descriptor,
                     ours->resource))
     return DIFFER(c, "other resource");
@@ -175,7 +176,7 @@ static int compare_span(struct compare *c, Fluo__Otlp__ResourceSpans *r,
       compare_attributes(c, resource->attributes, resource->n_attributes, ours->resource, 1))
     return 1;
   if (compare_ids(c, s, ours) || compare_scalars(c, s, ours)) return 1;
-  return ours->valid ? compare_payload(c, s, ours) : 0;
+  return ours->rejected ? 0 : compare_payload(c, s, ours);
 }
 
 static int on_span(void *ctx, const struct otlp_span *ours) {

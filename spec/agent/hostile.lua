@@ -246,7 +246,8 @@ function M.post(agent, text, content_type, headers)
 end
 
 local function partial(answer)
-  return answer.body ~= "" and tonumber(answer.body:match("^\10.\8(.)") and answer.body:byte(4)) or 0
+  local spans = answer.body:match("^\10[\128-\255]*[^\128-\255]\8(.)")   -- less than 128
+  return spans and spans:byte() or 0
 end
 M.partial = partial
 

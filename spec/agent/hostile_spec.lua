@@ -1,5 +1,6 @@
 -- Bodies that mean harm, through the real agent. Each leaves it alive (a good request makes rules fire, in the core
 -- and in the worker), its books exact, and all its processes together within the arena's cap and 32 MiB.
+local cjson = require("cjson")
 local hostile = require("spec.agent.hostile")
 local wire = require("spec.otlp_writer")
 
@@ -60,30 +61,75 @@ describe("millions of", function()
   end
 end)
 
+describe("a span that is too large", function()
+  local TOO_LARGE = "a span has more than 65536 attributes, events, links and values of these, "
+    .. "or its name, resource or scope more than 65536 bytes"
+  local BIG = ("x"):rep(65537)
+  local few = wire.span { span_id = "neighbor" }
+  local function with(resource, scope, span) return wire.body({ span or wire.span(), span and few or nil }, resource, scope) end
+  local rows = {
+    ["by its attributes"] = with(nil, nil, wire.span { extra = wire.text(9, ""):rep(65537) }),
+    ["by its events"] = with(nil, nil, wire.span { extra = wire.text(11, wire.text(2, "exception")):rep(65537) }),
+    ["by one array"] = with(nil, nil, wire.span { extra = wire.text(9, wire.text(2, wire.text(5, wire.text(1, ""):rep(65537)))) }),
+    ["by its name"] = with(nil, nil, wire.span { name = BIG }),
+    ["by its resource"] = with(wire.attribute(1, "k", BIG)),
+    ["by its scope"] = with(nil, wire.text(1, BIG)),
+  }
+  for what, text in pairs(rows) do
+    it("is rejected, and the answer says why, and its neighbours are taken: " .. what, function()
+      local _, neighbours = text:gsub("neighbor", "")
+      local totals = survives(function(agent)
+        local answer = hostile.post(agent, text)
+        assert.equal(200, answer.status)
+        assert.equal(1, hostile.partial(answer))
+        assert.truthy(answer.body:find("spans rejected: 1; " .. TOO_LARGE, 1, true), answer.body)
+        local page = agent:metrics()
+        assert.same({ 1, 0 }, { page['fluo_receiver_refused_spans_total{reason="too_large"}'],
+          page['fluo_receiver_refused_spans_total{reason="invalid_id"}'] })
+      end)
+      assert.same({ neighbours + 2, 1 }, { totals.received, totals.rejected })
+    end)
+  end
+
+  it("is rejected from JSON likewise, beside one with a bad id, and each is told", function()
+    local function span(id, more) return ('{"traceId":"%s","spanId":"%s"%s}'):format(("1"):rep(32), id, more or "") end
+    local spans = { span(("2"):rep(16), ',"events":[' .. ("{},"):rep(65536) .. "{}]"), span("2"), span(("3"):rep(16)) }
+    local totals = survives(function(agent)
+      local answer = hostile.post(agent, '{"resourceSpans":[{"scopeSpans":[{"spans":[' .. table.concat(spans, ",") .. "]}]}]}", hostile.JSON)
+      local partial = cjson.decode(answer.body).partialSuccess
+      assert.equal("2", tostring(partial.rejectedSpans))
+      assert.equal("spans rejected: 1; a trace id, span id or parent id has the wrong length or is all zero. spans rejected: 1; " .. TOO_LARGE,
+        partial.errorMessage)
+    end)
+    assert.same({ 4, 2 }, { totals.received, totals.rejected })
+  end)
+end)
+
 describe("a span that a rule's function looks into", function()
   local LOOKS = [[
-rule "events"     { when = { name = "deep", where = function(s) return #s.events > 3 end } }
-rule "links"      { when = { name = "deep", where = function(s) return #s.links > 3 end } }
-rule "attributes" { when = { name = "deep", where = function(s) for k in pairs(s.attributes) do end return true end } }
+local function twice(s) for i = 1, 2 do for k in pairs(s.attributes) do end end return true end
+rule "events"     { when = { name = "deep", where = function(s) return #s.events > 3 and twice(s) end } }
+rule "links"      { when = { name = "deep", where = function(s) return #s.links > 3 and twice(s) end } }
+rule "attributes" { when = { name = "deep", where = twice } }
 rule "searches"   { when = { name = "deep", kind = "SERVER", where = function(s) for i = 1, 300 do local _ = s.attributes.x end return true end } }
-rule "array"      { when = { name = "deep", k = function(v) return #v > 3 end } }
+rule "array"      { when = { name = "deep", k = exists, where = function(s) return #s.attributes.k > 3 and #s.attributes.k > 4 end } }
 ]]
   local function deep(number, element, n, kv, kind)
     local head = (kind or "") .. wire.text(1, ("\1"):rep(16)) .. wire.text(2, ("\2"):rep(8)) .. wire.text(5, "deep")
-    return wire.text(1, wire.text(2, wire.text(2, head .. (kv or wire.text(number, element):rep(n)))))
+    return wire.text(1, wire.text(2, wire.text(2, head .. (kv or wire.text(number, element):rep(n)) .. wire.text(9, ""):rep(5000))))
   end
-  local empty = wire.text(5, wire.text(1, ""):rep(500000))
+  local empty = wire.text(5, wire.text(1, ""):rep(60000))
   local rows = {
-    events = { "events", deep(11, "", 500000) },
-    links = { "links", deep(13, "", 500000) },
-    attributes = { "attributes", deep(9, "", 500000) },
-    ["attributes, searched 300 times"] = { "searches", deep(9, "", 500000, nil, wire.varint_field(6, 2)) },
+    events = { "events", deep(11, "", 60000) },
+    links = { "links", deep(13, "", 60000) },
+    attributes = { "attributes", deep(9, "", 60000) },
+    ["attributes, searched 300 times"] = { "searches", deep(9, wire.text(1, "another key"), 60000, nil, wire.varint_field(6, 2)) },
     ["values in an array"] = { "array", deep(nil, nil, nil, wire.text(9, wire.text(1, "k") .. wire.text(2, empty))) },
   }
   -- Time is bounded by what a search costs, and that is another number under a sanitizer.
   if not hostile.weighed then rows["attributes, searched 300 times"] = nil end
   for what, row in pairs(rows) do
-    it("may have half a million " .. what .. ": the rule has an error, it is not to blame", function()
+    it("may have 60,000 " .. what .. ": the rule has an error, it is not to blame", function()
       local _, log = survives(function(agent)
         assert.equal(200, hostile.post(agent, row[2]).status)
       end, { rules = hostile.RULES .. LOOKS })
@@ -212,7 +258,7 @@ end)
 
 describe("text that is no UTF-8", function()
   local BAD = { "\128", "\191", "\192\128", "\193\191", "\194", "\224\128\128", "\237\160\128", "\239\191", "\240\128\128\128",
-    "\244\144\128\128", "\245", "\248\136\128\128\128", "\254", "\255", "a\255b", "\0", ("\255"):rep(100000) }
+    "\244\144\128\128", "\245", "\248\136\128\128\128", "\254", "\255", "a\255b", "\0", ("\255"):rep(20000) }
   local RULE = [[
 rule "bad" {
   when = { status = "ERROR", where = function(s) return s.attributes[s.name] == s.name end },

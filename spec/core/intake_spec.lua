@@ -33,6 +33,7 @@ local function with(options, body)
     t.spans = t.spans + summary.spans
     t.body = ffi.string(p, n)
     receipt.accepted, receipt.rejected = summary.spans - summary.rejected, summary.rejected
+    receipt.rejected_for[core.OTLP_INVALID_ID] = summary.rejected
     if t.receipt.dropped_memory then receipt.dropped_memory = t.receipt.dropped_memory end
     return t.result or 0
   end)

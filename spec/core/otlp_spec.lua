@@ -25,7 +25,7 @@ local function each(body, stop_after)
     spans[#spans + 1] = {
       trace_id = ffi.string(s.trace_id, 16), span_id = ffi.string(s.span_id, 8),
         parent_id = ffi.string(s.parent_id, 8),
-      start_ns = s.start_ns, end_ns = s.end_ns, kind = s.kind, status = s.status, valid = s.valid,
+      start_ns = s.start_ns, end_ns = s.end_ns, kind = s.kind, status = s.status, valid = s.rejected == core.OTLP_TAKEN,
       dropped_events = s.dropped_events, name = bytes(s.name), resource = bytes(s.resource), scope = bytes(s.scope),
       resource_at = tonumber(ffi.cast("uintptr_t", s.resource.p)), payload = ffi.string(payload, s.payload_bytes),
     }
@@ -232,6 +232,67 @@ describe("a bad id costs its span alone:", function()
   it("and an empty or zero parent id is none", function()
     local spans = each(wire.body { wire.span { parent_id = "" }, wire.span { parent_id = ("\0"):rep(8) } })
     for _, s in ipairs(spans) do assert.same({ true, ("\0"):rep(8) }, { s.valid, s.parent_id }) end
+  end)
+end)
+
+describe("a span that is too large costs itself alone, in both passes:", function()
+  local MANY, LIMITS = 65536, { 64, 100000, 1000000, 1e8 }
+  local function is_taken(body, at, by_itself)
+    local err, summary = check(body, LIMITS)
+    assert.equal(0, err)
+    local spans = each(body)
+    if by_itself then assert.equal(spans[at].valid and 0 or 1, summary.rejected) end
+    for i, s in ipairs(spans) do assert.is_true(i == at or s.valid) end
+    return spans[at].valid
+  end
+
+  local usual = wire.span { kind = 1 }
+  for what, element in pairs({
+    ["attributes"] = wire.text(9, ""), ["attributes with a value"] = wire.attribute(9, "k", "v"),
+    ["events"] = wire.text(11, wire.text(2, "e")), ["links"] = wire.text(13, ""), ["fields that nobody knows"] = wire.varint_field(99, 1),
+    ["names again"] = wire.text(5, "again"), ["kinds again"] = wire.varint_field(6, 1), ["trace ids again"] = wire.text(1, ("t"):rep(16)),
+    ["long names again"] = wire.text(5, ("n"):rep(130)),
+  }) do
+    it(("it has more than %d %s"):format(MANY, what), function()
+      for n = MANY, MANY + 1 do
+        local body = wire.body { usual, usual .. element:rep(n), usual }
+        assert.equal(n == MANY, is_taken(body, 2, true))
+      end
+    end)
+  end
+
+  for what, nested in pairs({
+    ["attributes of an event"] = function(n) return wire.text(11, wire.text(3, ""):rep(n)) end,
+    ["attributes of a link"] = function(n) return wire.text(13, wire.text(4, ""):rep(n)) end,
+    ["values of an array"] = function(n) return wire.text(9, wire.text(2, wire.text(5, wire.text(1, ""):rep(n)))) end,
+    ["values of a map"] = function(n) return wire.text(9, wire.text(2, wire.text(6, wire.text(1, ""):rep(n)))) end,
+    ["values of one attribute"] = function(n) return wire.text(9, wire.text(1, "k") .. wire.text(2, ""):rep(n + 1)) end,
+    ["codes of its status"] = function(n) return wire.text(15, wire.varint_field(3, 1):rep(n + 1)) .. wire.text(9, "") end,
+  }) do
+    it(("it has more than %d, and they are %s"):format(MANY, what), function()
+      for n = MANY, MANY + 1 do assert.equal(n == MANY, is_taken(wire.body { usual, usual .. nested(n - 1) }, 2, true)) end
+    end)
+  end
+
+  it("its name, its resource or its scope is longer than 65,536 bytes, in pieces too", function()
+    for more = 0, 1 do
+      local whole, half = wire.text(99, ("x"):rep(MANY + more - 5)), wire.text(99, ("x"):rep(MANY / 2 - 5))
+      assert.same({ MANY + more, MANY / 2 }, { #whole, #half })
+      assert.equal(more == 0, is_taken(wire.body { wire.span { name = ("n"):rep(MANY + more) } }, 1))
+      assert.equal(more == 0, is_taken(wire.body({ usual }, whole), 1))
+      assert.equal(more == 0, is_taken(wire.body({ usual }, nil, whole), 1))
+      local joined = wire.text(1, half) .. wire.text(1, half) .. wire.text(1, wire.varint_field(98, 1):rep(more))
+      assert.equal(more == 0, is_taken(wire.text(1, joined .. wire.text(2, wire.text(2, usual))), 1))
+      assert.equal(more == 0, is_taken(wire.text(1, wire.text(2, joined .. wire.text(2, usual))), 1))
+    end
+  end)
+
+  it("and the summary says what no resource and no scope has more of", function()
+    local function around(body) return select(2, check(body)).around_bytes end
+    local long, short = wire.text(99, ("x"):rep(60)), wire.text(99, ("x"):rep(20))
+    assert.equal(#long, around(wire.body({ usual }, long, short) .. wire.body({ usual }, short, long)))
+    assert.is_true(around(wire.text(1, wire.text(1, short) .. wire.text(1, long))) >= #short + #long)
+    assert.equal(0, around(wire.body { usual }))
   end)
 end)
 

@@ -80,7 +80,7 @@ describe("a recording", function()
 
   it("loses whole lines past its bound, and names them in their place", function()
     recording(function(r)
-      local c, body = client(r), wire.body { wire.span { name = ("x"):rep(1500000) } }
+      local c, body = client(r), wire.body { wire.span { attributes = { x = ("x"):rep(1500000) } } }
       c.next()
       for time = 1, 3 do core.recorder_take(r, body, #body, time) end
       core.recorder_tick(r)
