@@ -12,7 +12,6 @@ local ffi = require("ffi")
 local M = {}
 
 local T0 = 1760356800                -- of spec.replay
-local DEADLINE_S = 60
 
 --- A request of one span that failed, now, in a trace of its own. n names the trace, `key` its shop.
 function M.failure(n, key)
@@ -68,7 +67,7 @@ end
 
 --- Waits until `wanted` gives a true value, which it hands back. The agents' logs are read meanwhile.
 function World:until_true(what, wanted)
-  local deadline = socket.now() + DEADLINE_S
+  local deadline = socket.now() + socket.PATIENCE_S
   repeat
     for _, agent in ipairs(self.agents) do
       while agent:more_log(0) do end
@@ -77,7 +76,7 @@ function World:until_true(what, wanted)
     if found then return found end
     ffi.C.poll(nil, 0, 20)
   until socket.now() > deadline
-  error(("%d s later there was still not: %s"):format(DEADLINE_S, what), 2)
+  error(("%d s later there was still not: %s"):format(socket.PATIENCE_S, what), 2)
 end
 
 --- What a statement gives of the ledger's database (data: of another directory), rows as lists of texts; none where there

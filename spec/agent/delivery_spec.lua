@@ -2,6 +2,7 @@
 -- for or to who stands in for him, and the good ones notice nothing.
 local alerting = require("spec.agent.alerting")
 local receiver = require("spec.agent.receiver")
+local socket = require("spec.agent.socket")
 
 local ALERTS = 6
 
@@ -38,12 +39,6 @@ describe("receivers that misbehave", function()
     if later then later.stop() end
     os.execute(("rm -f %s %s.key %s.crt"):format(files, files, files))
   end)
-
-  local function free_port()
-    local mock = receiver.start()
-    mock.stop()
-    return mock.port
-  end
 
   -- A configuration of all of them; their names.
   local function configuration(port)
@@ -86,7 +81,8 @@ describe("receivers that misbehave", function()
   end
 
   it("delay their own alerts alone, and have them all once they are mended", function()
-    local port = free_port()
+    local port, let_go = socket.reserve()
+    finally(let_go)
     local config, names = configuration(port)
     local agent = world:start { rules = alerting.rule("pay", names), config = config }
     for i = 1, ALERTS do agent:send { alerting.failure(i) } end

@@ -38,7 +38,7 @@ describe("events", function()
 
   -- So many events: { id, kind, data }, in order.
   local function events(c, count)
-    local list, text, deadline = {}, "", socket.now() + 20
+    local list, text, deadline = {}, "", socket.now() + socket.PATIENCE_S
     while #list < count do
       local more = assert(c:read(deadline))
       assert(more ~= "", "the stream ended after " .. #list)

@@ -24,7 +24,6 @@ local M = {}
 local Agent = {}
 Agent.__index = Agent
 
-local DEADLINE_MS = 20000   -- a hung agent fails the spec instead of hanging it
 local O_CLOEXEC, O_WRONLY, O_CREAT, O_TRUNC = 0x80000, 1, 0x40, 0x200
 
 local function spawn(argv, stdout_path)
@@ -66,11 +65,11 @@ function Agent:read_log(wanted)
       if wanted and wanted(line) then return line end
       stop = self.pending:find("\n", 1, true)
     end
-    local more = self:more_log(DEADLINE_MS)
+    local more = self:more_log(socket.PATIENCE_S * 1000)
     if more == nil then return nil end
     if not more then
       ffi.C.kill(self.pid, 9)
-      error("the agent said nothing for 20 s; so far:\n" .. table.concat(self.log, "\n"))
+      error("the agent said nothing for a minute; so far:\n" .. table.concat(self.log, "\n"))
     end
   end
 end
@@ -159,13 +158,13 @@ end
 --- Waits until the metrics page satisfies `wanted`, and hands it back. The log is read meanwhile (read_log still gets
 -- all of it): a process of the agent may wait for room in it.
 function Agent:await(wanted)
-  local deadline, page = socket.now() + DEADLINE_MS / 1000
+  local deadline, page = socket.now() + socket.PATIENCE_S
   repeat
     while self:more_log(0) do end
     page = self:metrics()
     if wanted(page) then return page end
   until socket.now() > deadline
-  error("20 s later, metrics were still\n" .. self:get("/metrics"))
+  error("a minute later, metrics were still\n" .. self:get("/metrics"))
 end
 
 --- Waits until every trace has been judged: then the end has nothing to wait for. Traces have to be idle soon for that.

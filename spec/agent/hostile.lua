@@ -236,7 +236,7 @@ function M.post(agent, text, content_type, headers)
   local head, rest = M.request(text, content_type, headers)
   if #rest < 65536 then head, rest = head .. rest, "" end       -- two small packets would wait for an ACK
   local sent = c:send(head) and c:send(rest)
-  local answer, why = c:answer({ seconds = 20 })
+  local answer, why = c:answer()
   M.weigh(agent)
   if not sent or not answer or answer.headers.connection == "close" then
     c:close()

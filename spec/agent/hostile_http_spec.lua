@@ -54,7 +54,7 @@ describe("three hundred peers", function()
     survives(function(agent)
       local list = crowd(agent, HEAD .. "Content-Length: 8000000\r\n\r\n" .. ("x"):rep(300000))
       local body = '{"x":"' .. ("y"):rep(200000) .. '"}'
-      local deadline, answer = socket.now() + 5
+      local deadline, answer = socket.now() + socket.PATIENCE_S
       repeat answer = hostile.post(agent, body, hostile.JSON) until answer.status == 200 or socket.now() > deadline
       for _ = 1, 20 do
         assert.equal(200, answer.status)
@@ -106,16 +106,22 @@ describe("a body that takes long", function()
 
   it("lets others be answered before it", function()
     survives(function(agent)
-      local slow, quick = hostile.connect(agent), hostile.connect(agent)
-      send(slow, long(1))
-      for _ = 1, 20 do
-        send(quick, wire.body({ wire.span() }))
-        assert.equal(200, quick:answer().status)
-      end
-      assert.is_nil(slow:read(socket.now()))
-      assert.equal(200, slow:answer({ seconds = 20 }).status)
-      slow:close()
-      quick:close()
+      local early
+      local part = 0
+      repeat                                    -- a busy machine takes some tries to ask twenty times while it lasts
+        local slow, quick = hostile.connect(agent), hostile.connect(agent)
+        part = part + 1
+        send(slow, long(part))
+        for _ = 1, 20 do
+          send(quick, wire.body({ wire.span() }))
+          assert.equal(200, quick:answer().status)
+        end
+        early = slow:read(socket.now()) == nil
+        if early then assert.equal(200, slow:answer().status) end
+        slow:close()
+        quick:close()
+      until early or part == 20
+      assert.is_true(early)
     end)
   end)
 
@@ -145,7 +151,7 @@ describe("a body that takes long", function()
         list[i]:send(head .. rest, 1)
       end
       for _, c in ipairs(list) do
-        local answer = assert(c:answer({ seconds = 20 }))
+        local answer = assert(c:answer())
         told[answer.status] = (told[answer.status] or 0) + 1
         hostile.weigh(agent)
       end

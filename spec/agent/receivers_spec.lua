@@ -5,6 +5,7 @@ local harness = require("spec.agent.harness")
 local receiver = require("spec.agent.receiver")
 local room = require("spec.core.post_room")
 local replay = require("spec.replay")
+local socket = require("spec.agent.socket")
 
 -- Alerts of now: a clock that is right is all that Alertmanager goes by.
 local function at(seconds) return os.date("!%Y-%m-%dT%H:%M:%S.000000000Z", os.time() + seconds) end
@@ -22,9 +23,9 @@ local function over()
 end
 
 local function until_true(what)
-  local until_s, value = receiver.clock() + 30, what()
-  while not value and receiver.clock() < until_s do value = what() end
-  assert(value, "it did not come to that in 30 s")
+  local until_s, value = socket.now() + socket.PATIENCE_S, what()
+  while not value and socket.now() < until_s do value = what() end
+  assert(value, "it did not come to that in a minute")
   return value
 end
 
@@ -53,17 +54,17 @@ describe("an alert", function()
   end
 
   describe("at Alertmanager", function()
-    local mock, pid, url
+    local mock, pid, url, let_go
     before_each(function()
+      local port
       mock = receiver.start()
-      local pipe = io.popen("python3 -c 'import socket; s = socket.socket(); s.bind((\"127.0.0.1\", 0)); print(s.getsockname()[1])'")
-      url = "http://127.0.0.1:" .. pipe:read("*n")
-      pipe:close()
+      port, let_go = socket.reserve()
+      url = "http://127.0.0.1:" .. port
       replay.write(dir .. "/am.yml", ([[
 route: { receiver: hook, group_by: [rule], group_wait: 10ms, group_interval: 100ms, repeat_interval: 1h }
 receivers: [ { name: hook, webhook_configs: [ { url: "%s", send_resolved: true } ] } ]
 ]]):format(mock.url "/ok/am"))
-      pipe = io.popen(([[sh -c 'prometheus-alertmanager --config.file=%s/am.yml --storage.path=%s --cluster.listen-address= \
+      local pipe = io.popen(([[sh -c 'prometheus-alertmanager --config.file=%s/am.yml --storage.path=%s --cluster.listen-address= \
         --web.listen-address=%s >%s/log 2>&1 & echo $!']]):format(dir, dir, url:match("//(.*)"), dir))
       pid = pipe:read("*n")
       pipe:close()
@@ -71,6 +72,7 @@ receivers: [ { name: hook, webhook_configs: [ { url: "%s", send_resolved: true }
     end)
     after_each(function()
       os.execute(("kill %d"):format(pid))
+      let_go()
       mock.stop()
     end)
 

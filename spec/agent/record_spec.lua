@@ -235,14 +235,14 @@ describe("the recording endpoint", function()
       local clients = {}
       for i = 1, 4 do
         clients[i] = ask(agent, "/api/v1/record")
-        assert.truthy(clients[i]:read(socket.now() + 10):find("200 OK", 1, true))
+        assert.truthy(clients[i]:read(socket.now() + socket.PATIENCE_S):find("200 OK", 1, true))
       end
       assert.equal(503, ask(agent, "/api/v1/record"):answer().status)
       clients[1]:reset()
       local status
       repeat
         local c = ask(agent, "/api/v1/record")
-        status = c:read(socket.now() + 10):match("^HTTP/1.1 (%d+)")
+        status = c:read(socket.now() + socket.PATIENCE_S):match("^HTTP/1.1 (%d+)")
       until status == "200"
       for i = 2, 4 do clients[i]:close() end
     end)
@@ -253,7 +253,7 @@ describe("the recording endpoint", function()
     local _, totals = client.with({ rules = RETRY }, function(agent)
       local slow = assert(socket.connect(client.port_of(agent.admin), { rcvbuf = 262144 }))
       slow:send("GET /api/v1/record HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-      assert.truthy(slow:read(socket.now() + 10, 15):find("200 OK", 1, true))
+      assert.truthy(slow:read(socket.now() + socket.PATIENCE_S, 15):find("200 OK", 1, true))
       local blob = ("x"):rep(1000000)
       for i = 1, 24 do
         local spans = { replay.span { name = "a", trace = "t" .. i, attr = { blob = blob } } }
@@ -262,7 +262,7 @@ describe("the recording endpoint", function()
       agent:get("/metrics")
       local pieces, last = {}, ""
       repeat
-        pieces[#pieces + 1] = slow:read(socket.now() + 10)
+        pieces[#pieces + 1] = slow:read(socket.now() + socket.PATIENCE_S)
         last = last:sub(-100) .. pieces[#pieces]
       until last:find('"lost":{"lines":%d')
       slow:close()

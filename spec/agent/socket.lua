@@ -2,7 +2,8 @@
 --   local c = socket.connect(port, { loop = loop })   -- loop: a server in this very process, see spec.agent.loop
 --   c:send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); local answer = c:answer()
 local ffi = require("ffi")
-local M = {}
+--- What takes longer hangs: no wait for something that is to happen is shorter, however slow the machine.
+local M = { PATIENCE_S = 60 }
 
 ffi.cdef [[
 struct spec_pollfd { int fd; short events, revents; };
@@ -11,6 +12,8 @@ struct spec_in6 { uint16_t family, port; uint32_t flow; uint8_t address[16]; uin
 struct spec_timespec { long s, ns; };
 int socket(int, int, int);
 int connect(int, const void *, unsigned);
+int bind(int, const void *, unsigned);
+int getsockname(int, void *, unsigned *);
 int setsockopt(int, int, int, const void *, unsigned);
 int getsockopt(int, int, int, void *, unsigned *);
 int shutdown(int, int);
@@ -22,15 +25,28 @@ int clock_gettime(int, struct spec_timespec *);
 ]]
 
 local C = ffi.C
-local AF_INET, AF_INET6, STREAM, NONBLOCK, NOSIGNAL = 2, 10, 1, 2048, 0x4000
-local SOL_SOCKET, SO_ERROR, SO_RCVBUF, SO_LINGER = 1, 4, 8, 13
+local AF_INET, AF_INET6, STREAM, NONBLOCK, CLOEXEC, NOSIGNAL = 2, 10, 1, 2048, 0x80000, 0x4000
+local SOL_SOCKET, SO_REUSEADDR, SO_ERROR, SO_RCVBUF, SO_LINGER = 1, 2, 4, 8, 13
 local POLLIN, POLLOUT, EAGAIN, EINPROGRESS = 1, 4, 11, 115
-local DEADLINE_S = 10
 
 function M.now()
   local t = ffi.new("struct spec_timespec")
   C.clock_gettime(1, t)
   return tonumber(t.s) + tonumber(t.ns) / 1e9
+end
+
+local function bound(fd, address)
+  C.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, ffi.new("int[1]", 1), 4)
+  return C.bind(fd, address, ffi.sizeof(address)) == 0 and C.getsockname(fd, address, ffi.new("unsigned[1]", ffi.sizeof(address))) == 0
+end
+
+--- A port of this machine that nobody else is given and nobody listens on, until somebody is told to: it, and what
+-- lets it go.
+function M.reserve()
+  local fd = C.socket(AF_INET, STREAM + CLOEXEC, 0)
+  local address = ffi.new("struct spec_in", { family = AF_INET, address = { 127, 0, 0, 1 } })
+  assert(bound(fd, address))
+  return bit.bor(bit.lshift(bit.band(address.port, 255), 8), bit.rshift(address.port, 8)), function() C.close(fd) end
 end
 
 local Client = {}
@@ -70,7 +86,7 @@ function M.connect(port, options)
   if C.connect(self.fd, address, ffi.sizeof(address)) ~= 0 then
     local err = ffi.new("int[1]", ffi.errno())
     if err[0] == EINPROGRESS then
-      self:wait(POLLOUT, M.now() + DEADLINE_S)
+      self:wait(POLLOUT, M.now() + M.PATIENCE_S)
       C.getsockopt(self.fd, SOL_SOCKET, SO_ERROR, err, ffi.new("unsigned[1]", 4))
     end
     if err[0] ~= 0 then
@@ -83,7 +99,7 @@ end
 
 --- Sends all of it: true; or nil and how much went, when the peer does not take it or is gone.
 function Client:send(text, seconds)
-  local deadline, sent = M.now() + (seconds or DEADLINE_S), 0
+  local deadline, sent = M.now() + (seconds or M.PATIENCE_S), 0
   while sent < #text do
     local piece = text:sub(sent + 1, sent + 65536)
     local n = tonumber(C.send(self.fd, piece, #piece, NOSIGNAL))
@@ -120,7 +136,7 @@ end
 -- was reset, or the deadline passed.
 function Client:answer(options)
   options = options or {}
-  local deadline = M.now() + (options.seconds or DEADLINE_S)
+  local deadline = M.now() + (options.seconds or M.PATIENCE_S)
   local answer, length
   while true do
     if not answer then
@@ -145,7 +161,7 @@ end
 
 --- What comes until the stream ends, and how it ended: "closed", "deadline" or "error n".
 function Client:rest(seconds)
-  local deadline = M.now() + (seconds or DEADLINE_S)
+  local deadline = M.now() + (seconds or M.PATIENCE_S)
   while true do
     local bytes, why = self:read(deadline)
     if not bytes or bytes == "" then

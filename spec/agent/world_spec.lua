@@ -33,7 +33,7 @@ end
 local function all_gone(fds)
   for _, fd in ipairs(fds) do
     local poll = ffi.new("struct spec_pollfd[1]", { { fd = fd, events = 1 } })
-    local ended = ffi.C.poll(poll, 1, 5000) == 1
+    local ended = ffi.C.poll(poll, 1, socket.PATIENCE_S * 1000) == 1
     ffi.C.close(fd)
     if not ended then return false end
   end
@@ -42,7 +42,7 @@ end
 
 -- The child whose title is this; waits for it to be there.
 local function child(agent, title)
-  local deadline = socket.now() + 10
+  local deadline = socket.now() + socket.PATIENCE_S
   repeat
     for _, pid in ipairs(hostile.children(agent.pid)) do
       local file = io.open(("/proc/%d/cmdline"):format(pid))
@@ -284,7 +284,7 @@ describe("SIGTERM", function()
   for _, ms in ipairs({ 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 100, 900 }) do
     it(("%d ms after the start leaves nothing behind, and is an end like any other"):format(ms), function()
       local agent = assert(harness.start { rules = RULES, early = true })
-      local deadline = socket.now() + 10
+      local deadline = socket.now() + socket.PATIENCE_S
       while not catches(agent.pid) and socket.now() < deadline do end
       local poll = ffi.new("struct spec_pollfd[1]", { { fd = -1 } })
       ffi.C.poll(poll, 1, ms)                      -- a moment, not a wait for something

@@ -34,7 +34,7 @@ describe("errands", function()
   -- The next one that has ended: its number, exit status, signal and text.
   local function wait()
     local fds, ended = ffi.new("struct errand_spec_pollfd[16]"), ffi.new("struct fluo_errand_end")
-    local until_s = receiver.clock() + 20
+    local until_s = receiver.clock() + 60
     while receiver.clock() < until_s do
       core.errands_turn(errands)
       if core.fluo_errand_next(errands, ended) == 1 then

@@ -78,7 +78,7 @@ end
 function W:hear(done, seconds)
   local fds = ffi.new("struct pollfd[1]", { { fd = core.ledger_fd(self.ledger), events = 1 } })
   world = self
-  local till = os.time() + (seconds or 20)
+  local till = os.time() + (seconds or 60)
   while not done() do
     if os.time() > till then return false end
     if ffi.C.poll(fds, 1, 500) > 0 then core.ledger_readable(self.ledger) end

@@ -62,10 +62,10 @@ function M.open(actions, setup)
     return world.sent
   end
 
-  -- Until so many outcomes have come, at the most 20 s.
+  -- Until so many outcomes have come.
   function world.wait(count)
     local ready = ffi.new("struct spec_pollfd[1]", { { core.post_fd(world.post), 1, 0 } })
-    local until_s = receiver.clock() + 20
+    local until_s = receiver.clock() + 60
     while (world.count or 0) < count and receiver.clock() < until_s do
       M.now_ns = M.now_ns + 50000000
       core.post_tick(world.post, M.now_ns)

@@ -18,7 +18,7 @@ ffi.cdef [[
 ]]
 M.SECOND = 1000000000ULL
 M.T0 = 1760356800ULL * M.SECOND
-local DEADLINE_NS = 30000000000ULL
+local DEADLINE_NS = 60000000000ULL
 local RECEIVE = "int (*)(void *, const uint8_t *, size_t, const struct otlp_summary *, struct intake_receipt *)"
 M.PROTOBUF, M.JSON = "application/x-protobuf", "application/json"
 
