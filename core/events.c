@@ -21,7 +21,7 @@ static uint8_t shift_for(const struct events *r, const struct series_event *e) {
   return r->hashes || e->value != 1 ? VALUE : NARROW;
 }
 
-static void put(const struct events *r, uint32_t i, const struct series_event *e) {
+void events_put(const struct events *r, uint32_t i, const struct series_event *e) {
   uint64_t *words = events_at(r, i);
   if (r->shift == WHOLE) {
     memcpy(words, e, sizeof *e);
@@ -52,7 +52,7 @@ static int remake(struct events *r, uint8_t shift) {
   if (!made.words) return FLUO_ENOMEM;
   for (uint32_t i = 0; i < r->count; i++) {
     struct series_event e = events_get(r, i);
-    put(&made, i, &e);
+    events_put(&made, i, &e);
   }
   heap_free(r->words);
   *r = made;
@@ -63,7 +63,7 @@ int events_insert(struct events *r, uint32_t place, const struct series_event *e
   _Static_assert(sizeof *event == sizeof(uint64_t) << WHOLE, "an event is four words");
   uint8_t shift = shift_for(r, event);
   if (place == r->count && shift <= r->shift && r->count && r->count < r->capacity >> r->shift) {
-    put(r, r->count++, event);
+    events_put(r, r->count++, event);
     return 0;
   }
   assert(r->count < EVENTS_MAX && place <= r->count);
@@ -74,7 +74,7 @@ int events_insert(struct events *r, uint32_t place, const struct series_event *e
     if (err) return err;
   }
   for (uint32_t i = r->count++; i > place; i--) memcpy(events_at(r, i), events_at(r, i - 1), sizeof(uint64_t) << r->shift);
-  put(r, place, event);
+  events_put(r, place, event);
   return 0;
 }
 

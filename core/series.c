@@ -1,7 +1,8 @@
 /* The series' story. Exact events lie in a ring, by time; the first `inside` of them are in the
  * window and in its totals, the rest wait for t. A sum of whole numbers is all that most series are;
  * what else there can be, and what the kind needs beside totals (the numbers in order, the hashes),
- * is kept apart (struct series_more), of those inside. When the ring is full all of it is poured into
+ * is kept apart (struct series_more), of those inside. Where it is only asked whether a rank lies above a
+ * limit, how many numbers do says it, and nothing is kept in order (series_order.c). When the ring is full all of it is poured into
  * buckets on a grid of D / 60, and exact events begin anew: a quiet group is exact, a busy one
  * costs the same however busy it is. What comes for a time that a bucket stands for goes into that
  * bucket.
@@ -61,8 +62,9 @@ static void count_totals(struct totals *t, const struct totals *part, int sign) 
 /* A sum of as many of these as a ring holds is a whole number that fits. */
 static bool is_plain(const struct series *s, const struct series_event *e) {
   _Static_assert(EVENTS_MAX <= 1 << 12, "sums of plain events are exact");
-  return s->kind == SERIES_SUMS && e->weight == 1 && !(e->flags & SERIES_ESTIMATED) &&
-         fabs(e->value) <= 0x1p50 && e->value == trunc(e->value);
+  if (e->weight != 1 || e->flags & SERIES_ESTIMATED) return false;
+  return s->kind == SERIES_LIMIT ||
+         (s->kind == SERIES_SUMS && fabs(e->value) <= 0x1p50 && e->value == (double)(int64_t)e->value);
 }
 
 int series_need_more(struct series *s) {
@@ -76,9 +78,13 @@ int series_need_more(struct series *s) {
 
 /* One more in the window, or one less (sign -1). */
 static void count_plain(struct series *s, const struct series_event *e, int sign) {
-  s->whole += sign * (int64_t)e->value;
+  if (s->kind == SERIES_SUMS) s->whole += sign * (int64_t)e->value;
   if (e->flags & SERIES_NUMERATOR) s->numerator = (uint16_t)(s->numerator + sign);
   if (e->flags & SERIES_SPAN) s->spans = (uint16_t)(s->spans + sign);
+}
+
+static bool has_keys(const struct series *s) {
+  return s->kind == SERIES_ORDER || s->kind == SERIES_DISTINCT;
 }
 
 static uint64_t key_of(const struct series *s, const struct series_event *e) {
@@ -91,7 +97,7 @@ static int enter(struct series *s, const struct series_event *e) {
     return 0;
   }
   int err = series_need_more(s);
-  if (!err && s->kind != SERIES_SUMS) err = multiset_add(&s->more->keys, key_of(s, e));
+  if (!err && has_keys(s)) err = multiset_add(&s->more->keys, key_of(s, e));
   if (err) return err;
   count_event(&s->more->totals, e, 1);
   if (s->more->distinct) distinct_add(s->more->distinct, e->hash);
@@ -103,9 +109,9 @@ static void leave(struct series *s, const struct series_event *e) {
     count_plain(s, e, -1);
     return;
   }
-  if (s->kind != SERIES_SUMS) multiset_remove(&s->more->keys, key_of(s, e));
+  if (has_keys(s)) multiset_remove(&s->more->keys, key_of(s, e));
   count_event(&s->more->totals, e, -1);
-  s->more->stale = true;
+  if (s->more->distinct) s->more->stale = true; /* the sketch of the others is of buckets alone */
 }
 
 static int insert(struct series *s, const struct series_event *e) {
@@ -189,7 +195,7 @@ static void bucket_deinit(struct series_more *m, struct series_bucket *b) {
 
 /* A number of a bucket that is inside is in two sketches, or in neither. */
 static int bucket_sketch(struct series *s, struct series_bucket *b, const struct series_event *e, bool inside) {
-  if (s->kind != SERIES_ORDER) return 0;
+  if (!series_has_sketch(s)) return 0;
   size_t before = sketch_bytes(&b->sketch);
   int err = sketch_reserve(&b->sketch, 1);
   if (!err && inside) err = sketch_add(&s->more->sketch, e->value, e->weight);
@@ -215,7 +221,8 @@ static void bucket_remove(struct series_more *m, uint32_t i) {
 }
 
 /* The event into its slot's bucket, and into the window with it. */
-static int bucket_add(struct series *s, const struct series_event *e) {
+static int bucket_add(struct series *s, struct series_event *e) {
+  if (s->kind == SERIES_LIMIT) series_mark(s, e, s->rounded ? sketch_value(e->value) : e->value);
   int err = series_need_more(s);
   if (err) return err;
   struct series_more *m = s->more;
@@ -258,8 +265,8 @@ static int refresh(struct series *s) {
  * where memory ends half-way, nothing is lost or double. */
 static int pour(struct series *s) {
   while (s->events.count) {
-    struct series_event e = events_get(&s->events, s->events.count - 1u);
-    int err = bucket_add(s, &e);
+    struct series_event e = events_get(&s->events, s->events.count - 1u), poured = e;
+    int err = bucket_add(s, &poured);
     if (err) return err;
     if (s->inside == s->events.count) {
       leave(s, &e);
@@ -288,7 +295,7 @@ static void buckets_leave(struct series_more *m, uint64_t until_ns) {
 /* ---- outside ------------------------------------------------------------------------------- */
 
 void series_init(struct series *s, enum series_kind kind, uint64_t ns) {
-  *s = (struct series){.kind = (uint8_t)kind, .ns = ns, .events.hashes = kind == SERIES_DISTINCT};
+  *s = (struct series){.kind = (uint8_t)kind, .ns = ns, .limit = INFINITY, .events.hashes = kind == SERIES_DISTINCT};
 }
 
 void series_deinit(struct series *s) {
@@ -320,7 +327,9 @@ int series_add(struct series *s, const struct series_event *event) {
   int err = 0;
   if (s->events.count == EVENTS_MAX) err = pour(s);
   if (err) return err;
-  return has_bucket(s, event->time_ns) ? bucket_add(s, event) : insert(s, event);
+  struct series_event e = *event;
+  if (s->kind == SERIES_LIMIT) series_mark(s, &e, e.value);
+  return has_bucket(s, e.time_ns) ? bucket_add(s, &e) : insert(s, &e);
 }
 
 static void events_leave(struct series *s, uint64_t until_ns) {
@@ -377,6 +386,11 @@ uint64_t series_numerator(const struct series *s) {
   return s->more ? s->more->totals.numerator : s->numerator;
 }
 
+uint64_t series_above(const struct series *s) {
+  assert(s->kind == SERIES_LIMIT);
+  return series_numerator(s);
+}
+
 uint64_t series_spans(const struct series *s) {
   return s->more ? s->more->totals.spans : s->spans;
 }
@@ -392,50 +406,6 @@ double series_sum(const struct series *s) {
   if (t->plus_infinite && t->minus_infinite) return NAN;
   if (t->plus_infinite || t->minus_infinite) return t->plus_infinite ? INFINITY : -INFINITY;
   return (double)t->whole + (t->fraction + t->lost);
-}
-
-double series_least(const struct series *s) {
-  const struct series_more *m = s->more;
-  double least = m->keys.count ? multiset_to_number(m->keys.keys[0]) : INFINITY;
-  for (uint32_t i = 0; i < m->buckets_inside; i++) least = fmin(least, m->buckets[i].least);
-  return least;
-}
-
-double series_greatest(const struct series *s) {
-  const struct series_more *m = s->more;
-  double greatest = m->keys.count ? multiset_to_number(m->keys.keys[m->keys.count - 1]) : -INFINITY;
-  for (uint32_t i = 0; i < m->buckets_inside; i++) greatest = fmax(greatest, m->buckets[i].greatest);
-  return greatest;
-}
-
-/* How many exact numbers are below x. */
-static uint32_t exact_below(const struct multiset *keys, double x) {
-  uint32_t lo = 0, hi = keys->count;
-  while (lo < hi) {
-    uint32_t middle = lo + (hi - lo) / 2;
-    if (multiset_to_number(keys->keys[middle]) < x)
-      lo = middle + 1;
-    else
-      hi = middle;
-  }
-  return lo;
-}
-
-/* The numbers of the buckets, by their sketch, and the exact ones are both in order. A bin can hold the rank only where
- * those below it and all exact ones come up to it: what a bin stands for is worked out for few. */
-double series_at_rank(const struct series *s, uint64_t rank) {
-  const struct sketch *sketch = &s->more->sketch;
-  const struct multiset *keys = &s->more->keys;
-  uint64_t below = 0;
-  assert(rank >= 1 && rank <= sketch->count + keys->count);
-  for (uint32_t i = 0; i < sketch->bins_count; below += sketch->bins[i++].count) {
-    if (below + sketch->bins[i].count + keys->count < rank) continue;
-    double x = sketch_bin_value(&sketch->bins[i]);
-    uint64_t before = below + exact_below(keys, x);
-    if (before >= rank) return multiset_to_number(keys->keys[rank - below - 1]);
-    if (before + sketch->bins[i].count >= rank) return x;
-  }
-  return multiset_to_number(keys->keys[rank - below - 1]);
 }
 
 double series_distinct(const struct series *s) {

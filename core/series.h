@@ -17,7 +17,8 @@ enum { SERIES_EVENTS_MAX = EVENTS_MAX, SERIES_SLOTS = 60,
 enum series_kind {
   SERIES_SUMS,          /* samples, numerator, sum */
   SERIES_ORDER,         /* and least, greatest, at_rank, of `value` */
-  SERIES_DISTINCT       /* and distinct, of `hash` */
+  SERIES_DISTINCT,      /* and distinct, of `hash` */
+  SERIES_LIMIT          /* samples, above; and, looking through all of them, least, greatest, at_rank, of `value` */
 };
 
 /* In the caller's storage, one for each group of a window; all of it is private to series.c. */
@@ -27,12 +28,17 @@ struct series {
   int64_t  whole;                   /* of these, the sum, ... */
   uint16_t inside, numerator, spans;            /* ... and how many are what, as long as there is no more */
   uint8_t  kind;
+  bool     rounded;
+  double   limit;                   /* of SERIES_LIMIT, as `rounded` */
   struct series_more *more;         /* owned. NULL: all that is inside are whole numbers one by one, and added up */
 };
 
 /* ns: D, 1 or more. */
 void series_init(struct series *s, enum series_kind kind, uint64_t ns);
 void series_deinit(struct series *s);
+/* What `above` counts from now on, also of what is there; none at first. rounded: of the numbers in buckets, as a sketch
+ * has them, so that it says the same as at_rank. */
+void series_limit(struct series *s, double limit, bool rounded);
 /* Fetches what series_add of the next event will look at. */
 void series_expect(const struct series *s);
 /* Takes an event; one that has left the window already is not kept. series_move comes before at_rank or distinct is
@@ -49,6 +55,7 @@ uint64_t series_samples(const struct series *s);
 uint64_t series_numerator(const struct series *s);
 uint64_t series_spans(const struct series *s);
 bool     series_estimated(const struct series *s);        /* something in it is, or it counts by a sketch */
+uint64_t series_above(const struct series *s);            /* the limit */
 double   series_sum(const struct series *s);              /* NaN: of infinities of both signs */
 double   series_least(const struct series *s);            /* of at least one sample */
 double   series_greatest(const struct series *s);

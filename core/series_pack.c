@@ -83,7 +83,7 @@ static void write_bucket(const struct series *s, const struct series_bucket *b, 
   write_totals(&b->totals, p);
   pack_number(p, b->least);
   pack_number(p, b->greatest);
-  if (s->kind == SERIES_ORDER) sketch_write(&b->sketch, p);
+  if (series_has_sketch(s)) sketch_write(&b->sketch, p);
   if (b->distinct) distinct_write(b->distinct, p);
 }
 
@@ -95,14 +95,14 @@ static int read_bucket(const struct series *s, struct series_bucket *b, struct u
   read_totals(&b->totals, u);
   b->least = unpack_number(u);
   b->greatest = unpack_number(u);
-  if (s->kind == SERIES_ORDER) err = sketch_read(&b->sketch, u);
+  if (series_has_sketch(s)) err = sketch_read(&b->sketch, u);
   if (s->kind == SERIES_DISTINCT) {
     b->distinct = heap_zalloc(sizeof *b->distinct);
     err = b->distinct ? distinct_read(b->distinct, u) : FLUO_ENOMEM;
   }
   if (err || u->bad) return err ? err : FLUO_EMALFORMED;
   bool whole = b->totals.samples && b->oldest_ns <= b->newest_ns &&
-               (s->kind != SERIES_ORDER || b->sketch.count == b->totals.samples);
+               (!series_has_sketch(s) || b->sketch.count == b->totals.samples);
   return whole ? 0 : FLUO_EMALFORMED;
 }
 
@@ -142,6 +142,7 @@ int series_read(struct series *s, struct unpack *u) {
   double fraction = unpack_number(u), lost = unpack_number(u);
   int err = read_events(s, u);
   if (!err) err = read_buckets(s, u);
+  if (!err && s->kind == SERIES_LIMIT) series_limit(s, s->limit, s->rounded); /* it may have been another */
   if (!err) err = u->bad ? FLUO_EMALFORMED : series_move(s, t_ns);
   if (!err && (fraction != 0 || lost != 0)) err = series_need_more(s);
   if (err || !s->more) return err;

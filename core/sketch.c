@@ -39,6 +39,10 @@ double sketch_bin_value(const struct sketch_bin *bin) {
   return bin->key < 0 ? -x : x;
 }
 
+double sketch_value(double x) {
+  return sketch_bin_value(&(struct sketch_bin){.key = key_of(x)});
+}
+
 void sketch_deinit(struct sketch *s) {
   heap_free(s->bins);
   *s = (struct sketch){0};

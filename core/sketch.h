@@ -35,6 +35,8 @@ void sketch_clear(struct sketch *s);
 
 /* For walking the numbers in order, bins standing for theirs: what all numbers of a bin are taken as. */
 double sketch_bin_value(const struct sketch_bin *bin);
+/* That of the bin that x is in. */
+double sketch_value(double x);
 /* The number of this rank (1 is the least), 1 <= rank <= count, within 1 % of the true one. */
 double sketch_at_rank(const struct sketch *s, uint64_t rank);
 size_t sketch_bytes(const struct sketch *s);

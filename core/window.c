@@ -48,14 +48,24 @@ static bool by_timer(const struct window *w) {
 
 /* ---- a group ------------------------------------------------------------------------------- */
 
-static enum series_kind kind_of(uint32_t aggregate) {
-  switch (aggregate) {
+static enum series_kind kind_of(const struct window_terms *terms) {
+  if (window_is_ranked(terms)) return SERIES_LIMIT;
+  switch (terms->aggregate) {
   case FLUO_AGGREGATE_MIN:
   case FLUO_AGGREGATE_MAX:
   case FLUO_AGGREGATE_QUANTILE: return SERIES_ORDER;
   case FLUO_AGGREGATE_DISTINCT: return SERIES_DISTINCT;
   default: return SERIES_SUMS;
   }
+}
+
+/* What its numbers are compared with, where they are one by one. */
+static void set_limit(struct group *g) {
+  const struct window_terms *terms = &window_of(g)->terms;
+  double limit = terms->threshold;
+  if (!window_is_ranked(terms)) return;
+  if (g->widening) limit = window_widened(terms, &(struct baseline_normal){0}, limit, g->widening);
+  series_limit(&g->series, window_rank_limit(terms, limit), terms->aggregate == FLUO_AGGREGATE_QUANTILE);
 }
 
 static int group_init(struct state_group *head) {
@@ -65,7 +75,8 @@ static int group_init(struct state_group *head) {
   g->first_ns = UINT64_MAX;
   if (calls->widening)
     g->widening = (uint16_t)calls->widening(calls->ctx, window_of(g)->owner, state_group_key(head), head->key_bytes);
-  series_init(&g->series, kind_of(terms->aggregate), terms->ns);
+  series_init(&g->series, kind_of(terms), terms->ns);
+  set_limit(g);
   return 0;
 }
 
@@ -174,12 +185,16 @@ static uint64_t spans_of(const struct group *g, uint32_t named) {
 static void judge(struct group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
   struct baseline_normal normal = {0};
+  bool was_open = g->open;
   if (series_samples(&g->series) < w->terms.samples_min) return;
+  if (window_is_ranked(&w->terms)) {
+    g->open = window_rank_compares(&w->terms, &g->series);
+    if (!g->open || was_open) return; /* nobody asks for the value */
+  }
   double value = window_value(&w->terms, &g->series);
   double limit = w->terms.threshold;
   if (w->terms.baseline) limit = window_limit(&w->terms, &g->series, g->baseline, t_ns, value, &normal);
   if (g->widening) limit = window_widened(&w->terms, &normal, limit, g->widening);
-  bool was_open = g->open;
   g->open = window_compares(value, w->terms.compare, limit);
   if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
     state_stats(g->head.owner->state)->lost++;
@@ -343,7 +358,9 @@ static int group_read(struct state_group *head, struct unpack *u) {
 
 void window_widen(struct window *w, const struct state_key *group, uint32_t widening) {
   struct group *g = (struct group *)(void *)state_find(&w->groups, group);
-  if (g) g->widening = (uint16_t)widening;
+  if (!g) return;
+  g->widening = (uint16_t)widening;
+  set_limit(g);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

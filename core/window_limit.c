@@ -40,16 +40,39 @@ bool window_compares(double value, uint32_t compare, double threshold) {
   }
 }
 
+static bool is_upper(const struct window_terms *terms) {
+  return terms->compare == FLUO_OP_GT || terms->compare == FLUO_OP_GE;
+}
+
+/* What learns, or tells every value, needs each of them. */
+bool window_is_ranked(const struct window_terms *terms) {
+  uint32_t aggregate = terms->aggregate;
+  bool order = aggregate == FLUO_AGGREGATE_MIN || aggregate == FLUO_AGGREGATE_MAX || aggregate == FLUO_AGGREGATE_QUANTILE;
+  return order && !terms->baseline && !terms->every;
+}
+
+/* At least x is above the number before x, at most x is not above x. */
+double window_rank_limit(const struct window_terms *terms, double threshold) {
+  bool includes = terms->compare == FLUO_OP_GT || terms->compare == FLUO_OP_LE;
+  return includes ? threshold : nextafter(threshold, -INFINITY);
+}
+
+/* The number of a rank lies above the limit if it and all of a higher rank do. */
+bool window_rank_compares(const struct window_terms *terms, const struct series *s) {
+  uint64_t samples = series_samples(s), rank = 1;
+  if (!samples) return false;
+  if (terms->aggregate == FLUO_AGGREGATE_MAX) rank = samples;
+  if (terms->aggregate == FLUO_AGGREGATE_QUANTILE) rank = rank_of(terms->quantile, samples);
+  bool above = series_above(s) > samples - rank;
+  return above == is_upper(terms);
+}
+
 /* What a count of nothing is taken for where nothing is normal: ten times nothing would be
  * anything. */
 static double least_normal(const struct window_terms *terms) {
   bool counts =
       terms->aggregate == FLUO_AGGREGATE_COUNT || terms->aggregate == FLUO_AGGREGATE_DISTINCT;
   return counts ? 1 : 0;
-}
-
-static bool is_upper(const struct window_terms *terms) {
-  return terms->compare == FLUO_OP_GT || terms->compare == FLUO_OP_GE;
 }
 
 /* How many events one unit of the aggregate stands for, where it counts them; 0: it does not. */

@@ -1,6 +1,6 @@
 local core, ffi = require("spec.support").core("heap", "hash", "series")
 
-local SUMS, ORDER, DISTINCT = 0, 1, 2
+local SUMS, ORDER, DISTINCT, LIMIT = 0, 1, 2, 3
 local NUMERATOR, ESTIMATED, SPAN = 1, 2, 4
 
 describe("a series", function()
@@ -130,11 +130,14 @@ describe("a series", function()
   local function check_exact(kind, events, t, ns)
     local inside, values, different = window_of(events, t, ns)
     assert.equal(#inside, samples())
-    local total = 0
-    for _, value in ipairs(values) do total = total + value end
-    assert.equal(total, sum())
+    local total, above = 0, 0
+    for _, value in ipairs(values) do
+      total = total + value
+      if value > 20 then above = above + 1 end
+    end
+    assert.equal(kind == LIMIT and above or total, kind == LIMIT and tonumber(core.series_above(series)) or sum())
     if kind == DISTINCT then assert.equal(different, core.series_distinct(series)) end
-    if kind ~= ORDER or #values == 0 then return end
+    if (kind ~= ORDER and kind ~= LIMIT) or #values == 0 then return end
     assert.equal(values[1], core.series_least(series))
     assert.equal(values[#values], core.series_greatest(series))
     for _, rank in ipairs({ 1, math.ceil(#values / 2), #values }) do
@@ -146,6 +149,7 @@ describe("a series", function()
     math.randomseed(seed)
     local events, t = {}, 10000
     new(kind, ns)
+    if kind == LIMIT then core.series_limit(series, 20, seed % 2 == 0) end
     move(t)
     for _ = 1, steps do
       t = t + math.random(0, ns / 20)
@@ -159,7 +163,7 @@ describe("a series", function()
     end
   end
 
-  for name, kind in pairs({ sums = SUMS, order = ORDER, ["distinct counts"] = DISTINCT }) do
+  for name, kind in pairs({ sums = SUMS, order = ORDER, ["distinct counts"] = DISTINCT, ["what is above a limit"] = LIMIT }) do
     it("is exact for " .. name .. ", in whatever order events come", function()
       for seed = 1, 20 do
         stream(kind, seed, 200, 100)
@@ -175,10 +179,11 @@ describe("a series", function()
   local SECOND = 1000000000
   local MINUTE = 60 * SECOND
 
-  local function busy(kind, n, seed)
+  local function busy(kind, n, seed, limit)
     math.randomseed(seed)
     local events, t = {}, 100 * MINUTE
     new(kind, MINUTE)
+    if limit then core.series_limit(series, limit, true) end
     for i = 1, n do
       t = t + math.random(0, 2 * MINUTE / n)
       local e = { time = t, value = math.exp(math.random() * 10), hash = math.random(1, 2 ^ 52) % 50000 }
@@ -205,25 +210,62 @@ describe("a series", function()
     assert.equal(2, sum())
   end)
 
-  it("of very many numbers has quantiles within 1 % and true extremes", function()
-    local events, t = busy(ORDER, 30000, 4)
-    local _, values = window_of(events, t, MINUTE)
-    local _, more = window_of(events, t, MINUTE + SECOND)
-    local n = samples()
-    assert.is_true(n >= #values and n <= #more)
-    assert.is_true(core.series_least(series) <= values[1] and core.series_greatest(series) >= values[#values])
-    for _, q in ipairs({ 0.01, 0.5, 0.95, 0.99 }) do
-      local got = core.series_at_rank(series, math.ceil(q * n))
-      local low = math.min(values[math.ceil(q * #values)], more[math.ceil(q * #more)])
-      local high = math.max(values[math.ceil(q * #values)], more[math.ceil(q * #more)])
-      assert.is_true(got >= low * 0.97 and got <= high * 1.03, ("%g: %g in %g to %g"):format(q, got, low, high))
+  for kind = ORDER, LIMIT, LIMIT - ORDER do
+    it("of very many numbers has quantiles within 1 % and true extremes, kept in order or not: " .. kind, function()
+      local events, t = busy(kind, 30000, 4)
+      local _, values = window_of(events, t, MINUTE)
+      local _, more = window_of(events, t, MINUTE + SECOND)
+      local n = samples()
+      assert.is_true(n >= #values and n <= #more)
+      assert.is_true(core.series_least(series) <= values[1] and core.series_greatest(series) >= values[#values])
+      for _, q in ipairs({ 0.01, 0.5, 0.95, 0.99 }) do
+        local got = core.series_at_rank(series, math.ceil(q * n))
+        local low = math.min(values[math.ceil(q * #values)], more[math.ceil(q * #more)])
+        local high = math.max(values[math.ceil(q * #values)], more[math.ceil(q * #more)])
+        assert.is_true(got >= low * 0.97 and got <= high * 1.03, ("%g: %g in %g to %g"):format(q, got, low, high))
+      end
+      assert.is_true(core.series_estimated(series))
+      for step = 1, 61 do                                      -- and it empties bucket by bucket
+        move(t + step * SECOND)
+        if samples() > 0 then core.series_at_rank(series, samples()) end
+      end
+      assert.equal(0, samples())
+    end)
+  end
+
+  -- The n-th number lies above the limit exactly if it and all behind it do.
+  local function check_above(limit)
+    local n, above = samples(), tonumber(core.series_above(series))
+    for _, rank in ipairs({ 1, math.ceil(n / 3), n - above, n - above + 1, n }) do
+      if rank >= 1 and rank <= n then assert.equal(rank > n - above, core.series_at_rank(series, rank) > limit) end
     end
-    assert.is_true(core.series_estimated(series))
-    for step = 1, 61 do                                      -- and it empties bucket by bucket
+  end
+
+  it("of very many numbers knows how many its quantiles have above a limit, also above another one", function()
+    local limit = math.exp(7)
+    local _, t = busy(LIMIT, 30000, 7, limit)
+    check_above(limit)
+    for step = 1, 70 do
+      if step % 5 == 0 then
+        limit = math.exp(step % 10 == 0 and 3 or 9)
+        core.series_limit(series, limit, true)
+      end
+      add(t + step * SECOND, math.exp(6 + step % 3))
       move(t + step * SECOND)
-      if samples() > 0 then core.series_at_rank(series, samples()) end
+      check_above(limit)
     end
-    assert.equal(0, samples())
+  end)
+
+  it("of very many numbers knows whether any, or all, are above a limit", function()
+    busy(LIMIT, 20000, 8)
+    local least, greatest = core.series_least(series), core.series_greatest(series)
+    local function above(limit)
+      core.series_limit(series, limit, false)
+      return tonumber(core.series_above(series))
+    end
+    assert.same({ 0, samples() }, { above(greatest), above(least - 1e-9) })
+    assert.is_true(above(greatest - 1e-9) >= 1 and above(greatest - 1e-9) < samples())
+    assert.is_true(above(least) < samples() and above(least) >= 1)
   end)
 
   it("of very many things counts the distinct within 7 %", function()
@@ -262,7 +304,7 @@ describe("a series", function()
   end)
 
   it("loses and doubles nothing when memory is short, at whichever allocation", function()
-    for kind = SUMS, DISTINCT do
+    for kind = SUMS, LIMIT do
       for fail = 1, 40 do
         new(kind, MINUTE)
         local kept, t = 0, 100 * MINUTE
