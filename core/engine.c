@@ -374,6 +374,7 @@ int engine_new(const struct engine_options *options, const struct engine_calls *
   struct store_calls store_calls = {
       .on_close = on_close, .on_release = on_release, .needs_payload = needs_payload, .ctx = e};
   int err = state_new(options->state_bytes_max, &e->state);
+  if (!err) state_defer(e->state);
   if (!err) err = store_new(&options->store, &store_calls, &e->store);
   if (err) {
     state_free(e->state);

@@ -1,6 +1,11 @@
 /* The state's story. A key is looked up in one table for all owners (seeded: keys come from the
  * network). Each group stands in four places: the table, its owner's list and everybody's list,
- * both by use, and the heap of timers; group_free takes it out of all of them.
+ * both by use, and the heap of timers; state_drop takes it out of all of them.
+ *
+ * Uses are numbered, and each group knows its last one. They come in eras of so many uses: a group is moved to the end of
+ * its lists by its first use in an era, not by each. So the lists are in order of eras, and the groups of an era are put
+ * in order when the first of them has to go or is walked over. An era that is put in order is over, and what is used
+ * after that leaves it. An era of one use keeps the lists in order always.
  *
  * Ways it fails: no memory for a group or a timer: the caller is told and loses that event. A bound
  * is reached: the least recently used group goes, with what it knew, counted. */
@@ -9,12 +14,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "hash.h"
 #include "heap.h"
 #include "link.h"
 
-enum { SLOTS_FIRST = 16 };
+/* Sorting so many groups takes a millisecond at the most. */
+enum { SLOTS_FIRST = 16, ERA_BITS = 14 };
 
 struct state {
   struct hash_key key;
@@ -25,6 +32,9 @@ struct state {
   uint32_t timers_count, timers_capacity;
   size_t bytes_max;
   uint64_t owners; /* ever */
+  uint64_t uses, ordered; /* ever; eras before `ordered` are in order */
+  uint32_t era_bits;
+  uint64_t walk_ordered;  /* likewise, of those that the walk has come to */
   uint32_t walk;             /* the one under way, or the last one */
   struct link *walked; /* how far it has come; NULL: none is under way */
   struct state_stats stats;
@@ -38,6 +48,62 @@ static struct state_group *of_owner(struct link *at) {
 
 static struct state_group *of_all(struct link *at) {
   return (struct state_group *)(void *)((char *)at - offsetof(struct state_group, of_all));
+}
+
+typedef struct state_group *group_of(struct link *at);
+
+static struct link *merge(struct link *a, struct link *b, group_of *of) {
+  struct link head, *last = &head;
+  while (a && b) {
+    struct link **next = of(a)->used < of(b)->used ? &a : &b;
+    last = last->next = *next;
+    *next = (*next)->next;
+  }
+  last->next = a ? a : b;
+  return head.next;
+}
+
+/* Up to `end`, in order of use; their `prev` is not set. Of sorted runs there is one or none of each power of two. */
+static struct link *sort(struct link *at, const struct link *end, group_of *of) {
+  struct link *runs[ERA_BITS + 1] = {NULL}, *all = NULL, *next;
+  for (uint32_t i = 0; at != end; at = next, i = 0) {
+    next = at->next;
+    at->next = NULL;
+    for (; runs[i]; runs[i++] = NULL) at = merge(runs[i], at, of);
+    runs[i] = at;
+  }
+  for (uint32_t i = 0; i <= ERA_BITS; i++)
+    if (runs[i]) all = merge(runs[i], all, of);
+  return all;
+}
+
+static uint64_t era_of(const struct state *s, uint64_t use) {
+  return use >> s->era_bits;
+}
+
+/* The groups of one era, which begins behind `before`, in order of use. The era is over. */
+static void put_in_order(struct state *s, struct link *before, struct link *list, group_of *of) {
+  struct link *end = before->next;
+  uint64_t era = era_of(s, of(end)->used);
+  if (!s->era_bits) return;
+  if (era_of(s, s->uses) == era) s->uses = ((era + 1) << s->era_bits) - 1;
+  while (end != list && era_of(s, of(end)->used) == era) end = end->next;
+  struct link *last = before, *at = sort(before->next, end, of);
+  for (; at; last = at, at = at->next) {
+    last->next = at;
+    at->prev = last;
+  }
+  last->next = end;
+  end->prev = last;
+}
+
+/* The group of the list that was used least recently; there is one. */
+static struct state_group *oldest(struct state *s, struct link *list, uint64_t *ordered, group_of *of) {
+  uint64_t era = era_of(s, of(list->next)->used);
+  if (*ordered > era) return of(list->next);
+  put_in_order(s, list, list, of);
+  *ordered = era + 1;
+  return of(list->next);
 }
 
 /* ---- timers -------------------------------------------------------------------------------- */
@@ -160,7 +226,7 @@ static int slots_grow(struct state *s) {
 static int group_new(struct state_owner *o, uint64_t hash, const struct state_key *key,
                      struct state_group **out) {
   struct state *s = o->state;
-  if (o->groups_count == o->groups_max) evict(of_owner(o->groups.next));
+  if (o->groups_count == o->groups_max) evict(oldest(s, &o->groups, &o->ordered, of_owner));
   int err = slots_grow(s);
   if (err) return err;
   struct state_group *g = heap_zalloc(o->ops->size + key->n);
@@ -169,6 +235,7 @@ static int group_new(struct state_owner *o, uint64_t hash, const struct state_ke
   g->hash = hash;
   g->key_bytes = key->n;
   g->walk = s->walk;
+  g->used = ++s->uses;
   if (key->n) memcpy((uint8_t *)g + o->ops->size, key->bytes, key->n);
   err = o->ops->init(g);
   if (err) {
@@ -190,7 +257,7 @@ static int group_new(struct state_owner *o, uint64_t hash, const struct state_ke
 static bool is_key(const struct state_group *g, const struct state_owner *o, uint64_t hash,
                    const struct state_key *key) {
   return g->hash == hash && g->owner == o && g->key_bytes == key->n &&
-         (!key->n || !memcmp(state_group_key(g), key->bytes, key->n));
+         bytes_same(state_group_key(g), key->bytes, key->n);
 }
 
 uint64_t state_hash(const struct state *s, const void *key, uint32_t n) {
@@ -216,23 +283,19 @@ const struct state_group *state_expect_group(const struct state_owner *o, const 
   return g;
 }
 
-void state_expect_links(const struct state_group *g) {
-  __builtin_prefetch(g->of_owner.next, 1);
-  __builtin_prefetch(g->of_owner.prev, 1);
-  __builtin_prefetch(g->of_all.next, 1);
-  __builtin_prefetch(g->of_all.prev, 1);
-}
-
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out) {
   struct state *s = o->state;
   struct state_group *g = state_find(o, key);
   s->stats.changes++;
   if (!g) return group_new(o, key->hash ^ o->salt, key, out);
+  uint64_t era = era_of(s, g->used);
+  g->used = ++s->uses;
+  *out = g;
+  if (era == era_of(s, g->used)) return 0;
   link_remove(&g->of_owner);
   leave_all(s, g);
   link_append(&o->groups, &g->of_owner);
   link_append(&s->groups, &g->of_all);
-  *out = g;
   return 0;
 }
 
@@ -246,8 +309,11 @@ void state_account(struct state_group *g) {
   size_t bytes = heap_block(ops->size + g->key_bytes) + ops->bytes(g);
   s->stats.bytes += bytes - g->bytes;
   g->bytes = bytes;
-  while (s->stats.bytes > s->bytes_max && s->groups.next != &g->of_all)
-    evict(of_all(s->groups.next));
+  while (s->stats.bytes > s->bytes_max) {
+    struct state_group *first = oldest(s, &s->groups, &s->ordered, of_all);
+    if (first == g) return;
+    evict(first);
+  }
 }
 
 /* ---- as bytes ------------------------------------------------------------------------------ */
@@ -284,10 +350,14 @@ int state_read(struct state_owner *o, struct unpack *u) {
 void state_walk(struct state *s) {
   s->walk++;
   s->walked = &s->groups;
+  s->walk_ordered = 0;
 }
 
 struct state_group *state_walk_next(struct state *s) {
   while (s->walked && s->walked->next != &s->groups) {
+    uint64_t era = era_of(s, of_all(s->walked->next)->used);
+    if (era >= s->walk_ordered) put_in_order(s, s->walked, &s->groups, of_all);
+    s->walk_ordered = era + 1;
     s->walked = s->walked->next;
     struct state_group *g = of_all(s->walked);
     if (g->walk == s->walk) continue;
@@ -308,6 +378,11 @@ int state_new(size_t bytes_max, struct state **out) {
   link_init(&s->groups);
   *out = s;
   return 0;
+}
+
+void state_defer(struct state *s) {
+  assert(!s->uses);
+  s->era_bits = ERA_BITS;
 }
 
 void state_free(struct state *s) {

@@ -13,15 +13,17 @@
 struct state;
 struct state_owner;
 
-/* The head of every group: its first member. */
+/* The head of every group: its first member. What each use looks at comes first. */
 struct state_group {
   struct state_group *next;         /* in its slot of the table */
-  struct link of_owner, of_all;           /* by use, the latest last */
   struct state_owner *owner;
-  uint64_t hash, due_ns;
-  size_t   bytes;                   /* as counted */
-  uint32_t timer;                   /* where in the heap, from 1; 0: none is set */
+  uint64_t hash;
+  uint64_t used;                    /* which use of all was its last one */
   uint32_t key_bytes;
+  uint32_t timer;                   /* where in the heap, from 1; 0: none is set */
+  size_t   bytes;                   /* as counted */
+  uint64_t due_ns;
+  struct link of_owner, of_all;     /* by use, the latest last; see state_defer */
   uint32_t walk;                    /* the last one that came by */
 };
 
@@ -43,10 +45,14 @@ struct state_owner {
   uint32_t groups_count, groups_max;
   uint32_t id;                      /* what a snapshot calls it; 0: it is in none */
   uint64_t salt;
+  uint64_t ordered;                 /* eras (state.c) before it are in order */
 };
 
 /* 0 or FLUO_ENOMEM. */
 int state_new(size_t bytes_max, struct state **out);
+/* From its beginning. Its lists are put in order of use when something has to go, or is walked over, and not at each use,
+ * which is cheaper where there are many. Who goes is the same; owners' lists are as they may be. */
+void state_defer(struct state *s);
 /* After every owner is gone. */
 void state_free(struct state *s);
 void state_owner_init(struct state_owner *o, struct state *s, const struct state_ops *ops, uint32_t groups_max);
@@ -63,10 +69,9 @@ int state_get(struct state_owner *o, const struct state_key *key, struct state_g
 /* The group of this key, as it stands; NULL: there is none. */
 struct state_group *state_find(const struct state_owner *o, const struct state_key *key);
 /* Of groups that many keys will be looked up for: fetches the place where this one is found; later, from there, the
- * group, most likely: NULL if there is none; later still what stands beside it. Nothing but time depends on it. */
+ * group, most likely: NULL if there is none. Nothing but time depends on it. */
 void state_expect(const struct state_owner *o, const struct state_key *key);
 const struct state_group *state_expect_group(const struct state_owner *o, const struct state_key *key, size_t bytes);
-void state_expect_links(const struct state_group *g);
 const uint8_t *state_group_key(const struct state_group *g);
 /* How much of the bound of all is not taken, 0 to 1. */
 double state_left(const struct state *s);

@@ -277,7 +277,6 @@ void window_expect(const struct window *w, const struct state_key *group, int st
   }
   const struct group *g = (const void *)state_expect_group(&w->groups, group, step == 1 ? sizeof *g : 0);
   if (step == 1 || !g || g->head.owner != &w->groups) return;
-  state_expect_links(&g->head);
   series_expect(&g->series);
   latest_expect(&g->latest);
 }

@@ -1,0 +1,137 @@
+local core, ffi = require("spec.support").core("heap", "state")
+
+jit.off()                                                             -- C calls back into Lua
+
+-- What is kept, who goes, and in which order a walk goes, against a list that is in order after every use.
+for _, deferred in ipairs({ false, true }) do
+  describe("state whose order is kept " .. (deferred and "when it is asked for" or "at every use"), function()
+    local live, state, owners, gone, used
+
+    local function key_of(g) return ffi.string(core.state_group_key(g), g.key_bytes) end
+    local callbacks = {
+      init = ffi.cast("int (*)(struct state_group *)", function() return 0 end),
+      deinit = ffi.cast("void (*)(struct state_group *)", function(g) gone[#gone + 1] = key_of(g) end),
+      bytes = ffi.cast("size_t (*)(const struct state_group *)", function() return 0 end),
+    }
+    local ops = ffi.new("struct state_ops", { size = ffi.sizeof("struct state_group"), init = callbacks.init,
+                                              deinit = callbacks.deinit, bytes = callbacks.bytes })
+    local key, out = ffi.new("struct state_key"), ffi.new("struct state_group *[1]")
+
+    local function forget(name)
+      for i, other in ipairs(used) do
+        if other == name then return table.remove(used, i) end
+      end
+    end
+
+    -- As the state is told to, and as it has to be.
+    local function use(owner, i)
+      local name = owner .. ":" .. i
+      key.bytes, key.n, key.hash = ffi.cast("const char *", name), #name, core.state_hash(state, name, #name)
+      assert.equal(0, core.state_get(owners[owner], key, out))
+      core.state_account(out[0])
+      forget(name)
+      used[#used + 1] = name
+    end
+
+    local function open(bytes_max, groups_max)
+      local made = ffi.new("struct state *[1]")
+      assert.equal(0, core.state_new(bytes_max, made))
+      state, owners = made[0], {}
+      if deferred then core.state_defer(state) end
+      for i = 1, 3 do
+        owners[i] = ffi.new("struct state_owner")
+        core.state_owner_init(owners[i], state, ops, groups_max)
+      end
+    end
+
+    local function of_owner(owner)
+      local first, count
+      for _, name in ipairs(used) do
+        if name:match("^%d") == tostring(owner) then first, count = first or name, (count or 0) + 1 end
+      end
+      return first, count
+    end
+
+    local function walk()
+      local list = {}
+      core.state_walk(state)
+      for g in function() local g = core.state_walk_next(state) return g ~= nil and g or nil end do list[#list + 1] = key_of(g) end
+      return list
+    end
+
+    before_each(function()
+      live, gone, used = core.heap_live(), {}, {}
+      math.randomseed(7)
+    end)
+    after_each(function()
+      for _, o in ipairs(owners) do core.state_owner_deinit(o) end
+      core.state_free(state)
+      assert.equal(live, core.heap_live())
+    end)
+
+    it("lets the least recently used of an owner go, whatever was used since", function()
+      open(2 ^ 30, 50)
+      for n = 1, 60000 do
+        local owner, i = math.random(3), math.random(n % 20000 < 10000 and 45 or 60)
+        local name, before = owner .. ":" .. i, #gone
+        local first, count = of_owner(owner)
+        local full = count == 50 and core.state_find(owners[owner], ffi.new("struct state_key", { ffi.cast("const char *", name), #name,
+          core.state_hash(state, name, #name) })) == nil
+        use(owner, i)
+        assert.same({ full and first }, { full and gone[#gone] })
+        assert.equal(full and 1 or 0, #gone - before)
+        if full then forget(first) end
+      end
+    end)
+
+    it("lets the least recently used of all go where there are too many bytes", function()
+      open(40000, 1000)
+      for n = 1, 40000 do
+        local before = #gone
+        use(math.random(3), math.random(n % 10000 < 8000 and 80 or 200))
+        for i = before + 1, #gone do assert.equal(table.remove(used, 1), gone[i]) end
+      end
+      assert.is_true(#gone > 1000 and #used > 100)
+    end)
+
+    it("is walked over in order of use, each group once, while others go on being used", function()
+      open(2 ^ 30, 10000)
+      for _ = 1, 40000 do use(math.random(3), math.random(900)) end
+      assert.same(used, walk())
+      for _ = 1, 3 do
+        local expected, seen = {}, {}
+        for i, name in ipairs(used) do expected[i] = name end
+        core.state_walk(state)
+        for n = 1, math.huge do
+          local g = core.state_walk_next(state)
+          if g == nil then break end
+          assert.is_nil(seen[key_of(g)])
+          seen[key_of(g)] = n
+          if n % 3 == 0 then use(math.random(3), math.random(900)) end
+          if n % 100 == 0 then for _ = 1, 9000 do use(1, math.random(5)) end end
+        end
+        for _, name in ipairs(expected) do assert.is_number(seen[name]) end
+      end
+      assert.same(used, walk())
+    end)
+
+    it("is walked over to the end while groups go", function()
+      open(60000, 1000)
+      for _ = 1, 20000 do use(math.random(3), math.random(300)) end
+      for _ = 1, #gone do table.remove(gone) end
+      local left = walk()
+      core.state_walk(state)
+      local seen = {}
+      for n = 1, math.huge do
+        local g = core.state_walk_next(state)
+        if g == nil then break end
+        assert.is_nil(seen[key_of(g)])
+        seen[key_of(g)] = true
+        if n % 2 == 0 then use(math.random(3), 1000 + n) end
+      end
+      local went = {}
+      for _, name in ipairs(gone) do went[name] = true end
+      for _, name in ipairs(left) do assert.is_true(seen[name] or went[name]) end
+    end)
+  end)
+end
