@@ -280,8 +280,7 @@ static int open_host(struct agent *a) {
   if (!err) dispatch_texts(a->report.dispatch, study_texts(host_study(a->host)));
   if (!err) return reload_init(&a->report.reload, a->log, host_load_errors(a->host)), 0;
   if (err == FLUO_EINVALID)
-    return complain(
-        a, a->config->rules,
+    return complain(a, a->config->rules,
         "the rules did not load, so nothing would be judged; mend them, or pass --skip-broken");
   return complain(a, a->config->rules, why);
 }
@@ -291,7 +290,9 @@ static int open_violations(struct agent *a) {
   if (strcmp(path, "none") == 0) return 0;
   int fd = STDOUT_FILENO;
   if (strcmp(path, "stdout") != 0) fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  if (fd < 0) return complain(a, path, strerror(errno));
+  char why[512];
+  snprintf(why, sizeof why, "%s cannot be opened: %s", path, fd < 0 ? strerror(errno) : "");
+  if (fd < 0) return complain(a, "output.violations", why);
   int err = out_new(fd, LIMIT_OUT_BYTES, &a->report.violations);
   return err ? complain(a, "output.violations", err_text(err)) : 0;
 }

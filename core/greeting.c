@@ -50,6 +50,7 @@ void greet(struct log *log, const struct config *config, const struct host *host
                                {.type = LOG_END}};
   if (people || !command[0]) fields[7].type = LOG_END;
   log_line(log, LOG_INFO, "ready", fields);
+  if (!fields[4].u) log_to(log, LOG_WARN, "there is no rule yet: nothing is judged", log_s("rules_path", config->rules));
   if (people && command[0])
     fprintf(stderr,
             "\nPoint an OpenTelemetry SDK here with OTEL_EXPORTER_OTLP_ENDPOINT=http://%s\nor make "

@@ -314,6 +314,7 @@ static enum http1_event feed_head(struct http1 *p, const char *bytes, size_t n, 
   const char *why;
   bool whole;
   if (n > HTTP1_HEAD_BYTES_MAX - p->head_bytes) n = HTTP1_HEAD_BYTES_MAX - p->head_bytes;
+  if (n && !p->head_bytes && bytes[0] == 22) fail(p, 400, "TLS is not spoken here yet: send plain HTTP"); /* RFC 8446 5.1 */
   size_t used = run(p, bytes, http_lines_scan(&p->lines, bytes, n, &why), &whole);
   *taken += used;
   p->head_bytes += (uint32_t)used;
@@ -362,10 +363,8 @@ static enum http1_event feed_chunked(struct http1 *p, const char *bytes, size_t 
   uint64_t data = p->body.len + p->discarded;
   p->frame_bytes += used - (data - before);
   /* One byte a chunk has five bytes of frame; the worst of honest senders stays far below this. */
-  if (p->frame_bytes > HTTP_BODY_STEP_BYTES + 16 * data) {
-    fail(p, 400, "more chunk framing than data");
-    return failed(p);
-  }
+  if (p->frame_bytes > HTTP_BODY_STEP_BYTES + 16 * data)
+    return fail(p, 400, "more chunk framing than data"), failed(p);
   return whole ? done(p) : HTTP1_MORE;
 }
 

@@ -129,7 +129,12 @@ static void on_refuse(void *ctx, const struct http_request *request, const char 
                       struct http_response *response) {
   struct intake *in = ctx;
   enum intake_format format;
-  if (response->status == 413) in->stats.too_large++;
+  char limit[128];
+  if (response->status == 413) {
+    in->stats.too_large++;
+    snprintf(limit, sizeof limit, "%s of %zu bytes (http.body_bytes_max)", why, in->options.body_bytes_max);
+    why = limit;
+  }
   if (format_of(request, &format)) refuse(response, format, response->status, why);
 }
 

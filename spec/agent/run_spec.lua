@@ -134,6 +134,19 @@ describe("fluo run", function()
     agent:stop()
   end)
 
+  it("says which setting's file cannot be opened", function()
+    local _, ended = harness.start { rules = FAILED, flags = { "--output.violations=/none/violations" } }
+    local line = cjson.decode(ended.log[1])
+    assert.same({ 1, "output.violations", "/none/violations cannot be opened: No such file or directory" },
+      { ended.status, line.at, line.message })
+  end)
+
+  it("says that it judges nothing where there is no rule", function()
+    local agent = assert(harness.start { rules = "-- none\n" })
+    local _, _, _, log = agent:stop()
+    assert.truthy(table.concat(log, "\n"):find("there is no rule yet: nothing is judged", 1, true))
+  end)
+
   it("does not start on broken rules and lists every error; --skip-broken leaves the file out", function()
     local directory = os.tmpname()
     os.remove(directory)
