@@ -28,6 +28,7 @@
 ---@field now fun(seconds?: number): string The time, or so much later, RFC 3339.
 ---@field unix fun(): integer The time in seconds since 1970.
 ---@field cut fun(text: string, bytes: integer): string At most so many bytes, whole characters.
+---@field plain fun(text: string): string As a chat that reads Markdown shows it: no hidden link, no mention.
 ---@field base64 fun(bytes: string): string
 ---@field base64_decode fun(text: string): string?
 ---@field mail fun(mail: fluo.Mail): fluo.Response A mail; its host is listed in actions.hosts.

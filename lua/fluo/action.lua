@@ -110,6 +110,15 @@ function M.cut(text, bytes)
   return text:sub(1, n) .. "…"
 end
 
+local NO_WIDTH = "\226\128\139"
+
+--- Text that a chat shows as what it is: no link or picture that other words hide, and nobody is mentioned. In Markdown
+-- both need two characters side by side: one without width comes between them.
+function M.plain(text)
+  text = tostring(text):gsub("%]([%(%[:])", "]" .. NO_WIDTH .. "%1")
+  return ((" " .. text):gsub("([^%w])@(%w)", "%1@" .. NO_WIDTH .. "%2"):sub(2))
+end
+
 -- The value at a path of names, "incidents.1.rule"; nil where there is none.
 local function at_path(value, path)
   for name in path:gmatch("[^.]+") do
@@ -179,7 +188,7 @@ end
 --- The five names that files see. context.on_action and context.action_names are set.
 function M.api(context)
   local members = {
-    render = M.render, cut = M.cut, base64 = base64, base64_decode = base64_decode,
+    render = M.render, cut = M.cut, plain = M.plain, base64 = base64, base64_decode = base64_decode,
     hmac_sha256 = function(key, text) return runtime().hmac(key, text) end,
     now = function(seconds) return runtime().now(seconds or 0) end,
     unix = function() return runtime().unix() end,

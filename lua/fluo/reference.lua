@@ -87,6 +87,7 @@ M.classes = {
     { "now", "fun(seconds?: number): string", "The time, or so much later, RFC 3339." },
     { "unix", "fun(): integer", "The time in seconds since 1970." },
     { "cut", "fun(text: string, bytes: integer): string", "At most so many bytes, whole characters." },
+    { "plain", "fun(text: string): string", "As a chat that reads Markdown shows it: no hidden link, no mention." },
     { "base64", "fun(bytes: string): string", "" }, { "base64_decode", "fun(text: string): string?", "" },
     { "mail", "fun(mail: fluo.Mail): fluo.Response", "A mail; its host is listed in actions.hosts." },
     { "hmac_sha256", "fun(key: string, text: string): string", "32 bytes." },

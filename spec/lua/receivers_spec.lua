@@ -42,14 +42,53 @@ describe("a built-in receiver", function()
     assert.is_true(#attachment.text <= 3000)
   end)
 
-  it("keeps a Teams message within 28 KB, however many incidents there are", function()
+  it("keeps a Teams message within 28 KB, however many incidents there are, and says how many more", function()
+    for _, character in ipairs { "x", "/", "\1" } do
+      local alert = cjson.decode(cjson.encode(ALERT))
+      local incident = alert.incidents[1]
+      incident.summary = character:rep(5000)
+      for i = 1, 16 do incident.group["key" .. i] = character:rep(500) end
+      for i = 2, 12 do alert.incidents[i] = incident end
+      alert.incidents_total = 12
+      local request = send("teams", {}, alert)[1]
+      local body = request.json.attachments[1].content.body
+      assert.is_true(#request.body <= 28 * 1024, #request.body)
+      assert.equal(12 - (#body - 1) / 3, tonumber(body[#body].text:match("^and (%d+) more$")), body[#body].text)
+    end
+  end)
+
+  it("lets no text of a span's hide a link, show a picture or mention anybody in a chat", function()
     local alert = cjson.decode(cjson.encode(ALERT))
-    local incident = alert.incidents[1]
-    incident.summary = ("x"):rep(5000)
-    for i = 1, 16 do incident.group["key" .. i] = ("y"):rep(500) end
-    for i = 2, 20 do alert.incidents[i] = incident end
-    local request = send("teams", {}, alert)[1]
-    assert.is_true(#request.body <= 28 * 1024, #request.body)
+    alert.incidents[1].summary = "[pay](http://evil) ![](http://evil) [a][b] @here <@7> (@all) ann@example.com"
+    alert.incidents[1].group.route = "[x]: http://evil"
+    local texts = { send("slack", {}, alert)[1].body, send("discord", {}, alert)[1].body, send("teams", {}, alert)[1].body }
+    for _, text in ipairs(texts) do
+      for _, found in ipairs { "](", "][b", "]: ", "@here", "@7", "@all" } do assert.is_nil(text:find(found, 1, true), found) end
+      assert.truthy(text:find("[pay]\u{200b}(http", 1, true))
+      assert.truthy(text:find("ann@example.com", 1, true))
+    end
+  end)
+
+  it("keeps what Opsgenie is told within its lengths", function()
+    local alert = cjson.decode(cjson.encode(ALERT))
+    alert.incidents[1].group.service = ("s"):rep(3000)
+    for i = 1, 40 do alert.incidents[1].group["key" .. i] = ("y"):rep(3000) end
+    local json, bytes = send("opsgenie", { key = "secret" }, alert)[1].json, 0
+    for name, value in pairs(json.details) do bytes = bytes + #name + #value end
+    assert.is_true(bytes > 6000 and bytes <= 8000, bytes)
+    assert.is_true(#json.entity <= 512)
+  end)
+
+  it("takes a base URL with a slash at its end", function()
+    for kind, path in pairs { alertmanager = "/api/v2/alerts", otlp = "/v1/logs", opsgenie = "/v2/alerts" } do
+      local url = mock.url("/ok/base-" .. kind)
+      world = room.open("", { receivers = { r = { type = kind, settings = { url = url .. "/", key = "k" } } } })
+      world.send("r", ALERT)
+      assert.equal(0, world.wait(1)[1].result)
+      world.close()
+      world = nil
+      assert.equal("/ok/base-" .. kind .. path, mock.requests("/ok/base-" .. kind)[1].path)
+    end
   end)
 
   it("sends Discord embeds within its lengths, cut between characters", function()

@@ -33,7 +33,7 @@ action "alertmanager" (function(alert, settings)
   for i, incident in ipairs(alert.incidents) do alerts[i] = alert_of(incident, settings) end
   local taken
   for _, url in ipairs(settings.urls or { settings.url }) do
-    local response = http.post { url = url .. "/api/v2/alerts", json = alerts, user = settings.user,
+    local response = http.post { url = url:gsub("/+$", "") .. "/api/v2/alerts", json = alerts, user = settings.user,
                                  password = settings.password }
     if response.status and response.status < 300 then taken = response end
   end

@@ -5,7 +5,7 @@ local function embed(incident)
   local lines = { incident.summary, ("severity %s, %d violations"):format(incident.severity, incident.count) }
   for name, value in pairs(incident.group) do lines[#lines + 1] = ("%s: %s"):format(name, value) end
   return { title = action.cut(("[%s] %s"):format(incident.status, incident.rule), 256),
-           description = action.cut(table.concat(lines, "\n"), 2048),
+           description = action.cut(action.plain(table.concat(lines, "\n")), 2048),
            color = incident.status == "resolved" and 0x36a64f or COLOR[incident.severity] }
 end
 
@@ -15,6 +15,6 @@ action "discord" (function(alert, settings)
     if i <= 2 then embeds[i] = embed(incident) end           -- 6,000 characters in all
   end
   local content = ("%s: %s (%d)"):format(alert.status, alert.incidents[1].rule, alert.incidents_total)
-  return http.post { url = settings.url, json = { content = action.cut(content, 2000), embeds = embeds,
+  return http.post { url = settings.url, json = { content = action.cut(action.plain(content), 2000), embeds = embeds,
                                                   username = settings.username } }
 end)

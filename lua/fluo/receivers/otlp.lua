@@ -80,6 +80,6 @@ action "otlp" (function(alert, settings)
   local logs = { { resource = resource, scopeLogs = { { scope = scope, logRecords = records } } } }
   local spans = { { resource = resource, scopeSpans = { { scope = scope, spans = records } } } }
   local request = traces and { resourceSpans = spans } or { resourceLogs = logs }
-  return http.post { url = settings.url .. (traces and "/v1/traces" or "/v1/logs"), json = request,
+  return http.post { url = settings.url:gsub("/+$", "") .. (traces and "/v1/traces" or "/v1/logs"), json = request,
                      headers = settings.headers }
 end)

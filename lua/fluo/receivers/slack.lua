@@ -2,9 +2,9 @@
 -- Mattermost and Rocket.Chat take the same.
 local COLOR = { low = "#439fe0", medium = "#daa038", high = "#d9534f", critical = "#8b0000" }
 
--- What stands in angle brackets is for Slack to read, as <!channel> is.
+-- What stands in angle brackets is for Slack to read, as <!channel> is; the others read Markdown.
 local ENTITY = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }
-local function plain(text, bytes) return (action.cut(text, bytes):gsub("[&<>]", ENTITY)) end
+local function plain(text, bytes) return (action.plain(action.cut(text, bytes)):gsub("[&<>]", ENTITY)) end
 
 local function field(title, value) return { title = title, value = plain(value, 500), short = true } end
 
