@@ -11,7 +11,7 @@ local window = require("fluo.window")
 local M = {}
 
 local Cascade = {}
-tree.seal(Cascade, {}, "a cascade")
+tree.seal(Cascade, {}, "a cascade", "cascade")
 
 function M.is(x) return getmetatable(x) == Cascade end
 

@@ -284,7 +284,7 @@ local function add_sources(self)
   end
 
   function self.source_of(x)
-    if type(x) == "table" then return table_text(self, x) end
+    if type(x) == "table" then return not getmetatable(x) and table_text(self, x) or nil end
     local unit = type(x) == "function" and self.units[debug.getinfo(x, "S").source]
     return unit and function_text(unit, x) or nil
   end

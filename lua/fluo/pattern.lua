@@ -259,7 +259,7 @@ function Builder:no_pattern(x)
     return self:wrong(("`%s` compares a value; a pattern is expected here"):format(data.op),
       ("write { name = %s … }"):format(data.op), data.op)
   elseif type(x) == "table" then
-    return self:wrong("a span pattern is expected here, not a trace condition",
+    return self:wrong("a span pattern is expected here, not a condition",
       "a condition is combined by :and_(…), :or_(…), :not_() or the operators * + -", self.what)
   elseif type(x) == "string" then
     return self:wrong(("a span pattern is a table or a function, not text (`%s`)"):format(x),

@@ -11,7 +11,7 @@ local window = require("fluo.window")
 local M = { STEPS_MAX = 16 }
 
 local Sequence = {}
-tree.seal(Sequence, {}, "a sequence")
+tree.seal(Sequence, {}, "a sequence", "sequence")
 
 function M.is(x) return getmetatable(x) == Sequence end
 

@@ -72,19 +72,23 @@ local FINISH = {
   [M.Where] = { "`trace.where` alone is no condition", "say what it has: `trace.where(…):has(…)`", "where" },
 }
 
+-- Of handles that are a rule's whole `when`: windows, sequences, cascades.
+local WHOLE = {}
+
 --- Why x is no condition yet: message, hint, word; nil for anything but a count or a `where`.
 function M.unfinished(x)
   local why = FINISH[getmetatable(x)]
   if why then return unpack(why) end
 end
 
-local function refuse_unfinished(context, x)
-  if FINISH[getmetatable(x)] then context.fail(M.unfinished(x)) end
+local function refuse_unfit(context, x)
+  local why = FINISH[getmetatable(x)] or WHOLE[getmetatable(x)]
+  if why then context.fail(unpack(why)) end
 end
 
 --- Whether a form was given one argument of the `count` that it takes, and no unfinished condition.
 function M.check_pattern(context, what, count, x)
-  refuse_unfinished(context, x)
+  refuse_unfit(context, x)
   if count ~= 1 or x == nil then
     context.fail(("`%s` takes one pattern, not %d"):format(what, x == nil and 0 or count),
                  "a pattern is a table or a function of a span; put all fields in one table", what)
@@ -121,7 +125,7 @@ end
 
 --- The node of a condition that a form was given; a pattern there is a `has` of it.
 function M.operand(context, what, x)
-  refuse_unfinished(context, x)
+  refuse_unfit(context, x)
   if M.is(x) then return nodes[x] end
   if x == nil or type(x) == "boolean" or type(x) == "number" then
     context.fail(("`%s` takes conditions or patterns, not %s"):format(what, tostring(x)),
@@ -167,13 +171,26 @@ function M.names(...)
   return names
 end
 
---- Gives a kind of handle its methods; anything else asked of it is a load error with the nearest name.
-function M.seal(class, class_methods, what)
+-- `a * b`, `a + b`, `-a` of what cannot be joined, on either side.
+local function refuse_joining(a, b)
+  local context = (nodes[a] or nodes[b]).context
+  refuse_unfit(context, a)
+  refuse_unfit(context, b)
+end
+
+local JOINING = { and_ = true, or_ = true, not_ = true }
+
+--- Gives a kind of handle its methods; anything else asked of it is a load error with the nearest name. whole: nil, or
+-- the word that begins such a handle, which is a rule's whole `when`.
+function M.seal(class, class_methods, what, whole)
   local names = M.names(class_methods)
   class.names = names
+  WHOLE[class] = whole and { what .. " is judged by itself and cannot be joined", "write another rule for the rest", whole }
+  class.__mul, class.__add, class.__unm = refuse_joining, refuse_joining, refuse_joining
   function class.__index(self, key)
     if class_methods[key] then return class_methods[key] end
     local word = tostring(key)
+    if JOINING[key] then refuse_unfit(nodes[self].context, self) end
     nodes[self].context.fail(("%s has no `%s`"):format(what, word), suggest.expected(word, names), word)
   end
   function class.__newindex(self)

@@ -269,7 +269,7 @@ function methods.min_samples(self, n)
   return with(node, { samples_min = n })
 end
 
-tree.seal(Window, methods, "a window")
+tree.seal(Window, methods, "a window", "window")
 
 --- A node of a window that nothing is known of yet but its length in ns and its pattern.
 function M.build(context, ns, pattern)

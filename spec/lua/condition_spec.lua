@@ -3,6 +3,7 @@ local traces = require("spec.lua.traces")
 local trace, error_of = traces.trace, traces.error_of
 local has, missing, count, all = trace.has, trace.missing, trace.count, trace.all
 local function gt(n) return { op = "GT", n = n } end
+local window = require("fluo.window").api(traces.context)
 local A, B, C = { name = "a" }, { name = "b" }, { name = "c" }
 
 local function compile(parts)
@@ -235,6 +236,14 @@ describe("a load error", function()
     { "two patterns", function() return has(A, B) end, "one pattern, not 2", "has" },
     { "no pattern", function() return missing() end, "one pattern, not 0", "missing" },
     { "a condition as a pattern", function() return has(has(A)) end, "not a condition", "has" },
+    { "a window joined by and_", function() return has(A):and_(window("1m", A):count():over(5)) end, "a window is judged by itself",
+      "window", "another rule" },
+    { "a window that is to join", function() return window("1m", A):count():over(5):or_(has(A)) end, "judged by itself", "window" },
+    { "a window times a condition", function() return window("1m", A):count():over(5) * has(A) end, "judged by itself", "window" },
+    { "a pattern plus a window", function() return A + window("1m", A):count():over(5) end, "judged by itself", "window" },
+    { "a negated window", function() return -window("1m", A):count():over(5) end, "judged by itself", "window" },
+    { "a window as a pattern", function() return has(window("1m", A):count():over(5)) end, "judged by itself", "window" },
+    { "a count times a count", function() return count(A) * count(B) end, "not a condition", "count" },
     { "a number as a condition", function() return has(A):and_(5) end, "takes conditions", "and_" },
     { "nil as a condition", function() return has(A):followed_by(nil) end, "takes conditions", "followed_by" },
     { "nothing to and", function() return has(A):and_() end, "needs a condition", "and_" },
