@@ -111,8 +111,15 @@ static struct across *owner_of(const struct engine *e, bool window, const uint8_
   return across_of(e->rules, rule);
 }
 
+static void resume(const struct across *a, uint64_t moment_ns, uint64_t now_ns) {
+  if (moment_ns >= now_ns) return;
+  if (a->window) window_resume(a->window, now_ns);
+  if (a->sequence) sequence_resume(a->sequence, now_ns);
+  if (a->novel) novel_resume(a->novel, now_ns - moment_ns);
+}
+
 static void read_owner(const struct engine *e, struct engine_restore *r, struct unpack *u,
-                       uint64_t resumed_ns) {
+                       uint64_t now_ns) {
   bool window = unpack_upto(u, 1);
   const uint8_t *version = unpack_bytes(u, sizeof((struct fluo_ir_rule *)0)->version);
   uint32_t n = unpack_count(u, UINT32_MAX);
@@ -122,8 +129,7 @@ static void read_owner(const struct engine *e, struct engine_restore *r, struct 
   r->owners[r->owners_count++] = a;
   r->rules++;
   r->rules_dropped += !a;
-  if (a && a->window) window_resume(a->window, resumed_ns);
-  if (a && a->sequence) sequence_resume(a->sequence, resumed_ns);
+  if (a) resume(a, r->moment_ns, now_ns);
 }
 
 int engine_restore_head(struct engine *e, struct engine_restore *r, const void *p, size_t n,
@@ -136,8 +142,7 @@ int engine_restore_head(struct engine *e, struct engine_restore *r, const void *
   if (r->moment_ns > now_ns && r->moment_ns - now_ns > LIMIT_ACROSS_FUTURE_NS) return FLUO_EINVALID;
   r->owners = heap_zalloc(count * sizeof *r->owners);
   if (!r->owners) return FLUO_ENOMEM;
-  for (uint32_t i = 0; i < count && !u.bad; i++)
-    read_owner(e, r, &u, r->moment_ns == now_ns ? 0 : now_ns);
+  for (uint32_t i = 0; i < count && !u.bad; i++) read_owner(e, r, &u, now_ns);
   return u.bad || u.at != u.end ? FLUO_EMALFORMED : 0;
 }
 

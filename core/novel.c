@@ -2,7 +2,8 @@
  * empty key stands for all: since when they are watched, and how many were known. While less than D
  * was watched nothing is told; so it is again where a key was forgotten for want of room, for then
  * nobody knows what is new; and where too much is, for then the keys are of a kind that never ends.
- * What comes meanwhile is counted as unknown, but for the first time.
+ * What comes meanwhile is counted as unknown, but for the first time. Time that nobody watched, between a snapshot and its
+ * reading, is not counted: all that is read is as much younger.
  *
  * Ways it fails: no memory for a key: lost, counted; it is new again when it comes next. */
 #include "novel.h"
@@ -23,7 +24,7 @@ struct key {
 
 struct novel {
   struct state_owner keys; /* the first member */
-  uint64_t ns;
+  uint64_t ns, unwatched_ns; /* unwatched: between when what is read was written, and now */
   struct novel_calls calls;
   void *owner;
 };
@@ -53,8 +54,9 @@ static void key_write(const struct state_group *head, struct pack *p) {
 
 static int key_read(struct state_group *head, struct unpack *u) {
   struct key *k = (struct key *)(void *)head;
-  k->last_ns = unpack_uint(u);
-  k->news_ns = unpack_uint(u);
+  uint64_t unwatched_ns = ((const struct novel *)(const void *)head->owner)->unwatched_ns;
+  k->last_ns = unpack_uint(u) + unwatched_ns;
+  k->news_ns = unpack_uint(u) + unwatched_ns;
   k->known = (uint32_t)unpack_upto(u, NOVEL_KEYS_MAX + 1);
   k->news = (uint32_t)unpack_upto(u, NOVEL_NEWS_MAX + 1);
   k->anew = unpack_upto(u, 1);
@@ -165,6 +167,10 @@ void novel_free(struct novel *n) {
   if (!n) return;
   state_owner_deinit(&n->keys);
   heap_free(n);
+}
+
+void novel_resume(struct novel *n, uint64_t unwatched_ns) {
+  n->unwatched_ns = unwatched_ns;
 }
 
 struct state_owner *novel_keys(struct novel *n) {

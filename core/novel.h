@@ -28,7 +28,8 @@ int novel_new(struct state *state, uint64_t ns, const struct novel_calls *calls,
 void novel_free(struct novel *n);
 /* Takes a span of a key, which is not empty; its time is the witness's. 0, or FLUO_ENOMEM: it is lost, and counted. */
 int novel_take(struct novel *n, const struct state_key *key, const struct window_witness *witness);
-/* For snapshots. */
+/* For snapshots. What is read from now on was written so long ago, and nobody watched since. */
 struct state_owner *novel_keys(struct novel *n);
+void novel_resume(struct novel *n, uint64_t unwatched_ns);
 
 #endif

@@ -283,6 +283,30 @@ rule "chain" { when = cascade { root = { name = "a" }, { name = "b" }, distinct 
     assert.same({ 1, 104 }, { #told, seconds(told[1]) })
   end)
 
+  local FIRST = 'rule "new" { when = window("100s"):by("k"):first_seen() }'
+
+  -- What is told, and when, of a stream in which b and c begin: in seconds.
+  local function told(b, c, last, down, up)
+    local lines, out = watched(FIRST, function(at)
+      return at >= c and { "a", "b", "c" } or at >= b and { "a", "b" } or { "a" }
+    end, last, down, up), {}
+    for i, line in ipairs(lines) do out[i] = seconds(line) end
+    return out
+  end
+
+  it("does not take for new what nobody watched, however long the agent was down", function()
+    for _, up in ipairs { 201, 250, 301, 5000 } do assert.same({}, told(1, 20, up + 150, 200, up)) end
+  end)
+
+  it("tells what is new after a restart, and not again what it told", function()
+    assert.same({ 5020 }, told(1, 5020, 5200, 200, 5000))
+    assert.same({ 150, 5020 }, told(150, 5020, 5200, 200, 5000))
+  end)
+
+  it("goes on learning where a restart cut in, without the time that nobody watched", function()
+    assert.same({ 561 }, told(530, 561, 700, 60, 520))         -- 60 s before and 40 after
+  end)
+
   local function unknown(e, set, name)
     local rule = core.ruleset_find(set, name, #name)
     return tonumber(core.engine_rule_stats(e, rule).unknown)
@@ -313,7 +337,7 @@ rule "chain" { when = cascade { root = { name = "a" }, { name = "b" }, distinct 
 
   it("after a crash only what came since the snapshot is missing", function()
     local text = RULES:gsub('rule "(%w+)"[^\n]*\n', function(name)
-      local timed = ("silence quiet baseline below between closing"):find(name, 1, true)
+      local timed = ("silence quiet baseline below between closing new"):find(name, 1, true)
       return timed and "" or nil
     end)
     local set, spans = ruleset(text), stream(3, 6000)
