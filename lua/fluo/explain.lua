@@ -20,6 +20,7 @@
 --   parts    nodes that it is made of
 local chains = require("fluo.explain.order")
 local entries = require("fluo.explain.entries")
+local groups = require("fluo.explain.groups")
 local judge = require("fluo.judge")
 local plan = require("fluo.plan")
 local report = require("fluo.explain.report")
@@ -57,7 +58,7 @@ local function adapt(rule)
   local source = rule.nodes or across and across_source(rule) or { when = has(rule.patterns[1]) }
   local compiled = rule.compiled or plan.compile(source)
   rule.explained = { scope = rule.scope:lower(), mode = rule.mode, late = rule.late, early = compiled.early,
-                     across = across and across.kind, source = source }
+                     across = across and across.kind, wanted = across and groups.wanted(across) or {}, source = source }
   compiled.gate, compiled.early, compiled.payloads, compiled.structure = { { op = "TRUE" } }, false, true, false
   compiled.late = false
   rule.scope, rule.mode, rule.across, rule.compiled, rule.patterns = "TRACE", "active", nil, compiled, compiled.patterns
@@ -190,6 +191,7 @@ end
 function describe.has(self, node, out, truth)
   local list = self:members(node)
   show(out, list)
+  out.hints[1] = groups.hint(self.rule.explained.wanted, list, self.breathe)
   if not truth then self:nearest(node, out, list, true) end
 end
 

@@ -306,6 +306,29 @@ describe("fluo explain", function()
     assert.same({ "window", "unknown", 1 }, { e.scope, e.truth, e.parts[1].parts[1].count })
   end)
 
+  it("says of a window's spans, or a sequence's, which count nowhere, and for want of what", function()
+    local spans = { span { name = "GET", service = "shop", kind = "CLIENT", id = "c", attr = { n = 1, user = "ada" } },
+      span { name = "a", service = "pay", kind = "SERVER", id = "s", parent = "c", attr = { n = 2 } },
+      span { name = "a", service = "shop", kind = "SERVER", id = "own", parent = "c", at = 1 },
+      span { name = "a", service = "pay", kind = "SERVER", id = "orphan", parent = "gone", at = 2 } }
+    for when, said in pairs {
+      ['window("1d", { kind = "SERVER" }):by("parent.service", "service"):first_seen()'] =
+        "2 of these count nowhere, for want of `parent.service`",
+      ['query "count() > 5 during 1m where kind = SERVER by (parent.service, service)"'] =
+        "2 of these count nowhere, for want of `parent.service`",
+      ['window("1m", { kind = "SERVER" }):by("service"):sum("duration"):over(5)'] = cjson.null,
+      ['window("1m", { name = one_of { "a", "GET" } }):by("user"):max("n"):over(5)'] =
+        "3 of these count nowhere, for want of `user` or `n`",
+      ['window("1m", { name = "GET" }):by("resource.zone"):count():over(5)'] =
+        "1 of these counts nowhere, for want of `resource.zone`",
+      ['sequence { by = "user", within = "1m", { name = "a" }, { name = "b" } }'] =
+        "3 of these count nowhere, for want of `user`",
+    } do
+      local e = explained(("rule 'r' { when = %s }\n"):format(when), { spans }, "r")[1]
+      assert.equal(said, e.parts[1].parts[1].hints and e.parts[1].parts[1].hints[1] or cjson.null, when)
+    end
+  end)
+
   it("shows the traces that fired first, then the nearest, three at most, and says how many more", function()
     local requests = {}
     for i = 1, 5 do

@@ -73,6 +73,26 @@ describe("an agent that is started again", function()
     assert.same(whole, ids((stop(b))))
   end)
 
+  -- A call of one service by another, so long ago; live, what is over 30 s past is late.
+  local function call(caller, seconds)
+    count = count + 1
+    local at, trace = (os.time() - seconds - 1760356800) * 1000, "call" .. count
+    return { replay.span { name = "GET", id = "c", trace = trace, at = at, service = caller, kind = "CLIENT" },
+             replay.span { name = "GET /", id = "s", parent = "c", trace = trace, at = at, service = "pay", kind = "SERVER" } }
+  end
+
+  it("knows who calls whom, and tells of a caller that is new", function()
+    local rules = 'rule "edge" { when = window("8s", { kind = "SERVER" }):by("parent.service", "service"):first_seen() }\n'
+    local a = start(rules)
+    a:send { call("shop", 25), call("shop", 20), call("shop", 14), call("shop", 8), call("shop", 2) }
+    assert.same({}, (stop(a)))
+    local b = start(rules)
+    assert.equal(2, b:metrics().fluo_snapshot_restored_groups)
+    b:send { call("shop", 0), call("admin", 0), call("admin", 0) }
+    local found = stop(b)
+    assert.same({ 1, { ["parent.service"] = "admin", service = "pay" } }, { #found, found[1] and found[1].group })
+  end)
+
   it("does not tell a crossing again", function()
     local a = start()
     a:send(requests { "login", "login", "login", "login" })

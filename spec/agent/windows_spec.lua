@@ -275,6 +275,18 @@ describe("what is seen first", function()
 end)
 
 describe("a text query", function()
+  it("has the callers of what it counts, as `parent.service`", function()
+    local requests = {}
+    for i, caller in ipairs { "shop", "admin", "shop" } do
+      requests[i] = { one("GET", i * 10, { service = caller, trace = "call" .. i }),
+        one("a", i * 10 + 1, { service = "pay", kind = "SERVER", trace = "call" .. i, parent = "GET" .. i * 10 }) }
+    end
+    local by = run('query "count() >= 2 during 1m where kind = SERVER by (parent.service, service)"', requests)
+    assert.same({ 1, { ["parent.service"] = "shop", service = "pay" }, 2 }, { #by, by[1].group, by[1].value })
+    local distinct = run('query "distinct(parent.service) > 1 during 1m by service"', requests)
+    assert.same({ 1, { service = "pay" }, 2, replay.clock(21) }, { #distinct, distinct[1].group, distinct[1].value, distinct[1].time })
+  end)
+
   it("means what it says", function()
     local spans = {}
     for i = 1, 4 do
@@ -340,6 +352,11 @@ describe("a window that is wrong", function()
       ['window("1m"):first_seen()'] = "needs `by`", ['window("1m"):by("name"):first_seen():over(1)'] = "one comparison",
       ['window("1m"):by("name"):first_seen(1)'] = "takes nothing", ['window("1m"):by("name"):count():first_seen()'] = "one aggregate",
       ['window("1m"):by("name"):min_samples(5):first_seen()'] = "no samples",
+      ['window("1m"):by("name"):first_seen():over_baseline { times = 2 }'] = "one comparison",
+      ['window("1m"):by("name"):first_sen()'] = "did you mean `first_seen`",
+      ['query "first_seen() during 7d by (name)"'] = "no aggregate `first_seen`",
+      ['query "count() > 3 during 1h where parent.service = a by (name)"'] = "`parent.service` is another one's",
+      ['window("1m"):by("service"):first_seen() * trace.has { name = "a" }'] = "judged by itself",
       ['window("1m"):max("duration"):over("5x")'] = "unknown unit",
     } do
       local _, status, stderr = replay.run(('rule "r" { when = %s }\n'):format(when), {})

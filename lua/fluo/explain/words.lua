@@ -52,7 +52,7 @@ function M.counted(n, what) return ("%s %s%s"):format(whole(n), what, n == 1 and
 
 -- ---- entries of a pattern -----------------------------------------------------------------------
 
-local FIELDS = { END = "end_", EVENT_NAME = "name" }
+local FIELDS = { END = "end_", EVENT_NAME = "name", PARENT_SERVICE = "parent.service" }
 
 --- What an author calls the field of an atom.
 function M.field(atom)
