@@ -262,7 +262,7 @@
 /* A snapshot, in state.bytes_max: packed, groups take a fraction of their memory, but texts that they share are written with
  * each. Groups past it are left out, counted likewise. */
 #define LIMIT_SNAPSHOT_STATES 2
-/* Between two lines of the log about snapshots that fail. */
+/* Between two lines of the log about snapshots that fail, and about those that leave groups out. */
 #define LIMIT_SNAPSHOT_LINE_NS 60000000000ull
 
 #endif

@@ -34,9 +34,9 @@ struct state_file {
   enum snapshot_kind kind;          /* of the block */
   int fd, error;                    /* of the file being made; -1: there is none. error: an errno, or 0 */
   bool busy, stopped;
-  uint64_t begun_ns, said_ns;
+  uint64_t begun_ns, said_failed_ns, said_left_out_ns;
   uint64_t changes;                 /* of the state, as of the newest snapshot */
-  struct { uint64_t moment_ns, changes, bytes; } making;
+  struct { uint64_t moment_ns, changes, bytes, left_out; } making;      /* left_out: of all, before it */
   struct state_file_stats stats;
 };
 
@@ -92,11 +92,17 @@ static void give_up(struct state_file *f) {
   buffer_deinit(&f->block);
 }
 
+/* Whether it was not said lately; now it is. */
+static bool may_say(const struct state_file *f, uint64_t *said_ns) {
+  if (*said_ns && f->making.moment_ns - *said_ns < LIMIT_SNAPSHOT_LINE_NS) return false;
+  *said_ns = f->making.moment_ns;
+  return true;
+}
+
 static void fail(struct state_file *f, const char *why) {
   f->stats.failed++;
   give_up(f);
-  if (f->said_ns && f->making.moment_ns - f->said_ns < LIMIT_SNAPSHOT_LINE_NS) return;
-  f->said_ns = f->making.moment_ns;
+  if (!may_say(f, &f->said_failed_ns)) return;
   log_to(f->options.log, LOG_WARN, "the state of windows and sequences could not be written: after a crash they go on from the snapshot before",
          log_s("path", f->made), log_s("error", why), log_u("failures", f->stats.failed));
 }
@@ -105,6 +111,7 @@ static void begin(struct state_file *f, uint64_t now_ns) {
   f->begun_ns = f->making.moment_ns = now_ns;
   f->making.changes = engine_state_changes(f->options.engine);
   f->making.bytes = sizeof snapshot_magic;
+  f->making.left_out = f->stats.left_out;
   f->kind = SNAPSHOT_HEAD;
   snapshot_open(&f->block);
   engine_snapshot_begin(f->options.engine, now_ns, &f->block);
@@ -121,7 +128,15 @@ static void pack(struct state_file *f) {
   f->kind = groups ? SNAPSHOT_GROUPS : SNAPSHOT_END;
 }
 
+static void say_left_out(struct state_file *f) {
+  uint64_t groups = f->stats.left_out - f->making.left_out;
+  if (!groups || !may_say(f, &f->said_left_out_ns)) return;
+  log_to(f->options.log, LOG_WARN, "groups of windows and sequences are too large for the snapshot: after a restart they begin anew",
+         log_s("path", f->path), log_u("groups", groups));
+}
+
 static void made(struct state_file *f) {
+  say_left_out(f);
   f->stats.written++;
   f->stats.moment_ns = f->making.moment_ns;
   f->stats.bytes = f->making.bytes;
@@ -188,7 +203,7 @@ bool state_file_save(struct state_file *f, uint64_t now_ns) {
   uint64_t written = f->stats.written;
   assert(!f->busy);
   begin(f, now_ns);
-  f->said_ns = 0; /* the last word */
+  f->said_failed_ns = f->said_left_out_ns = 0; /* the last word */
   for (bool more = go_on(f); more; more = step(f)) write_block(f);
   return f->stats.written > written;
 }

@@ -185,7 +185,8 @@ local JOINING = { and_ = true, or_ = true, not_ = true }
 function M.seal(class, class_methods, what, whole)
   local names = M.names(class_methods)
   class.names = names
-  WHOLE[class] = whole and { what .. " is judged by itself and cannot be joined", "write another rule for the rest", whole }
+  WHOLE[class] = whole and { what .. " is judged by itself and cannot be joined", "write another rule for the rest",
+                             whole }
   class.__mul, class.__add, class.__unm = refuse_joining, refuse_joining, refuse_joining
   function class.__index(self, key)
     if class_methods[key] then return class_methods[key] end

@@ -146,6 +146,23 @@ describe("an agent that is started again", function()
     assert(io.open(data .. "/state.snapshot")):close()
   end)
 
+  it("says which groups a snapshot has no room for, and keeps the others", function()
+    local a, list, now = start(), {}, (os.time() - 1760356800) * 1000
+    local long = 'rule "long" { when = sequence { by = "user", within = "10m", { name = prefix "x" }, { name = "y" } } }\n'
+    stop(a)
+    a = start(RULES .. long)
+    for i = 1, 1100 do
+      list[i] = replay.span { name = "x" .. i .. ("x"):rep(4500), id = "x" .. i, trace = "long", at = now, dur = 0,
+                              attr = { user = "ada" } }
+    end
+    for i = 1, 1100, 100 do a:send { { unpack(list, i, i + 99) } } end
+    a:send(requests { "login" })
+    local _, _, _, log = stop(a)
+    assert.is_truthy((line_of(log, "too large for the snapshot") or ""):find('"groups":1', 1, true))
+    local b = start(RULES .. long)
+    assert.equal(2, b:metrics().fluo_snapshot_restored_groups)
+  end)
+
   it("says where nothing can be kept, and runs", function()
     data = os.tmpname()                                         -- a file
     local a = start()
