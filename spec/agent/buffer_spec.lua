@@ -142,9 +142,9 @@ describe("a trace is closed as cut, so that an absence in it is unknown,", funct
         post(c, json_of(spans))
       end
       local closed = ('fluo_closed_traces_total{reason="%s"}'):format(reason)
-      local page = agent:await(function(now) return now[closed] > 0 end)
-      assert.equal(1, page[closed])
-      assert.equal(1, page['fluo_rule_unknown_total{rule="absent"}'])
+      local unknown = 'fluo_rule_unknown_total{rule="absent"}'
+      local page = agent:await(function(now) return now[closed] > 0 and now[unknown] > 0 end)
+      assert.same({ 1, 1 }, { page[closed], page[unknown] })
       balanced(page)
     end)
     assert.same({ 0, 1 }, { (count(found, "absent")), (count(found, "here")) })
