@@ -306,7 +306,7 @@ describe("an error", function()
       assert.same({ 1, 0 }, { status, #found })
       found, status = replay.run(dir, { replay.arrival "a@0" }, "--skip-broken")
       assert.same({ 0, 1, "good" }, { status, #found, found[1] and found[1].rule })
-      local code, _, stderr = replay.shell(("timeout 10 %s run --rules %s --data %s/data "
+      local code, _, stderr = replay.shell(("timeout 60 %s run --rules %s --data %s/data "
         .. "--listen.otlp-http=127.0.0.1:0 --listen.admin=127.0.0.1:0 --log.format=text"):format(replay.fluo, dir, dir))
       assert.equal(1, code, stderr)
       assert.truthy(stderr:find("a.lua:2:", 1, true), stderr)
