@@ -43,7 +43,7 @@ function M.span(spec)
   ffi.copy(span.span_id, M.span_id(spec.id or 1), 8)
   if spec.parent then ffi.copy(span.parent_id, M.span_id(spec.parent), 8) end
   span.start_ns, span.end_ns = spec.start_ns or 1000, spec.end_ns or 2000
-  span.kind, span.status, span.valid = 2, 1, true
+  span.kind, span.status = 2, 1
   bytes(span.name, spec.name or "a name")
   bytes(span.resource, spec.resource or "")
   bytes(span.scope, spec.scope or "")
