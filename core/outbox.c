@@ -6,6 +6,9 @@
  * and give it to the receiver's fallback, where it has one; so does waiting for too long, and then it is still tried. No
  * room: refused, and counted: its row stays in the ledger, and comes back at the next start.
  *
+ * A receiver that is down may have thousands that wait: they are gone through when it is time for one of them
+ * (receiver.due_ns), and not for what is added, or happens to others.
+ *
  * A delivery and its texts are one allocation, freed when it leaves its list; a receiver stays. */
 #include "outbox.h"
 
@@ -13,13 +16,15 @@
 #include <string.h>
 
 #include "err.h"
+#include "hash.h"
 #include "heap.h"
 #include "limits.h"
 
-enum { ERROR_BYTES = 200 };
+enum { ERROR_BYTES = 200, BUCKETS = LIMIT_OUTBOX_DELIVERIES / 4 };
 
 struct delivery {
   struct delivery *next, *prev;
+  struct delivery *next_flying, *next_alike;     /* alike: of the same bucket */
   struct outbox_delivery d;
   uint64_t row;                    /* not on disk yet; 0: it may go */
   bool in_flight, fallen;          /* fallen: the fallback has it */
@@ -30,8 +35,9 @@ struct receiver {
   struct receiver *next;
   struct delivery *head, *tail;
   struct outbox_policy policy;
-  uint32_t in_flight, failures;
+  uint32_t in_flight, failures, unsaved;
   uint64_t down_until_ns;          /* 0: it is up */
+  uint64_t due_ns;                 /* nothing is to be done by time alone before it */
   uint64_t waiting, delivered, dead;
   char last_error[ERROR_BYTES];
   char name[];
@@ -41,6 +47,7 @@ struct outbox {
   struct outbox_calls calls;
   struct outbox_options options;
   struct receiver *receivers, *turn;        /* turn: whose it is first */
+  struct delivery *flying, *alike[BUCKETS]; /* by id */
   uint64_t last_number, saved_row, random, due_ns;
   struct outbox_stats stats;
 };
@@ -58,17 +65,22 @@ static struct receiver *get_receiver(struct outbox *o, const char *name) {
   if (r) return r;
   size_t n = strlen(name) + 1;
   if (!(r = heap_zalloc(sizeof *r + n))) return NULL;
+  r->due_ns = UINT64_MAX;
   memcpy(r->name, name, n);
   o->options.policy(o->options.ctx, name, &r->policy);
   while (*at) at = &(*at)->next;
   return *at = r;
 }
 
-static struct delivery *find(const struct outbox *o, uint64_t number, struct receiver **of) {
-  for (struct receiver *r = o->receivers; r; r = r->next)
-    for (struct delivery *d = r->head; d; d = d->next)
-      if (d->d.number == number) return *of = r, d;
-  return NULL;
+static struct delivery **bucket_of(struct outbox *o, const char *id) {
+  static const struct hash_key key = {0};        /* ids are our own */
+  return &o->alike[hash64(&key, id, strlen(id)) % BUCKETS];
+}
+
+static bool is_there(struct outbox *o, const struct outbox_delivery *it) {
+  const struct delivery *d = *bucket_of(o, it->id);
+  while (d && (strcmp(d->d.id, it->id) || strcmp(d->d.receiver, it->receiver))) d = d->next_alike;
+  return d;
 }
 
 static struct delivery *copy(const struct outbox_delivery *from) {
@@ -87,7 +99,11 @@ static void append(struct outbox *o, struct receiver *r, struct delivery *d) {
   d->prev = r->tail;
   *(r->tail ? &r->tail->next : &r->head) = d;
   r->tail = d;
+  struct delivery **alike = bucket_of(o, d->d.id);
+  d->next_alike = *alike;
+  *alike = d;
   r->waiting++;
+  r->unsaved += d->row != 0;
   o->stats.waiting++;
   o->stats.bytes += d->d.bytes;
 }
@@ -95,16 +111,35 @@ static void append(struct outbox *o, struct receiver *r, struct delivery *d) {
 static void take_out(struct outbox *o, struct receiver *r, struct delivery *d) {
   *(d->prev ? &d->prev->next : &r->head) = d->next;
   *(d->next ? &d->next->prev : &r->tail) = d->prev;
+  struct delivery **alike = bucket_of(o, d->d.id);
+  while (*alike != d) alike = &(*alike)->next_alike;
+  *alike = d->next_alike;
   r->waiting--;
+  r->unsaved -= d->row != 0;
   o->stats.waiting--;
   o->stats.bytes -= d->d.bytes;
   heap_free(d);
 }
 
+static uint64_t least(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
+/* When it is too old, or late enough for the fallback; on disk: when it may go, if that is later than after_ns. */
+static uint64_t due_of(const struct receiver *r, const struct delivery *d, uint64_t after_ns) {
+  uint64_t due = d->d.created_ns + r->policy.max_age_ns, next_ns = d->d.next_ns;
+  if (next_ns < r->down_until_ns) next_ns = r->down_until_ns;
+  if (!d->fallen && r->policy.fallback && *r->policy.fallback) due = least(due, d->d.created_ns + OUTBOX_FALLBACK_NS);
+  return d->row || next_ns <= after_ns ? due : least(due, next_ns);
+}
+
+static void expect(struct receiver *r, const struct delivery *d, uint64_t after_ns) {
+  r->due_ns = least(r->due_ns, due_of(r, d, after_ns));
+}
+
 static int add(struct outbox *o, const struct outbox_delivery *from, uint64_t row, bool fallen) {
+  if (is_there(o, from)) return 0;
   struct receiver *r = get_receiver(o, from->receiver);
-  for (struct delivery *d = r ? r->head : NULL; d; d = d->next)
-    if (!strcmp(d->d.id, from->id)) return 0;
   bool full = o->stats.waiting >= LIMIT_OUTBOX_DELIVERIES || o->stats.bytes + from->bytes > LIMIT_OUTBOX_BYTES;
   struct delivery *d = r && !full ? copy(from) : NULL;
   if (!d) {
@@ -115,6 +150,7 @@ static int add(struct outbox *o, const struct outbox_delivery *from, uint64_t ro
   d->row = row > o->saved_row ? row : 0;
   d->fallen = fallen;
   append(o, r, d);
+  expect(r, d, 0);
   o->due_ns = 0;
   return 0;
 }
@@ -123,12 +159,23 @@ int outbox_add(struct outbox *o, const struct outbox_delivery *d, uint64_t row) 
   return add(o, d, row, false);
 }
 
+/* Those that are not on disk are the last, or nearly. */
+static void save(struct receiver *r, uint64_t row, uint64_t now_ns) {
+  struct delivery *d = r->tail;
+  for (uint32_t left = r->unsaved; left; d = d->prev) {
+    if (!d->row) continue;
+    left--;
+    if (d->row > row) continue;
+    d->row = 0;
+    r->unsaved--;
+    expect(r, d, now_ns);
+  }
+}
+
 void outbox_saved(struct outbox *o, uint64_t row, uint64_t now_ns) {
   if (row <= o->saved_row) return;
   o->saved_row = row;
-  for (struct receiver *r = o->receivers; r; r = r->next)
-    for (struct delivery *d = r->head; d; d = d->next)
-      if (d->row <= row) d->row = 0;
+  for (struct receiver *r = o->receivers; r; r = r->next) save(r, row, now_ns);
   outbox_step(o, now_ns);
 }
 
@@ -178,23 +225,44 @@ static void again(struct outbox *o, struct receiver *r, struct delivery *d, uint
   r->failures++;
   r->down_until_ns = now_ns + wait_ns;
   d->d.next_ns = r->down_until_ns;
+  expect(r, d, now_ns);
   o->stats.retried++;
+}
+
+/* Into flight. */
+static void take_off(struct outbox *o, struct receiver *r, struct delivery *d) {
+  d->in_flight = true;
+  d->next_flying = o->flying;
+  o->flying = d;
+  r->in_flight++;
+  o->stats.in_flight++;
+}
+
+/* Out of it again: the one of this number, and its receiver; NULL: none of it is. */
+static struct delivery *land(struct outbox *o, uint64_t number, struct receiver **of) {
+  struct delivery **at = &o->flying, *d;
+  while ((d = *at) && d->d.number != number) at = &d->next_flying;
+  if (!d) return NULL;
+  *at = d->next_flying;
+  *of = find_receiver(o, d->d.receiver);
+  d->in_flight = false;
+  (*of)->in_flight--;
+  o->stats.in_flight--;
+  return d;
 }
 
 void outbox_outcome(struct outbox *o, uint64_t number, enum postroom_result result, uint32_t retry_after_s,
                     const char *text, size_t n, uint64_t now_ns) {
   struct receiver *r = NULL;
-  struct delivery *d = find(o, number, &r);
-  if (!d || !d->in_flight) return;
-  d->in_flight = false;
-  r->in_flight--;
-  o->stats.in_flight--;
+  struct delivery *d = land(o, number, &r);
+  if (!d) return;
   d->d.attempts++;
   if (result != POSTROOM_OK) note_error(r, text, n);
   if (result == POSTROOM_RETRY) {
     again(o, r, d, retry_after_s, now_ns);
     o->calls.on_attempt(o->calls.ctx, &d->d, result, text, n);
   } else {
+    if (r->failures) r->due_ns = 0;  /* others may go sooner now */
     r->failures = 0;                 /* it answered */
     r->down_until_ns = 0;
     if (result == POSTROOM_FAILED) {
@@ -236,14 +304,11 @@ static bool send_one(struct outbox *o, struct receiver *r, uint64_t now_ns, bool
   struct delivery *d = next_of(o, r, now_ns);
   *sent = false;
   if (!d) return true;
-  d->in_flight = true;               /* before send, which may have an outcome at once */
-  r->in_flight++;
-  o->stats.in_flight++;
+  take_off(o, r, d);                 /* before send, which may have an outcome at once */
   *sent = o->calls.send(o->calls.ctx, &d->d);
   if (*sent) return true;
-  d->in_flight = false;
-  r->in_flight--;
-  o->stats.in_flight--;
+  land(o, d->d.number, &r);
+  expect(r, d, now_ns);
   return false;
 }
 
@@ -275,26 +340,22 @@ static void age(struct outbox *o, struct receiver *r, uint64_t now_ns) {
   }
 }
 
-static uint64_t due_of(const struct receiver *r, uint64_t now_ns) {
+/* What may go already and did not waits for others, not for time. */
+static uint64_t next_due(const struct receiver *r, uint64_t now_ns) {
   uint64_t due = UINT64_MAX;
-  for (const struct delivery *d = r->head; d; d = d->next) {
-    uint64_t old = d->d.created_ns + r->policy.max_age_ns, fall = d->d.created_ns + OUTBOX_FALLBACK_NS;
-    uint64_t next = d->d.next_ns > r->down_until_ns ? d->d.next_ns : r->down_until_ns;
-    if (d->in_flight) continue;
-    if (old < due) due = old;
-    if (!d->fallen && r->policy.fallback && *r->policy.fallback && fall < due) due = fall;
-    if (!d->row && next > now_ns && next < due) due = next;
-  }
+  for (const struct delivery *d = r->head; d; d = d->next)
+    if (!d->in_flight) due = least(due, due_of(r, d, now_ns));
   return due;
 }
 
 void outbox_step(struct outbox *o, uint64_t now_ns) {
-  for (struct receiver *r = o->receivers; r; r = r->next) age(o, r, now_ns);
+  for (struct receiver *r = o->receivers; r; r = r->next)
+    if (r->due_ns <= now_ns) age(o, r, now_ns);
   send_all(o, now_ns);
   o->due_ns = UINT64_MAX;
   for (struct receiver *r = o->receivers; r; r = r->next) {
-    uint64_t due = due_of(r, now_ns);
-    if (due < o->due_ns) o->due_ns = due;
+    if (r->due_ns <= now_ns) r->due_ns = next_due(r, now_ns);
+    o->due_ns = least(o->due_ns, r->due_ns);
   }
 }
 
