@@ -63,7 +63,7 @@ violations; with 1 for bad input or rules.]],
       { name = "trace", value = "ID", help = "only this trace" },
       { name = "duration", value = "TIME", type = value.duration, help = "end after that time" },
       { name = "max-bytes", value = "SIZE", type = value.size, help = "end before more is written" },
-      { name = "max-traces", value = "N", type = value.int, help = "end after so many whole traces" },
+      { name = "max-traces", value = "N", type = value.int, help = "end after so many whole traces" }, ADMIN,
     },
     summary = "write down what the running agent receives",
     text = [[
@@ -181,7 +181,7 @@ What is said of violations of windows widens the limit of their group, or takes 
     name = "fields", usage = "fluo fields [--json] FILE|live", arguments = { 1, 1 },
     flags = {
       { name = "top", value = "N", type = value.int, help = "so many of each list, 50" },
-      { name = "duration", value = "TIME", type = value.duration, help = "of live: how long to listen, 10s" }, JSON,
+      { name = "duration", value = "TIME", type = value.duration, help = "of live: how long to listen, 10s" }, ADMIN, JSON,
     },
     summary = "show what rules can ask of recorded or live traces",
     text = [[

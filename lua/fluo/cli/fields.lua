@@ -103,7 +103,7 @@ end
 local function of_agent(config)
   local path = os.tmpname()
   local seconds = config.flags.duration and config.flags.duration / 1e9 or LIVE_S
-  local recording, ended = require("fluo.cli.record").record(config.values["listen.admin"].value, {
+  local recording, ended = require("fluo.cli.record").record(require("fluo.cli.agent").address(config), {
     out = path, target = "/api/v1/record", duration_s = seconds, max_bytes = LIVE_BYTES_MAX,
     on_open = function(shown) say(("listening to what %s receives for %g s"):format(shown, seconds)) end })
   local found, why

@@ -1,6 +1,7 @@
 --- `fluo record`: what the running agent receives, as lines that `fluo replay` judges as the agent did. The lines come
 -- as they are to be written. Where whole traces are asked for, the agent sends every trace and says of each at its end
 -- whether it is one: lines wait here, in the order in which they arrived, until those in front of them are decided.
+local agent = require("fluo.cli.agent")
 local stream = require("fluo.cli.stream")
 
 local M = {}
@@ -205,7 +206,7 @@ function M.run(config)
     say("--violated needs --rule")
     return EXIT_USAGE
   end
-  local recording, ended = M.record(config.values["listen.admin"].value, {
+  local recording, ended = M.record(agent.address(config), {
     out = flags.out, target = target_of(flags), whole = flags.rule ~= nil or flags.max_traces ~= nil,
     max_bytes = flags.max_bytes, max_traces = flags.max_traces, duration_s = flags.duration and flags.duration / 1e9,
     on_open = function(shown) say(("recording what %s receives; Ctrl-C ends it"):format(shown)) end })
