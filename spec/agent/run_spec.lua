@@ -136,9 +136,8 @@ describe("fluo run", function()
 
   it("says which setting's file cannot be opened", function()
     local _, ended = harness.start { rules = FAILED, flags = { "--output.violations=/none/violations" } }
-    local line = cjson.decode(ended.log[1])
-    assert.same({ 1, "output.violations", "/none/violations cannot be opened: No such file or directory" },
-      { ended.status, line.at, line.message })
+    assert.equal(1, ended.status)
+    assert.truthy(table.concat(ended.log, "\n"):find('"/none/violations cannot be opened: No such file or directory","at":"output.violations"', 1, true))
   end)
 
   it("says that it judges nothing where there is no rule", function()
