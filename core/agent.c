@@ -337,7 +337,7 @@ static int open_intake(struct agent *a) {
   struct intake_options options = {.limits = {LIMIT_DEPTH, LIMIT_SPANS, elements,
                                               c->http.body_bytes_max * LIMIT_DECODED_FACTOR},
                                    .body_bytes_max = c->http.body_bytes_max,
-                                   .traces_path = c->http.traces_path,
+                                   .traces_path = c->http.traces_path, .cors_origins = c->http.cors_origins,
                                    .reject_other_signals = c->other_signals == CONFIG_REJECT};
   struct intake_calls calls = {on_receive, a, on_aside, on_receive_some};
   int err = aside_new(&a->loop, &a->aside);

@@ -22,6 +22,7 @@
   X("http.header_timeout",    http.header_ns,         UINT64) \
   X("http.body_timeout",      http.body_ns,           UINT64) \
   X("http.traces_path",       http.traces_path,       STRING) \
+  X("http.cors_origins",      http.cors_origins,      STRING) \
   X("buffer.bytes_max",       buffer.bytes_max,       UINT64) \
   X("state.bytes_max",        state.bytes_max,        UINT64) \
   X("trace.idle",             trace.idle_ns,          UINT64) \
@@ -42,7 +43,7 @@
   X("require_specs",          require_specs,          BOOL) \
   X("other_signals",          other_signals,          SIGNALS)
 
-enum config_bounds { CONFIG_KEYS_COUNT = 29, CONFIG_ARGS_MAX = 65536 };
+enum config_bounds { CONFIG_KEYS_COUNT = 30, CONFIG_ARGS_MAX = 65536 };
 
 /* What is kept of the traces that a violation is about: all their spans, the witnesses, nothing. */
 enum evidence_mode { EVIDENCE_TRACE, EVIDENCE_WITNESSES, EVIDENCE_NONE };
@@ -62,6 +63,7 @@ struct config {
     uint32_t connections_max;
     uint64_t idle_ns, header_ns, body_ns;
     char *traces_path;               /* one more path for traces besides /v1/traces; "": none */
+    char *cors_origins;              /* of pages that may send, a space between each two; "": none */
   } http;
   struct { uint64_t bytes_max; } buffer;      /* the arena */
   struct { uint64_t bytes_max; } state;       /* windows and sequences */

@@ -126,6 +126,17 @@ const char *http_date(struct http_date *d) {
   return d->text;
 }
 
+/* To a browser, on behalf of a page: how long the answer to a question holds is in seconds. */
+static void add_cors(struct buffer *b, const struct http_response *r) {
+  if (!r->allow_origin.n) return;
+  buffer_printf(b, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", (int)r->allow_origin.n, r->allow_origin.p);
+  if (r->retry_after_s) buffer_text(b, "Access-Control-Expose-Headers: Retry-After\r\n");
+  if (!r->allow_methods) return;
+  buffer_printf(b, "Access-Control-Allow-Methods: %s\r\nAccess-Control-Max-Age: 7200\r\n", r->allow_methods);
+  if (r->allow_headers.n)
+    buffer_printf(b, "Access-Control-Allow-Headers: %.*s\r\n", (int)r->allow_headers.n, r->allow_headers.p);
+}
+
 int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
               bool keep_alive, const char *date) {
   buffer_printf(b, "HTTP/1.1 %d %s\r\n", response->status, http_status_text(response->status));
@@ -136,6 +147,7 @@ int http_head(struct buffer *b, const struct http_response *response, size_t bod
     buffer_printf(b, "Content-Length: %zu\r\n", body_bytes);
   if (response->allow) buffer_printf(b, "Allow: %s\r\n", response->allow);
   if (response->retry_after_s) buffer_printf(b, "Retry-After: %u\r\n", response->retry_after_s);
+  add_cors(b, response);
   buffer_printf(b, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
   return b->err;
 }

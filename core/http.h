@@ -46,6 +46,9 @@ struct http_response {
   const char *content_type;                 /* static text, NULL: none */
   const char *allow;                        /* static text of Allow, NULL: none */
   uint32_t retry_after_s;                   /* 0: none */
+  struct http_text allow_origin;            /* the page that may read it, lent like the request; n = 0: none */
+  const char *allow_methods;                /* of the answer to its question, static text; NULL: it is none */
+  struct http_text allow_headers;           /* in that */
   bool close;                               /* close the connection after it */
   enum http_later later;                    /* HTTP_NEXT_TURN, HTTP_WAIT: no answer yet, all else is ignored */
   struct buffer *body;                      /* empty, the server's; fill it, never keep it */

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cors.h"
 #include "decode.h"
 #include "err.h"
 #include "heap.h"
@@ -44,6 +45,7 @@ static const char *const content_types[INTAKE_FORMATS] = {"application/x-protobu
 struct intake {
   struct intake_options options;
   char *traces_path; /* NULL: none */
+  char *cors_origins;
   struct intake_calls calls;
   struct decode_scratch scratch;       /* of bodies that are answered at once */
   struct decode_scratch long_scratch;  /* of the first in line */
@@ -136,6 +138,7 @@ static void on_refuse(void *ctx, const struct http_request *request, const char 
     why = limit;
   }
   if (format_of(request, &format)) refuse(response, format, response->status, why);
+  cors_permit(in->cors_origins, request, response);
 }
 
 static void refuse_path(const struct intake *in, const struct http_request *request,
@@ -162,6 +165,8 @@ static void judge_head(struct intake *in, const struct http_request *request,
   bool gzip;
   if (!signal_of(in, request, &signal)) {
     refuse_path(in, request, response);
+  } else if (cors_preflight(in->cors_origins, request, response)) {
+    return;
   } else if (request->verb != HTTP_VERB_POST) {
     response->allow = "POST";
     http_say(response, 405, "only POST is taken here");
@@ -176,7 +181,8 @@ static void judge_head(struct intake *in, const struct http_request *request,
 static void on_head(void *ctx, const struct http_request *request, struct http_response *response) {
   struct intake *in = ctx;
   judge_head(in, request, response);
-  if (response->status) in->stats.refused++;
+  if (response->status && response->status != 204) in->stats.refused++;
+  cors_permit(in->cors_origins, request, response);
 }
 
 /* ---- answering ------------------------------------------------------------------------------- */
@@ -369,6 +375,7 @@ static void on_request(void *ctx, const struct http_request *request,
   enum intake_signal signal = INTAKE_TRACES;
   enum intake_format format = INTAKE_PROTOBUF;
   bool gzip = false;
+  cors_permit(in->cors_origins, request, response);
   if (request->work && *request->work) {
     long_go_on(in, *request->work, response);
     return;
@@ -395,10 +402,9 @@ int intake_new(const struct intake_options *options, const struct intake_calls *
   if (!in) return FLUO_ENOMEM;
   in->options = *options;
   in->calls = *calls;
-  if (options->traces_path && *options->traces_path) {
-    in->traces_path = heap_strdup(options->traces_path);
-    if (!in->traces_path) goto err_after_alloc;
-  }
+  const char *path = options->traces_path, *origins = options->cors_origins;
+  if (path && *path && !(in->traces_path = heap_strdup(path))) goto err_after_alloc;
+  if (origins && *origins && !(in->cors_origins = heap_strdup(origins))) goto err_after_path;
   size_t at_once = options->body_bytes_max;
   if (calls->aside && at_once > LIMIT_SHORT_BYTES) at_once = LIMIT_SHORT_BYTES;
   decode_scratch_init(&in->scratch, at_once);
@@ -407,6 +413,8 @@ int intake_new(const struct intake_options *options, const struct intake_calls *
   *out = in;
   return 0;
 
+err_after_path:
+  heap_free(in->traces_path);
 err_after_alloc:
   heap_free(in);
   return FLUO_ENOMEM;
@@ -418,6 +426,7 @@ void intake_free(struct intake *in) {
   decode_scratch_trim(&in->scratch, 0);
   decode_scratch_trim(&in->long_scratch, 0);
   heap_free(in->traces_path);
+  heap_free(in->cors_origins);
   heap_free(in);
 }
 

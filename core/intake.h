@@ -16,6 +16,7 @@ struct intake_options {
   struct otlp_limits limits;
   size_t body_bytes_max;             /* as sent, and decoded from gzip: 413 */
   const char *traces_path;           /* one more path for traces; NULL or "": none. Copied */
+  const char *cors_origins;          /* pages that may send (cors.h); copied */
   bool reject_other_signals;         /* 404 for metrics, logs and profiles instead of discarding them */
 };
 

@@ -243,6 +243,52 @@ describe("a body", function()
   end)
 end)
 
+describe("a page in a browser", function()
+  local QUESTION = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type,x-team\r\n"
+  local function from(origin) return "Origin: " .. origin .. "\r\n" end
+  local function permitted(agent, origin, options)
+    options = options or {}
+    options.headers = from(origin) .. (options.headers or "")
+    local a = ask(connect(agent), request(options.body or "{}", options))
+    return a.headers["access-control-allow-origin"], a
+  end
+  local function asks(agent, origin)
+    return permitted(agent, origin, { verb = "OPTIONS", type = false, length = false, body = "", headers = QUESTION })
+  end
+
+  it("may send where its origin is named, and read every answer", function()
+    with({ flags = { "--http.cors_origins=https://shop.example https://*.pay.example:8443" } }, function(agent)
+      for _, origin in ipairs { "https://shop.example", "https://a.pay.example:8443" } do
+        local allowed, a = asks(agent, origin)
+        assert.same({ origin, 204, "POST", "content-type,x-team", "Origin", "" }, { allowed, a.status,
+          a.headers["access-control-allow-methods"], a.headers["access-control-allow-headers"], a.headers.vary, a.body })
+        assert.is_nil(a.headers["content-length"])
+        assert.equal(origin, (permitted(agent, origin)))
+        assert.equal(origin, (permitted(agent, origin, { body = "{" })))
+        assert.equal(origin, (permitted(agent, origin, { path = "/nowhere" })))
+        assert.equal(origin, (permitted(agent, origin, { body = "", length = 2 ^ 30 })))
+      end
+      for _, origin in ipairs { "https://shop.example.evil", "http://shop.example", "https://pay.example:8443", "null" } do
+        local allowed, a = asks(agent, origin)
+        assert.same({ 405 }, { a.status, allowed })
+        assert.is_nil((permitted(agent, origin)))
+      end
+    end)
+  end)
+
+  it("is told nothing where none is named, and may be any where all are", function()
+    with({}, function(agent)
+      assert.is_nil((asks(agent, "https://shop.example")))
+      assert.is_nil((permitted(agent, "https://shop.example")))
+    end)
+    with({ flags = { "--http.cors_origins=*" } }, function(agent)
+      assert.equal("https://shop.example", (asks(agent, "https://shop.example")))
+      local _, a = permitted(agent, "https://shop.example", { verb = "OPTIONS", type = false })
+      assert.equal(405, a.status)                       -- it asks nothing
+    end)
+  end)
+end)
+
 describe("curl", function()
   local function curl(agent, words)
     local status, out, err = replay.shell(("curl -sv -m 20 -o /dev/null -w '%%{http_code} %%{time_total}' -H 'Content-Type: application/json' %s http://%s/v1/traces")

@@ -72,7 +72,8 @@ describe("the configuration", function()
     { "listen.admin", "[::1]:4319", "::1 4319" }, { "listen.admin", "[fe80::1:2]:1", "fe80::1:2 1" },
     { "listen.admin", "[::ffff:10.0.0.1]:1", "::ffff:10.0.0.1 1" },
     { "listen.admin", "0.0.0.0:65535", "0.0.0.0 65535" }, { "http.traces_path", "/", "/" },
-    { "http.traces_path", "/otel/v1", "/otel/v1" },
+    { "http.traces_path", "/otel/v1", "/otel/v1" }, { "http.cors_origins", "*", "*" },
+    { "http.cors_origins", " https://a.example  http://*.b:3000 ", "https://a.example http://*.b:3000" },
     { "log.level", "debug", "debug" },
     { "rules", "a b/ü", "a b/ü" }, { "output.violations", "/dev/null", "/dev/null" },
   }
@@ -96,6 +97,7 @@ describe("the configuration", function()
     { "listen.admin", "127.0.0.1:65536", "65535" }, { "listen.admin", "256.0.0.1:1", "not looked up" },
     { "listen.admin", "example.org:1", "not looked up" }, { "listen.admin", "[1::2::3]:1", "not looked up" },
     { "listen.admin", "[12345::]:1", "not looked up" }, { "listen.admin", "[1:2:3:4:5:6:7]:1", "not looked up" },
+    { "http.cors_origins", "a.example", "a.example is none" }, { "http.cors_origins", "https://a.example/x", "is none" },
     { "http.traces_path", "v1", "starts with" }, { "http.traces_path", "/a b", "starts with" },
     { "log.level", "loud", "one of debug, info, warn, error" }, { "rules", "", "a path" },
     { "rules", "a\0b", "a path" },

@@ -181,7 +181,8 @@ What is said of violations of windows widens the limit of their group, or takes 
     name = "fields", usage = "fluo fields [--json] FILE|live", arguments = { 1, 1 },
     flags = {
       { name = "top", value = "N", type = value.int, help = "so many of each list, 50" },
-      { name = "duration", value = "TIME", type = value.duration, help = "of live: how long to listen, 10s" }, ADMIN, JSON,
+      { name = "duration", value = "TIME", type = value.duration, help = "of live: how long to listen, 10s" },
+      ADMIN, JSON,
     },
     summary = "show what rules can ask of recorded or live traces",
     text = [[

@@ -26,6 +26,8 @@ local M = {
     help = "time without progress within a body" },
   { key = "http.traces_path", type = value.http_path, default = "",
     help = "one more path that takes traces besides /v1/traces, such as /" },
+  { key = "http.cors_origins", type = value.origins, default = "",
+    help = "web pages that may send from a browser" },
 
   { key = "buffer.bytes_max", type = value.size, default = "64MiB", min = "1MiB", max = "3GiB",
     help = "memory for traces that are being assembled" },

@@ -103,6 +103,21 @@ M.http_path = {
   end,
 }
 
+-- Words, a space between each two.
+M.origins = {
+  expected = 'origins as in "https://shop.example.com https://*.example.org", "*", or nothing',
+  example = "https://shop.example.com",
+  show = function(value) return value end,
+  parse = function(value)
+    local words = {}
+    for word in (text(value) or "?"):gmatch("%S+") do
+      if word ~= "*" and not word:find("^https?://[%w*.:%[%]-]+$") then return nil, word .. " is none" end
+      words[#words + 1] = word
+    end
+    return table.concat(words, " ")
+  end,
+}
+
 function M.choice(...)
   local choices = { ... }
   return {
