@@ -347,7 +347,7 @@ static void long_go_on(struct intake *in, struct long_body *b, struct http_respo
 static bool takes_long(const struct decode *d) {
   size_t span = OTLP_SPAN_COST + OTLP_AROUND_COST((size_t)2 * d->summary.around_bytes);
   size_t cost = d->body.n + d->summary.spans * span + (size_t)d->summary.elements * 2 * OTLP_STEP_COST;
-  return cost > 2 * LIMIT_PART_COST;
+  return cost > LIMIT_SHORT_COST;
 }
 
 static void take_traces(struct intake *in, const struct http_request *request,

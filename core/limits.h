@@ -26,10 +26,12 @@
 /* Bytes of a span's name, of its resource, of its scope: as much as a symbol may have. They are compared, and may have to
  * be kept, with each span or trace: 4 MB of resource over 20,000 spans took minutes. Rejected, too. */
 #define LIMIT_SPAN_TEXT_BYTES 65536u
-/* What the loop does for one body before others have their turn, as otlp_step counts: some half a millisecond. A body
- * of up to two parts (an SDK's batch of 512 spans is one and a bit) is answered at once; a larger one, as sent or
- * decoded, waits in line: it is decoded in a thread and taken in parts, one such body at a time. */
-#define LIMIT_PART_COST (512u << 10)
+/* What the loop does for one body before others have their turn, as otlp_step counts: half a millisecond, one where each
+ * span has a trace and a name that nobody knew. A body of up to LIMIT_SHORT_COST (an SDK's batch of 512 spans is a half)
+ * is answered at once; a larger one, as sent or decoded, waits in line: it is decoded in a thread and taken in parts, one
+ * such body at a time. */
+#define LIMIT_PART_COST (256u << 10)
+#define LIMIT_SHORT_COST (1u << 20)
 #define LIMIT_SHORT_BYTES (512u << 10)
 /* Bytes of chunk framing that one connection's are parsed before others have their turn. Chunks of one byte take some
  * 60 ns each; those of honest senders have some hundred bytes of framing in 64 KiB. */

@@ -69,8 +69,11 @@ int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
 /* Second pass over a body that otlp_check accepted: a cursor, moved step by step. 0, or FLUO_ENOMEM where a
  * resource or scope came in several pieces and there was no memory to join them; then it is closed. The body stays
  * where it is until otlp_close. */
+enum otlp_look { OTLP_LOOK_RESOURCE, OTLP_LOOK_SCOPE };
 struct otlp_cursor {
   struct otlp_bytes request, resource, scope;          /* what is left of each */
+  struct otlp_bytes look;                              /* what is left to look through for the resource, or the scope */
+  enum otlp_look look_for;
   struct otlp_joined *first, **last, *due;             /* made by otlp_open, in the order of the body */
   struct otlp_span span;                               /* after OTLP_STEP_SPAN, until the next step */
 };

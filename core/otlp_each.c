@@ -2,8 +2,8 @@
  *
  * Good path: a cursor stands in the request, a ResourceSpans and a ScopeSpans, and each step moves
  * it by one field, so that whoever has others to serve may go on later. Where it enters a
- * ResourceSpans the resource is looked for first (it may come last), at a ScopeSpans the scope. A
- * resource or scope in one piece is lent as it lies. One in several pieces is their concatenation,
+ * ResourceSpans the resource is looked for first, at a ScopeSpans the scope, some fields a step: it may
+ * come last, behind a body full of spans. A resource or scope in one piece is lent as it lies. One in several pieces is their concatenation,
  * which is what protobuf means by merging; those copies are made by otlp_open, so that no memory
  * means no span, and live until otlp_close: equal pointers are the same resource. */
 #include <assert.h>
@@ -17,6 +17,10 @@
 #include "otlp.h"
 #include "otlp_head.h"
 #include "otlp_schema.h"
+
+/* Of one step that looks for a resource or scope: the fields that it passes, and what one costs at the most, which is a
+ * place in memory that nobody has been to. */
+enum { LOOK_FIELDS = 64, LOOK_COST_MAX = 64 };
 
 struct otlp_joined {
   struct otlp_joined *next;
@@ -66,13 +70,11 @@ static int join(struct otlp_cursor *c, struct otlp_bytes message, size_t bytes) 
   return 0;
 }
 
-/* The whole of a message that is field 1 of another: the last piece, how many there are, and their bytes. first_only: the
- * first is taken for all. */
-struct pieces { struct otlp_bytes last; size_t count, bytes; };
-
-static struct pieces find_pieces(struct otlp_bytes message, bool first_only) {
+/* The look ahead: joins field 1 of a message where it is in several pieces, in the order in which the cursor will come to
+ * it. */
+static int join_pieces(struct otlp_cursor *c, struct otlp_bytes message) {
   struct wire_field field;
-  struct pieces found = {0};
+  size_t count = 0, bytes = 0;
   for (const uint8_t *p = message.p, *end = wire_end(p, message.n), *text; p < end;) {
     size_t n;
     if ((text = short_second(p, &n))) {
@@ -80,19 +82,10 @@ static struct pieces find_pieces(struct otlp_bytes message, bool first_only) {
       continue;
     }
     p = next_field(p, end, &field);
-    if (field.number != 1 || field.len == 0) continue;
-    found.last = (struct otlp_bytes){field.text, field.len};
-    found.bytes += field.len;
-    found.count++;
-    if (first_only) break;
+    count += field.number == 1 && field.len;
+    bytes += field.number == 1 ? field.len : 0;
   }
-  return found;
-}
-
-/* The look ahead: joins what is in several pieces, in the order in which the cursor will come to it. */
-static int join_pieces(struct otlp_cursor *c, struct otlp_bytes message) {
-  struct pieces found = find_pieces(message, false);
-  return found.count < 2 ? 0 : join(c, message, found.bytes);
+  return count < 2 ? 0 : join(c, message, bytes);
 }
 
 static int join_resource(struct otlp_cursor *c, struct otlp_bytes message) {
@@ -113,15 +106,6 @@ static int join_all(struct otlp_cursor *c, struct otlp_bytes body) {
     if (field.number == 1) err = join_resource(c, (struct otlp_bytes){field.text, field.len});
   }
   return err;
-}
-
-/* Where the look ahead joined nothing, the spans behind the first piece need not be passed once more. */
-static struct otlp_bytes gather(struct otlp_cursor *c, struct otlp_bytes message) {
-  struct pieces found = find_pieces(message, !c->first);
-  if (found.count < 2) return found.last;
-  struct otlp_joined *j = c->due;
-  c->due = j->next;
-  return (struct otlp_bytes){j->bytes, j->n};
 }
 
 static inline void put_id(uint8_t *to, size_t wanted, struct otlp_bytes id) {
@@ -265,9 +249,37 @@ static inline size_t take_field(struct otlp_bytes *left, struct wire_field *fiel
   return taken;
 }
 
+static void look_for(struct otlp_cursor *c, enum otlp_look what, struct otlp_bytes in) {
+  c->look_for = what;
+  c->look = in;
+  *(what == OTLP_LOOK_RESOURCE ? &c->span.resource : &c->span.scope) = (struct otlp_bytes){NULL, 0};
+}
+
+/* The first piece is all of it where the look ahead joined nothing; else a second one means that it was joined. */
+static void look_on(struct otlp_cursor *c, size_t *cost) {
+  struct otlp_bytes *found = c->look_for == OTLP_LOOK_RESOURCE ? &c->span.resource : &c->span.scope;
+  for (int i = 0; i < LOOK_FIELDS && c->look.n; i++) {
+    struct wire_field field;
+    size_t taken = take_field(&c->look, &field);
+    *cost += OTLP_STEP_COST + (taken < LOOK_COST_MAX ? taken : LOOK_COST_MAX);
+    if (field.number != 1 || !field.len) continue;
+    bool joined = found->n;
+    *found = (struct otlp_bytes){field.text, field.len};
+    if (joined) {
+      *found = (struct otlp_bytes){c->due->bytes, c->due->n};
+      c->due = c->due->next;
+    }
+    if (joined || !c->first) c->look.n = 0;
+  }
+}
+
 enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost) {
   struct wire_field field;
   *cost += OTLP_STEP_COST;
+  if (c->look.n) {
+    look_on(c, cost);
+    return OTLP_STEP_ON;
+  }
   if (c->scope.n) {
     size_t taken = take_field(&c->scope, &field);
     if (field.number != 2) return OTLP_STEP_ON;
@@ -279,14 +291,14 @@ enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost) {
     take_field(&c->resource, &field);
     if (field.number != 2) return OTLP_STEP_ON;
     c->scope = (struct otlp_bytes){field.text, field.len};
-    c->span.scope = gather(c, c->scope);
+    look_for(c, OTLP_LOOK_SCOPE, c->scope);
     return OTLP_STEP_ON;
   }
   if (!c->request.n) return OTLP_STEP_END;
   take_field(&c->request, &field);
   if (field.number != 1) return OTLP_STEP_ON;
   c->resource = (struct otlp_bytes){field.text, field.len};
-  c->span.resource = gather(c, c->resource);
+  look_for(c, OTLP_LOOK_RESOURCE, c->resource);
   return OTLP_STEP_ON;
 }
 

@@ -106,6 +106,10 @@ bool symbol_put(struct symbols *s, const void *p, size_t n, struct fluo_text *ou
     *out = (struct fluo_text){0, 0};
     return true;
   }
+  if (n > TEXT_BYTES_MAX) {
+    s->refused++;
+    return false;
+  }
   struct fluo_text *recent = &s->recent[bytes_sketch(p, n) >> (64 - RECENT_BITS)];
   if (recent->len == n && !memcmp(arena_at(s->arena, recent->off), p, n)) {
     *out = *recent;
@@ -114,7 +118,7 @@ bool symbol_put(struct symbols *s, const void *p, size_t n, struct fluo_text *ou
   uint32_t hash = (uint32_t)hash64(&s->key, p, n);
   struct symbol *slot = s->slots ? slot_find(s, hash, p, n) : NULL;
   if (!slot || !slot->len) {
-    if (n > TEXT_BYTES_MAX || !slots_grow(s) || !block_get(s, n)) {
+    if (!slots_grow(s) || !block_get(s, n)) {
       s->refused++;
       return false;
     }

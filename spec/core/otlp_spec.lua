@@ -368,6 +368,30 @@ describe("a resource and a scope", function()
     assert.same({ wire.attribute(1, "k", "v"), wire.text(1, "lib") }, { s.resource, s.scope })
   end)
 
+  it("may come behind ten thousand spans, and no step to them costs more than a few spans do", function()
+    local one = wire.text(2, wire.span { extra = wire.attribute(9, "k", ("x"):rep(100)) })
+    for _, piece in ipairs { { wire.text(2, "v") }, { wire.text(1, "lib"), wire.text(2, "v") } } do
+      local scope = wire.text(1, piece[1]) .. (piece[2] and wire.text(1, piece[2]) or "")
+      local body = wire.text(1, wire.text(2, one:rep(10000) .. scope) .. wire.text(1, wire.attribute(1, "k", "v")))
+      local p, n, free = support.guarded(body)
+      local c, cost, most, spans = ffi.new("struct otlp_cursor"), ffi.new("size_t[1]"), 0, 0
+      assert.equal(0, core.otlp_open(c, p, n))
+      repeat
+        local before = tonumber(cost[0])
+        local step = core.otlp_step(c, cost)
+        most = math.max(most, tonumber(cost[0]) - before)
+        if step == core.OTLP_STEP_SPAN then
+          spans = spans + 1
+          assert.equal(table.concat(piece), ffi.string(c.span.scope.p, c.span.scope.n))
+        end
+      until step == core.OTLP_STEP_END
+      assert.equal(10000, spans)
+      assert.is_true(most < 16384, most)
+      core.otlp_close(c)
+      free()
+    end
+  end)
+
   it("may come in pieces, which are joined, each body's own", function()
     local r = names(1, { "a", "b", "c", "d" })
     local spans = wire.text(2, wire.text(2, wire.span()))
