@@ -104,12 +104,19 @@ static void ask(struct engine *e, struct trace *t, uint32_t span, const struct m
   }
 }
 
+/* Of a violation that will be counted and not written, all is read while the span is at hand. */
+static bool may_be_written(const struct engine *e, const struct engine_rules *rules, uint32_t rule) {
+  return !e->live || voice_left(&rules->counts[rule]->voice, &e->lines, e->now_ns);
+}
+
 /* Rules across traces take what they need of a span when it is a hit, unless they wait for its parent. */
 static bool is_read_again(const struct engine *e, const struct engine_rules *rules, const struct match *m) {
   if (m->unknowns_count || m->asks_count) return true;
   for (uint32_t i = 0; i < m->hits_count; i++) {
-    const struct fluo_ir_rule *rule = ruleset_rule(rules->set, ruleset_pattern(rules->set, m->hits[i])->rule);
-    if (rule->scope == FLUO_SCOPE_SPAN || rule->scope == FLUO_SCOPE_TRACE) return true;
+    uint32_t index = ruleset_pattern(rules->set, m->hits[i])->rule;
+    const struct fluo_ir_rule *rule = ruleset_rule(rules->set, index);
+    if (rule->scope == FLUO_SCOPE_TRACE) return true;
+    if (rule->scope == FLUO_SCOPE_SPAN && may_be_written(e, rules, index)) return true;
     if (e->rules_wait && engine_across_rereads(rules, rule)) return true;
   }
   return false;
@@ -183,6 +190,7 @@ static void take_span(struct engine *e, const struct otlp_span *span) {
   if (t->waits_count) engine_waits_arrival(t, written);
   e->look++;
   e->arriving = span;
+  e->arriving_as = written;
   take_match(e, t, index);
   e->arriving = NULL;
   if (e->asked_count >= FLUO_JOB_ITEMS_MAX) send_asked(e);

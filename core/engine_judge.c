@@ -18,10 +18,15 @@
 /* ---- violations ---------------------------------------------------------------------------- */
 
 struct span_view engine_view(const struct engine *e, const struct trace *t, uint32_t span) {
-  return (struct span_view){.arena = arena_base(store_arena(e->store)),
-                            .span = store_span(e->store, t, span),
-                            .trace_id = t->id,
-                            .renamed = e->renamed};
+  struct span_view view = {.arena = arena_base(store_arena(e->store)),
+                           .span = store_span(e->store, t, span),
+                           .trace_id = t->id,
+                           .renamed = e->renamed};
+  if (e->arriving && view.span == e->arriving_as) {
+    view.payload = e->arriving->payload.p;
+    view.payload_bytes = (uint32_t)e->arriving->payload.n;
+  }
+  return view;
 }
 
 /* spans: so many of the trace it goes by. */

@@ -69,6 +69,7 @@ struct engine {
   uint64_t started_ns, max_age_ns, now_ns;
   struct match match;                       /* of the span being written */
   const struct otlp_span *arriving;         /* it, as it came in; NULL: none is */
+  const struct fluo_span *arriving_as;      /* and as it was written */
   uint64_t look;                            /* which span is looked at: a number that each has for itself */
   uint64_t viewed;                          /* at which look rules across traces began to read it, as `view` */
   struct span_view view;

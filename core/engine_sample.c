@@ -277,14 +277,11 @@ static bool key_get(struct engine *e, struct across_batch *b, const struct acros
   return got;
 }
 
-/* The span that is looked at. Where it has just arrived its payload is read as it came: it may not be stored. */
+/* The span that is looked at. */
 static const struct span_view *view_of(struct engine *e, const struct trace *t, uint32_t span) {
   if (e->viewed == e->look) return &e->view;
   e->viewed = e->look;
   e->view = engine_view(e, t, span);
-  if (!e->arriving) return &e->view;
-  e->view.payload = e->arriving->payload.p;
-  e->view.payload_bytes = (uint32_t)e->arriving->payload.n;
   return &e->view;
 }
 

@@ -46,14 +46,14 @@
 #define LIMIT_LOG_BYTES (1u << 20)
 /* What the live agent writes of one rule: so many violations at once and one more each so many ns (2,000 a second), and
  * of its `log` actions 100 and ten a second. A line takes some 1.5 us, and a rule that is true of every span has half a
- * million a second; 5,000 at once are as long as a dozen requests. The rest is counted (fluo_rule_violations_total, fluo_rule_withheld_lines_total). */
-#define LIMIT_RULE_LINES 5000u
+ * million a second; 1,000 at once are as long as a dozen requests. The rest is counted (fluo_rule_violations_total, fluo_rule_withheld_lines_total). */
+#define LIMIT_RULE_LINES 1000u
 #define LIMIT_RULE_LINE_NS 500000u
-/* Of these a rule has some for itself, 20 at once and one a second; all else is of all rules together, 5,000 at once and
+/* Of these a rule has some for itself, 20 at once and one a second; all else is of all rules together, 1,000 at once and
  * 4,000 a second: with its incident a line takes some 10 us, and a hundred rules that are true of every span took the loop. */
 #define LIMIT_RULE_OWN_LINES 20u
 #define LIMIT_RULE_OWN_LINE_NS 1000000000u
-#define LIMIT_ALL_LINES 5000u
+#define LIMIT_ALL_LINES 1000u
 #define LIMIT_ALL_LINE_NS 250000u
 #define LIMIT_RULE_LOG_LINES 100u
 #define LIMIT_RULE_LOG_LINE_NS 100000000u

@@ -3,13 +3,19 @@
 
 #include "limits.h"
 
+static const struct quota_terms lines_terms = {LIMIT_RULE_LINES, LIMIT_RULE_LINE_NS};
+static const struct quota_terms own_terms = {LIMIT_RULE_OWN_LINES, LIMIT_RULE_OWN_LINE_NS};
+static const struct quota_terms all_terms = {LIMIT_ALL_LINES, LIMIT_ALL_LINE_NS};
+
+bool voice_left(const struct voice *v, const struct quota *common, uint64_t now_ns) {
+  return quota_left(&v->lines, lines_terms, now_ns) &&
+         (quota_left(&v->own, own_terms, now_ns) || quota_left(common, all_terms, now_ns));
+}
+
 bool voice_line(struct voice *v, struct quota *common, uint64_t now_ns) {
-  const struct quota_terms terms = {LIMIT_RULE_LINES, LIMIT_RULE_LINE_NS};
-  const struct quota_terms own = {LIMIT_RULE_OWN_LINES, LIMIT_RULE_OWN_LINE_NS};
-  const struct quota_terms all = {LIMIT_ALL_LINES, LIMIT_ALL_LINE_NS};
-  bool may = quota_left(&v->lines, terms, now_ns) &&
-             (quota_take(&v->own, own, now_ns) || quota_take(common, all, now_ns));
-  if (may) quota_spend(&v->lines, terms, now_ns);
+  bool may = voice_left(v, common, now_ns);
+  if (may && !quota_take(&v->own, own_terms, now_ns)) quota_spend(common, all_terms, now_ns);
+  if (may) quota_spend(&v->lines, lines_terms, now_ns);
   v->lines_withheld += !may;
   return may;
 }

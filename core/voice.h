@@ -13,6 +13,8 @@ struct voice {
 /* Whether one more line may go there; else it is withheld, and counted. A few are the rule's own; what is more comes out of
  * `common`, which all rules share: so a hundred loud ones do not silence one that seldom speaks. */
 bool voice_line(struct voice *v, struct quota *common, uint64_t now_ns);
+/* Whether it might; once it may not, it may not again at the same time. */
+bool voice_left(const struct voice *v, const struct quota *common, uint64_t now_ns);
 bool voice_log(struct voice *v, uint64_t now_ns);
 
 /* What is withheld is to be told, in a line of the log, at the first time, and then once every LIMIT_TOLD_NS. true: now,

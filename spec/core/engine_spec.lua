@@ -1,7 +1,7 @@
 -- The engine without a study: span rules, conservation, and every allocation failed in turn.
 package.path = "lua/?.lua;" .. package.path
 local support = require("spec.support")
-local core, ffi = support.core("engine", "err", "heap", "otlp", "ruleset")
+local core, ffi = support.core("buffer", "engine", "err", "heap", "otlp", "ruleset", "violation")
 local rulefiles = require("spec.lua.rulefiles")
 local wire = require("spec.otlp_writer")
 
@@ -15,11 +15,20 @@ rule "login" { when = { name = "auth.login" } }
 rule "never open" { when = trace.has { name = "not there" } * trace.has { name = "auth.login" } }
 ]]
 
-local found, withheld, id_text = {}, 0, ffi.new("char[33]")
+local found, withheld, summaries, id_text = {}, 0, nil, ffi.new("char[33]")
+local function summary_of(v)
+  local b = ffi.new("struct buffer")
+  core.buffer_init(b, 4096)
+  core.violation_template(v, v.rule.summary, b)
+  local text = ffi.string(b.data, b.len)
+  core.buffer_deinit(b)
+  return text
+end
 local on_violation = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
   core.violation_id(v, id_text)
   found[#found + 1] = ffi.string(id_text)
   if v.withheld then withheld = withheld + 1 end
+  if summaries then summaries[#found] = summary_of(v) end
 end)
 
 local function ruleset(text)
@@ -81,7 +90,7 @@ describe("the engine", function()
 
   it("withholds what is more than is written of one rule, live; tells of it all; and withholds nothing in replay", function()
     local rules = ruleset('rule "every" { when = { trace_id = exists } }')
-    for _, case in ipairs { { live = true, 0, 1000, 2000 }, { live = false, 0, 0, 0 } } do
+    for _, case in ipairs { { live = true, 2000, 5000, 7000 }, { live = false, 0, 0, 0 } } do
       local e, seen = assert(engine(rules, 16777216, case.live)), {}
       found, withheld = {}, 0
       for i, now in ipairs { T0, T0, T0 + SECOND } do
@@ -133,6 +142,20 @@ describe("the engine", function()
     } do
       it(case[1], function() assert.equal(case[3], stored(case[2])) end)
     end
+
+    it("all or none, live, as its violation is written or only counted; which is told of with the attributes all the same", function()
+      local rules, t = ruleset('rule "r" { when = { k = "v" }, summary = "{k}" }'), ffi.new("struct trace *[1]")
+      local e, list = assert(engine(rules, 16777216, true)), {}
+      for k = 1, 1001 do list[k] = wire.span { span_id = ("%08d"):format(k), attributes = { k = "v" } } end
+      found, withheld, summaries = {}, 0, {}
+      receive(e, wire.body(list), T0)
+      assert.same({ 1001, 1, "v", "v" }, { #found, withheld, summaries[1], summaries[1001] })
+      core.store_admit(core.engine_store(e), ("\1"):rep(16), ("\3"):rep(8), T0, t)
+      local function bytes(at) return core.store_span(core.engine_store(e), t[0], at).payload.len end
+      assert.same({ true, true, 0 }, { bytes(0) > 0, bytes(999) > 0, bytes(1000) })
+      core.engine_free(e)
+      core.ruleset_free(rules)
+    end)
 
     it("all, where it is a hit by what stands in several pieces on the wire", function()
       local span = wire.text(3, "state=1") .. wire.span { attributes = { k = "v" } } .. wire.varint_field(6, 2)

@@ -20,23 +20,23 @@ describe("a voice", function()
   end
   local function log(times, now) return said(core.voice_log, times, now) end
 
-  it("carries 5,000 lines at once, and counts what is more", function()
-    assert.equal(5000, lines(5003, T0))
+  it("carries 1,000 lines at once, and counts what is more", function()
+    assert.equal(1000, lines(1003, T0))
     assert.equal(3ULL, voice.lines_withheld)
   end)
 
   it("carries 2,000 lines a second after that", function()
-    lines(5000, T0)
+    lines(1000, T0)
     assert.equal(2, lines(10, T0 + SECOND / 1000))
-    assert.equal(1998, lines(5000, T0 + SECOND))
-    assert.equal(5000, lines(30000, T0 + 3600 * SECOND))
+    assert.equal(498, lines(5000, T0 + SECOND / 4))
+    assert.equal(1000, lines(30000, T0 + 3600 * SECOND))
   end)
 
   it("carries 100 lines of the log at once and ten a second, whatever the output takes", function()
     assert.equal(100, log(500, T0))
     assert.equal(10, log(500, T0 + SECOND))
     assert.equal(890ULL, voice.log_withheld)
-    assert.equal(5000, lines(5000, T0 + SECOND))
+    assert.equal(1000, lines(1000, T0 + SECOND))
     assert.equal(0ULL, voice.lines_withheld)
   end)
 
@@ -54,7 +54,7 @@ describe("a voice", function()
     assert.equal(1, lines(100, T0 + SECOND))
   end)
 
-  it("shares 5,000 lines at once and 4,000 a second with all the others", function()
+  it("shares 1,000 lines at once and 4,000 a second with all the others", function()
     local carried = 0
     local function all(now)
       for _ = 1, 10 do
@@ -63,9 +63,19 @@ describe("a voice", function()
       end
       return carried
     end
-    assert.equal(5000 + 10 * 20, all(T0))
+    assert.equal(1000 + 10 * 20, all(T0))
     carried = 0
-    assert.equal(4000 + 10 * 20, all(T0 + SECOND))
+    assert.equal(400 + 10 * 20, all(T0 + SECOND / 10))
+  end)
+
+  it("says whether a line might go there, and takes none by saying so", function()
+    for _ = 1, 1000 do
+      assert.is_true(core.voice_left(voice, common, T0))
+      assert.is_true(core.voice_line(voice, common, T0))
+    end
+    assert.is_false(core.voice_left(voice, common, T0))
+    assert.is_true(core.voice_left(voice, common, T0 + SECOND))
+    assert.equal(0ULL, voice.lines_withheld)
   end)
 
   it("carries no more where the clock goes back", function()
