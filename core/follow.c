@@ -1,15 +1,13 @@
 /* Following.
  *
- * Good path: a client's first request makes a follower, which is in the list until its stream ends. What comes is written
- * once as an event and copied into the queue of each; the client is woken, and is given the whole queue as soon as it has
- * taken what it was given before. One that comes back asks the ledger first: until that answers, what comes waits in the
- * queue, and what it missed goes before it.
+ * Good path: a client's first request makes a follower, which is there until its stream ends (stream.h). What comes is
+ * written once as an event and copied into the queue of each. One that comes back asks the ledger first: until that
+ * answers, what comes waits in the queue, and what it missed goes before it.
  *
  * Ways it fails: an event that finds no room in a queue, or no memory, is left out there, counted, and said by the next
- * one that does. A ledger that does not answer is said as some events that were lost. Whoever tells never waits.
+ * one that does. A ledger that does not answer is said as some events that were lost.
  *
- * Who frees what: a follower belongs to its request (request->work) and is freed by the call that ends its answer, which
- * the server makes also where the connection is gone. The ledger is told to forget it then. */
+ * Who frees what: a follower is freed when its stream is closed. The ledger is told to forget it then. */
 #include "follow.h"
 
 #include <assert.h>
@@ -19,36 +17,31 @@
 #include "alert_json.h"
 #include "heap.h"
 #include "limits.h"
+#include "stream.h"
 
 enum { QUIET_TICKS = 5, ID_DIGITS_MAX = 19, SAID_BYTES = 128 };
 
 struct follower {
-  struct follower *next, **back;
+  struct stream stream;          /* its queue has whole events */
   struct follow *of;
-  struct buffer queue;           /* whole events */
   struct buffer missed;          /* from before it came; goes out first */
   uint64_t lost;                 /* since it was last said */
   uint64_t since_ns;             /* it comes back; 0: it does not */
   bool asks;                     /* the ledger has yet to answer */
   bool gap;                      /* and did not, or had more than it gives */
   uint32_t quiet;                /* ticks without an event */
-  void (*wake)(void *waiter);    /* NULL: it is not waited for */
-  void *waiter;
 };
 
 struct follow {
-  struct follower *followers;
+  struct streams followers;
   struct ledger *ledger;
   struct incidents *incidents;
   struct buffer event;           /* that is being told */
-  bool ended;
   struct follow_stats stats;
 };
 
-static void wake(struct follower *c) {
-  void (*call)(void *waiter) = c->wake;
-  c->wake = NULL;
-  if (call) call(c->waiter);
+static struct follower *next_of(const struct follow *f, const struct follower *c) {
+  return (struct follower *)(void *)streams_next(&f->followers, c ? &c->stream : NULL);
 }
 
 /* ---- events ------------------------------------------------------------------------------------ */
@@ -59,39 +52,37 @@ static void event_begin(struct buffer *b, uint64_t at_ns, const char *kind) {
 
 /* In the place of what is missing; where there is no room for that either, later. */
 static void say_lost(struct follower *c) {
-  size_t before = c->queue.len;
+  struct buffer *queue = &c->stream.queue;
+  size_t before = queue->len;
   if (!c->lost) return;
-  if (buffer_printf(&c->queue, "event: lost\ndata: {\"events\":%" PRIu64 "}\n\n", c->lost)) {
-    c->queue.len = before;
-    c->queue.err = 0;
-  } else {
-    c->lost = 0;
-  }
+  buffer_printf(queue, "event: lost\ndata: {\"events\":%" PRIu64 "}\n\n", c->lost);
+  if (stream_kept(queue, before)) c->lost = 0;
 }
 
 /* All of it, or nothing; what is missing is said before the next one that has room. */
 static void give(struct follow *f, struct follower *c) {
-  bool room = !f->event.err && c->queue.len + f->event.len + SAID_BYTES <= c->queue.max;
+  struct buffer *queue = &c->stream.queue;
+  bool room = !f->event.err && queue->len + f->event.len + SAID_BYTES <= queue->max;
   if (room) say_lost(c);
-  if (room && !c->lost && !buffer_add(&c->queue, f->event.data, f->event.len)) {
+  if (room && !c->lost && !buffer_add(queue, f->event.data, f->event.len)) {
     f->stats.events++;
   } else {
-    c->queue.err = 0;
+    queue->err = 0;
     c->lost++;
     f->stats.lost++;
   }
   c->quiet = 0;
-  wake(c);
+  stream_wake(&c->stream);
 }
 
 static void tell(struct follow *f) {
   buffer_text(&f->event, "\n\n");
-  for (struct follower *c = f->followers; c; c = c->next) give(f, c);
+  for (struct follower *c = NULL; (c = next_of(f, c));) give(f, c);
   buffer_clear(&f->event);
 }
 
 void follow_violation(struct follow *f, struct ledger_text json, const char *incident, uint64_t now_ns) {
-  if (!f->followers || !json.n) return;
+  if (!f->followers.count || !json.n) return;
   event_begin(&f->event, now_ns, "violation");
   buffer_add(&f->event, json.p, json.n - 1); /* it ends with a brace */
   buffer_printf(&f->event, ",\"incident\":\"%s\"}", incident);
@@ -99,7 +90,7 @@ void follow_violation(struct follow *f, struct ledger_text json, const char *inc
 }
 
 void follow_incident(struct follow *f, const struct incident *incident, uint64_t now_ns) {
-  if (!f->followers) return;
+  if (!f->followers.count) return;
   event_begin(&f->event, now_ns, "incident");
   incident_json(incident, false, &f->event);
   tell(f);
@@ -120,10 +111,8 @@ static void add_missed_incident(void *ctx, const struct incident *i) {
   if (!i->id[0] || i->status == INCIDENT_PENDING || changed_ns(i) < c->since_ns) return;
   event_begin(&c->missed, c->since_ns, "incident"); /* what came since is still to come */
   incident_json(i, false, &c->missed);
-  if (!buffer_text(&c->missed, "\n\n")) return;
-  c->missed.len = before;
-  c->missed.err = 0;
-  c->gap = true;
+  buffer_text(&c->missed, "\n\n");
+  if (!stream_kept(&c->missed, before)) c->gap = true;
 }
 
 static void add_missed_violation(struct follower *c, const char *line, const char *space, const char *stop) {
@@ -133,10 +122,8 @@ static void add_missed_violation(struct follower *c, const char *line, const cha
   buffer_add(&c->missed, line, (size_t)(space - line));
   buffer_text(&c->missed, kind);
   buffer_add(&c->missed, space + 1, (size_t)(stop - space - 1));
-  if (!buffer_text(&c->missed, "\n\n")) return;
-  c->missed.len = before;
-  c->missed.err = 0;
-  c->gap = true;
+  buffer_text(&c->missed, "\n\n");
+  if (!stream_kept(&c->missed, before)) c->gap = true;
 }
 
 /* Lines of the ledger: when, a space, the violation. */
@@ -159,7 +146,7 @@ static void on_missed(void *ctx, int err, const char *lines, size_t n) {
   c->gap = c->gap || err;
   incidents_each(c->of->incidents, add_missed_incident, c);
   add_missed_violations(c, lines, n);
-  wake(c);
+  stream_wake(&c->stream);
 }
 
 /* What it says as Last-Event-ID, where that is one of ours. */
@@ -187,22 +174,16 @@ static void ask_missed(struct follow *f, struct follower *c) {
 static struct follower *follower_open(struct follow *f, const struct http_request *request) {
   struct follower *c = heap_zalloc(sizeof *c);
   if (!c) return NULL;
-  *c = (struct follower){.next = f->followers, .back = &f->followers, .of = f, .since_ns = since_of(request)};
-  buffer_init(&c->queue, LIMIT_FOLLOW_BYTES);
+  *c = (struct follower){.of = f, .since_ns = since_of(request)};
+  stream_open(&f->followers, &c->stream, LIMIT_FOLLOW_BYTES);
   buffer_init(&c->missed, LIMIT_FOLLOW_MISSED_BYTES);
-  if (c->next) c->next->back = &c->next;
-  f->followers = c;
-  f->stats.clients++;
   ask_missed(f, c);
   return c;
 }
 
 static void follower_close(struct follow *f, struct follower *c) {
   if (c->asks) ledger_forget(f->ledger, c);
-  *c->back = c->next;
-  if (c->next) c->next->back = c->back;
-  f->stats.clients--;
-  buffer_deinit(&c->queue);
+  stream_close(&f->followers, &c->stream);
   buffer_deinit(&c->missed);
   heap_free(c);
 }
@@ -216,36 +197,30 @@ static void fill(struct follower *c, struct buffer *out, bool first) {
   buffer_add(out, c->missed.data, c->missed.len);
   buffer_deinit(&c->missed);
   say_lost(c);
-  buffer_add(out, c->queue.data, c->queue.len);
-  buffer_clear(&c->queue);
+  buffer_add(out, c->stream.queue.data, c->stream.queue.len);
+  buffer_clear(&c->stream.queue);
 }
 
 void follow_answer(struct follow *f, const struct http_request *request, struct http_response *response) {
   struct follower *c = *request->work;
   bool first = !c;
-  if (first && (f->stats.clients >= LIMIT_FOLLOWERS || !(c = follower_open(f, request)))) {
+  if (first && (f->followers.count >= LIMIT_FOLLOWERS || !(c = follower_open(f, request)))) {
     response->status = 503;
     return;
   }
-  *request->work = c;
   response->status = 200;
   response->content_type = "text/event-stream";
   fill(c, response->body, first);
-  if (request->gone || response->body->err || f->ended) {
-    *request->work = NULL;
-    follower_close(f, c);
-    return;
-  }
-  response->later = HTTP_STREAM;
-  c->wake = request->wake;
-  c->waiter = request->waiter;
+  if (!stream_waits(&f->followers, &c->stream, request, response)) follower_close(f, c);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
 struct follow *follow_new(void) {
   struct follow *f = heap_zalloc(sizeof *f);
-  if (f) buffer_init(&f->event, LIMIT_FOLLOW_BYTES);
+  if (!f) return NULL;
+  streams_init(&f->followers);
+  buffer_init(&f->event, LIMIT_FOLLOW_BYTES);
   return f;
 }
 
@@ -256,26 +231,26 @@ void follow_use(struct follow *f, struct ledger *ledger, struct incidents *incid
 
 void follow_free(struct follow *f) {
   if (!f) return;
-  assert(!f->followers);
+  assert(!f->followers.count);
   buffer_deinit(&f->event);
   heap_free(f);
 }
 
 void follow_tick(struct follow *f) {
-  for (struct follower *c = f->followers; c; c = c->next) {
+  for (struct follower *c = NULL; (c = next_of(f, c));) {
     if (++c->quiet < QUIET_TICKS || c->asks) continue;
     c->quiet = 0;
-    if (!c->queue.len && buffer_text(&c->queue, ":\n\n")) c->queue.err = 0;
-    wake(c);
+    if (!c->stream.queue.len && buffer_text(&c->stream.queue, ":\n\n")) c->stream.queue.err = 0;
+    stream_wake(&c->stream);
   }
 }
 
 void follow_end(struct follow *f) {
-  if (!f) return;
-  f->ended = true;
-  for (struct follower *c = f->followers; c; c = c->next) wake(c);
+  if (f) streams_end(&f->followers);
 }
 
 struct follow_stats follow_stats(const struct follow *f) {
-  return f->stats;
+  struct follow_stats stats = f->stats;
+  stats.clients = f->followers.count;
+  return stats;
 }

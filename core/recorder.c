@@ -1,15 +1,14 @@
 /* Recording.
  *
- * Good path: a client's first request opens a recording, which is in the list until its stream ends. Every span that
+ * Good path: a client's first request opens a recording, which is there until its stream ends (stream.h). Every span that
  * arrives is printed straight from its body into the queue of each recording that wants it, so nothing is missing that
  * the buffer would shed later; spans of one resource and scope stand together as they came. The end of the request
- * closes the line and wakes the client, which is given the whole queue as soon as it has taken what it was given before.
+ * closes the line and wakes the client.
  *
  * Ways it fails: a line that finds no room in the queue, or no memory, is taken back whole; the next that does is
- * preceded by a line that says how much is missing. The ingest never waits.
+ * preceded by a line that says how much is missing.
  *
- * Who frees what: a recording belongs to its request (request->work) and is freed by the call that ends its answer,
- * which the server makes also where the connection is gone. Between two calls it waits for one wake at most. */
+ * Who frees what: a recording is freed when its stream is closed. */
 #include "recorder.h"
 
 #include <assert.h>
@@ -22,10 +21,10 @@
 #include "limits.h"
 #include "otlp_print.h"
 #include "otlp_schema.h"
+#include "stream.h"
 
 struct recording {
-  struct recording *next, **back;
-  struct buffer queue;           /* of whole lines, and of the one that is being written */
+  struct stream stream;          /* its queue has whole lines, and the one that is being written */
   size_t line;                   /* where that begins */
   bool writing, spoiled;         /* a line; and it found no room */
   const uint8_t *resource, *scope;    /* of the span before, in this line */
@@ -35,21 +34,22 @@ struct recording {
   char *rules[LIMIT_RECORDING_RULES];  /* owned */
   uint32_t rules_count;
   uint64_t line_spans, lost_lines, lost_spans;    /* lost: since it was last said */
-  void (*wake)(void *waiter);    /* NULL: it is not waited for */
-  void *waiter;
 };
 
 struct recorder {
-  struct recording *recordings;
-  bool ended;
+  struct streams recordings;
   struct recorder_stats stats;
 };
+
+static struct recording *next_of(const struct recorder *r, const struct recording *c) {
+  return (struct recording *)(void *)streams_next(&r->recordings, c ? &c->stream : NULL);
+}
 
 /* ---- lines --------------------------------------------------------------------------------------- */
 
 static void lose_line(struct recorder *r, struct recording *c) {
-  c->queue.len = c->line;
-  c->queue.err = 0;
+  c->stream.queue.len = c->line;
+  c->stream.queue.err = 0;
   c->lost_lines++;
   c->lost_spans += c->line_spans;
   r->stats.lost_lines++;
@@ -58,33 +58,29 @@ static void lose_line(struct recorder *r, struct recording *c) {
 
 /* In the place of what is missing; where there is no room for that either, later. */
 static void say_lost(struct recording *c) {
-  size_t before = c->queue.len;
+  struct buffer *queue = &c->stream.queue;
+  size_t before = queue->len;
   if (!c->lost_lines) return;
-  buffer_printf(&c->queue, "{\"fluo\":{\"lost\":{\"lines\":%" PRIu64 ",\"spans\":%" PRIu64 "}}}\n", c->lost_lines,
+  buffer_printf(queue, "{\"fluo\":{\"lost\":{\"lines\":%" PRIu64 ",\"spans\":%" PRIu64 "}}}\n", c->lost_lines,
                 c->lost_spans);
-  if (c->queue.err) {
-    c->queue.len = before;
-    c->queue.err = 0;
-  } else {
-    c->lost_lines = c->lost_spans = 0;
-  }
+  if (stream_kept(queue, before)) c->lost_lines = c->lost_spans = 0;
 }
 
 static void line_begin(struct recording *c, uint64_t now_ns) {
   say_lost(c);
-  c->line = c->queue.len;
+  c->line = c->stream.queue.len;
   c->writing = true;
   c->spoiled = false;
   c->line_spans = 0;
   c->resource = c->scope = NULL;
-  buffer_printf(&c->queue, "{\"receivedAtUnixNano\":\"%" PRIu64 "\",\"resourceSpans\":[", now_ns);
+  buffer_printf(&c->stream.queue, "{\"receivedAtUnixNano\":\"%" PRIu64 "\",\"resourceSpans\":[", now_ns);
 }
 
 static void line_end(struct recorder *r, struct recording *c) {
   if (!c->writing) return;
   c->writing = false;
-  if (!c->spoiled) buffer_text(&c->queue, "]}]}]}\n");
-  if (c->spoiled || c->queue.err) lose_line(r, c);
+  if (!c->spoiled) buffer_text(&c->stream.queue, "]}]}]}\n");
+  if (c->spoiled || c->stream.queue.err) lose_line(r, c);
   else r->stats.lines++;
 }
 
@@ -98,7 +94,7 @@ static void add_message(struct buffer *b, const char *name, enum otlp_message sh
 /* Equal pointers are the same resource, or scope; none is one of its own. */
 static void add_span(struct recording *c, const struct otlp_span *span) {
   static const uint8_t none[1];
-  struct buffer *b = &c->queue;
+  struct buffer *b = &c->stream.queue;
   const uint8_t *resource = span->resource.n ? span->resource.p : none, *scope = span->scope.n ? span->scope.p : none;
   bool other = resource != c->resource, first = !c->resource;
   if (other) {
@@ -127,31 +123,25 @@ static void take_span(struct recorder *r, struct recording *c, const struct otlp
   c->line_spans++;
   if (c->spoiled) return;
   add_span(c, span);
-  c->spoiled = c->queue.err != 0;
+  c->spoiled = c->stream.queue.err != 0;
 }
 
 static void take(struct recorder *r, const struct otlp_span *span, uint64_t now_ns) {
   if (span->rejected) return;
-  for (struct recording *c = r->recordings; c; c = c->next) take_span(r, c, span, now_ns);
-}
-
-static void wake(struct recording *c) {
-  void (*call)(void *waiter) = c->wake;
-  c->wake = NULL;
-  if (call) call(c->waiter);
+  for (struct recording *c = NULL; (c = next_of(r, c));) take_span(r, c, span, now_ns);
 }
 
 static void request_end(struct recorder *r) {
-  for (struct recording *c = r->recordings; c; c = c->next) {
+  for (struct recording *c = NULL; (c = next_of(r, c));) {
     line_end(r, c);
-    if (c->queue.len) wake(c);
+    if (c->stream.queue.len) stream_wake(&c->stream);
   }
 }
 
 void recorder_take_some(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns) {
   struct otlp_cursor copy = *body; /* what it points to does not change with it */
   enum otlp_step step = OTLP_STEP_ON;
-  if (!r->recordings) return;
+  if (!r->recordings.count) return;
   for (size_t cost = 0; cost < cost_max && (step = otlp_step(&copy, &cost)) != OTLP_STEP_END;)
     if (step == OTLP_STEP_SPAN) take(r, &copy.span, now_ns);
   request_end(r);
@@ -160,7 +150,7 @@ void recorder_take_some(struct recorder *r, const struct otlp_cursor *body, size
 /* Without memory the engine refuses the body as well. */
 void recorder_take(struct recorder *r, const uint8_t *body, size_t n, uint64_t now_ns) {
   struct otlp_cursor cursor;
-  if (!r->recordings || otlp_open(&cursor, body, n)) return;
+  if (!r->recordings.count || otlp_open(&cursor, body, n)) return;
   recorder_take_some(r, &cursor, SIZE_MAX, now_ns);
   otlp_close(&cursor);
 }
@@ -179,17 +169,17 @@ static void say_keep(struct recorder *r, struct recording *c, const uint8_t trac
                      bool over) {
   char id[33];
   hex_text(trace_id, 16, id);
-  c->line = c->queue.len;
+  c->line = c->stream.queue.len;
   c->line_spans = 0;
-  buffer_printf(&c->queue, "{\"fluo\":{\"trace\":\"%s\",\"keep\":%s%s}}\n", id, keep ? "true" : "false",
+  buffer_printf(&c->stream.queue, "{\"fluo\":{\"trace\":\"%s\",\"keep\":%s%s}}\n", id, keep ? "true" : "false",
                 over ? ",\"over\":true" : "");
-  if (c->queue.err) lose_line(r, c);
-  wake(c);
+  if (c->stream.queue.err) lose_line(r, c);
+  stream_wake(&c->stream);
 }
 
 void recorder_violation(struct recorder *r, const struct violation *v) {
   bool across = v->rule->scope == FLUO_SCOPE_WINDOW || v->rule->scope == FLUO_SCOPE_SEQUENCE;
-  for (struct recording *c = r->recordings; c; c = c->next) {
+  for (struct recording *c = NULL; (c = next_of(r, c));) {
     if (!wants_rule(c, v->rules, v->rule_index)) continue;
     if (!across) say_keep(r, c, v->trace_id, true, false);
     for (uint32_t i = 0; across && i < v->witnesses_count; i++) say_keep(r, c, v->spans[i].trace_id, true, false);
@@ -203,7 +193,7 @@ static bool was_hit(const struct recording *c, const struct ruleset *rules, cons
 }
 
 void recorder_trace_end(struct recorder *r, const struct ruleset *rules, const struct trace *t) {
-  for (struct recording *c = r->recordings; c; c = c->next)
+  for (struct recording *c = NULL; (c = next_of(r, c));)
     if (c->by_trace && !(c->has_only && memcmp(c->only, t->id, 16)))
       say_keep(r, c, t->id, !c->rules_count || (!c->violated && was_hit(c, rules, t)), true);
 }
@@ -212,7 +202,6 @@ void recorder_trace_end(struct recorder *r, const struct ruleset *rules, const s
 
 static void recording_free(struct recording *c) {
   for (uint32_t i = 0; i < c->rules_count; i++) heap_free(c->rules[i]);
-  buffer_deinit(&c->queue);
   heap_free(c);
 }
 
@@ -265,7 +254,6 @@ static struct recording *recording_new(const struct ruleset *rules, struct http_
     http_say(response, 503, "%s", err_text(FLUO_ENOMEM));
     return NULL;
   }
-  buffer_init(&c->queue, LIMIT_RECORDING_BYTES);
   int got;
   http_query_init(&q, query);
   while ((got = http_query_next(&q, &pair)) > 0)
@@ -278,24 +266,18 @@ static struct recording *recording_new(const struct ruleset *rules, struct http_
 
 static struct recording *recording_open(struct recorder *r, const struct ruleset *rules,
                                         const struct http_request *request, struct http_response *response) {
-  if (r->ended || r->stats.recordings >= LIMIT_RECORDINGS) {
-    http_say(response, 503, r->ended ? "the agent is ending" : "%d are recording already", LIMIT_RECORDINGS);
+  bool ended = r->recordings.ended;
+  if (ended || r->recordings.count >= LIMIT_RECORDINGS) {
+    http_say(response, 503, ended ? "the agent is ending" : "%d are recording already", LIMIT_RECORDINGS);
     return NULL;
   }
   struct recording *c = recording_new(rules, request->query, response);
-  if (!c) return NULL;
-  c->next = r->recordings;
-  c->back = &r->recordings;
-  if (c->next) c->next->back = &c->next;
-  r->recordings = c;
-  r->stats.recordings++;
+  if (c) stream_open(&r->recordings, &c->stream, LIMIT_RECORDING_BYTES);
   return c;
 }
 
 static void recording_close(struct recorder *r, struct recording *c) {
-  *c->back = c->next;
-  if (c->next) c->next->back = c->back;
-  r->stats.recordings--;
+  stream_close(&r->recordings, &c->stream);
   recording_free(c);
 }
 
@@ -304,57 +286,52 @@ void recorder_answer(struct recorder *r, const struct ruleset *rules, const stru
   struct recording *c = *request->work;
   bool first = !c;
   if (first && !(c = recording_open(r, rules, request, response))) return;
-  *request->work = c;
+  struct buffer *queue = &c->stream.queue;
   response->status = 200;
   response->content_type = "application/x-ndjson";
-  if (r->ended) {
+  if (r->recordings.ended) {
     say_lost(c);
-    buffer_text(&c->queue, "{\"fluo\":{\"ended\":true}}\n");
+    buffer_text(queue, "{\"fluo\":{\"ended\":true}}\n");
   }
   /* An empty line at first, so that the head goes out. */
-  buffer_add(response->body, first ? "\n" : c->queue.data, first ? 1 : c->queue.len);
-  buffer_clear(&c->queue);
-  if (request->gone || response->body->err || r->ended) {
-    *request->work = NULL;
-    recording_close(r, c);
-    return;
-  }
-  response->later = HTTP_STREAM;
-  c->wake = request->wake;
-  c->waiter = request->waiter;
+  buffer_add(response->body, first ? "\n" : queue->data, first ? 1 : queue->len);
+  buffer_clear(queue);
+  if (!stream_waits(&r->recordings, &c->stream, request, response)) recording_close(r, c);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------- */
 
 struct recorder *recorder_new(void) {
-  return heap_zalloc(sizeof(struct recorder));
+  struct recorder *r = heap_zalloc(sizeof *r);
+  if (r) streams_init(&r->recordings);
+  return r;
 }
 
 void recorder_free(struct recorder *r) {
   if (!r) return;
-  assert(!r->recordings);
+  assert(!r->recordings.count);
   heap_free(r);
 }
 
 bool recorder_active(const struct recorder *r) {
-  return r->recordings != NULL;
+  return r->recordings.count;
 }
 
 void recorder_tick(struct recorder *r) {
-  for (struct recording *c = r->recordings; c; c = c->next) {
+  for (struct recording *c = NULL; (c = next_of(r, c));) {
     say_lost(c);
-    if (!c->queue.len) buffer_text(&c->queue, "\n");
-    c->queue.err = 0;
-    wake(c);
+    if (!c->stream.queue.len) buffer_text(&c->stream.queue, "\n");
+    c->stream.queue.err = 0;
+    stream_wake(&c->stream);
   }
 }
 
 void recorder_end(struct recorder *r) {
-  if (!r) return;
-  r->ended = true;
-  for (struct recording *c = r->recordings; c; c = c->next) wake(c);
+  if (r) streams_end(&r->recordings);
 }
 
 struct recorder_stats recorder_stats(const struct recorder *r) {
-  return r->stats;
+  struct recorder_stats stats = r->stats;
+  stats.recordings = r->recordings.count;
+  return stats;
 }
