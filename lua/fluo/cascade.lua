@@ -4,6 +4,7 @@
 -- A node of kind "sequence" has: ns, by (may be empty), steps (the root's pattern, if there is one, and that of what
 -- fails), absent (none), at_least, rooted, distinct (as `by`, of one).
 local order = require("fluo.order")
+local sequence = require("fluo.sequence")
 local suggest = require("fluo.suggest")
 local tree = require("fluo.tree")
 local window = require("fluo.window")
@@ -45,11 +46,11 @@ local function at_least_of(context, n)
 end
 
 local function node_of(context, t)
-  local steps, by = {}, t.by
+  local steps = {}
   if t.root ~= nil then steps[1] = context.pattern(t.root, "cascade") end
   steps[#steps + 1] = context.pattern(t[1], "cascade")
-  if by ~= nil then by = window.by(context, type(by) == "table" and by or { by }) end
-  return { kind = "sequence", context = context, steps = steps, absent = {}, rooted = t.root ~= nil, by = by or {},
+  return { kind = "sequence", context = context, steps = steps, absent = {}, rooted = t.root ~= nil,
+           by = t.by ~= nil and window.by(context, t.by) or {},
            ns = order.duration(context, "within", t.within == nil and "1m" or t.within),
            at_least = at_least_of(context, t.at_least),
            distinct = window.by(context, { t.distinct == nil and "service" or t.distinct }) }
@@ -76,11 +77,6 @@ function M.meaning(node)
   return table.concat(out, " ")
 end
 
---- What a rule makes of a cascade: its node, which is used from here on, and its patterns.
-function M.compile(x)
-  local node = tree.node(x)
-  node.used = true
-  return node, node.steps
-end
+M.compile = sequence.compile
 
 return M

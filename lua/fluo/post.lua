@@ -101,10 +101,11 @@ local function finish(delivery, result)
   finished[#finished + 1] = { delivery.number, result.code, result.seconds or 0, outcome.scrub(result.text, setup) }
 end
 
-local function resume(delivery, value)
+-- settings: the action's own copy, at the beginning; where it may send to goes by what the configuration says.
+local function resume(delivery, value, settings)
   running = delivery
   pulse_begin(delivery.number)
-  local ok, result = coroutine.resume(delivery.thread, value, delivery.settings)
+  local ok, result = coroutine.resume(delivery.thread, value, settings)
   pulse.running = 0
   running = nil
   if coroutine.status(delivery.thread) == "suspended" then
@@ -118,6 +119,13 @@ local function resume(delivery, value)
   else
     finish(delivery, outcome.of_error(result))
   end
+end
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local out = {}
+  for key, member in pairs(value) do out[key] = copy(member) end
+  return out
 end
 
 -- The first incident's members are the alert's own, too: most alerts have one.
@@ -144,7 +152,7 @@ function M.deliver(number, receiver, text, now)
     finish(delivery, outcome.failed("the alert cannot be read: " .. tostring(alert)))
   else
     delivery.thread = coroutine.create(fn)
-    resume(delivery, alert)
+    resume(delivery, alert, copy(delivery.settings))
   end
 end
 

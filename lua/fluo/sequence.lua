@@ -30,7 +30,7 @@ local function by_of(context, by)
   if by == nil then
     context.fail("a sequence needs `by`", "the key that its spans share: by = \"order.id\"", "sequence")
   end
-  return window.by(context, type(by) == "table" and by or { by })
+  return window.by(context, by)
 end
 
 local function steps_of(context, t)
@@ -78,7 +78,7 @@ function M.meaning(node)
   return table.concat(out, " ")
 end
 
---- What a rule makes of a sequence: its node, which is used from here on, and its patterns.
+--- What a rule makes of a sequence, or a cascade: its node, which is used from here on, and its patterns.
 function M.compile(x)
   local node = tree.node(x)
   node.used = true

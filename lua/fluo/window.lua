@@ -61,9 +61,11 @@ local function check_name(context, what, name)
   end
 end
 
---- The entries of `by`, from names: { label, field, key }. waits: what it is for waits for parents, as windows do.
+--- The entries of `by`, from a name or a list of them: { label, field, key }. waits: what it is for waits for parents,
+-- as windows do.
 function M.by(context, names, waits)
   local list = {}
+  if type(names) ~= "table" then names = { names } end
   for i, name in ipairs(names) do
     check_name(context, "by", name)
     local id, key = M.field_of(name)

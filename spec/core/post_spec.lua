@@ -116,6 +116,28 @@ describe("the post room", function()
     assert.equal(0, #mock.requests "/never")
   end)
 
+  it("takes what settings say of where a receiver is from the configuration, whatever an action writes there", function()
+    local file = ([[
+      action "own" (function(_, settings) return http.post { url = settings.url } end)
+      action "none" (function(_, settings)
+        settings.url = "%s"
+        return http.post { url = settings.url }
+      end)
+      action "moves" (function(_, settings)
+        if settings.urls[1] == "%s" then return true end
+        settings.urls[1] = "%s"
+        return http.post { url = settings.urls[1] }
+      end)
+    ]]):format(mock.url "/never", mock.url "/never", mock.url "/never")
+    world = room(file, { receivers = { here = { type = "own", settings = { url = mock.url "/own" } },
+                                       moved = { type = "moves", settings = { urls = { "https://good.example" } } } } })
+    for _, name in ipairs { "here", "none", "moved", "moved" } do world.send(name) end
+    local o = world.wait(4)
+    assert.equal(OK, o[1].result, o[1].text)
+    for i = 2, 4 do assert.truthy(o[i].text:find("127.0.0.1 is not among those", 1, true), i .. o[i].text) end
+    assert.equal(0, #mock.requests "/never")
+  end)
+
   it("hands out what is allowed by name, and hides it from texts", function()
     world = room([[
       action "reads" (function() action.note(env "TEAM" .. " has " .. secret "TOKEN") error("my " .. secret "TOKEN") end)

@@ -42,6 +42,17 @@ function M.is_listed(host, list)
   return false
 end
 
+local own = setmetatable({}, { __mode = "k" })
+
+-- The hosts that a receiver's settings name, which do not change.
+local function own_hosts(settings)
+  local list = own[settings] or {}
+  if own[settings] then return list end
+  for _, url in ipairs(settings.urls or { settings.url }) do list[#list + 1] = (host_of(url)) end
+  own[settings] = list
+  return list
+end
+
 -- The flags of a request that may be made; nil and why not. A host that is listed by its full name or address may lie
 -- in a private network; `*.` may not. What a receiver's own settings name was written by whoever configures the agent.
 local function permission(url, setup, settings)
@@ -51,8 +62,7 @@ local function permission(url, setup, settings)
   for _, listed in ipairs(setup.hosts or {}) do
     if listed:sub(1, 2) ~= "*." then exact[#exact + 1] = listed end
   end
-  for _, own in ipairs(settings.urls or { settings.url }) do exact[#exact + 1] = host_of(own) end
-  if M.is_listed(host, exact) then return ffi.C.FLUO_REQUEST_PRIVATE end
+  if M.is_listed(host, exact) or M.is_listed(host, own_hosts(settings)) then return ffi.C.FLUO_REQUEST_PRIVATE end
   if M.is_listed(host, setup.hosts) then return 0 end
   return nil, ("the host %s is not among those that actions may reach: list it in actions.hosts"):format(host)
 end
