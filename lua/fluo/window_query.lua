@@ -13,6 +13,9 @@ local OPERAND = { ["="] = "eq", ["=="] = "eq", ["!="] = "ne", [">"] = "gt", [">=
                   ["<="] = "le" }
 local KEYWORDS = { during = true, where = true, by = true, ["and"] = true }
 
+-- Keywords and aggregates are written in any case, as people write such queries.
+local function is_keyword(word) return KEYWORDS[word:lower()] ~= nil end
+
 -- ---- tokens --------------------------------------------------------------------------------------
 
 local function wrong(message, hint, word) error({ message = message, hint = hint, word = word }, 0) end
@@ -73,7 +76,7 @@ end
 
 function Parser:is(kind, text)
   local token = self:peek()
-  return token ~= nil and token.kind == kind and (text == nil or token.text == text)
+  return token ~= nil and token.kind == kind and (text == nil or token.text:lower() == text)
 end
 
 function Parser:take(kind, text)
@@ -91,7 +94,7 @@ end
 
 function Parser:name(what)
   local token = self:take("word") or self:take("text")
-  if token and not (token.kind == "word" and KEYWORDS[token.text]) then return token.text end
+  if token and not (token.kind == "word" and is_keyword(token.text)) then return token.text end
   wrong(("expected %s, not %s"):format(what, token and "`" .. token.text .. "`" or self:shown()), FORM,
     token and token.text)
 end
@@ -110,11 +113,11 @@ function Parser:number(what)
 end
 
 function Parser:aggregate()
-  local name = self:want("word", nil, "an aggregate").text
-  local known = false
+  local written = self:want("word", nil, "an aggregate").text
+  local name, known = written:lower(), false
   for _, one in ipairs(AGGREGATES) do known = known or one == name end
   if not known then
-    wrong(("there is no aggregate `%s` in a query"):format(name), suggest.expected(name, AGGREGATES), name)
+    wrong(("there is no aggregate `%s` in a query"):format(written), suggest.expected(name, AGGREGATES), written)
   end
   self:want("op", "(", "`(`")
   local arguments = {}
@@ -137,7 +140,7 @@ end
 -- Words up to the next clause: "1m", "5 minutes".
 function Parser:duration()
   local words = {}
-  while self:is("word") and not KEYWORDS[self:peek().text] do words[#words + 1] = self:take("word").text end
+  while self:is("word") and not is_keyword(self:peek().text) do words[#words + 1] = self:take("word").text end
   local text = self:take("text")
   if text and #words == 0 then return text.text end
   if #words == 0 then wrong(("expected a duration, not %s"):format(self:shown()), FORM) end

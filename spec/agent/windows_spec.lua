@@ -298,9 +298,11 @@ describe("a text query", function()
       ["count() > 1 during 1m where ok = true"] = 2, ["p(50, n) >= 2 during 1m where n != 1"] = 2,
       ["count() >= 2 during 1m where name = 'login' and service = \"a\" by service, name"] = 2,
       ["max(duration) >= 0ms during 1m where status = ok"] = 0,
+      ["COUNT(login) >= 2 During 10 seconds WHERE service = a And name = login BY (service)"] = 2,
+      ["count() > 1 during 1m where 'By' = 1"] = false,
     } do
       local found = run(("query %q"):format(text), { spans })
-      assert.equal(value, found[1] and found[1].value, text)
+      assert.equal(value, found[1] ~= nil and found[1].value, text)
     end
   end)
 
