@@ -73,6 +73,15 @@ rules:
     }))
   end)
 
+  it("matches an expression against the path of an absolute URL, and never against its query", function()
+    local function url(label, text) return one(label, { attr = { ["http.url"] = text } }) end
+    local rule = "r:\n  conditions: [{op: matches, field: span.attributes.http.url, value: '/(a|b).*z'}]\n"
+    assert.equal("path plain query", fired(".yml", rule, {
+      url("plain", "/a/z"), url("path", "https://h:8080/b/z"), url("query", "https://h/a/z?b=c#z"), url("beyond", "https://h/a?b=z"),
+      url("fragment", "https://h/a?b#z"), url("end", "https://h/a/z/y"), url("inner", "x https://h/a/z"), url("bare", "https://h"),
+    }))
+  end)
+
   it("takes an empty path for /", function()
     local rule = "r: {conditions: [{op: eq, field: span.attributes.url, value: /}]}"
     local function url(label, text) return one(label, { attr = { url = text } }) end

@@ -71,8 +71,11 @@ local function subject_of(parser, object, kind)
   if FIELDS[word.text] and (kind == "span" or word.text == "name") then
     return span.of_field(FIELDS[word.text], ("%s.%s"):format(object, word.text))
   end
-  parser:fail(word, ("%s `%s` has no `%s`"):format(kind == "span" and "a span" or "an event", object, word.text),
-    suggest.expected(word.text, MEMBERS[kind]))
+  local message = ("%s `%s` has no `%s`"):format(kind == "span" and "a span" or "an event", object, word.text)
+  local hint = suggest.expected(word.text, MEMBERS[kind])
+  if not COMPARES[parser:peek().text] then parser:fail(word, message, hint) end
+  parser.world.context.report_at(word, message, hint)    -- another stands in, so that what follows is looked at too
+  return span.attribute(word.text)
 end
 
 -- ---- texts --------------------------------------------------------------------------------------

@@ -168,7 +168,8 @@ local function name_lone(context, source, unnamed, count)
     if count == 1 then
       rule.name = stem(source.file)
     else
-      context.report_at(rule, "a rule beside others needs a name", "write rule \"name\" above it, or // @name x")
+      context.report_at(rule, "a rule beside others needs a name", M.kind(source.file) == "js"
+        and "write // @name x above it" or "write rule \"name\" above it, or // @name x")
     end
   end
 end

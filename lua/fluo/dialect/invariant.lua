@@ -11,6 +11,7 @@ local KEYWORDS = { ["and"] = true, ["or"] = true, ["not"] = true, when = true, a
                    ["in"] = true, matches = true, contains = true }
 local FORM = "as in trace.has(payment.charge).where(amount > 1000)"
 local COUNTED = { [">"] = "over", [">="] = "at_least", ["<"] = "under", ["<="] = "at_most", ["=="] = "exactly" }
+local BEGINS = { "when", "always", "never", "rule" }
 local CALLS = { "trace.has", "trace.missing", "trace.count" }
 
 -- ---- names and values ---------------------------------------------------------------------------
@@ -101,6 +102,10 @@ local function pattern(parser)
     parser:next()
     patterns[#patterns + 1] = parser:parentheses(comparison)
   end
+  local odd = parser:peek()
+  if odd.kind == "word" and odd.text:find("^%.") then
+    parser:fail(odd, ("a condition has no `%s`"):format(odd.text), suggest.expected(odd.text, { ".where" }))
+  end
   return code.join("all_of", patterns)
 end
 
@@ -165,7 +170,7 @@ function M.read(parser, rule)
   parser.mode = "rule"
   local next_one = parser:peek()
   if next_one.kind ~= "end" and next_one.text ~= "rule" then
-    parser:expected("when { … }, always { … }, never { … } or another rule")
+    parser:expected("when { … }, always { … }, never { … } or another rule", suggest.hint(next_one.text, BEGINS))
   end
   rule.ended = true
 end

@@ -104,7 +104,7 @@ end
 
 -- What begins with `trace.`: the node, and whether it is a condition already (a count is not).
 local function start(parser)
-  parser:want("trace", "a rule is a chain: trace.has(span => …)")
+  parser:want("trace", suggest.hint(parser:peek().text, { "trace" }) or "a rule is a chain: trace.has(span => …)")
   parser:want(".")
   local word = parser:want_kind("word", "one of has, missing, where, count")
   parser:term(word)
@@ -184,6 +184,12 @@ end
 
 -- ---- rules --------------------------------------------------------------------------------------
 
+-- What a rule may begin with; a line that begins so goes on no chain before it.
+local function begins(token)
+  if token.kind == "op" then return token.text == "!" or token.text == "(" end
+  return token.kind == "number" or token.text == "trace"
+end
+
 local function read(parser, before, context)
   local first = parser:peek()
   local rule = { line = first.line, column = first.column, actions = {}, say = say }
@@ -194,7 +200,7 @@ local function read(parser, before, context)
   parser.terms = 0
   rule.when = either(parser)
   local last = not parser:take(";") and parser:peek()
-  if last and last.kind ~= "end" and last.text ~= "trace" then
+  if last and last.kind ~= "end" and not begins(last) then
     parser:expected("a method, `;` or another chain", "one chain is one rule")
   end
   rule.last = parser.at - 1

@@ -2,11 +2,13 @@
 -- them.
 local invariant = require("fluo.dialect.invariant")
 local notes_of = require("fluo.dialect.notes")
+local suggest = require("fluo.suggest")
 local when_then = require("fluo.dialect.when_then")
 
 local M = { mode = "rule" }
 
 local BLOCKS = { when = true, always = true, never = true }
+local BEGINS = { "rule", "when", "always", "never" }
 
 -- Without an `end` the comments of the `then` before stand between them too: then ours begin in the column of `rule`.
 local function comments_above(parser, before, first)
@@ -27,7 +29,8 @@ local function begin(parser, before, context)
   elseif first.kind == "word" and BLOCKS[first.text] and parser:peek_second().text == "{" then
     rule.name = notes.name
   else
-    parser:expected("`rule`", "a rule begins with rule \"name\"")
+    local near = first.kind == "word" and suggest.hint(first.text, BEGINS)
+    parser:expected("`rule`", near or "a rule begins with rule \"name\"")
   end
   return rule
 end

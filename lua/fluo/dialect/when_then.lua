@@ -41,7 +41,10 @@ local function field(parser)
     parser:want("]")
   end
   local subject, message, hint = span.subject(token.text, key)
-  if not subject then parser:fail(token, message, hint) end
+  if not subject then                                     -- another stands in, so that what follows is looked at too
+    parser.world.context.report_at(token, message, hint)
+    subject = span.attribute(token.text)
+  end
   return subject, token
 end
 

@@ -5,7 +5,7 @@ local shapes = require("fluo.dialect.yaml_shapes")
 local suggest = require("fluo.suggest")
 local yaml_tree = require("fluo.dialect.yaml_tree")
 
-local wrong = shapes.wrong
+local wrong, guarded = shapes.wrong, shapes.guarded
 
 -- Keys of a rule that are the same in every shape.
 local COMMON = { description = "description", severity = "severity", mode = "mode", summary = "summary",
@@ -21,7 +21,7 @@ end
 table.sort(NAMES)
 
 local FORM = "a rule has a `query`, or `conditions`, or a `span` with its `condition`"
-local TYPES = { behavioral = true, threshold = true }
+local TYPES = { "behavioral", "threshold" }
 
 -- ---- values -------------------------------------------------------------------------------------
 
@@ -74,18 +74,17 @@ local function shape_of(entry)
   return found or wrong(entry, "this is no rule", FORM)
 end
 
-local function check_keys(entry)
-  for _, pair in ipairs(entry) do
-    local key = pair[1].text
-    if key == "resolve_when" then wrong(pair[1], "`resolve_when` is a condition", "write this rule in Lua") end
-    local known = COMMON[key] or SHAPE[key] or key == "name" or key == "type" or key == "action" or key == "actions"
-    if not known then wrong(pair[1], ("unknown key `%s`"):format(key), suggest.expected(key, NAMES)) end
-  end
+local function check_key(node)
+  local key = node.text
+  if key == "resolve_when" then wrong(node, "`resolve_when` is a condition", "write this rule in Lua") end
+  local known = COMMON[key] or SHAPE[key] or key == "name" or key == "type" or key == "action" or key == "actions"
+  if not known then wrong(node, ("unknown key `%s`"):format(key), suggest.expected(key, NAMES)) end
 end
 
 local function check_type(node)
-  if node and not (node.kind == "scalar" and TYPES[node.value]) then
-    wrong(node, ("unknown type `%s`"):format(node.text or node.kind), "`type` is behavioral or threshold, or left out")
+  if node and node.value ~= "behavioral" and node.value ~= "threshold" then
+    wrong(node, ("unknown type `%s`"):format(node.text or node.kind), node.text and suggest.hint(node.text, TYPES)
+      or "`type` is behavioral or threshold, or left out")
   end
 end
 
@@ -105,17 +104,17 @@ end
 -- name: the key node of a mapping of rules, if the entry stands in one.
 local function rule_from(entry, name, world)
   if entry.kind ~= "mapping" then wrong(entry, "a rule is a mapping", "with its `name`, and a `query`, …") end
+  for _, pair in ipairs(entry) do guarded(world.context, check_key, pair[1]) end
   local own = entry.get.name
   if name and own and own.text ~= name.text then wrong(own, ("this rule is called `%s` already"):format(name.text)) end
   local at = name or own or wrong(entry, "a rule has a `name`")
   if at.kind ~= "scalar" or at.text == "" then wrong(at, "the name of a rule is text") end
   local rule = { name = at.text, line = at.line, column = at.column, actions = {}, spots = {} }
-  check_keys(entry)
-  check_type(entry.get.type)
+  guarded(world.context, check_type, entry.get.type)
   local shape = shape_of(entry)
   common(rule, entry)
   rule.when = shapes[shape](entry, world)
-  return rule
+  return rule.when and rule
 end
 
 -- ---- a file -------------------------------------------------------------------------------------
@@ -162,15 +161,6 @@ local function hint_of(text)
     end
     return nil
   end
-end
-
--- Runs a step that may raise what is wrong: its result, or nil after a report.
-local function guarded(context, step, ...)
-  local ok, result = pcall(step, ...)
-  if ok then return result end
-  if type(result) ~= "table" or not result.message then error(result, 0) end
-  context.report_at(result, result.message, result.hint)
-  return nil
 end
 
 local function entries_of(text, context)

@@ -24,7 +24,7 @@ function M.operator(text) return M.OPS[text:lower():gsub("_", "-") .. ""] end
 
 -- ---- paths --------------------------------------------------------------------------------------
 
-local AUTHORITY, REST = "(?s)[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "(?:[?#].*)?"
+local AUTHORITY, REST = "[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "(?:[?#].*)?"
 
 local function escape(text, glob)
   if not glob then return span.escape(text) end
@@ -40,7 +40,14 @@ local function url_of(text, how)
   local path = escape(text, how == "glob")
   if how == "prefix" then path = path .. "[^?#]*" end
   if how == "suffix" then path = "(?:/[^?#]*)?" .. path end
-  return AUTHORITY .. "(?:" .. path .. ")" .. (takes_empty(text, how) and "?" or "") .. REST
+  return "(?s)" .. AUTHORITY .. "(?:" .. path .. ")" .. (takes_empty(text, how) and "?" or "") .. REST
+end
+
+-- The absolute URLs whose path a regular expression matches, however much of it a query would let match: what stands
+-- behind the path is found first, and has to be what is left. nil where the group for that would shift others' numbers.
+local function url_of_expression(text)
+  if text:sub(1, 1) ~= "/" or text:find("\\[%dg]") or text:find("%(%?[+-]?[%dR]") then return nil end
+  return "(?s)(?=" .. AUTHORITY .. "[^?#]*(" .. REST .. ")$)" .. AUTHORITY .. "(?:" .. text .. ")\\1"
 end
 
 -- ---- matching -----------------------------------------------------------------------------------
@@ -81,12 +88,18 @@ local function in_list(subject, values)
   return code.join("any_of", patterns), #patterns > 1
 end
 
+local function expression(subject, text)
+  local plain, url = subject.set(code.call("matches", text)), takes_text(subject) and url_of_expression(text)
+  return url and code.call("any_of", code.list { plain, subject.set(code.call("matches", url)) }) or plain
+end
+
 --- subject op value; the value of one_of and none_of is a list.
 function M.compare(subject, op, value)
   if op == "exists" or op == "missing" then return subject.set(code.name(op)) end
   if op == "eq" then return (equal(subject, value)) end
   if op == "one_of" then return (in_list(subject, value)) end
   if (op == "prefix" or op == "suffix") and type(value) == "string" then return (text_match(subject, op, value)) end
+  if op == "matches" then return expression(subject, value) end
   if op == "ne" then
     local node, more = equal(subject, value)
     if more then return absent(subject, node) end

@@ -18,19 +18,32 @@ local function wrong(at, message, hint)
 end
 M.wrong = wrong
 
---- A mapping of these keys alone.
-local function mapping(node, what, keys)
+--- Runs a step that may raise what is wrong: its result, or nil after a report. So what follows is looked at too.
+local function guarded(context, step, ...)
+  local ok, result = pcall(step, ...)
+  if ok then return result end
+  if type(result) ~= "table" or not result.message then error(result, 0) end
+  context.report_at(result, result.message, result.hint)
+  return nil
+end
+M.guarded = guarded
+
+-- What stands under the keys of a mapping, and whether all of them are known; the others are reported.
+local function mapping(world, node, what, keys)
   if node.kind ~= "mapping" then
     wrong(node, ("`%s` is a mapping"):format(what), "with " .. table.concat(keys, ", "))
   end
+  local whole = true
   for _, entry in ipairs(node) do
     local known = false
     for _, key in ipairs(keys) do known = known or key == entry[1].text end
+    whole = whole and known
     if not known then
-      wrong(entry[1], ("unknown key `%s` of `%s`"):format(entry[1].text, what), suggest.expected(entry[1].text, keys))
+      world.context.report_at(entry[1], ("unknown key `%s` of `%s`"):format(entry[1].text, what),
+        suggest.expected(entry[1].text, keys))
     end
   end
-  return node.get
+  return node.get, whole
 end
 
 local function value_of(node, what)
@@ -95,7 +108,8 @@ local CONDITION = { "op", "field", "value" }
 local TAKES_TEXT = { contains = true, prefix = true, suffix = true, matches = true }
 
 local function condition(world, node)
-  local get = mapping(node, "conditions", CONDITION)
+  local get, whole = mapping(world, node, "conditions", CONDITION)
+  if not whole then return nil end
   if not get.op or not get.field then wrong(node, "a condition has an `op` and a `field`", "and a `value`") end
   local op, subject = operator(get.op), subject_of(get.field)
   local at, value = get.value or node, nil
@@ -110,6 +124,7 @@ local function condition(world, node)
   else
     value = TAKES_TEXT[op] and text_of(get.value, get.op.text) or value_of(get.value, "value")
   end
+  if op == "matches" and not span.check(world, subject.set(code.call(op, value)), at) then return nil end
   local pattern = match.compare(subject, op, value)
   span.check(world, pattern, at)
   return pattern
@@ -122,7 +137,8 @@ function M.conditions(entry, world)
   end
   local most, patterns = parser_of.TERMS_MAX, {}
   if #node > most then wrong(node[most + 1], ("a condition has at most %d terms"):format(most)) end
-  for i, item in ipairs(node) do patterns[i] = condition(world, item) end
+  for _, item in ipairs(node) do patterns[#patterns + 1] = guarded(world.context, condition, world, item) end
+  if #patterns == 0 then return nil end
   return code.join("all_of", patterns)
 end
 
@@ -146,7 +162,7 @@ end
 
 local function span_pattern(world, node)
   if not node then return code.table {} end
-  local get, patterns = mapping(node, "span", SPAN), {}
+  local get, patterns = mapping(world, node, "span", SPAN), {}
   for _, name in ipairs { "service_name", "name", "kind", "status" } do
     local value = get[name]
     if value then
@@ -204,13 +220,14 @@ end
 
 function M.span(entry, world)
   local get = entry.get
+  local pattern = guarded(world.context, span_pattern, world, get.span)
   if not get.condition then wrong(entry, "a rule on a `span` has a `condition`", FORM) end
   local method, n = comparison(get.condition)
-  local aggregation = get.aggregation and mapping(get.aggregation, "aggregation", { "count", "window" }) or {}
+  local aggregation = get.aggregation and mapping(world, get.aggregation, "aggregation", { "count", "window" }) or {}
   if aggregation.count then check_cap(world, aggregation.count, method, n) end
   local length = duration(aggregation.window)
   local at = aggregation.window or get.condition
-  local window = code.call("window", length, span_pattern(world, get.span))
+  local window = code.call("window", length, pattern)
   window.spot = { line = at.line, column = at.column }
   local spot = { line = get.condition.line, column = get.condition.column }
   return code.method(code.method(window, "count", spot), method, spot, n)

@@ -65,6 +65,7 @@ describe("the blocks of an invariant", function()
     { "when { trace.has(a)", "1:20 expected `}`, not the end of the file" },
     { "when { trace.has(a) } always { }", "1:32 expected a condition, not `}`" },
     { "when { trace.has(a) }\nrule 'z' when { trace.has(b) }", "1:1 a rule beside others needs a name" },
+    { "when { trace.has(a).were(b == 1) }", "1:20 a condition has no `.were`" },
     { "when { trace.has(a) } forever", "1:23 expected when { … }, always { … }, never { … } or another rule, not `forever`" },
   }, "r.rule")
 

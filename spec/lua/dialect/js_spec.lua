@@ -93,6 +93,8 @@ describe("an arrow function", function()
     { "s.name.trim() === 'A'", "2:23 there is no `trim` here" },
     { "s.status === 'FAIL'", "2:29 unknown status `FAIL`" },
     { "s.events.some(e => e.nme === 'x')", "2:37 an event `e` has no `nme`" },
+    { "s.nme === 'a' && s.kind === 'srv' || s.nam", "2:18 a span `s` has no `nme`", "2:44 unknown kind `srv`",
+      "2:55 a span `s` has no `nam`" },
     { "s.events.length < 0", "2:34 a number of events is never below 0" },
     { "s.name === 'a", "2:27 this quote is not closed" },
     { "false", "2:16 a value alone is no condition" },
@@ -123,6 +125,11 @@ describe("a rule in JavaScript", function()
   it("needs a name beside others", function()
     assert.same({ "1:1 a rule beside others needs a name", "2:1 a rule beside others needs a name" },
       rulefiles.errors { ["r.js"] = CHAIN .. "\n" .. CHAIN })
+  end)
+
+  it("may begin with whatever a condition begins with, beside others too", function()
+    assert.same({ "a|medium|active|nil|log", "b|medium|active|nil|log", "c|medium|active|nil|log", "d|medium|active|nil|log" },
+      short("// @name a\n!" .. CHAIN .. "\n// b\n3 < trace.count(s => s.name === 'b')\n// c\n(" .. CHAIN .. ")\n// d\n" .. CHAIN))
   end)
 
   it("does not hide the errors of the next", function()

@@ -48,6 +48,8 @@ describe("a condition of `when … then`", function()
     { "span.name == span.kind", "3:16 expected a value, not `span.kind`" },
     { 'span.nme == "a"', "3:3 unknown field `span.nme`" },
     { 'name == "a"', "3:3 unknown field `name`" },
+    { 'span.nme == "a" && span.kind == "srv" && nam > 5', "3:3 unknown field `span.nme`", "3:35 unknown kind `srv`",
+      "3:44 unknown field `nam`" },
     { '(span.name == "a"', "4:1 expected `)`, not `then`" },
     { 'span.name == "a', "3:16 this quote is not closed" },
     { 'span.name == "a" == "b"', "3:20 expected `then`, not `==`" },

@@ -2,6 +2,7 @@
 local rulefiles = require("spec.lua.rulefiles")
 local support = require("spec.lua.dialect.support")
 
+local AUTHORITY = "[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"
 local function url(path) return ('matches [[(?s)[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*(?:%s)(?:[?#].*)?]]'):format(path) end
 
 describe("a list of conditions", function()
@@ -42,6 +43,9 @@ describe("a list of conditions", function()
     { "op: starts-with, " .. X .. ", value: /a", 'any_of { { x = prefix "/a" }, { x = ' .. url "\\/a[^?#]*" .. " } }" },
     { "op: ends-with, " .. X .. ", value: /a", 'any_of { { x = suffix "/a" }, { x = ' .. url "(?:/[^?#]*)?\\/a" .. " } }" },
     { "op: eq, " .. X .. ", value: /a?b", '{ x = "/a?b" }' },
+    { "op: matches, " .. X .. ", value: /a.*", 'any_of { { x = matches "/a.*" }, { x = matches [[(?s)(?=' .. AUTHORITY
+      .. "[^?#]*((?:[?#].*)?)$)" .. AUTHORITY .. "(?:/a.*)\\1]] } }" },
+    { "op: matches, " .. X .. ", value: '/(a)\\1'", 'any_of { { x = matches [[/(a)\\1]] } }' },
     { "op: eq, field: 'span.attributes[\"a.b\"]', value: 5", '{ ["a.b"] = 5 }' },
     { "op: eq, field: resource.cloud.region, value: eu", '{ resource = { ["cloud.region"] = "eu" } }' },
     { "op: eq, field: service.name, value: pay*", '{ service = glob "pay*" }' },
@@ -66,6 +70,10 @@ describe("a list of conditions", function()
     { "op: eq, field: span.name, value: .inf", "3:41 nothing compares with `.inf`" },
     { "op: starts-with, field: span.name, value: 5", "3:50 `starts-with` takes text" },
     { "op: eq, field: span.name, val: a", "3:34 unknown key `val` of `conditions`" },
+    { "op: eqq, field: span.name, value: a}\n    - {op: eq, field: span.nam, value: a", "3:12 unknown op `eqq`",
+      "4:23 unknown field `span.nam`" },
+    { "op: matches, field: span.attributes.x, value: '/(a'", "3:54 the regular expression `/(a` does not compile: "
+      .. "missing closing parenthesis (at its byte 3)" },
     { "op: eq, field: span.name, value: *a", "3:41 an alias is not taken" },
   }, "r.yml", wrap)
 
@@ -104,6 +112,9 @@ describe("a span with a condition on its count", function()
     { "condition: gt(count, 5)\n  aggregation: {windw: 5m}", "3:17 unknown key `windw` of `aggregation`" },
     { "condition: gt(count, 5)\n  aggregation: {window: 5 parsecs}", "3:25 unknown unit `parsecs` in the duration `5 parsecs`" },
     { "condition: gt(count, 5)\n  span: {service: a}", "3:10 unknown key `service` of `span`" },
+    { "condition: gr(count, 5)\n  aggregaton: {}\n  span: {service: a, kind: srv}\n  type: treshold", "2:14 unknown comparison `gr`",
+      "3:3 unknown key `aggregaton`", "4:10 unknown key `service` of `span`", "4:28 unknown kind `srv`",
+      "5:9 unknown type `treshold`" },
     { "condition: gt(count, 5)\n  span: {status: FAIL}", "3:18 unknown status `FAIL`" },
     { "condition: gt(count, 5)\n  span: {attributes: {http: {a: 1}}}", "3:29 `http` is one value" },
   }, "r.yml", wrap)
