@@ -201,11 +201,13 @@ function M.resolve(command, argv, environment)
     apply(values, given, errors)
   end
   for _, given in ipairs(of_variables(environment, errors)) do apply(values, given, errors) end
+  local flags_from = #errors                              -- what a flag has wrong is usage, as an unknown flag is
   for _, given in ipairs(line.values) do apply(values, given, errors) end
+  local of_flags = #errors - flags_from
   if #errors == 0 then cross_check(values, errors) end
   local function declared() return require("fluo.loader").declared_actions(values.rules.value) end
   alerting.check_types(alerts, declared, errors)
-  local status = #errors > 0 and EXIT_CONFIG or EXIT_USAGE
+  local status = #errors > of_flags and EXIT_CONFIG or EXIT_USAGE
   for _, text in ipairs(line.errors) do errors[#errors + 1] = text end
   if #errors > 0 then return nil, errors, status end
   return { values = values, file = file, flags = line.flags, arguments = line.arguments, alerting = alerts }

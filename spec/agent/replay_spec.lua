@@ -153,7 +153,9 @@ describe("fluo replay", function()
     local _, status, stderr = replay.run('rule "x" { wen = {} }\n', { { span { name = "a" } } })
     assert.equal(1, status)
     assert.truthy(stderr:find("when", 1, true))
-    assert.equal(2, (replay.shell(replay.fluo .. " replay --no-such-flag")))
+    for _, flag in ipairs { "--no-such-flag", "--trace.idle=soon", "--rules" } do
+      assert.equal(2, (replay.shell(("%s replay x.jsonl %s"):format(replay.fluo, flag))), flag)
+    end
     assert.equal(1, (replay.shell(replay.fluo .. " replay --rules rules /nonexistent.jsonl")))
   end)
 

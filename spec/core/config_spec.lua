@@ -125,7 +125,7 @@ describe("config_load", function()
   it("leaves what is wrong to the child, and takes over its exit status", function()
     local argv = { "--trace.idle=5", "--log.level=x" }
     local said, err, _, status, why = saying(function() return load { argv = argv } end)
-    assert.same({ -10, 78, "" }, { err, status, why })
+    assert.same({ -10, 2, "" }, { err, status, why })
     assert.truthy(said:find("fluo: --trace.idle: expected", 1, true))
     assert.truthy(said:find("fluo: --log.level: expected", 1, true))
     said, err, _, status = saying(function() return load { argv = { "--nonsense" } } end)
