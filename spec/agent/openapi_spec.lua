@@ -16,16 +16,17 @@ local DOCUMENT = cjson.decode(read("contrib/openapi.json"))
 local STREAMS = { ["/api/v1/events"] = true, ["/api/v1/record"] = true }
 
 local RULES = [[
-rule "failed" { when = trace.has { status = "ERROR" }, actions = { "nowhere" }, labels = { team = "x" }, summary = "{name}" }
+rule "failed" { when = trace.has { status = "ERROR" }, actions = { "nowhere", "never" }, labels = { team = "x" }, summary = "{name}" }
 rule "many" { when = window("1m", { name = "pay" }):by("shop"):count():over(2) }
 action "nowhere" (function() return true end)
+action "never" (function() action.fail("no") end)
 ]]
 
 describe("contrib/openapi.json", function()
   local agent, ids
 
   local function first(kind)
-    local _, page = api.ask(agent, "GET", kind)
+    local _, page = api.ask(agent, "GET", kind .. "?rule=failed")
     return page[kind][1].id
   end
 
@@ -39,7 +40,7 @@ describe("contrib/openapi.json", function()
     agent:send(requests)
     agent:settle()
     agent:await(function(page) return page['fluo_notifications_delivered_total{receiver="nowhere"}'] == 1 end)
-    local _, silence = api.ask(agent, "POST", "silences", { matchers = "rule=failed", until_resolved = true })
+    local _, silence = api.ask(agent, "POST", "silences", { matchers = "rule=many", until_resolved = true })
     ids = { incidents = first("incidents"), violations = first("violations"), silences = silence.id }
   end)
   teardown(function() agent:stop(9) end)
@@ -101,6 +102,13 @@ describe("contrib/openapi.json", function()
         end
       end
     end
+  end)
+
+  it("describes what goes wrong with alerts, which is of the agent and of no rule's version", function()
+    agent:await(function(page) return page['fluo_notifications_dead_total{receiver="never"}'] == 1 end)
+    local _, page = api.ask(agent, "GET", "violations?rule=fluo:delivery")
+    assert.equal("agent", page.violations[1].scope)
+    assert.is_nil(schema.check(DOCUMENT, schema_of(DOCUMENT.paths["/api/v1/violations"].get.responses["200"]), page, "it"))
   end)
 
   it("describes deliveries, widened groups and pages with a cursor as they are", function()
