@@ -150,6 +150,17 @@ describe("a command that asks the agent", function()
     assert.truthy(said:find("the agent has ended; it is followed on when it is back\nfluo: following " .. address .. " again", 1, true), said)
   end)
 
+  it("shows what is of no trace without one, and one span as one", function()
+    local show = require("fluo.cli.show")
+    local violation = { id = ("a"):rep(32), rule = "fluo:delivery", severity = "high", time = "2026-01-01T00:00:00Z", spans = {},
+      span_total = 0, summary = "ops was not told" }
+    assert.is_nil(show.violation(violation):find("trace", 1, true))
+    violation.trace_id, violation.spans = ("b"):rep(32), { { span_id = "c", name = "n" } }
+    assert.truthy(show.violation(violation):find("trace     b+, which was not kept\n"))
+    local kept = { fluo = { evidence = { spans = 1, spans_total = 1 } }, resourceSpans = {} }
+    assert.truthy(show.violation(violation, kept):find("trace     b+, 1 span\n"))
+  end)
+
   it("needs no secret of the configuration, as those do that send", function()
     local file = os.tmpname()
     finally(function() os.remove(file) end)

@@ -57,12 +57,14 @@ end
 local function extent_of(kept)
   local part = kept.spans_total and kept.spans_total > kept.spans and (" of %d"):format(kept.spans_total) or ""
   local gone = kept.traces_missing or 0
-  return ("%d%s spans%s%s"):format(kept.spans or 0, part, kept.cut and ", cut" or "",
+  local noun = (kept.spans_total or kept.spans) == 1 and "span" or "spans"
+  return ("%d%s %s%s%s"):format(kept.spans or 0, part, noun, kept.cut and ", cut" or "",
     gone > 0 and (", %d trace%s gone"):format(gone, gone > 1 and "s" or "") or "")
 end
 
--- What there is of its trace is said, and what is not.
+-- What there is of its trace is said, and what is not. What silence broke, or the agent says of itself, has none.
 local function put_trace(lines, v, trace)
+  if not v.trace_id and #(v.spans or {}) == 0 then return end
   local extent = trace and extent_of(trace.fluo and trace.fluo.evidence or {}) or "which was not kept"
   local tree, shown = waterfall.lines(trace or {}, marks_of(v), coloured())
   put(lines, "trace", (v.trace_id or "several") .. ", " .. extent)
