@@ -128,10 +128,13 @@ describe("a command that asks the agent", function()
     local function slow(n) return { { span("slow", { trace = "u" .. n, id = "u" .. n, attr = { ["http.route"] = "/" .. n } }) } } end
     local other = assert(harness.start { rules = RULES, data = of })
     local address = other.admin
-    local pipe = io.popen(("%s tail --json --count=6 --duration=60s --admin=%s 2>%s >%s; echo $?"):format(replay.fluo, address, log, out))
+    local pipe = io.popen(("%s tail --json --count=7 --duration=60s --admin=%s 2>%s >%s; echo $?"):format(replay.fluo, address, log, out))
     other:await(function(page) return page.fluo_events_clients == 1 end)
     other:send(slow(1))
     other:settle()
+    local _, changed = replay.shell(("curl -s http://%s/api/v1/incidents"):format(address))
+    local first = cjson.decode(changed).incidents[1]
+    replay.shell(("curl -s -X POST http://%s/api/v1/incidents/%s/ack"):format(address, first.id))
     other:stop()
     other = assert(harness.start { rules = RULES, data = of, flags = { "--listen.admin=" .. address } })
     other:send(slow(2))
@@ -146,7 +149,7 @@ describe("a command that asks the agent", function()
       local key = event.event .. ((event.data.group or {})["http.route"] or "")
       seen[key] = (seen[key] or 0) + 1
     end
-    assert.same({ ["incident/1"] = 1, ["incident/2"] = 1, ["incident/3"] = 1, violation = 3 }, seen)
+    assert.same({ ["incident/1"] = 2, ["incident/2"] = 1, ["incident/3"] = 1, violation = 3 }, seen)
     assert.truthy(said:find("the agent has ended; it is followed on when it is back\nfluo: following " .. address .. " again", 1, true), said)
   end)
 

@@ -37,13 +37,17 @@ local function next_event(from, deadline)
   end
 end
 
--- Whether it was printed before: who comes back is sent what came at the moment of the last one, too.
+local SHOWN_MAX = 10000
+
+-- Whether it was printed before: who comes back is sent incidents as they are now, and what came at the moment of the
+-- last event once more.
 local function is_known(state, id, kind, value)
-  local key = table.concat({ kind, value.id or "", value.status or "", value.count or "" }, " ")
   if not id then return false end
-  if id ~= state.last then state.last, state.known = id, {} end
-  local known = state.known[key]
-  state.known[key] = true
+  local key, said = kind .. value.id, ("%s %s"):format(value.status or "", value.count or "")
+  local known = state.shown[key] == said and (kind == "violation" or id == state.resumed)
+  if not state.shown[key] then state.shown_count = state.shown_count + 1 end
+  if state.shown_count > SHOWN_MAX then state.shown, state.shown_count = {}, 0 end
+  state.shown[key], state.last = said, id
   return known
 end
 
@@ -78,6 +82,7 @@ end
 
 -- The agent's next stream, from where the last one ended; nil where something ended the wait.
 local function come_back(state)
+  state.resumed = state.last
   while not stream.pause(AGAIN_S, state.deadline) do
     local from = open(state)
     if from then return from end
@@ -88,7 +93,7 @@ end
 --- config: what fluo.config resolved. 0; 1: no agent.
 function M.run(config)
   local flags = config.flags
-  local state = { flags = flags, address = agent.address(config), printed = 0, known = {},
+  local state = { flags = flags, address = agent.address(config), printed = 0, shown = {}, shown_count = 0,
                   deadline = flags.duration and stream.now() + flags.duration / 1e9 }
   local from, why = open(state)
   if not from then
