@@ -169,6 +169,8 @@ print('v1,' + base64.b64encode(hmac.new(key, open('%s', 'rb').read(), hashlib.sh
     for _, key in ipairs { "receiver", "groupLabels", "commonAnnotations", "externalURL", "groupKey", "truncatedAlerts" } do
       assert.is_not_nil(json[key], key)
     end
+    assert.same({ summary = "checkout: POST /pay took 301 ms", count = "3", incident = ("a"):rep(32), trace_id = ("b"):rep(32),
+      reason = "missing audit.log" }, json.alerts[1].annotations)
     assert.same({ "4", "firing", "firing", "checkout-slow" }, { json.version, json.status, json.alerts[1].status,
       json.alerts[1].labels.alertname })
   end)

@@ -26,11 +26,17 @@ local function common(alerts, member)
   return all
 end
 
+local function annotations(incident)
+  local newest = incident.violations[1] or {}
+  return { summary = incident.summary, count = ("%d"):format(incident.count), incident = incident.id,
+           trace_id = newest.trace_id, reason = newest.reason }
+end
+
 local function of_alertmanager(alert)
   local alerts = {}
   for i, incident in ipairs(alert.incidents) do
     alerts[i] = { status = incident.status == "resolved" and "resolved" or "firing", labels = labels(incident),
-                  annotations = { summary = incident.summary, count = ("%d"):format(incident.count) },
+                  annotations = annotations(incident),
                   startsAt = incident.started_at, endsAt = incident.resolved_at or "0001-01-01T00:00:00Z",
                   generatorURL = "", fingerprint = incident.id:sub(1, 16) }
   end
