@@ -76,6 +76,32 @@ void http_target(struct http_text target, struct http_text *path, struct http_te
   if (path->n == 0) *path = (struct http_text){"/", 1};
 }
 
+static int refuse(const char **why, const char *reason, int status) {
+  *why = reason;
+  return status;
+}
+
+/* RFC 9112 6.1: in HTTP/1.0 a Transfer-Encoding is not to be trusted. */
+static int judge_framing(const struct http_request *r, const char **why) {
+  uint32_t codings = http_header_count(r, "transfer-encoding");
+  if (!codings) return 0;
+  if (r->http10) return refuse(why, "Transfer-Encoding in HTTP/1.0", 400);
+  if (codings > 1 || !http_text_is(http_header(r, "transfer-encoding"), "chunked"))
+    return refuse(why, "no Transfer-Encoding but chunked is understood", 501);
+  return !r->chunked || r->has_length ? refuse(why, "Transfer-Encoding and Content-Length", 400) : 0;
+}
+
+int http_judge(struct http_request *r, const char **why) {
+  uint32_t hosts = http_header_count(r, "host");
+  if (hosts > 1 || (hosts == 0 && !r->http10)) return refuse(why, "exactly one Host header is needed", 400);
+  int status = judge_framing(r, why);
+  struct http_text expect = http_header(r, "expect");
+  if (status || !expect.n || r->http10) return status;
+  if (!http_text_is(expect, "100-continue")) return refuse(why, "no expectation but 100-continue is met", 417);
+  r->expects_continue = r->chunked || r->content_length > 0;
+  return 0;
+}
+
 const char *http_status_text(int status) {
   switch (status) {
   case 100: return "Continue";

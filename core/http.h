@@ -78,6 +78,8 @@ bool http_text_is(struct http_text text, const char *word);
 struct http_text http_text_bare(struct http_text text);
 /* Path and query of a request's target, which may be a whole URL (RFC 9112 3.2.2); lent from it. */
 void http_target(struct http_text target, struct http_text *path, struct http_text *query);
+/* What a parser lets pass of a head and we do not: the status, with *why; 0: nothing. Sets expects_continue. */
+int http_judge(struct http_request *request, const char **why);
 /* Whether it comes from a program of this machine's user, where the listener is on loopback: it says an address or localhost
  * as its host, and is not sent by a page of another site. A browser asks this machine for anything that a page wants, and under
  * a name of the page's own that leads here it would also hand it the answer. */

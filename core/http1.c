@@ -253,27 +253,12 @@ static void fill_request(struct http1 *p) {
   r->keep_alive = llhttp_should_keep_alive(&p->parser) != 0;
 }
 
-/* What llhttp lets pass and we do not. */
 static void judge_head(struct http1 *p) {
-  struct http_request *r = &p->request;
+  const char *why;
   if (p->parser.http_major != 1 || p->parser.http_minor > 1)
     fail(p, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
-  uint32_t hosts = http_header_count(r, "host");
-  if (hosts > 1 || (hosts == 0 && !r->http10)) fail(p, 400, "exactly one Host header is needed");
-  uint32_t codings = http_header_count(r, "transfer-encoding");
-  if (codings > 0) {
-    /* RFC 9112 6.1: in HTTP/1.0 its framing cannot be trusted. */
-    if (r->http10) fail(p, 400, "Transfer-Encoding in HTTP/1.0");
-    if (codings > 1 || !http_text_is(http_header(r, "transfer-encoding"), "chunked"))
-      fail(p, 501, "no Transfer-Encoding but chunked is understood");
-    if (!r->chunked || r->has_length) fail(p, 400, "Transfer-Encoding and Content-Length");
-  }
-  struct http_text expect = http_header(r, "expect");
-  if (expect.n && !r->http10) {
-    if (!http_text_is(expect, "100-continue"))
-      fail(p, 417, "no expectation but 100-continue is met");
-    r->expects_continue = r->chunked || r->content_length > 0;
-  }
+  int status = http_judge(&p->request, &why);
+  if (status) fail(p, status, why);
 }
 
 /* Runs llhttp over n bytes: how many it took. p->error tells whether it failed. */

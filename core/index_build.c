@@ -1,7 +1,5 @@
 /* Building the index, once a load. Keys are numbered; each atom chooses how it would be looked for, and
- * every pattern its access set by what that costs; each
- * atom so chosen becomes entries, which are sorted by where they are looked for and written out in
- * that order.
+ * every pattern its access set by what that costs; each atom so chosen becomes entries (index_entry.h).
  *
  * What was built when memory ran out goes in index_free, which takes a half-built index; what only
  * building needs lives in `struct building` and goes in building_free either way. */
@@ -11,20 +9,9 @@
 #include "err.h"
 #include "heap.h"
 #include "index_choose.h"
+#include "index_entry.h"
 #include "index_keys.h"
 #include "index_shapes.h"
-
-enum place { PLACE_PRESENT, PLACE_PREFIX, PLACE_SUFFIX, PLACE_RANGE, PLACE_HASH, PLACE_INNER,
-             PLACE_NOWHERE /* replaced by others */ };
-
-/* One way to find one atom. */
-struct entry {
-  enum place place;
-  uint32_t key, atom, operand, len;
-  const uint8_t *text;
-  uint64_t hash;
-  double lo, hi;
-};
 
 struct posting {
   uint32_t atom, pattern;
@@ -40,7 +27,7 @@ struct building {
   uint32_t always_count;
   struct posting *postings;
   uint32_t postings_count, postings_capacity;
-  struct entry *entries;
+  struct index_entry *entries;
   uint32_t entries_count, entries_capacity;
   uint16_t *grams;    /* how often each gram (its filter bit) occurs */
   uint8_t *text_next; /* where the next affix's text goes */
@@ -128,22 +115,22 @@ static int write_always(struct building *b) {
 
 /* ---- entries ------------------------------------------------------------------------------- */
 
-static int add_entry(struct building *b, const struct entry *entry) {
+static int add_entry(struct building *b, const struct index_entry *entry) {
   if (heap_grow((void **)&b->entries, &b->entries_capacity, b->entries_count, sizeof *b->entries))
     return FLUO_ENOMEM;
   b->entries[b->entries_count++] = *entry;
   return 0;
 }
 
-static int add_hashed(struct building *b, const struct entry *from, uint64_t hash) {
-  struct entry entry = *from;
+static int add_hashed(struct building *b, const struct index_entry *from, uint64_t hash) {
+  struct index_entry entry = *from;
   entry.place = PLACE_HASH;
   entry.hash = hash;
   return add_entry(b, &entry);
 }
 
 /* One operand under each guise in which a value can be equal to it. */
-static int add_operand(struct building *b, const struct entry *entry, const struct datum *operand) {
+static int add_operand(struct building *b, const struct index_entry *entry, const struct datum *operand) {
   struct index_key *key = &b->x->keys[entry->key];
   const struct fluo_value *v = &operand->value;
   bool is_true = v->type == FLUO_TYPE_STRING && v->len == 4 && !memcmp(v->text, "true", 4);
@@ -177,7 +164,7 @@ static const uint8_t *keep_text(struct building *b, const struct access *access)
   return text;
 }
 
-static int add_equal(struct building *b, const struct atom *atom, struct entry *entry) {
+static int add_equal(struct building *b, const struct atom *atom, struct index_entry *entry) {
   int err = 0;
   for (entry->operand = 0; !err && entry->operand < atom->count; entry->operand++)
     err = add_operand(b, entry, &atom->operands[entry->operand]);
@@ -192,7 +179,7 @@ static int add_atom(struct building *b, uint32_t index) {
   };
   const struct atom *atom = &b->x->atoms->items[index];
   const struct access *access = &b->chosen[index];
-  struct entry entry = {
+  struct index_entry entry = {
       .key = b->x->atom_keys[index], .atom = index, .lo = access->lo, .hi = access->hi};
   if (access->kind == ACCESS_EQUAL) return add_equal(b, atom, &entry);
   entry.place = places[access->kind];
@@ -225,7 +212,7 @@ static int add_entries(struct building *b) {
 
 /* Of the runs of `step` grams within an inner text the one that the fewest others have; ties by
  * place. */
-static const uint8_t *rarest_grams(const struct building *b, const struct entry *e, uint32_t step) {
+static const uint8_t *rarest_grams(const struct building *b, const struct index_entry *e, uint32_t step) {
   const uint8_t *best = e->text;
   uint32_t least = UINT32_MAX;
   for (uint32_t i = 0; i + step - 1 + INDEX_GRAM_BYTES <= e->len; i++) {
@@ -238,14 +225,14 @@ static const uint8_t *rarest_grams(const struct building *b, const struct entry 
   return best;
 }
 
-static void count_grams(struct building *b, const struct entry *e) {
+static void count_grams(struct building *b, const struct index_entry *e) {
   for (uint32_t i = 0; i + INDEX_GRAM_BYTES <= e->len; i++) {
     uint16_t *n = &b->grams[index_gram_bit(e->text + i)];
     *n = (uint16_t)(*n + (*n < UINT16_MAX));
   }
 }
 
-static int add_gram(struct building *b, const struct entry *from, const uint8_t *gram) {
+static int add_gram(struct building *b, const struct index_entry *from, const uint8_t *gram) {
   struct index *x = b->x;
   uint32_t bit = index_gram_bit(gram);
   x->gram_filter[bit / 8] = (uint8_t)(x->gram_filter[bit / 8] | 1 << bit % 8);
@@ -254,7 +241,7 @@ static int add_gram(struct building *b, const struct entry *from, const uint8_t 
 
 /* Only every gram_step-th gram of a value is looked up, so an inner text is entered with as many in
  * a row, one of which will be; the shortest inner text says how many it can be. */
-static int add_grams(struct building *b, const struct entry *e) {
+static int add_grams(struct building *b, const struct index_entry *e) {
   uint32_t step = b->x->keys[e->key].gram_step;
   const uint8_t *grams = rarest_grams(b, e, step);
   int err = 0;
@@ -262,7 +249,7 @@ static int add_grams(struct building *b, const struct entry *e) {
   return err;
 }
 
-static void count_inner(struct building *b, const struct entry *e, uint32_t *inner) {
+static void count_inner(struct building *b, const struct index_entry *e, uint32_t *inner) {
   struct index_key *key = &b->x->keys[e->key];
   uint32_t step = e->len - INDEX_GRAM_BYTES + 1;
   if (step > INDEX_GRAM_BYTES) step = INDEX_GRAM_BYTES;
@@ -282,7 +269,7 @@ static int place_inner(struct building *b) {
   for (uint32_t i = 0; !err && i < n; i++)
     if (b->entries[i].place == PLACE_INNER) count_inner(b, &b->entries[i], inner);
   for (uint32_t i = 0; !err && i < n; i++) {
-    struct entry e = b->entries[i];
+    struct index_entry e = b->entries[i];
     if (e.place != PLACE_INNER) continue;
     b->entries[i].place = inner[e.key] < INNER_MIN ? PLACE_PRESENT : PLACE_NOWHERE;
     if (b->entries[i].place == PLACE_PRESENT) continue;
@@ -293,113 +280,7 @@ static int place_inner(struct building *b) {
   return err;
 }
 
-/* ---- writing it out ------------------------------------------------------------------------ */
-
-static int compare_texts(const struct entry *a, const struct entry *b) {
-  uint32_t n = a->len < b->len ? a->len : b->len;
-  int order = n ? memcmp(a->text, b->text, n) : 0;
-  return order ? order : (a->len > b->len) - (a->len < b->len);
-}
-
-static int compare_entries(const void *left, const void *right) {
-  const struct entry *a = left, *b = right;
-  if (a->place != b->place) return a->place < b->place ? -1 : 1;
-  if (a->place != PLACE_HASH && a->key != b->key) return a->key < b->key ? -1 : 1;
-  int order = 0;
-  switch (a->place) {
-  case PLACE_PREFIX:
-  case PLACE_SUFFIX: order = compare_texts(a, b); break;
-  case PLACE_RANGE: order = (a->lo > b->lo) - (a->lo < b->lo); break;
-  case PLACE_HASH: order = (a->hash > b->hash) - (a->hash < b->hash); break;
-  default: break;
-  }
-  if (order) return order;
-  return a->atom != b->atom ? (a->atom < b->atom ? -1 : 1)
-                            : (a->operand > b->operand) - (a->operand < b->operand);
-}
-
-static struct fluo_range add_ref(struct index *x, const struct entry *e) {
-  x->refs[x->refs_count] = (struct index_ref){e->atom, e->operand};
-  return (struct fluo_range){x->refs_count++, 1};
-}
-
-/* Extends `range`, or starts it at `at`. */
-static void range_add(struct fluo_range *range, uint32_t at) {
-  if (range->count++ == 0) range->first = at;
-}
-
-static void write_hashed(struct index *x, const struct entry *e) {
-  uint32_t at = (uint32_t)(e->hash >> 32) & x->bucket_mask;
-  while (x->buckets[at].refs.count && x->buckets[at].hash != e->hash)
-    at = (at + 1) & x->bucket_mask;
-  x->buckets[at].hash = e->hash;
-  range_add(&x->buckets[at].refs, add_ref(x, e).first);
-}
-
-/* The affixes of a key come sorted, so the one before this, or one above that one, is the longest
- * that this one starts with. */
-static void write_affix(struct index *x, struct fluo_range *range, const struct entry *e) {
-  struct index_affix *last = range->count ? &x->affixes[x->affixes_count - 1] : NULL;
-  struct fluo_range ref = add_ref(x, e);
-  if (last && last->len == e->len && memcmp(last->text, e->text, e->len) == 0) {
-    last->refs.count++;
-    return;
-  }
-  uint32_t up = last ? x->affixes_count - 1 : UINT32_MAX;
-  while (up != UINT32_MAX && (x->affixes[up].len > e->len ||
-                              memcmp(x->affixes[up].text, e->text, x->affixes[up].len) != 0))
-    up = x->affixes[up].up;
-  range_add(range, x->affixes_count);
-  x->affixes[x->affixes_count++] =
-      (struct index_affix){.text = e->text, .len = e->len, .up = up, .refs = ref};
-}
-
-static double write_tops(struct index_interval *intervals, uint32_t low, uint32_t high) {
-  if (low == high) return -__builtin_inf();
-  uint32_t middle = low + (high - low) / 2;
-  double left = write_tops(intervals, low, middle), right = write_tops(intervals, middle + 1, high);
-  double top = intervals[middle].hi;
-  if (left > top) top = left;
-  if (right > top) top = right;
-  return intervals[middle].top = top;
-}
-
-static void write_entry(struct index *x, const struct entry *e, uint32_t *intervals) {
-  struct index_key *key = &x->keys[e->key];
-  key->probed = true;
-  if (e->key > INDEX_KEY_LINK && e->key < FLUO_FIELD_EVENT_NAME) x->fields |= UINT32_C(1) << e->key;
-  switch (e->place) {
-  case PLACE_PRESENT: range_add(&key->present, add_ref(x, e).first); break;
-  case PLACE_PREFIX: write_affix(x, &key->prefixes, e); break;
-  case PLACE_SUFFIX: write_affix(x, &key->suffixes, e); break;
-  case PLACE_RANGE:
-    range_add(&key->intervals, *intervals);
-    x->intervals[(*intervals)++] =
-        (struct index_interval){.lo = e->lo, .hi = e->hi, .atom = e->atom};
-    break;
-  case PLACE_HASH: write_hashed(x, e); break;
-  default: break;
-  }
-}
-
-static int write_entries(struct building *b) {
-  struct index *x = b->x;
-  uint32_t size = 16, n = b->entries_count, intervals = 0;
-  while (size < (uint64_t)n * 2 && size < UINT32_C(1) << 31) size *= 2;
-  x->bucket_mask = size - 1;
-  x->buckets = heap_zalloc(size * sizeof *x->buckets);
-  x->refs = heap_alloc(n * sizeof *x->refs);
-  x->affixes = heap_alloc(n * sizeof *x->affixes);
-  x->intervals = heap_alloc(n * sizeof *x->intervals);
-  if (!x->buckets || !x->refs || !x->affixes || !x->intervals) return FLUO_ENOMEM;
-  if (n) qsort(b->entries, n, sizeof *b->entries, compare_entries);
-  for (uint32_t i = 0; i < n; i++) write_entry(x, &b->entries[i], &intervals);
-  for (uint32_t i = 0; i < x->keys_count; i++) {
-    struct fluo_range range = x->keys[i].intervals;
-    write_tops(x->intervals, range.first, range.first + range.count);
-  }
-  return 0;
-}
+/* ---- all of it ---------------------------------------------------------------------------------- */
 
 static int build(struct building *b, bool renamed) {
   struct index *x = b->x;
@@ -422,7 +303,7 @@ static int build(struct building *b, bool renamed) {
   if (!err) err = write_always(b);
   if (!err) err = add_entries(b);
   if (!err) err = place_inner(b);
-  return err ? err : write_entries(b);
+  return err ? err : index_entries_write(x, b->entries, b->entries_count);
 }
 
 static void building_free(struct building *b) {
