@@ -242,9 +242,18 @@ const char *incidents_muted(struct incidents *i, const struct incident *incident
 
 /* ---- what the configuration says ----------------------------------------------------------------- */
 
-static int inhibiting_new(const struct inhibition *from, struct inhibiting *out, char why[MATCHERS_WHY_BYTES]) {
-  int err = matchers_new(from->source, strlen(from->source), &out->source, why);
-  if (!err) err = matchers_new(from->target, strlen(from->target), &out->target, why);
+/* What is wrong with one is said with its place in the configuration, which counts from 1. */
+static int matchers_at(const char *list, uint32_t at, const char *key, const char *text, struct matchers **out,
+                       char why[MATCHERS_WHY_BYTES]) {
+  char reason[MATCHERS_WHY_BYTES] = "";
+  int err = matchers_new(text, strlen(text), out, reason);
+  if (err == FLUO_EINVALID) snprintf(why, MATCHERS_WHY_BYTES, "%s[%u].%s: %.100s", list, at + 1, key, reason);
+  return err;
+}
+
+static int inhibiting_new(const struct inhibition *from, uint32_t at, struct inhibiting *out, char why[MATCHERS_WHY_BYTES]) {
+  int err = matchers_at("inhibit", at, "source", from->source, &out->source, why);
+  if (!err) err = matchers_at("inhibit", at, "target", from->target, &out->target, why);
   if (err) return err;
   out->equal = heap_zalloc(from->equal_count * sizeof *out->equal);
   if (!out->equal) return FLUO_ENOMEM;
@@ -253,10 +262,10 @@ static int inhibiting_new(const struct inhibition *from, struct inhibiting *out,
   return 0;
 }
 
-static int muting_new(const struct mute_time *from, struct muting *out, char why[MATCHERS_WHY_BYTES]) {
+static int muting_new(const struct mute_time *from, uint32_t at, struct muting *out, char why[MATCHERS_WHY_BYTES]) {
   out->time = *from;
   out->time.matchers = NULL;
-  return from->matchers ? matchers_new(from->matchers, strlen(from->matchers), &out->matchers, why) : 0;
+  return from->matchers ? matchers_at("mute", at, "matchers", from->matchers, &out->matchers, why) : 0;
 }
 
 int inhibitions_new(struct incidents *i, const struct incidents_options *options, char why[MATCHERS_WHY_BYTES]) {
@@ -270,11 +279,11 @@ int inhibitions_new(struct incidents *i, const struct incidents_options *options
   if (!i->inhibitions || !i->mutings) return FLUO_ENOMEM;
   while (!err && i->inhibitions_count < options->inhibitions_count) {
     uint32_t at = i->inhibitions_count++;
-    err = inhibiting_new(&options->inhibitions[at], &i->inhibitions[at], why);
+    err = inhibiting_new(&options->inhibitions[at], at, &i->inhibitions[at], why);
   }
   while (!err && i->mutings_count < options->mute_times_count) {
     uint32_t at = i->mutings_count++;
-    err = muting_new(&options->mute_times[at], &i->mutings[at], why);
+    err = muting_new(&options->mute_times[at], at, &i->mutings[at], why);
   }
   return err;
 }

@@ -129,11 +129,21 @@ local function resolve(entry, given, parsed)
   return folder .. parsed
 end
 
+-- Those of the schema, its sections, and the tables beside it.
+local function file_keys()
+  local names = { unpack(schema.names) }
+  for _, more in ipairs { schema.sections, alerting.KEYS } do
+    for key in pairs(more) do names[#names + 1] = key end
+  end
+  table.sort(names)
+  return names
+end
+
 local function apply(values, given, errors)
   local entry = schema.by_key[given.key]
   if not entry then
     local what = schema.sections[given.key] and ("%s is a section: %s = { … }"):format(given.key, given.key)
-      or ("unknown key %s%s"):format(given.key, hint(given.key, schema.names))
+      or ("unknown key %s%s"):format(given.key, hint(given.key, file_keys()))
     return add(errors, "%s: %s", given.source, what)
   end
   local parsed, why = entry.type.parse(given.value, given.key)

@@ -278,9 +278,9 @@ describe("what keeps people from being told", function()
 
   it("are inhibitions that mean something: else the configuration is wrong", function()
     local _, err, why = world.open { inhibit = { { source = "rule", target = "a=b" } } }
-    assert.same({ -10, "expected = != =~ or !~ at byte 5" }, { err, why })
-    _, err = world.open { mute = { { matchers = "x", days = 1, from = 0, to = 1 } } }
-    assert.equal(-10, err)
+    assert.same({ -10, "inhibit[1].source: expected = != =~ or !~ at byte 5" }, { err, why })
+    _, err, why = world.open { mute = { { days = 1, from = 0, to = 1 }, { matchers = "x", days = 1, from = 0, to = 1 } } }
+    assert.same({ -10, "mute[2].matchers: expected = != =~ or !~ at byte 2" }, { err, why })
   end)
 
   it("is a mute time; what burns when it is over is said then", function()

@@ -123,7 +123,7 @@ describe("the configuration", function()
 FILE:2: unknown key trace.idel; did you mean trace.idle?
 FILE:2: trace.late: expected a duration with its unit (ns us ms s m h d), got 5 (it has no unit); ]]
       .. [[for example late = "10s"
-FILE:3: unknown key bufer
+FILE:3: unknown key bufer; did you mean buffer?
 FILE:4: log is a section: log = { … }
 FILE:5: rules: expected a path, got a table; for example rules = "rules"
 unknown variable FLUO_TRACE_IDEL; did you mean FLUO_TRACE_IDLE?
@@ -193,6 +193,7 @@ unknown flag --trace.idl; did you mean `--trace.idle`?
       { "return { trace = { idle = '1s' }, ['trace.idle'] = '2s' }", "trace.idle is given twice" },
       { "local t = {} t.trace = t return t", "FILE:1: unknown key trace.trace" },
       { "return { [1] = 'x' }", "FILE:1: unknown key 1" },
+      { "return { recievers = {} }", "FILE:1: unknown key recievers; did you mean receivers?" },
       { ("-"):rep(2 ^ 20 + 1), "FILE: larger than 1 MiB" },
     }
     for i, case in ipairs(broken) do
