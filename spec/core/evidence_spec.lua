@@ -11,15 +11,9 @@ local function resource(service) return support.key_value("service.name", servic
 local function attribute(text) return support.field(9, support.field(1, "text") .. support.field(2, support.field(1, text))) end
 
 describe("evidence", function()
-  local s, live
-
-  setup(function() jit.off() end)
-  teardown(function() jit.on() end)
-  before_each(function() live = core.heap_live() end)
-  after_each(function()
-    s:close()
-    assert.equal(live, core.heap_live())
-  end)
+  local s
+  before_each(support.begin)
+  after_each(support.finish)
 
   -- A violation of the spans with these indices of the trace; without a trace, of spans elsewhere.
   local anchors

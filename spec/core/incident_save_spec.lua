@@ -2,23 +2,15 @@ local world = require("spec.core.incident_world")
 local core = world.core
 
 describe("incidents after a restart", function()
-  local w, live
+  local w
+  before_each(world.begin)
+  after_each(world.finish)
 
   local function open(options)
-    if w then w:close() end
     w = world.open(options)
+    return w
   end
   local function service(name) return { { "service", name } } end
-
-  before_each(function()
-    live = core.heap_live()
-    w = nil
-  end)
-  after_each(function()
-    core.heap_fail_from(0)
-    if w then w:close() end
-    assert.equal(live, core.heap_live())
-  end)
 
   it("are the same, byte for byte, and nothing is said again", function()
     open()

@@ -2,23 +2,14 @@ local world = require("spec.core.incident_world")
 local core = world.core
 
 describe("an incident", function()
-  local w, live
+  local w
+  before_each(world.begin)
+  after_each(world.finish)
 
   local function open(options)
-    if w then w:close() end
     w = world.open(options)
     return w
   end
-
-  before_each(function()
-    live = core.heap_live()
-    w = nil
-  end)
-  after_each(function()
-    core.heap_fail_from(0)
-    if w then w:close() end
-    assert.equal(live, core.heap_live())
-  end)
 
   it("is all violations of one rule and group", function()
     open()

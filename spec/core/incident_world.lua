@@ -122,6 +122,16 @@ local function forget_said(w)
   w.said, w.notices, w.ids, w.alerts, w.silences = {}, {}, {}, {}, {}
 end
 
+local open, live = {}, nil
+
+--- Before and after each test: nothing is left behind of the worlds that it opened.
+function M.begin() live = core.heap_live() end
+function M.finish()
+  core.heap_fail_from(0)
+  for w in pairs(open) do w:close() end
+  assert(live == core.heap_live(), "memory was left behind")
+end
+
 --- A world at second 0: (world, 0), or (nil, error, why).
 function M.open(t)
   local w = setmetatable({ now = M.START, rows = {}, changes = 0, next_id = 0, options = t or {} }, World)
@@ -131,12 +141,13 @@ function M.open(t)
   local err = core.incidents_new(options_of(w.options, keep), calls, out, why)
   if err ~= 0 then return nil, err, ffi.string(why) end
   w.room, current = out[0], w
+  open[w] = true
   return w, 0
 end
 
 function World:close()
   core.incidents_free(self.room)
-  self.room = nil
+  self.room, open[self] = nil, nil
 end
 
 function World:seconds() return (math.max(self.now, self.at or 0) - M.START) / M.SECOND end

@@ -3,24 +3,16 @@ local core = world.core
 
 -- Alertmanager's rules for groups (its dispatcher and its deduplication), one by one, and what is ours beside them.
 describe("notices", function()
-  local w, live
+  local w
+  before_each(world.begin)
+  after_each(world.finish)
 
   local function open(options)
-    if w then w:close() end
     w = world.open(options)
     return w
   end
 
   local function service(name) return { { "service", name } } end
-
-  before_each(function()
-    live = core.heap_live()
-    w = nil
-  end)
-  after_each(function()
-    if w then w:close() end
-    assert.equal(live, core.heap_live())
-  end)
 
   describe("as Alertmanager's", function()
     local by_rule = { group_by = { "rule" }, wait = 10, interval = 60, again = 300 }

@@ -103,24 +103,15 @@ describe("a mute time", function()
 end)
 
 describe("what keeps people from being told", function()
-  local w, live
+  local w
+  before_each(world.begin)
+  after_each(world.finish)
 
   local function open(options)
-    if w then w:close() end
     w = world.open(options)
     return w
   end
   local function service(name) return { { "service", name } } end
-
-  before_each(function()
-    live = core.heap_live()
-    w = nil
-  end)
-  after_each(function()
-    core.heap_fail_from(0)
-    if w then w:close() end
-    assert.equal(live, core.heap_live())
-  end)
 
   it("is a silence, until its end; what still burns then is said", function()
     open { again = 100000 }

@@ -2,15 +2,9 @@ local support = require("spec.core.store_support")
 local core, ffi, S, MIB = support.core, support.ffi, support.S, support.MIB
 
 describe("the store under pressure", function()
-  local s, live
-
-  setup(function() jit.off() end)
-  teardown(function() jit.on() end)
-  before_each(function() live = core.heap_live() end)
-  after_each(function()
-    s:close()
-    assert.equal(live, core.heap_live())
-  end)
+  local s
+  before_each(support.begin)
+  after_each(support.finish)
 
   local function number(x) return tonumber(x) end
 
@@ -302,6 +296,5 @@ describe("the store under pressure", function()
       s:close()
       assert.equal(before, core.heap_live())
     end
-    s = support.open()
   end)
 end)

@@ -81,17 +81,10 @@ end
 local seed = tonumber(os.getenv("FLUO_SEED") or os.time())
 
 describe("the store, over random histories (FLUO_SEED=" .. seed .. ")", function()
-  local s, live
-  setup(function() jit.off() end)
-  teardown(function() jit.on() end)
-  before_each(function()
-    live = core.heap_live()
-    math.randomseed(seed)
-  end)
-  after_each(function()
-    s:close()
-    assert.equal(live, core.heap_live())
-  end)
+  local s
+  before_each(support.begin)
+  after_each(support.finish)
+  before_each(function() math.randomseed(seed) end)
 
   local function follows_the_model(keep)
     for _ = 1, 20 do
@@ -116,7 +109,6 @@ describe("the store, over random histories (FLUO_SEED=" .. seed .. ")", function
       assert.equal(0, tonumber(s:stats().spans_held))
       s:close()
     end
-    s = support.open()
   end
 
   it("admits, turns away and closes exactly as the model", function() follows_the_model(false) end)

@@ -3,15 +3,9 @@ local support = require("spec.core.store_support")
 local core, ffi, S, MIB = support.core, support.ffi, support.S, support.MIB
 
 describe("a payload that no rule needs", function()
-  local s, live
-
-  setup(function() jit.off() end)
-  teardown(function() jit.on() end)
-  before_each(function() live = core.heap_live() end)
-  after_each(function()
-    s:close()
-    assert.equal(live, core.heap_live())
-  end)
+  local s
+  before_each(support.begin)
+  after_each(support.finish)
 
   local function open(limits, needs)
     limits.arena_bytes = limits.arena_bytes or 4 * MIB
@@ -111,6 +105,5 @@ describe("a payload that no rule needs", function()
       return out
     end
     assert.same({ flooded(0)[1] }, { flooded(MIB / 2)[1] })
-    open {}
   end)
 end)

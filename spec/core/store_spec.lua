@@ -2,16 +2,9 @@ local support = require("spec.core.store_support")
 local core, ffi, S = support.core, support.ffi, support.S
 
 describe("the store", function()
-  local s, live
-
-  -- C calls back into Lua, which a compiled loop must not do.
-  setup(function() jit.off() end)
-  teardown(function() jit.on() end)
-  before_each(function() live = core.heap_live() end)
-  after_each(function()
-    s:close()
-    assert.equal(live, core.heap_live())
-  end)
+  local s
+  before_each(support.begin)
+  after_each(support.finish)
 
   local function number(x) return tonumber(x) end
 

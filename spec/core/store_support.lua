@@ -54,6 +54,21 @@ function M.span(spec)
   return span
 end
 
+local open, live = {}, nil
+
+--- Before and after each test: nothing is left behind of the stores that it opened. C calls back into Lua, which a
+-- compiled loop must not do.
+function M.begin()
+  jit.off()
+  live = core.heap_live()
+end
+function M.finish()
+  core.heap_fail_from(0)
+  for s in pairs(open) do s:close() end
+  jit.on()
+  assert(live == core.heap_live(), "memory was left behind")
+end
+
 --- A store with its closings in `closed` (state, reason, cut, at, spans of each). Closed traces are dropped at
 -- once unless `hold` is set; with `keep` those are kept that can be. released: how many were let go.
 -- wanted(trace, skeleton): whether a span's payload is needed; nil: all are.
@@ -90,13 +105,15 @@ function M.open(limits, keep, wanted)
   local out = ffi.new("struct store *[1]")
   self.err = core.store_new(self.limits, self.calls, out)
   self.store = out[0]
-  return setmetatable(self, { __index = M.methods })
+  open[setmetatable(self, { __index = M.methods })] = true
+  return self
 end
 
 M.methods = {}
 local methods = M.methods
 
 function methods:close()
+  open[self] = nil
   if self.err == 0 then core.store_free(self.store) end
   self.on_close:free()
   self.on_release:free()
