@@ -15,8 +15,14 @@ enum { WIRE_SLACK_BYTES = 4096 };
 /* Wire form is shorter than JSON, but a byte that is no UTF-8 becomes the three of U+FFFD. */
 void decode_scratch_init(struct decode_scratch *s, size_t body_bytes_max) {
   size_t more = 2 * body_bytes_max < LIMIT_DECODED_MORE_BYTES ? 2 * body_bytes_max : LIMIT_DECODED_MORE_BYTES;
-  buffer_init(&s->inflated, body_bytes_max);
-  buffer_init(&s->wire, body_bytes_max + more + WIRE_SLACK_BYTES);
+  s->inflated_bytes_max = body_bytes_max;
+  s->wire_bytes_max = body_bytes_max + more + WIRE_SLACK_BYTES;
+  buffer_init(&s->inflated, s->inflated_bytes_max);
+  buffer_init(&s->wire, s->wire_bytes_max);
+}
+
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
 }
 
 static void trim(struct buffer *b, size_t kept) {
@@ -27,8 +33,8 @@ static void trim(struct buffer *b, size_t kept) {
 }
 
 size_t decode_bytes(const struct decode *d) {
-  size_t text = d->gzip ? d->scratch->inflated.max : d->body.n;
-  return (d->gzip ? text : 0) + (d->json ? text / 2 : 0);
+  size_t text = d->gzip ? d->scratch->inflated_bytes_max : d->body.n;
+  return least((d->gzip ? text : 0) + (d->json ? text : 0), d->bytes_max);
 }
 
 void decode_scratch_trim(struct decode_scratch *s, size_t kept) {
@@ -36,9 +42,16 @@ void decode_scratch_trim(struct decode_scratch *s, size_t kept) {
   trim(&s->wire, kept);
 }
 
+/* What is left of the bound, for one step. */
+static struct buffer *begin(struct buffer *b, size_t max, size_t left) {
+  buffer_clear(b);
+  b->max = least(max, left);
+  return b;
+}
+
 static int inflate(struct decode *d) {
-  buffer_clear(&d->scratch->inflated);
-  int err = inflate_gzip(d->body.p, d->body.n, &d->scratch->inflated);
+  struct buffer *out = begin(&d->scratch->inflated, d->scratch->inflated_bytes_max, d->bytes_max);
+  int err = inflate_gzip(d->body.p, d->body.n, out);
   if (err == FLUO_ETOOLARGE)
     snprintf(d->why, sizeof d->why, "the body is larger than %zu bytes once inflated",
              d->scratch->inflated.max);
@@ -51,9 +64,8 @@ static int inflate(struct decode *d) {
 static int transcode(struct decode *d) {
   struct otlp_json_result result;
   struct otlp_fault fault = {0};
-  buffer_clear(&d->scratch->wire);
-  int err = otlp_json_transcode((const char *)d->body.p, d->body.n, true, d->limits,
-                                &d->scratch->wire, &result, &fault);
+  struct buffer *out = begin(&d->scratch->wire, d->scratch->wire_bytes_max, d->bytes_max - (d->gzip ? d->body.n : 0));
+  int err = otlp_json_transcode((const char *)d->body.p, d->body.n, true, d->limits, out, &result, &fault);
   if (err) {
     snprintf(d->why, sizeof d->why, "%s (line %u, column %u)",
              *fault.what ? fault.what : err_text(err), fault.line, fault.column);

@@ -253,7 +253,10 @@ static struct decode decoding(const struct intake *in, const struct http_request
   enum intake_format format = INTAKE_PROTOBUF;
   struct decode d = {.body = {request->body, request->body_bytes},
                      .limits = &in->options.limits,
-                     .scratch = scratch};
+                     .scratch = scratch,
+                     .bytes_max = SIZE_MAX};
+  if (request->budget && request->budget->bytes_max > request->body_bytes)
+    d.bytes_max = request->budget->bytes_max - request->body_bytes;
   bool known = format_of(request, &format) && gzip_of(request, &d.gzip);
   assert(known); /* on_head saw to it */
   (void)known;

@@ -193,14 +193,20 @@ describe("gzip", function()
     end)
   end)
 
-  it("of full size is decoded within the bounds, from JSON too", function()
+  it("is decoded within the bounds, from JSON too, which is refused where it takes too much with what it becomes", function()
     local event = '{"name":"event"},'
     local json = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"%s","events":[%s]}]}]}]}'
-    local n = math.floor((hostile.BODY_BYTES - 300) / #event)
-    local big = gzip(json:format(("1"):rep(32), ("2"):rep(16), event:rep(n) .. '{"name":"e"}'))
+    local function big(mib)
+      local n = math.floor((mib * hostile.MIB - 300) / #event)
+      return gzip(json:format(("1"):rep(32), ("2"):rep(16), event:rep(n) .. '{"name":"e"}'))
+    end
     survives(function(agent)
       fill(agent)
-      assert.equal(200, hostile.post(agent, big, hostile.JSON, GZIP).status)
+      for mib, status in pairs { [5.5] = 200, [8] = 413 } do
+        local answer = hostile.post(agent, big(mib), hostile.JSON, GZIP)
+        assert.equal(status, answer.status)
+        if status == 413 then assert.truthy(answer.body:find("more decoded bytes than", 1, true), answer.body) end
+      end
     end)
   end)
 

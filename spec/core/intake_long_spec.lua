@@ -162,11 +162,11 @@ describe("a body that takes long", function()
   end)
 
   it("is charged for what decoding it may take, and refused where that is not to be had", function()
-    local budget = ffi.new("struct http_budget", { bytes = 0, bytes_max = 1048576 })
+    local budget = ffi.new("struct http_budget", { bytes = 0, bytes_max = 2 * 1048576 })
     local json = '{"resourceSpans":[],"pad":"' .. ("x"):rep(1048576) .. '"}'
     local a = request(json, { type = "application/json", budget = budget })
     assert.equal(WAIT, (a.ask()))
-    assert.equal(math.floor(#json / 2), tonumber(budget.bytes))
+    assert.equal(2 * 1048576 - #json, tonumber(budget.bytes))
     local b = request(json, { type = "application/json", budget = budget })
     b.ask()
     work_off()
@@ -177,6 +177,27 @@ describe("a body that takes long", function()
     assert.equal(3 * 1048576, tonumber(budget.bytes))
     a.close()
     b.close()
+  end)
+
+  it("may take as much as all bodies may have, itself and all that it is decoded into; more is 413", function()
+    local function text_of_mib(mib) return ('{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":{"stringValue":"%s"}}]}}]}')
+      :format(("x"):rep(mib * 1048576)) end
+    local rows = {                                            -- at 12 MiB: text is as long in wire form as it is in JSON
+      { 200, text_of_mib(5.9) }, { 413, text_of_mib(6.1) },
+      { 200, support.gzip(text_of_mib(5.9), 1), "gzip" }, { 413, support.gzip(text_of_mib(6.1), 1), "gzip" },
+      { 200, '{"x":"' .. ("x"):rep(BODY_MAX - 10) .. '"}' },
+    }
+    for i, row in ipairs(rows) do
+      local budget = ffi.new("struct http_budget", { bytes = #row[2], bytes_max = 12 * 1048576 })
+      local r = request(row[2], { type = "application/json", encoding = row[3], budget = budget })
+      assert.equal(WAIT, (r.ask()))
+      assert.is_true(tonumber(budget.bytes) <= 12 * 1048576)
+      work_off()
+      local later, status = r.answer()
+      assert.same({ NOW, row[1] }, { later, status }, i)
+      assert.equal(#row[2], tonumber(budget.bytes))
+      r.close()
+    end
   end)
 
   it("is refused where there is no memory for it, and nothing is left of it", function()
