@@ -33,6 +33,10 @@ const char *const drop_reason_names[DROP_REASONS] = {"duplicate", "memory"};
 
 static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_t pattern,
                        bool unknown) {
+  if (!unknown && engine_is_across(t->judged_by, pattern)) {
+    engine_across_hit(e, t, pattern, span);
+    return;
+  }
   const struct ruleset *rules = t->judged_by->set;
   uint32_t rule = ruleset_pattern(rules, pattern)->rule;
   const struct fluo_ir_rule *judging = ruleset_rule(rules, rule);
@@ -43,10 +47,8 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
   if (judging->scope != FLUO_SCOPE_TRACE) {
     if (unknown)
       engine_counts(t, rule)->unknown++;
-    else if (judging->scope == FLUO_SCOPE_SPAN)
-      engine_report_span(e, t, rule, span);
     else
-      engine_across_hit(e, t, judging, pattern, span);
+      engine_report_span(e, t, rule, span);
     return;
   }
   if (t->state == TRACE_LATE) return; /* trace rules do not see late spans */
@@ -113,11 +115,14 @@ static bool may_be_written(const struct engine *e, const struct engine_rules *ru
 static bool is_read_again(const struct engine *e, const struct engine_rules *rules, const struct match *m) {
   if (m->unknowns_count || m->asks_count) return true;
   for (uint32_t i = 0; i < m->hits_count; i++) {
+    if (engine_is_across(rules, m->hits[i])) {
+      if (e->rules_wait && engine_across_rereads(rules, m->hits[i])) return true;
+      continue;
+    }
     uint32_t index = ruleset_pattern(rules->set, m->hits[i])->rule;
     const struct fluo_ir_rule *rule = ruleset_rule(rules->set, index);
     if (rule->scope == FLUO_SCOPE_TRACE) return true;
     if (rule->scope == FLUO_SCOPE_SPAN && may_be_written(e, rules, index)) return true;
-    if (e->rules_wait && engine_across_rereads(rules, rule)) return true;
   }
   return false;
 }

@@ -236,6 +236,19 @@ static struct across *across_find(const struct engine *e, const struct ruleset *
   return NULL;
 }
 
+static int targets_make(struct engine_rules *r) {
+  const struct fluo_ir *ir = ruleset_ir(r->set);
+  r->targets = heap_zalloc(ir->patterns * sizeof *r->targets);
+  if (!r->targets) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < ir->rules; i++) {
+    const struct fluo_ir_rule *rule = ruleset_rule(r->set, i);
+    if (rule->scope != FLUO_SCOPE_WINDOW && rule->scope != FLUO_SCOPE_SEQUENCE) continue;
+    for (uint32_t k = 0; k < rule->patterns.count; k++)
+      r->targets[rule->patterns.first + k] = (struct across_target){across_of(r, rule), 1u << k};
+  }
+  return 0;
+}
+
 int engine_across_use(struct engine *e, struct engine_rules *r) {
   const struct fluo_ir *ir = ruleset_ir(r->set);
   uint32_t count = ir->windows + ir->sequences, at = 0;
@@ -252,7 +265,7 @@ int engine_across_use(struct engine *e, struct engine_rules *r) {
     a->sets++;
     r->across[i] = a;
   }
-  return 0;
+  return targets_make(r);
 }
 
 static void by_hash(const struct ruleset *set, struct fluo_range by, uint8_t out[16]) {
@@ -342,6 +355,7 @@ void engine_across_drop(struct engine *e, struct engine_rules *r) {
       find_owner(e, a);
   }
   heap_free(r->across);
+  heap_free(r->targets);
 }
 
 void engine_across_arrival(struct engine *e) {

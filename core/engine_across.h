@@ -24,7 +24,6 @@ struct across {
   bool waits, rereads;                     /* for a span's parent; and then for its payload, too */
   bool ratio;
   bool merges;                             /* several notes that a span makes for it at one time are one event */
-  uint32_t sample_key;                     /* of a window's attribute in the index of `rules`, or INDEX_KEY_NONE */
   struct across_note *merged;              /* while a span's notes are merged: its first one */
 };
 
@@ -32,41 +31,41 @@ struct across {
 struct across_span {
   struct engine_rules *rules;              /* of its trace, held until the batch is handed over */
   struct window_witness witness;           /* but for time_ns */
-  uint64_t end_ns;
+  uint64_t end_ns, duration_ns;
+  bool late;                               /* too late for windows */
 };
 
-/* The key of a group, in the batch's keys. */
+/* The key of a group, in the batch's bytes. */
 struct across_key { uint32_t at, bytes; uint64_t hash; };
 
 /* One event of a window, or one span of a sequence. */
 struct across_note {
   struct across *to;
-  uint64_t hash;                           /* of what `distinct` counts */
-  double value;
-  struct across_key key, distinct;         /* distinct: of a cascade's failure */
-  uint32_t next;                           /* of its moment, ACROSS_END: none */
-  uint32_t weight, flags, patterns;
+  union { double value; uint64_t hash; };  /* hash: of what `distinct` counts, one by one */
+  uint32_t key, distinct;                  /* of the batch's keys; distinct: of a cascade's failure */
+  uint32_t weight, patterns;
+  uint8_t flags;
   bool repeats;                            /* its span may have more than one for this rule */
 };
 
 /* What a span says at one time: most have one such moment, when they end. */
 struct across_moment {
   uint64_t at_ns, span_id;                 /* when it counts; the id as a number that is ordered as its bytes are */
-  uint32_t span, first, last;              /* its notes, in the order in which they were taken */
+  uint32_t span, first, end;               /* its notes, which stand together */
 };
-
-#define ACROSS_END UINT32_MAX
 
 /* Keys of the span that came last. Most rules group by one of a few lists. */
 enum { ACROSS_MEMO = 4 };
-struct across_memo { uint8_t by[16]; struct across_key key; bool there, by_resource; };
+struct across_memo { uint8_t by[16]; uint32_t key; bool there, by_resource; };
 
 struct across_batch {
   struct across_batch *next;
   struct across_span *spans;
   struct across_note *notes;
   struct across_moment *moments, *sorted;  /* sorted: room for as many */
+  struct across_key *keys;
   uint32_t spans_count, spans_capacity, count, capacity, moments_count, moments_capacity, sorted_capacity;
+  uint32_t keys_count, keys_capacity;
   uint64_t look;                           /* at which the last of `spans` was noted, whose keys the memo has */
   struct fluo_text resource;               /* of the last of `spans` */
   const struct across *noted;              /* whose is the last of the notes, if it is of that span; or NULL */
@@ -76,13 +75,13 @@ struct across_batch {
   bool closed;                             /* its request is in */
   bool merges;                             /* some of its notes may be of one event */
   uint64_t now_ns;
-  struct buffer keys;
+  struct buffer bytes;                     /* of keys */
 };
 
 /* The batch that a note for this rule belongs to now. NULL: no memory. */
 struct across_batch *across_batch_for(struct engine *e, const struct across *to);
 /* engine_sample.c: the hit counts now. parent: of the span, or NULL. */
-void across_take(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern, uint32_t span,
+void across_take(struct engine *e, struct trace *t, const struct across_target *target, uint32_t span,
                  const struct fluo_span *parent);
 /* The state of a rule of the set. */
 static inline struct across *across_of(const struct engine_rules *r, const struct fluo_ir_rule *rule) {

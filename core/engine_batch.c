@@ -14,7 +14,7 @@
 
 static void batch_init(struct across_batch *b, uint64_t now_ns) {
   b->now_ns = now_ns;
-  buffer_init(&b->keys, LIMIT_ACROSS_KEY_BYTES);
+  buffer_init(&b->bytes, LIMIT_ACROSS_KEY_BYTES);
 }
 
 static void batch_deinit(struct across_batch *b) {
@@ -22,7 +22,8 @@ static void batch_deinit(struct across_batch *b) {
   heap_free(b->notes);
   heap_free(b->moments);
   heap_free(b->sorted);
-  buffer_deinit(&b->keys);
+  heap_free(b->keys);
+  buffer_deinit(&b->bytes);
 }
 
 /* ---- in order of time ---------------------------------------------------------------------- */
@@ -88,26 +89,21 @@ static void sort(struct across_batch *b) {
 /* ---- handing over -------------------------------------------------------------------------- */
 
 static struct state_key key_of(const struct across_batch *b, const struct across_note *n) {
-  return (struct state_key){n->key.bytes ? b->keys.data + n->key.at : NULL, n->key.bytes, n->key.hash};
+  const struct across_key *key = &b->keys[n->key];
+  return (struct state_key){key->bytes ? b->bytes.data + key->at : NULL, key->bytes, key->hash};
 }
 
-static void hand_over(struct across_batch *b, const struct across_moment *at, const struct across_note *n) {
-  const struct across_span *span = &b->spans[at->span];
+/* Of the span's witness the time is that of the moment. */
+static void to_window(const struct across_batch *b, struct across_span *span, const struct across_note *n) {
   struct state_key key = key_of(b, n);
-  if (n->to->window) {
-    struct series_event event = {at->at_ns, n->value, n->hash, n->weight, n->flags};
-    struct window_witness witness = span->witness;
-    witness.time_ns = at->at_ns;
-    witness.repeats = n->repeats;
-    window_take(n->to->window, &key, &event, &witness);
-    return;
-  }
-  if (n->to->novel) {
-    struct window_witness witness = span->witness;
-    witness.time_ns = at->at_ns;
-    novel_take(n->to->novel, &key, &witness);
-    return;
-  }
+  struct series_event event = {span->witness.time_ns, n->value, 0, n->weight, n->flags};
+  if (n->to->terms->aggregate == FLUO_AGGREGATE_DISTINCT) event.value = 1, event.hash = n->hash;
+  span->witness.repeats = n->repeats;
+  window_take(n->to->window, &key, &event, &span->witness);
+}
+
+static void to_sequence(struct across_batch *b, const struct across_span *span, const struct across_note *n) {
+  struct state_key key = key_of(b, n);
   struct sequence_hit hit = {.start_ns = span->witness.start_ns,
                              .end_ns = span->end_ns,
                              .patterns = n->patterns,
@@ -116,24 +112,36 @@ static void hand_over(struct across_batch *b, const struct across_moment *at, co
                              .has_service = span->witness.has_service};
   memcpy(hit.trace_id, span->witness.trace_id, 16);
   memcpy(hit.span_id, span->witness.span_id, 8);
+  const struct across_key *distinct = &b->keys[n->distinct];
   if (n->to->cascade)
-    cascade_take(n->to->cascade, &key, &hit, b->keys.data + n->distinct.at, n->distinct.bytes, b->now_ns);
+    cascade_take(n->to->cascade, &key, &hit, b->bytes.data + distinct->at, distinct->bytes, b->now_ns);
   else
     sequence_take(n->to->sequence, &key, &hit, b->now_ns);
+}
+
+static void hand_over(struct across_batch *b, struct across_span *span, const struct across_note *n) {
+  if (n->to->window) {
+    to_window(b, span, n);
+  } else if (n->to->novel) {
+    struct state_key key = key_of(b, n);
+    novel_take(n->to->novel, &key, &span->witness);
+  } else {
+    to_sequence(b, span, n);
+  }
 }
 
 /* A ratio's span that is no hit of the window's own pattern is no event; one that is, and in the
  * numerator, is one. */
 static bool is_event(struct across_note *n) {
   if (!n->to->ratio) return true;
-  if (n->patterns & 2) n->flags |= SERIES_NUMERATOR;
+  if (n->patterns & 2) n->flags |= (uint8_t)SERIES_NUMERATOR;
   return n->patterns & 1;
 }
 
 /* What several patterns of a rule said of one span at one time is said by the first of its notes. */
 static void merge(struct across_batch *b, const struct across_moment *at, const struct across_moment *end) {
   for (const struct across_moment *m = at; m < end; m++)
-    for (uint32_t i = m->first; i != ACROSS_END; i = b->notes[i].next) {
+    for (uint32_t i = m->first; i < m->end; i++) {
       struct across_note *n = &b->notes[i];
       if (!n->to->merges) continue;
       if (n->to->merged) {
@@ -146,11 +154,13 @@ static void merge(struct across_batch *b, const struct across_moment *at, const 
 }
 
 static void hand_over_one(struct across_batch *b, const struct across_moment *at) {
-  for (uint32_t i = at->first; i != ACROSS_END; i = b->notes[i].next) {
+  struct across_span *span = &b->spans[at->span];
+  span->witness.time_ns = at->at_ns;
+  for (uint32_t i = at->first; i < at->end; i++) {
     struct across_note *n = &b->notes[i];
     if (!n->patterns) continue;
     if (b->merges) n->to->merged = NULL;
-    if (is_event(n)) hand_over(b, at, n);
+    if (is_event(n)) hand_over(b, span, n);
   }
 }
 
@@ -160,7 +170,8 @@ static void look_ahead(const struct across_batch *b, uint32_t at) {
   static const uint32_t ahead[] = {6, 4, 2};
   for (int step = 0; step < 3; step++) {
     if (at + ahead[step] >= b->moments_count) continue;
-    for (uint32_t i = b->moments[at + ahead[step]].first; i != ACROSS_END; i = b->notes[i].next) {
+    const struct across_moment *m = &b->moments[at + ahead[step]];
+    for (uint32_t i = m->first; i < m->end; i++) {
       struct state_key key = key_of(b, &b->notes[i]);
       if (b->notes[i].to->window) window_expect(b->notes[i].to->window, &key, step);
     }
@@ -179,10 +190,10 @@ static void batch_flush(const struct engine *e, struct across_batch *b) {
     }
   }
   for (uint32_t i = 0; i < b->spans_count; i++) b->spans[i].rules->traces--;
-  b->spans_count = b->moments_count = b->count = 0;
+  b->spans_count = b->moments_count = b->count = b->keys_count = 0;
   b->look = 0;
   b->merges = false;
-  buffer_clear(&b->keys);
+  buffer_clear(&b->bytes);
 }
 
 /* Batches are handed over in order of arrival, each when nothing about it is out any more. */
@@ -218,16 +229,17 @@ void engine_batch_answered(struct engine *e, struct across_batch *b) {
 void engine_end_request(struct engine *e) {
   if (e->batch) e->batch->closed = true;
   e->batch = NULL;
-  if (e->now_batch) batch_flush(e, e->now_batch);
+  if (e->now_batch) {
+    e->now_batch->now_ns = e->now_ns;
+    batch_flush(e, e->now_batch);
+  }
   flush_waiting(e);
 }
 
 struct across_batch *across_batch_for(struct engine *e, const struct across *to) {
-  struct across_batch *b = to->asks ? engine_batch(e) : NULL;
+  struct across_batch *b = to->asks ? engine_batch(e) : e->now_batch;
   if (b) return b;
-  if (!e->now_batch && (e->now_batch = heap_zalloc(sizeof *e->now_batch)))
-    batch_init(e->now_batch, 0);
-  if (e->now_batch) e->now_batch->now_ns = e->now_ns;
+  if (!e->now_batch && (e->now_batch = heap_zalloc(sizeof *e->now_batch))) batch_init(e->now_batch, 0);
   return e->now_batch;
 }
 

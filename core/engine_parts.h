@@ -23,6 +23,9 @@ struct question_sheet {
 /* Of all rule sets that know a rule of one name. */
 struct rule_count { struct engine_rule_stats stats; struct voice voice; uint32_t sets; };
 
+/* A pattern of a window or a sequence, as one of its rule's: patterns is 1 << its place there. */
+struct across_target { struct across *to; uint32_t patterns; };
+
 /* A rule set, and what belongs to it: the one in force, or one that some trace is still judged by. */
 struct engine_rules {
   const struct ruleset *set;
@@ -33,6 +36,7 @@ struct engine_rules {
   uint32_t *cost_ns;                        /* likewise: what one of its questions has taken lately; 0: not known */
   bool payloads;                            /* some rule may read any span (FLUO_RULE_PAYLOADS) */
   struct across **across;                   /* one a window, then one a sequence */
+  struct across_target *targets;            /* one a pattern; to NULL: it is none of theirs. NULL: there are none */
   uint32_t windows;
   uint32_t traces;                          /* that are judged by it, and notes of such */
   struct engine_rules *older;
@@ -114,9 +118,12 @@ void engine_batch_answered(struct engine *e, struct across_batch *b);
 /* All notes of the request are in. */
 void engine_end_request(struct engine *e);
 /* engine_waits.c: a span of the trace is a hit of a pattern of this window or sequence. */
-void engine_across_hit(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern, uint32_t span);
+void engine_across_hit(struct engine *e, struct trace *t, uint32_t pattern, uint32_t span);
 /* Whether the payload of such a hit may be read later. */
-bool engine_across_rereads(const struct engine_rules *r, const struct fluo_ir_rule *of);
+bool engine_across_rereads(const struct engine_rules *r, uint32_t pattern);
+static inline bool engine_is_across(const struct engine_rules *r, uint32_t pattern) {
+  return r->targets && r->targets[pattern].to;
+}
 /* A span arrived in a trace where hits wait. */
 void engine_waits_arrival(struct trace *t, const struct fluo_span *span);
 /* What waited in the traces that were touched and is due, before the request ends. */

@@ -23,51 +23,51 @@ static void lost(struct engine *e) {
   state_stats(e->state)->lost++;
 }
 
-/* The moment of the batch's last span at that time: one of its last two, or a new one. NULL: no memory. A second one of
- * the same time stands beside the first when they are in order. */
-static struct across_moment *moment_at(struct across_batch *b, uint64_t at_ns) {
-  uint32_t span = b->spans_count - 1;
-  for (uint32_t i = b->moments_count; i && i + 2 > b->moments_count && b->moments[i - 1].span == span; i--)
-    if (b->moments[i - 1].at_ns == at_ns) return &b->moments[i - 1];
+static bool moment_new(struct across_batch *b, uint64_t at_ns) {
   if (heap_grow((void **)&b->moments, &b->moments_capacity, b->moments_count, sizeof *b->moments) ||
       heap_grow((void **)&b->sorted, &b->sorted_capacity, b->moments_count, sizeof *b->sorted))
-    return NULL;
-  struct across_moment *m = &b->moments[b->moments_count++];
-  *m = (struct across_moment){at_ns, __builtin_bswap64(bytes_load64(b->spans[span].witness.span_id)), span, ACROSS_END,
-                              ACROSS_END};
-  return m;
+    return false;
+  uint32_t span = b->spans_count - 1;
+  uint64_t id = __builtin_bswap64(bytes_load64(b->spans[span].witness.span_id));
+  b->moments[b->moments_count++] = (struct across_moment){at_ns, id, span, b->count, b->count};
+  return true;
 }
 
+/* Notes of one moment stand together; if one of another time comes between two of them there are two moments of the same
+ * time, which stand side by side when they are in order. */
 static void note_add(struct engine *e, struct across_batch *b, const struct across_note *draft, uint64_t at_ns) {
-  bool room = b->count < LIMIT_ACROSS_NOTES && !heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes);
-  struct across_moment *m = room ? moment_at(b, at_ns) : NULL;
-  if (!m) {
+  const struct across_moment *last = b->moments_count ? &b->moments[b->moments_count - 1] : NULL;
+  bool goes_on = last && last->span == b->spans_count - 1 && last->at_ns == at_ns;
+  if (b->count == LIMIT_ACROSS_NOTES || heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes) ||
+      (!goes_on && !moment_new(b, at_ns))) {
     lost(e);
     return;
   }
-  uint32_t at = b->count++;
-  b->notes[at] = *draft;
-  b->notes[at].next = ACROSS_END;
+  b->notes[b->count++] = *draft;
+  b->moments[b->moments_count - 1].end = b->count;
   b->noted = draft->to;
   b->merges |= draft->to->merges;
-  *(m->first == ACROSS_END ? &m->first : &b->notes[m->last].next) = at;
-  m->last = at;
 }
 
 /* An event is never newer than 5 s past the clock. */
-static uint64_t clamped(struct engine *e, uint64_t time_ns) {
+static uint64_t clamped(const struct engine *e, uint64_t time_ns) {
   uint64_t newest = e->now_ns + LIMIT_ACROSS_FUTURE_NS;
-  if (time_ns <= newest) return time_ns;
-  e->across.future_events++;
-  return newest;
+  return time_ns <= newest ? time_ns : newest;
 }
 
 static void add_event(struct engine *e, struct across_batch *b, struct across_note *draft,
                       uint64_t time_ns, double value, uint32_t weight, uint32_t flags) {
+  uint64_t at_ns = clamped(e, time_ns);
+  e->across.future_events += at_ns != time_ns;
   draft->value = value;
   draft->weight = weight;
-  draft->flags = flags;
-  note_add(e, b, draft, clamped(e, time_ns));
+  draft->flags = (uint8_t)flags;
+  note_add(e, b, draft, at_ns);
+}
+
+/* What the span is one of, at its end. */
+static void add_span(struct engine *e, struct across_batch *b, struct across_note *draft, double value) {
+  add_event(e, b, draft, b->spans[b->spans_count - 1].end_ns, value, 1, SERIES_SPAN);
 }
 
 /* A value as a number: false where section 2 knows none. */
@@ -112,9 +112,14 @@ static void note_field(struct engine *e, struct across_batch *b, struct across_n
   struct fluo_value value;
   double x = 1;
   if (!read_field(e, b, view, w->field, ruleset_text(set, w->key), w->key.len, scratch, &value)) return;
-  bool distinct = w->aggregate == FLUO_AGGREGATE_DISTINCT;
-  if (distinct ? hash_of(&value, &draft->hash) : number_of(&value, &x))
-    add_event(e, b, draft, end_of(view->span), x, 1, SERIES_SPAN);
+  if (w->aggregate == FLUO_AGGREGATE_DISTINCT) {
+    uint64_t hash;
+    if (!hash_of(&value, &hash)) return;
+    memcpy(&x, &hash, sizeof x);
+    add_span(e, b, draft, x);
+  } else if (number_of(&value, &x)) {
+    add_span(e, b, draft, x);
+  }
 }
 
 /* The kept events of that name, each at its own time; and if no other kind was kept, those that the
@@ -147,14 +152,14 @@ static bool note_named(struct engine *e, struct across_batch *b, struct across_n
   double x = 1;
   bool there = read_field(e, b, view, FLUO_FIELD_ATTRIBUTE, name, (uint32_t)n, NULL, &value);
   if (there && (draft->to->terms->aggregate == FLUO_AGGREGATE_COUNT || number_of(&value, &x))) {
-    add_event(e, b, draft, end_of(view->span), x, 1, SERIES_SPAN);
+    add_span(e, b, draft, x);
     return true;
   }
   if (note_events(e, b, draft, view, name, n)) return true;
   struct fluo_text own = view->span->name;
   draft->repeats = false;
   if (own.len != n || memcmp(view->arena + own.off, name, n)) return there;
-  add_event(e, b, draft, end_of(view->span), 1, 1, SERIES_SPAN);
+  add_span(e, b, draft, 1);
   return true;
 }
 
@@ -175,18 +180,23 @@ static void note_either(struct engine *e, struct across_batch *b, struct across_
   note_named(e, b, draft, view, plural, n + 1);
 }
 
-static void note_window(struct engine *e, struct across_batch *b, struct across_note *draft,
-                        const struct span_view *view) {
-  uint64_t end = end_of(view->span);
-  if (e->late_ns > end && e->late_ns - end > LIMIT_ACROSS_LATE_NS) {
+static const struct span_view *view_of(struct engine *e, const struct trace *t, uint32_t span);
+
+/* Counts and durations are known without another look at the span. */
+static void note_window(struct engine *e, struct across_batch *b, struct across_note *draft, const struct trace *t,
+                        uint32_t span) {
+  const struct across_span *record = &b->spans[b->spans_count - 1];
+  const struct fluo_ir_window *w = draft->to->terms;
+  if (record->late)
     e->across.late_events++;
-    return;
-  }
-  switch (draft->to->terms->sample) {
-  case FLUO_SAMPLE_SPAN: add_event(e, b, draft, end, 1, 1, SERIES_SPAN); break;
-  case FLUO_SAMPLE_FIELD: note_field(e, b, draft, view); break;
-  default: note_either(e, b, draft, view); break;
-  }
+  else if (w->sample == FLUO_SAMPLE_SPAN)
+    add_span(e, b, draft, 1);
+  else if (w->sample != FLUO_SAMPLE_FIELD)
+    note_either(e, b, draft, view_of(e, t, span));
+  else if (w->field == FLUO_FIELD_DURATION && w->aggregate != FLUO_AGGREGATE_DISTINCT)
+    add_span(e, b, draft, (double)record->duration_ns);
+  else
+    note_field(e, b, draft, view_of(e, t, span));
 }
 
 /* ---- the span and its keys ----------------------------------------------------------------- */
@@ -216,14 +226,16 @@ static void memo_begin(struct across_batch *b, bool same) {
 }
 
 /* The record of the span that is looked at becomes the batch's last, once. */
-static bool span_put(struct engine *e, struct across_batch *b, const struct trace *t,
-                     const struct fluo_span *span) {
-  if (b->look == e->look) return true;
-  if (heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans))
-    return false;
+static bool span_put(struct engine *e, struct across_batch *b, const struct trace *t, uint32_t index) {
+  if (heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans)) return false;
+  const struct fluo_span *span = store_span(e->store, t, index);
   struct across_span *record = &b->spans[b->spans_count++];
-  *record = (struct across_span){.rules = t->judged_by, .end_ns = end_of(span)};
+  uint64_t duration_ns = span_duration_ns(span), end_ns = span->start_ns + duration_ns;
   bool same = same_resource(e, b, span);
+  record->rules = t->judged_by;
+  record->duration_ns = duration_ns;
+  record->end_ns = end_ns;
+  record->late = e->late_ns > end_ns && e->late_ns - end_ns > LIMIT_ACROSS_LATE_NS;
   witness_fill(e, t, span, same ? &record[-1].witness.service : NULL, &record->witness);
   record->rules->traces++;
   b->look = e->look;
@@ -233,46 +245,28 @@ static bool span_put(struct engine *e, struct across_batch *b, const struct trac
   return true;
 }
 
-/* The key as the span has it: 1; 0: it lacks a field of `by`; or a negative fluo_err. */
+/* The key as the span has it, as the batch's last: 1; 0: it lacks a field of `by`; or a negative fluo_err. */
 static int key_make(struct engine *e, struct across_batch *b, const struct ruleset *set, struct fluo_range by,
-                    const struct span_view *view, struct across_key *out) {
-  size_t at = b->keys.len;
+                    const struct span_view *view, uint32_t *out) {
+  size_t at = b->bytes.len;
   char scratch[32];
   struct fluo_value value;
-  int got = 1;
+  int got = heap_grow((void **)&b->keys, &b->keys_capacity, b->keys_count, sizeof *b->keys);
+  if (!got) got = 1;
   for (uint32_t i = 0; got == 1 && i < by.count; i++) {
     const struct fluo_ir_part *part =
         ruleset_part(set, ruleset_pair(set, by.first + i)->parts.first);
     bool there = read_field(e, b, view, part->field, ruleset_text(set, part->key), part->key.len, scratch, &value);
-    got = there ? group_add(&value, &b->keys) : 0;
+    got = there ? group_add(&value, &b->bytes) : 0;
   }
   if (got == 1) {
-    *out = (struct across_key){.at = (uint32_t)at, .bytes = (uint32_t)(b->keys.len - at)};
-    out->hash = state_hash(e->state, by.count ? b->keys.data + at : NULL, out->bytes);
+    uint32_t n = (uint32_t)(b->bytes.len - at);
+    uint64_t hash = state_hash(e->state, by.count ? b->bytes.data + at : NULL, n);
+    b->keys[b->keys_count] = (struct across_key){(uint32_t)at, n, hash};
+    *out = b->keys_count++;
   } else {
-    b->keys.len = at;
-    b->keys.err = 0;
-  }
-  return got;
-}
-
-/* It is made once a span and list of fields. false: it lacks one, or there is no memory, which is counted. */
-static bool key_get(struct engine *e, struct across_batch *b, const struct across *to,
-                    const struct span_view *view, struct across_key *out) {
-  for (uint32_t i = 0; i < b->memo_count; i++) {
-    if (memcmp(b->memo[i].by, to->by, 16) != 0) continue;
-    *out = b->memo[i].key;
-    return b->memo[i].there;
-  }
-  int got = key_make(e, b, to->rules->set, across_by(to), view, out);
-  if (got < 0) {
-    lost(e);
-    return false;
-  }
-  if (b->memo_count < ACROSS_MEMO) {
-    struct across_memo *memo = &b->memo[b->memo_count++];
-    *memo = (struct across_memo){.key = *out, .there = got, .by_resource = to->by_resource};
-    memcpy(memo->by, to->by, 16);
+    b->bytes.len = at;
+    b->bytes.err = 0;
   }
   return got;
 }
@@ -285,13 +279,33 @@ static const struct span_view *view_of(struct engine *e, const struct trace *t, 
   return &e->view;
 }
 
+/* It is made once a span and list of fields. false: it lacks one, or there is no memory, which is counted. */
+static bool key_get(struct engine *e, struct across_batch *b, const struct across *to, const struct trace *t, uint32_t span,
+                    uint32_t *out) {
+  for (uint32_t i = 0; i < b->memo_count; i++) {
+    if (!bytes_same(b->memo[i].by, to->by, 16)) continue;
+    *out = b->memo[i].key;
+    return b->memo[i].there;
+  }
+  int got = key_make(e, b, to->rules->set, across_by(to), view_of(e, t, span), out);
+  if (got < 0) {
+    lost(e);
+    return false;
+  }
+  if (b->memo_count < ACROSS_MEMO) {
+    struct across_memo *memo = &b->memo[b->memo_count++];
+    *memo = (struct across_memo){.key = *out, .there = got, .by_resource = to->by_resource};
+    memcpy(memo->by, to->by, 16);
+  }
+  return got;
+}
+
 /* Of a cascade's failure what tells it from others. false: it lacks that, or there is no memory, which is counted. */
-static bool distinct_get(struct engine *e, struct across_batch *b, struct across_note *draft,
-                         const struct span_view *view) {
-  if (!draft->to->cascade) return true;
+static bool distinct_get(struct engine *e, struct across_batch *b, struct across_note *draft, const struct trace *t,
+                         uint32_t span) {
   const struct fluo_ir_sequence *terms = across_sequence(draft->to);
   if (terms->rooted && draft->patterns & 1) return true;
-  int got = key_make(e, b, draft->to->rules->set, terms->distinct, view, &draft->distinct);
+  int got = key_make(e, b, draft->to->rules->set, terms->distinct, view_of(e, t, span), &draft->distinct);
   if (got < 0) lost(e);
   return got == 1;
 }
@@ -300,7 +314,7 @@ static bool distinct_get(struct engine *e, struct across_batch *b, struct across
  * it nobody knows any more. What must not come is taken whenever it comes: a match may be waiting for it. */
 static bool is_forgotten(struct engine *e, const struct across_note *draft, uint64_t start_ns) {
   const struct across *to = draft->to;
-  if (to->terms || to->cascade) return false;
+  if (to->cascade) return false;
   const struct fluo_ir_sequence *terms = across_sequence(to);
   if (!(draft->patterns & ~terms->absent)) return false;
   uint64_t age_ns = e->late_ns > start_ns ? e->late_ns - start_ns : 0;
@@ -318,23 +332,25 @@ static bool is_numerator(const struct across *to, struct across_batch *b, uint64
   return true;
 }
 
-void across_take(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern, uint32_t span,
+void across_take(struct engine *e, struct trace *t, const struct across_target *target, uint32_t span,
                  const struct fluo_span *parent) {
-  struct across *to = across_of(t->judged_by, of);
+  struct across *to = target->to;
   struct across_batch *b = across_batch_for(e, to);
-  uint32_t patterns = 1u << (pattern - of->patterns.first);
-  if (b && is_numerator(to, b, e->look, patterns)) return;
-  const struct span_view *view = view_of(e, t, span);
-  if (parent) e->view.parent = parent;
-  struct across_note draft = {.to = to, .patterns = patterns};
-  if (is_forgotten(e, &draft, view->span->start_ns)) return;
-  if (!b || !span_put(e, b, t, view->span)) {
+  struct across_note draft = {.to = to, .patterns = target->patterns};
+  if (b && is_numerator(to, b, e->look, draft.patterns)) return;
+  if (parent) {
+    view_of(e, t, span);
+    e->view.parent = parent;
+  }
+  if (!to->terms && is_forgotten(e, &draft, store_span(e->store, t, span)->start_ns)) return;
+  if (!b || (b->look != e->look && !span_put(e, b, t, span))) {
     lost(e);
     return;
   }
-  if (!key_get(e, b, to, view, &draft.key) || !distinct_get(e, b, &draft, view)) return;
+  if (!key_get(e, b, to, t, span, &draft.key)) return;
+  if (to->cascade && !distinct_get(e, b, &draft, t, span)) return;
   if (to->terms)
-    note_window(e, b, &draft, view);
+    note_window(e, b, &draft, t, span);
   else
-    note_add(e, b, &draft, view->span->start_ns);
+    note_add(e, b, &draft, b->spans[b->spans_count - 1].witness.start_ns);
 }

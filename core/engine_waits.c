@@ -16,11 +16,6 @@
 #include "heap.h"
 #include "limits.h"
 
-static const struct fluo_ir_rule *rule_of(const struct trace *t, uint32_t pattern) {
-  const struct ruleset *set = t->judged_by->set;
-  return ruleset_rule(set, ruleset_pattern(set, pattern)->rule);
-}
-
 static bool put(struct engine *e, struct trace *t, const struct across *to, struct trace_wait wait) {
   if (t->waits_count == LIMIT_TRACE_WAITS) return false;
   if (heap_grow((void **)&t->waits, &t->waits_capacity, t->waits_count, sizeof *t->waits)) return false;
@@ -30,25 +25,29 @@ static bool put(struct engine *e, struct trace *t, const struct across *to, stru
   return true;
 }
 
-void engine_across_hit(struct engine *e, struct trace *t, const struct fluo_ir_rule *of, uint32_t pattern,
-                       uint32_t span) {
-  const struct across *to = across_of(t->judged_by, of);
-  const struct fluo_span *parent = NULL, *skeleton;
+static void take_or_wait(struct engine *e, struct trace *t, const struct across_target *target, uint32_t pattern,
+                         uint32_t span) {
+  const struct fluo_span *skeleton = store_span(e->store, t, span), *parent;
   struct trace_wait wait = {.pattern = pattern, .span = span};
-  if (to->waits) {
-    skeleton = store_span(e->store, t, span);
-    if (skeleton->flags & FLUO_SPAN_ROOT) return; /* nobody called it */
-    parent = store_parent(e->store, t, span);
-    if (!parent) wait.parent = bytes_load64(skeleton->parent_id);
-  }
-  if (!to->waits || (parent && !to->asks))
-    across_take(e, t, of, pattern, span, parent);
-  else if (!put(e, t, to, wait))
+  if (skeleton->flags & FLUO_SPAN_ROOT) return; /* nobody called it */
+  parent = store_parent(e->store, t, span);
+  if (!parent) wait.parent = bytes_load64(skeleton->parent_id);
+  if (parent && !target->to->asks)
+    across_take(e, t, target, span, parent);
+  else if (!put(e, t, target->to, wait))
     state_stats(e->state)->lost++;
 }
 
-bool engine_across_rereads(const struct engine_rules *r, const struct fluo_ir_rule *of) {
-  return across_of(r, of)->rereads;
+void engine_across_hit(struct engine *e, struct trace *t, uint32_t pattern, uint32_t span) {
+  const struct across_target *target = &t->judged_by->targets[pattern];
+  if (target->to->waits)
+    take_or_wait(e, t, target, pattern, span);
+  else
+    across_take(e, t, target, span, NULL);
+}
+
+bool engine_across_rereads(const struct engine_rules *r, uint32_t pattern) {
+  return r->targets[pattern].to->rereads;
 }
 
 void engine_waits_arrival(struct trace *t, const struct fluo_span *span) {
@@ -71,7 +70,7 @@ static void take(struct engine *e, struct trace *t) {
     }
     if (wait.span != looked_at) e->look++;
     looked_at = wait.span;
-    across_take(e, t, rule_of(t, wait.pattern), wait.pattern, wait.span, store_parent(e->store, t, wait.span));
+    across_take(e, t, &t->judged_by->targets[wait.pattern], wait.span, store_parent(e->store, t, wait.span));
   }
   t->waits_count = left;
   t->waits_due = 0;

@@ -59,13 +59,16 @@ static int remake(struct events *r, uint8_t shift) {
   return 0;
 }
 
+bool events_push(struct events *r, const struct series_event *event) {
+  if (!r->count || r->count >= r->capacity >> r->shift || shift_for(r, event) > r->shift) return false;
+  events_put(r, r->count++, event);
+  return true;
+}
+
 int events_insert(struct events *r, uint32_t place, const struct series_event *event) {
   _Static_assert(sizeof *event == sizeof(uint64_t) << WHOLE, "an event is four words");
   uint8_t shift = shift_for(r, event);
-  if (place == r->count && shift <= r->shift && r->count && r->count < r->capacity >> r->shift) {
-    events_put(r, r->count++, event);
-    return 0;
-  }
+  if (place == r->count && events_push(r, event)) return 0;
   assert(r->count < EVENTS_MAX && place <= r->count);
   if (!r->count && r->capacity >> shift) r->shift = shift, r->head = 0;
   if (shift < r->shift) shift = r->shift;

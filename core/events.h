@@ -44,6 +44,8 @@ void events_deinit(struct events *r);
 /* Puts it behind the first `place` ones; there are fewer than EVENTS_MAX. 0 or FLUO_ENOMEM, and then nothing has
  * changed. */
 int events_insert(struct events *r, uint32_t place, const struct series_event *event);
+/* Puts it behind all others, where the ring has room for it and is as wide. false: nothing has changed. */
+bool events_push(struct events *r, const struct series_event *event);
 /* The i-th, i < count. */
 struct series_event events_get(const struct events *r, uint32_t i);
 /* Another event in the place of the i-th, which differs from it in its flags alone. */

@@ -7,12 +7,13 @@
 #include "err.h"
 #include "heap.h"
 
-/* A witness without its padding. A span without a service has one that lies nowhere. */
+/* How a witness begins. A span without a service has one that lies nowhere. */
 struct latest_span {
   uint64_t time_ns, start_ns;
   uint8_t  trace_id[16], span_id[8];
   struct fluo_text name, service;
 };
+_Static_assert(sizeof(struct latest_span) == offsetof(struct window_witness, has_service), "it is copied as one");
 
 #define NOWHERE UINT32_MAX
 
@@ -64,10 +65,8 @@ void latest_note(struct latest *l, const struct window_witness *w, uint32_t max)
   uint32_t i = l->count++;
   for (; i && at(l, i - 1)->time_ns > w->time_ns; i--) *at(l, i) = *at(l, i - 1);
   struct latest_span *span = at(l, i);
-  *span = (struct latest_span){.time_ns = w->time_ns, .start_ns = w->start_ns, .name = w->name, .service = w->service};
+  memcpy(span, w, sizeof *span);
   if (!w->has_service) span->service.off = NOWHERE;
-  memcpy(span->trace_id, w->trace_id, 16);
-  memcpy(span->span_id, w->span_id, 8);
 }
 
 struct window_witness latest_get(const struct latest *l, uint32_t i) {

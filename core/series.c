@@ -332,6 +332,31 @@ int series_add(struct series *s, const struct series_event *event) {
   return has_bucket(s, e.time_ns) ? bucket_add(s, &e) : insert(s, &e);
 }
 
+/* Those that leave first give back what they added. */
+static void leave_plain(struct series *s, uint64_t until_ns) {
+  struct events *r = &s->events;
+  while (r->count && events_time(r, 0) <= until_ns) {
+    struct series_event e = events_get(r, 0);
+    count_plain(s, &e, -1);
+    events_drop_first(r);
+    s->inside--;
+  }
+}
+
+bool series_push(struct series *s, const struct series_event *event) {
+  struct events *r = &s->events;
+  if (s->more || s->inside != r->count || r->count == EVENTS_MAX) return false;
+  if (event->time_ns < s->t_ns || !is_plain(s, event)) return false;
+  struct series_event e = *event;
+  if (s->kind == SERIES_LIMIT) series_mark(s, &e, e.value);
+  if (!events_push(r, &e)) return false;
+  s->inside++;
+  s->t_ns = e.time_ns;
+  count_plain(s, &e, 1);
+  if (s->t_ns >= s->ns) leave_plain(s, left_ns(s));
+  return true;
+}
+
 static void events_leave(struct series *s, uint64_t until_ns) {
   while (s->events.count && events_time(&s->events, 0) <= until_ns) {
     if (s->inside) {

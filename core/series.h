@@ -44,6 +44,9 @@ void series_expect(const struct series *s);
 /* Takes an event; one that has left the window already is not kept. series_move comes before at_rank or distinct is
  * asked again. 0; FLUO_ENOMEM or FLUO_EFULL, and then it is not taken. */
 int series_add(struct series *s, const struct series_event *event);
+/* series_add and series_move to the event's time in one, where that is little: the newest event of a window that holds
+ * nothing but plain ones. false: it is not, and nothing has changed. */
+bool series_push(struct series *s, const struct series_event *event);
 /* The window is (t_ns - D, t_ns] from now on; an earlier t than before is taken as that one. 0 or FLUO_ENOMEM, and
  * then the window stands where it got to. */
 int series_move(struct series *s, uint64_t t_ns);

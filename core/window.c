@@ -117,7 +117,8 @@ static int set_timer(struct group *g) {
 /* Witnesses take what is left: from half of the state's bytes on fewer and fewer, so that groups
  * need not go for what only explains a violation. */
 static uint32_t witnesses_max(const struct group *g) {
-  if (g->latest.count < g->latest.capacity) return g->latest.capacity; /* there is room */
+  uint32_t room = g->latest.capacity;
+  if (g->latest.count < room || room == WINDOW_WITNESSES_MAX) return room;
   double left = 2 * state_left(g->head.owner->state);
   return left >= 1 ? WINDOW_WITNESSES_MAX : 1 + (uint32_t)((WINDOW_WITNESSES_MAX - 1) * left);
 }
@@ -221,6 +222,15 @@ static void judge(struct group *g, uint64_t t_ns) {
 
 /* ---- taking -------------------------------------------------------------------------------- */
 
+/* What most events come to: another one, the newest, of a group that keeps its size. */
+static bool take_next(struct group *g, const struct series_event *event) {
+  if (window_of(g)->terms.baseline || event->time_ns < g->newest_ns || !series_push(&g->series, event)) return false;
+  if (event->time_ns - g->newest_ns >= g->series.ns) g->open = false;
+  g->newest_ns = event->time_ns;
+  judge(g, event->time_ns);
+  return true;
+}
+
 /* Judged at its newest event, which may not be this one. */
 static int take_now(struct group *g, const struct series_event *event) {
   uint64_t ns = window_of(g)->terms.ns;
@@ -263,7 +273,10 @@ int window_take(struct window *w, const struct state_key *group, const struct se
     struct group *g = (struct group *)(void *)head;
     struct held before = held_by(g);
     latest_note(&g->latest, witness, witnesses_max(g));
-    err = by_timer(w) ? take_later(g, event) : take_now(g, event);
+    if (by_timer(w))
+      err = take_later(g, event);
+    else if (!take_next(g, event))
+      err = take_now(g, event);
     if (!head->bytes || may_have_grown(g, before)) state_account(head);
   }
   state_stats(w->groups.state)->lost += err != 0;
