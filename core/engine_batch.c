@@ -52,6 +52,13 @@ static void insert_all(const struct across_batch *b, struct across_moment *momen
   }
 }
 
+static void swap(struct across_batch *b) {
+  struct across_moment *moments = b->moments;
+  uint32_t capacity = b->moments_capacity;
+  b->moments = b->sorted, b->moments_capacity = b->sorted_capacity;
+  b->sorted = moments, b->sorted_capacity = capacity;
+}
+
 /* Two that stand one behind the other, in order, into one. */
 static void merge_runs(const struct across_batch *b, const struct across_moment *from, uint32_t middle, uint32_t n,
                        struct across_moment *to) {
@@ -66,23 +73,55 @@ static void merge_runs(const struct across_batch *b, const struct across_moment 
   memcpy(to + (middle - left), from + right, (n - right) * sizeof *to);
 }
 
+/* Where they lie evenly in time, or are of one time: each near its place, by the first bits that differ. Whether it is
+ * so near that putting one behind the other will do. */
+static bool spread(struct across_batch *b) {
+  enum { PLACES_BITS = 10, PLACES = 1 << PLACES_BITS, FEW = 8 };
+  const struct across_moment *m = b->moments;
+  uint64_t least = UINT64_MAX, most = 0;
+  bool by_time = false;
+  for (uint32_t i = 1; i < b->moments_count && !by_time; i++) by_time = m[i].at_ns != m->at_ns;
+  for (uint32_t i = 0; i < b->moments_count; i++) {
+    uint64_t x = by_time ? m[i].at_ns : m[i].span_id;
+    if (x < least) least = x;
+    if (x > most) most = x;
+  }
+  int bits = most > least ? 64 - __builtin_clzll(most - least) : 0, shift = bits > PLACES_BITS ? bits - PLACES_BITS : 0;
+  uint32_t ends[PLACES] = {0}, crowd = 0;
+  for (uint32_t i = 0; i < b->moments_count; i++) {
+    uint32_t n = ++ends[((by_time ? m[i].at_ns : m[i].span_id) - least) >> shift];
+    if (n > crowd) crowd = n;
+  }
+  if (crowd > FEW) return false;
+  for (uint32_t i = 0, before = 0; i < PLACES; i++) {
+    uint32_t n = ends[i];
+    ends[i] = before;
+    before += n;
+  }
+  for (uint32_t i = 0; i < b->moments_count; i++)
+    b->sorted[ends[((by_time ? m[i].at_ns : m[i].span_id) - least) >> shift]++] = m[i];
+  swap(b);
+  return true;
+}
+
 /* Stable. A library's sort would call back for each of some ten comparisons a moment, which is as much as all that a
  * window does with it. */
 static void sort(struct across_batch *b) {
-  const uint32_t few = 8, n = b->moments_count;
+  const uint32_t few = 8, many = 64, n = b->moments_count;
   uint32_t sorted = 1;
   while (sorted < n && !is_before(b, &b->moments[sorted], &b->moments[sorted - 1])) sorted++;
   if (sorted >= n) return;
+  if (n >= many && spread(b)) {
+    insert_all(b, b->moments, n);
+    return;
+  }
   for (uint32_t i = 0; i < n; i += few) insert_all(b, b->moments + i, n - i < few ? n - i : few);
   for (uint32_t width = few; width < n; width *= 2) {
     for (uint32_t i = 0; i < n; i += 2 * width) {
       uint32_t left = n - i;
       merge_runs(b, b->moments + i, left < width ? left : width, left < 2 * width ? left : 2 * width, b->sorted + i);
     }
-    struct across_moment *moments = b->moments;
-    uint32_t capacity = b->moments_capacity;
-    b->moments = b->sorted, b->moments_capacity = b->sorted_capacity;
-    b->sorted = moments, b->sorted_capacity = capacity;
+    swap(b);
   }
 }
 
@@ -179,7 +218,7 @@ static void look_ahead(const struct across_batch *b, uint32_t at) {
 }
 
 static void batch_flush(const struct engine *e, struct across_batch *b) {
-  bool far = state_stats(e->state)->bytes > LIMIT_ACROSS_NEAR_BYTES;
+  bool far = state_stats(e->state)->groups > LIMIT_ACROSS_NEAR_GROUPS;
   sort(b);
   for (uint32_t i = 0, end; i < b->moments_count; i = end) {
     for (end = i + 1; end < b->moments_count && is_same(b, &b->moments[i], &b->moments[end]);) end++;

@@ -33,13 +33,16 @@ static bool moment_new(struct across_batch *b, uint64_t at_ns) {
   return true;
 }
 
+static bool notes_grow(struct across_batch *b) {
+  return b->count < LIMIT_ACROSS_NOTES && !heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes);
+}
+
 /* Notes of one moment stand together; if one of another time comes between two of them there are two moments of the same
  * time, which stand side by side when they are in order. */
 static void note_add(struct engine *e, struct across_batch *b, const struct across_note *draft, uint64_t at_ns) {
   const struct across_moment *last = b->moments_count ? &b->moments[b->moments_count - 1] : NULL;
   bool goes_on = last && last->span == b->spans_count - 1 && last->at_ns == at_ns;
-  if (b->count == LIMIT_ACROSS_NOTES || heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes) ||
-      (!goes_on && !moment_new(b, at_ns))) {
+  if ((b->count == b->capacity && !notes_grow(b)) || (!goes_on && !moment_new(b, at_ns))) {
     lost(e);
     return;
   }

@@ -52,7 +52,18 @@ static uint32_t find(const struct latest *l, const struct window_witness *w) {
   return i;
 }
 
+static void put(struct latest_span *span, const struct window_witness *w) {
+  memcpy(span, w, sizeof *span);
+  if (!w->has_service) span->service.off = NOWHERE;
+}
+
 void latest_note(struct latest *l, const struct window_witness *w, uint32_t max) {
+  bool full = l->count && l->count == l->capacity && l->capacity >= max;
+  if (full && !w->repeats && l->spans[(l->head ? l->head : l->capacity) - 1].time_ns <= w->time_ns) {
+    put(&l->spans[l->head], w); /* the newest in the place of the oldest: what most come to */
+    if (++l->head == l->capacity) l->head = 0;
+    return;
+  }
   uint32_t same = w->repeats ? find(l, w) : l->count;
   if (same < l->count) {
     if (at(l, same)->time_ns >= w->time_ns) return;
@@ -64,9 +75,7 @@ void latest_note(struct latest *l, const struct window_witness *w, uint32_t max)
   }
   uint32_t i = l->count++;
   for (; i && at(l, i - 1)->time_ns > w->time_ns; i--) *at(l, i) = *at(l, i - 1);
-  struct latest_span *span = at(l, i);
-  memcpy(span, w, sizeof *span);
-  if (!w->has_service) span->service.off = NOWHERE;
+  put(at(l, i), w);
 }
 
 struct window_witness latest_get(const struct latest *l, uint32_t i) {

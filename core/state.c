@@ -264,11 +264,15 @@ uint64_t state_hash(const struct state *s, const void *key, uint32_t n) {
   return hash64(&s->key, key, n);
 }
 
-struct state_group *state_find(const struct state_owner *o, const struct state_key *key) {
+static inline struct state_group *find(const struct state_owner *o, const struct state_key *key) {
   uint64_t hash = key->hash ^ o->salt;
   struct state_group *g = o->state->slots_count ? *slot_of(o->state, hash) : NULL;
   while (g && !is_key(g, o, hash, key)) g = g->next;
   return g;
+}
+
+struct state_group *state_find(const struct state_owner *o, const struct state_key *key) {
+  return find(o, key);
 }
 
 void state_expect(const struct state_owner *o, const struct state_key *key) {
@@ -285,7 +289,7 @@ const struct state_group *state_expect_group(const struct state_owner *o, const 
 
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out) {
   struct state *s = o->state;
-  struct state_group *g = state_find(o, key);
+  struct state_group *g = find(o, key);
   s->stats.changes++;
   if (!g) return group_new(o, key->hash ^ o->salt, key, out);
   uint64_t era = era_of(s, g->used);

@@ -35,6 +35,8 @@ struct window {
   struct window_terms terms;
   struct window_calls calls;
   void *owner;
+  bool plain;          /* judged as events come, by what they are alone: nothing to learn */
+  bool ranked;         /* window_is_ranked */
   uint64_t resumed_ns; /* before it there was a time that nobody observed; 0: there was none */
 };
 
@@ -48,9 +50,9 @@ static bool by_timer(const struct window *w) {
 
 /* ---- a group ------------------------------------------------------------------------------- */
 
-static enum series_kind kind_of(const struct window_terms *terms) {
-  if (window_is_ranked(terms)) return SERIES_LIMIT;
-  switch (terms->aggregate) {
+static enum series_kind kind_of(const struct window *w) {
+  if (w->ranked) return SERIES_LIMIT;
+  switch (w->terms.aggregate) {
   case FLUO_AGGREGATE_MIN:
   case FLUO_AGGREGATE_MAX:
   case FLUO_AGGREGATE_QUANTILE: return SERIES_ORDER;
@@ -63,7 +65,7 @@ static enum series_kind kind_of(const struct window_terms *terms) {
 static void set_limit(struct group *g) {
   const struct window_terms *terms = &window_of(g)->terms;
   double limit = terms->threshold;
-  if (!window_is_ranked(terms)) return;
+  if (!window_of(g)->ranked) return;
   if (g->widening) limit = window_widened(terms, &(struct baseline_normal){0}, limit, g->widening);
   series_limit(&g->series, window_rank_limit(terms, limit), terms->aggregate == FLUO_AGGREGATE_QUANTILE);
 }
@@ -75,7 +77,7 @@ static int group_init(struct state_group *head) {
   g->first_ns = UINT64_MAX;
   if (calls->widening)
     g->widening = (uint16_t)calls->widening(calls->ctx, window_of(g)->owner, state_group_key(head), head->key_bytes);
-  series_init(&g->series, kind_of(terms), terms->ns);
+  series_init(&g->series, kind_of(window_of(g)), terms->ns);
   set_limit(g);
   return 0;
 }
@@ -183,24 +185,8 @@ static uint64_t spans_of(const struct group *g, uint32_t named) {
   return counted > named ? counted : named;
 }
 
-static void judge(struct group *g, uint64_t t_ns) {
+static void tell(const struct group *g, uint64_t t_ns, double value, double limit, const struct baseline_normal *normal) {
   const struct window *w = window_of(g);
-  struct baseline_normal normal = {0};
-  bool was_open = g->open;
-  if (series_samples(&g->series) < w->terms.samples_min) return;
-  if (window_is_ranked(&w->terms)) {
-    g->open = window_rank_compares(&w->terms, &g->series);
-    if (!g->open || was_open) return; /* nobody asks for the value */
-  }
-  double value = window_value(&w->terms, &g->series);
-  double limit = w->terms.threshold;
-  if (w->terms.baseline) limit = window_limit(&w->terms, &g->series, g->baseline, t_ns, value, &normal);
-  if (g->widening) limit = window_widened(&w->terms, &normal, limit, g->widening);
-  g->open = window_compares(value, w->terms.compare, limit);
-  if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
-    state_stats(g->head.owner->state)->lost++;
-  bool tells = w->terms.every ? !isnan(value) && !isnan(limit) : g->open && !was_open;
-  if (!tells) return;
   struct window_witness witnesses[WINDOW_WITNESSES_MAX];
   uint32_t named = latest_of(g, t_ns, witnesses);
   struct window_crossing crossing = {.owner = w->owner,
@@ -212,7 +198,7 @@ static void judge(struct group *g, uint64_t t_ns) {
                                      .widening = g->widening,
                                      .estimated = series_estimated(&g->series),
                                      .has_baseline = w->terms.baseline,
-                                     .normal = normal,
+                                     .normal = *normal,
                                      .state = g->baseline ? baseline_state(g->baseline) : 0,
                                      .witnesses = witnesses,
                                      .witnesses_count = named,
@@ -220,11 +206,31 @@ static void judge(struct group *g, uint64_t t_ns) {
   w->calls.on_crossing(w->calls.ctx, &crossing);
 }
 
+static void judge(struct group *g, uint64_t t_ns) {
+  const struct window *w = window_of(g);
+  struct baseline_normal normal = {0};
+  bool was_open = g->open;
+  if (series_samples(&g->series) < w->terms.samples_min) return;
+  if (w->ranked) {
+    g->open = window_rank_compares(&w->terms, &g->series);
+    if (!g->open || was_open) return; /* nobody asks for the value */
+  }
+  double value = window_value(&w->terms, &g->series);
+  double limit = w->terms.threshold;
+  if (w->terms.baseline) limit = window_limit(&w->terms, &g->series, g->baseline, t_ns, value, &normal);
+  if (g->widening) limit = window_widened(&w->terms, &normal, limit, g->widening);
+  g->open = window_compares(value, w->terms.compare, limit);
+  if (g->open && g->baseline && baseline_spoil(g->baseline, t_ns))
+    state_stats(g->head.owner->state)->lost++;
+  bool tells = w->terms.every ? !isnan(value) && !isnan(limit) : g->open && !was_open;
+  if (tells) tell(g, t_ns, value, limit, &normal);
+}
+
 /* ---- taking -------------------------------------------------------------------------------- */
 
 /* What most events come to: another one, the newest, of a group that keeps its size. */
 static bool take_next(struct group *g, const struct series_event *event) {
-  if (window_of(g)->terms.baseline || event->time_ns < g->newest_ns || !series_push(&g->series, event)) return false;
+  if (event->time_ns < g->newest_ns || !series_push(&g->series, event)) return false;
   if (event->time_ns - g->newest_ns >= g->series.ns) g->open = false;
   g->newest_ns = event->time_ns;
   judge(g, event->time_ns);
@@ -265,21 +271,24 @@ static int take_later(struct group *g, const struct series_event *event) {
   return set_timer(g);
 }
 
+static int take(struct group *g, const struct series_event *event, struct held before) {
+  int err = by_timer(window_of(g)) ? take_later(g, event) : take_now(g, event);
+  if (!g->head.bytes || may_have_grown(g, before)) state_account(&g->head);
+  return err;
+}
+
 int window_take(struct window *w, const struct state_key *group, const struct series_event *event,
                 const struct window_witness *witness) {
   struct state_group *head;
   int err = state_get(&w->groups, group, &head);
+  struct group *g = (struct group *)(void *)head;
   if (!err) {
-    struct group *g = (struct group *)(void *)head;
     struct held before = held_by(g);
     latest_note(&g->latest, witness, witnesses_max(g));
-    if (by_timer(w))
-      err = take_later(g, event);
-    else if (!take_next(g, event))
-      err = take_now(g, event);
-    if (!head->bytes || may_have_grown(g, before)) state_account(head);
+    bool same = head->bytes && g->latest.capacity == before.latest;
+    if (!same || !w->plain || !take_next(g, event)) err = take(g, event, before);
   }
-  state_stats(w->groups.state)->lost += err != 0;
+  if (err) state_stats(w->groups.state)->lost++;
   return err;
 }
 
@@ -386,6 +395,8 @@ int window_new(struct state *state, const struct window_terms *terms,
   if (!w) return FLUO_ENOMEM;
   state_owner_init(&w->groups, state, &ops, WINDOW_GROUPS_MAX);
   w->terms = *terms;
+  w->plain = !by_timer(w) && !terms->baseline;
+  w->ranked = window_is_ranked(terms);
   w->calls = *calls;
   w->owner = owner;
   *out = w;
