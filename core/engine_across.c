@@ -290,6 +290,15 @@ static bool is_of_resource(const struct ruleset *set, struct fluo_range by) {
   return all;
 }
 
+static bool is_of_shape(const struct ruleset *set, struct fluo_range by) {
+  bool all = true;
+  for (uint32_t i = 0; i < by.count; i++) {
+    uint32_t field = ruleset_part(set, ruleset_pair(set, by.first + i)->parts.first)->field;
+    all &= field == FLUO_FIELD_SERVICE || field == FLUO_FIELD_NAME || field == FLUO_FIELD_KIND || field == FLUO_FIELD_STATUS;
+  }
+  return all;
+}
+
 static bool is_of_payload(uint32_t field) {
   return field == FLUO_FIELD_ATTRIBUTE || field == FLUO_FIELD_STATUS_MESSAGE || field == FLUO_FIELD_TRACE_STATE;
 }
@@ -321,6 +330,7 @@ static void own(struct engine_rules *r, uint32_t i) {
   a->merges = a->ratio ? a->asks : !a->window;
   by_hash(r->set, across_by(a), a->by);
   a->by_resource = is_of_resource(r->set, across_by(a));
+  a->by_shape = is_of_shape(r->set, across_by(a));
   if (a->terms) waits_of(r->set, a);
 }
 

@@ -20,6 +20,7 @@ struct across {
   struct novel *novel;                     /* one of the four */
   uint8_t by[16];                          /* a hash of its `by`: rules with an equal list have equal keys */
   bool by_resource;                        /* all of it is of the resource */
+  bool by_shape;                           /* all of it is service, name, kind or status */
   bool asks;
   bool waits, rereads;                     /* for a span's parent; and then for its payload, too */
   bool ratio;
@@ -58,6 +59,16 @@ struct across_moment {
 enum { ACROSS_MEMO = 4 };
 struct across_memo { uint8_t by[16]; uint32_t key; bool there, by_resource; };
 
+/* Keys of spans that agree in all of this. The texts are symbols, so what is one text is one place. */
+enum { ACROSS_SHAPES_BITS = 6 };
+struct across_shape {
+  uint8_t by[16];
+  struct fluo_text service, name;
+  uint8_t kind, status;
+  bool has_service;
+};
+struct across_shaped { struct across_shape shape; uint32_t key; bool used; };
+
 struct across_batch {
   struct across_batch *next;
   struct across_span *spans;
@@ -71,6 +82,7 @@ struct across_batch {
   const struct across *noted;              /* whose is the last of the notes, if it is of that span; or NULL */
   struct across_memo memo[ACROSS_MEMO];
   uint32_t memo_count;
+  struct across_shaped shapes[1 << ACROSS_SHAPES_BITS];
   uint32_t sheets;                         /* of questions that are out */
   bool closed;                             /* its request is in */
   bool merges;                             /* some of its notes may be of one event */

@@ -232,6 +232,7 @@ static void batch_flush(const struct engine *e, struct across_batch *b) {
   b->spans_count = b->moments_count = b->count = b->keys_count = 0;
   b->look = 0;
   b->merges = false;
+  memset(b->shapes, 0, sizeof b->shapes);
   buffer_clear(&b->bytes);
 }
 

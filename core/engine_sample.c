@@ -282,7 +282,24 @@ static const struct span_view *view_of(struct engine *e, const struct trace *t, 
   return &e->view;
 }
 
-/* It is made once a span and list of fields. false: it lacks one, or there is no memory, which is counted. */
+/* Where the key of such spans is, or will be. NULL: it is no matter of shape, or there is a text that is no symbol. */
+static struct across_shaped *shaped_of(struct across_batch *b, const struct across *to, const struct fluo_span *span) {
+  const struct window_witness *w = &b->spans[b->spans_count - 1].witness;
+  if (!to->by_shape || w->name.len != span->name.len || w->service.len != span->service.len) return NULL;
+  struct across_shape shape = {.service = w->service, .name = w->name, .kind = span->kind, .status = span->status,
+                               .has_service = w->has_service};
+  memcpy(shape.by, to->by, 16);
+  uint64_t mixed = ((uint64_t)w->service.off << 32 | w->name.off) ^ bytes_load64(to->by) ^ (uint64_t)span->kind << 16 ^ span->status;
+  struct across_shaped *at = &b->shapes[mixed * UINT64_C(0x9e3779b97f4a7c15) >> (64 - ACROSS_SHAPES_BITS)];
+  const struct across_shape *is = &at->shape;
+  bool same = at->used && is->service.off == shape.service.off && is->name.off == shape.name.off && is->kind == shape.kind &&
+              is->status == shape.status && is->has_service == shape.has_service && bytes_same(is->by, shape.by, 16);
+  if (!same) *at = (struct across_shaped){.shape = shape};
+  return at;
+}
+
+/* It is made once a span and list of fields, or once a batch for spans of one shape. false: it lacks one, or there is no
+ * memory, which is counted. */
 static bool key_get(struct engine *e, struct across_batch *b, const struct across *to, const struct trace *t, uint32_t span,
                     uint32_t *out) {
   for (uint32_t i = 0; i < b->memo_count; i++) {
@@ -290,10 +307,19 @@ static bool key_get(struct engine *e, struct across_batch *b, const struct acros
     *out = b->memo[i].key;
     return b->memo[i].there;
   }
-  int got = key_make(e, b, to->rules->set, across_by(to), view_of(e, t, span), out);
+  struct across_shaped *shaped = to->by_shape ? shaped_of(b, to, store_span(e->store, t, span)) : NULL;
+  int got = 1;
+  if (shaped && shaped->used)
+    *out = shaped->key;
+  else
+    got = key_make(e, b, to->rules->set, across_by(to), view_of(e, t, span), out);
   if (got < 0) {
     lost(e);
     return false;
+  }
+  if (shaped && got) {
+    shaped->key = *out;
+    shaped->used = true;
   }
   if (b->memo_count < ACROSS_MEMO) {
     struct across_memo *memo = &b->memo[b->memo_count++];

@@ -1,5 +1,5 @@
 --- Rules for the benches: n of mixed kinds, ten of which (or all, where they are fewer) match the 1 % of the traces
--- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua [many|windows|plain_windows|service_windows] N [IR FILE] prints
+-- that hold a span with http.status_code 503. As a program: luajit spec/bench/rules.lua [KIND] N [IR FILE] prints
 -- them, or writes their intermediate form.
 local M = {}
 
@@ -89,7 +89,23 @@ function M.plain_windows(n) return windows(n, #AGGREGATES - 1, "net.peer.port") 
 --- With one group each.
 function M.service_windows(n) return windows(n, #AGGREGATES, "service") end
 
-local MAKE = { many = M.many, windows = M.windows, plain_windows = M.plain_windows, service_windows = M.service_windows }
+--- n windows of ten groups each, by service and kind. Some watch an operation, so that of eight a span meets one; the
+-- others its errors, of which a span meets few: one in a hundred is an error.
+local function operations(n, whole)
+  local list = { M.text(20) }
+  for i = 1, n do
+    list[#list + 1] = ('rule "window-%d" { when = window("1m", { name = "%s"%s }):by("service", "kind"):%s, mode = "shadow" }')
+      :format(i, NAMES[i % 8 + 1], i > whole and ', status = "ERROR"' or "", AGGREGATES[i % (#AGGREGATES - 1) + 1])
+  end
+  return table.concat(list, "\n") .. "\n"
+end
+function M.error_windows(n) return operations(n, 0) end              -- a span meets 0.1 of a hundred
+function M.one_window(n) return operations(n, 8) end                 -- 1
+function M.some_windows(n) return operations(n, 20) end              -- 2.5
+function M.all_windows(n) return operations(n, n) end                -- 12.5
+
+local MAKE = { many = M.many, windows = M.windows, plain_windows = M.plain_windows, service_windows = M.service_windows,
+  error_windows = M.error_windows, one_window = M.one_window, some_windows = M.some_windows, all_windows = M.all_windows }
 
 if arg and arg[0] and arg[0]:find("bench/rules.lua", 1, true) then
   local make = MAKE[arg[1]]

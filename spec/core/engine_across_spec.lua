@@ -71,6 +71,50 @@ describe("rules across traces", function()
     assert.equal(live, core.heap_live())
   end)
 
+  -- One request of spans { service, name, kind, error }.
+  local function send_all(at, spans)
+    local list = {}
+    for i, span in ipairs(spans) do
+      count = count + 1
+      local id = ("%016d"):format(count)
+      list[i] = wire.body({ wire.span { trace_id = id, span_id = id:sub(9), name = span[2], kind = span[3],
+        start_ns = T0 + at * SECOND, end_ns = T0 + at * SECOND, status = span[4] and 2 or nil } },
+        wire.attributes(1, { ["service.name"] = span[1] }))
+    end
+    local body = table.concat(list)
+    assert(core.engine_receive(e, body, #body, T0 + at * SECOND, ffi.new("struct engine_receipt")) == 0)
+  end
+
+  it("tell spans of a request apart by all that their rule groups by, and by nothing else", function()
+    e = engine()
+    local rules = ""
+    for i, by in ipairs { '"service"', '"name"', '"kind"', '"status"', '"service", "name"', '"name", "status"' } do
+      rules = rules .. ('rule "r%d" { when = window("1m"):by(%s):count():over(0) }\n'):format(i, by)
+    end
+    assert(core.engine_use(e, ruleset(rules), nil) == 0)
+    local spans = {}
+    for _, service in ipairs { "s", "t" } do
+      for _, name in ipairs { "a", "b" } do
+        for kind = 2, 3 do
+          for _, failed in ipairs { false, true } do spans[#spans + 1] = { service, name, kind, failed } end
+        end
+      end
+    end
+    for _ = 1, 3 do send_all(1, spans) end
+    local counts = {}
+    for _, v in ipairs(found) do counts[v.rule] = (counts[v.rule] or 0) + 1 end
+    assert.same({ r1 = 2, r2 = 2, r3 = 2, r4 = 2, r5 = 4, r6 = 4 }, counts)
+  end)
+
+  it("tell names apart that there was no room to keep", function()
+    e = engine()
+    assert(core.engine_use(e, ruleset 'rule "r" { when = window("1m"):by("name"):count():over(0) }', nil) == 0)
+    for i = 1, 700 do send(e, 1, ("%04d"):format(i) .. ("x"):rep(1000)) end
+    found = {}
+    send_all(2, { { "s", ("y"):rep(900) .. "1", 2 }, { "s", ("z"):rep(900) .. "2", 2 }, { "s", ("y"):rep(900) .. "1", 2 } })
+    assert.equal(2, #found)
+  end)
+
   it("name the groups of windows that stay crossed, and nothing else stays so", function()
     e = engine()
     local FIRST = 'rule "first" { when = window("1m"):by("k"):first_seen() }\n'
