@@ -93,17 +93,17 @@ describe("rules across traces", function()
     end
     assert(core.engine_use(e, ruleset(rules), nil) == 0)
     local spans = {}
-    for _, service in ipairs { "s", "t" } do
-      for _, name in ipairs { "a", "b" } do
-        for kind = 2, 3 do
-          for _, failed in ipairs { false, true } do spans[#spans + 1] = { service, name, kind, failed } end
+    for _, service in ipairs { "s", "t", "u" } do
+      for _, name in ipairs { "a", "b", "c", "d", "f", "g" } do
+        for _, failed in ipairs { false, true } do
+          for kind = 2, 3 do spans[#spans + 1] = { service, name, kind, failed } end
         end
       end
     end
     for _ = 1, 3 do send_all(1, spans) end
     local counts = {}
     for _, v in ipairs(found) do counts[v.rule] = (counts[v.rule] or 0) + 1 end
-    assert.same({ r1 = 2, r2 = 2, r3 = 2, r4 = 2, r5 = 4, r6 = 4 }, counts)
+    assert.same({ r1 = 3, r2 = 6, r3 = 2, r4 = 2, r5 = 18, r6 = 12 }, counts)
   end)
 
   it("tell names apart that there was no room to keep", function()
