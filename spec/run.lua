@@ -2,8 +2,9 @@
 -- modules belong to a process), some at a time, and adds up. What failed is named again at the end, right before
 -- the last line: `N passed, N failed, N skipped`.
 --   luajit spec/run.lua [BUILD…]      against the binary and library in each BUILD (default: build)
--- The specs of rules/ run as their authors run them, by `fluo test`.
--- SPECS="file or folder …" chooses some; a BUILD named asan gets the sanitizer's runtime preloaded.
+-- The specs of rules/ run as their authors run them, by `fluo test`. What is Lua alone runs against the first BUILD.
+-- SPECS="file or folder …" chooses some, SPEC_JOBS says how many at a time; a BUILD named asan gets the sanitizer's
+-- runtime preloaded.
 local ffi = require("ffi")
 
 ffi.cdef [[
@@ -15,11 +16,16 @@ long read(int, void *, size_t);
 int clock_gettime(int, struct run_timespec *);
 ]]
 
-local WIDTH = tonumber(os.getenv("SPEC_JOBS") or 2)
+-- A file waits for half of its time: for processes to start, for answers, for the disk.
+local FILES_A_PROCESSOR = 2
 local FILE_SECONDS_MAX = 600    -- a file that hangs fails, and the others still run
 local RECALL_LINES = 12         -- what failed, said again
 local RECALL_COLUMNS = 160
-local LONGEST = 5
+local LONGEST = 10
+-- They take longest, and start first: else the last of them would run alone.
+local FIRST = { "agent/hostile_spec", "agent/containment_spec", "agent/record_spec", "agent/broken_spec", "agent/hostile_http_spec",
+  "agent/troubles_spec", "agent/rules_load_spec", "agent/reload_spec", "agent/world_spec", "core/ledger_faults_spec",
+  "core/week_spec", "core/spine_spec", "core/study_spec", "lua/brute_spec", "docs_spec" }
 
 local function output_of(command)
   local pipe = io.popen(command)
@@ -41,18 +47,45 @@ local function environment(build)
   return words .. " ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=" .. runtime
 end
 
--- Every file against every build.
+-- Whether a spec, or what it requires of spec/, has to do with a build: it names the variables that say which.
+local function needs_build(path, seen)
+  local file = io.open(path)
+  if not file or seen[path] then return false end
+  seen[path] = true
+  local text = file:read("*a")
+  file:close()
+  if path:find("^rules/") or text:find('"FLUO"', 1, true) or text:find('"FLUO_LIB"', 1, true) then return true end
+  for name in text:gmatch('require[ (]+"(spec%.[%w_.]+)"') do
+    if needs_build(name:gsub("%.", "/") .. ".lua", seen) then return true end
+  end
+  return false
+end
+
+local function rank(path)
+  for i, name in ipairs(FIRST) do
+    if path:find(name, 1, true) then return i end
+  end
+  return #FIRST + 1
+end
+
+-- Every file against every build that it needs, in the order in which they start.
 local function jobs(builds)
   local list = {}
   local paths = output_of(("find %s -name '*_spec.lua' | sort"):format(os.getenv("SPECS") or "spec rules"))
-  for _, build in ipairs(builds) do
+  for i, build in ipairs(builds) do
     local words = environment(build)
     for path in paths:gmatch("%S+") do
       local runner = path:find("^rules/") and build .. "/fluo test" or "busted"
-      list[#list + 1] = { build = build, path = path, output = {},
-        command = ("timeout -k 5 %d env %s %s %s 2>&1 </dev/null"):format(FILE_SECONDS_MAX, words, runner, path) }
+      if i == 1 or needs_build(path, {}) then
+        list[#list + 1] = { build = build, path = path, output = {}, rank = rank(path), number = #list,
+          command = ("timeout -k 5 %d env %s %s %s 2>&1 </dev/null"):format(FILE_SECONDS_MAX, words, runner, path) }
+      end
     end
   end
+  table.sort(list, function(a, b)
+    if a.rank ~= b.rank then return a.rank < b.rank end
+    return a.number < b.number
+  end)
   return list
 end
 
@@ -167,9 +200,9 @@ local function print_failed()
   if shown < #failed then print(("  and %d more, told above"):format(#failed - shown)) end
 end
 
-local running = {}
+local running, width = {}, tonumber(os.getenv("SPEC_JOBS") or FILES_A_PROCESSOR * tonumber(output_of("nproc")))
 for _, job in ipairs(jobs(#arg > 0 and arg or { "build" })) do
-  if #running == WIDTH then finish(await(running)) end
+  if #running == width then finish(await(running)) end
   start(job)
   running[#running + 1] = job
 end
