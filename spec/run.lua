@@ -18,7 +18,8 @@ int clock_gettime(int, struct run_timespec *);
 
 -- A file waits for half of its time: for processes to start, for answers, for the disk.
 local FILES_A_PROCESSOR = 2
-local FILE_SECONDS_MAX = 600    -- a file that hangs fails, and the others still run
+-- A file that hangs fails, and the others still run; and none runs on when this ends before it.
+local FILE_SECONDS_MAX = 600
 local RECALL_LINES = 12         -- what failed, said again
 local RECALL_COLUMNS = 160
 local LONGEST = 10
@@ -78,7 +79,7 @@ local function jobs(builds)
       local runner = path:find("^rules/") and build .. "/fluo test" or "busted"
       if i == 1 or needs_build(path, {}) then
         list[#list + 1] = { build = build, path = path, output = {}, rank = rank(path), number = #list,
-          command = ("timeout -k 5 %d env %s %s %s 2>&1 </dev/null"):format(FILE_SECONDS_MAX, words, runner, path) }
+          command = ("exec setpriv --pdeathsig TERM timeout -k 5 %d env %s %s %s 2>&1 </dev/null"):format(FILE_SECONDS_MAX, words, runner, path) }
       end
     end
   end

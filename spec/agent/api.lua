@@ -2,25 +2,22 @@
 --   local api = require("spec.agent.api")
 --   local status, body = api.ask(agent, "GET", "incidents?status=open")
 local cjson = require("cjson")
-local replay = require("spec.replay")
 
 local M = {}
 
 --- The answer as it came: status, text, content type. body: a table, or text; headers: lines.
 function M.raw(agent, verb, path, body, headers)
-  local words, file = {}, nil
+  local lines = {}
   if body then
-    file = os.tmpname()
-    replay.write(file, type(body) == "table" and cjson.encode(body) or body)
+    body = type(body) == "table" and cjson.encode(body) or body
     local typed = table.concat(headers or {}):find("Content-Type", 1, true)
-    words[#words + 1] = (typed and "" or "-H 'Content-Type: application/json' ") .. "--data-binary @" .. file
+    if not typed then lines[1] = "Content-Type: application/json" end
+    lines[#lines + 1] = ("Content-Length: %d"):format(#body)
   end
-  for _, header in ipairs(headers or {}) do words[#words + 1] = ("-H '%s'"):format(header) end
-  local _, out = replay.shell(("curl -s -m 20 -X %s -w '\n%%{http_code} %%{content_type}' %s 'http://%s/api/v1/%s'"):format(verb,
-    table.concat(words, " "), agent.admin, path))
-  if file then os.remove(file) end
-  local text, status, kind = out:match("^(.*)\n(%d+) (%S*)$")
-  return tonumber(status), text, kind
+  for _, header in ipairs(headers or {}) do lines[#lines + 1] = header end
+  lines[#lines + 1] = ""
+  local status, text, answered = agent:ask(verb, "/api/v1/" .. path, table.concat(lines, "\r\n"), body)
+  return status, text, answered["content-type"]
 end
 
 --- Status and the answer, decoded.

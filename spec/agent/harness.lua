@@ -24,6 +24,7 @@ local M = {}
 local Agent = {}
 Agent.__index = Agent
 
+local POLL_MS = 10          -- between two looks at a page, where the log says nothing
 local O_CLOEXEC, O_WRONLY, O_CREAT, O_TRUNC = 0x80000, 1, 0x40, 0x200
 
 local function spawn(argv, stdout_path)
@@ -113,16 +114,26 @@ function Agent:await_ready()
   return true
 end
 
+-- One request on a connection of its own: status, body and head lines of the answer; 0, "" and none where there is none.
+local function ask(address, verb, path, lines, body)
+  local c = socket.connect(tonumber(address:match(":(%d+)$")), { v6 = address:find("[", 1, true) })
+  if not c then return 0, "", {} end
+  lines = (lines or "") .. "Connection: close\r\n"
+  if not lines:find("Host: ", 1, true) then lines = ("Host: %s\r\n%s"):format(address, lines) end
+  -- What cannot be sent whole may have its answer all the same.
+  c:send(("%s %s HTTP/1.1\r\n%s\r\n%s"):format(verb, path, lines, body or ""))
+  local answer = c:answer()
+  c:close()
+  if not answer then return 0, "", {} end
+  return answer.status, answer.body, answer.headers
+end
+
 --- Posts a body to a path of the OTLP listener: status, answer.
 function Agent:post(body, content_type, path, headers)
-  local file = os.tmpname()
-  replay.write(file, body)
-  local extra = ""
-  for _, header in ipairs(headers or {}) do extra = extra .. (" -H '%s'"):format(header) end
-  local _, out = replay.shell(("curl -s -w '\\n%%{http_code}' -H 'Content-Type: %s'%s --data-binary @%s http://%s%s")
-    :format(content_type or "application/json", extra, file, self.otlp, path or "/v1/traces"))
-  os.remove(file)
-  return tonumber(out:match("(%d+)$")), (out:gsub("\n%d+$", ""))
+  local lines = ("Content-Type: %s\r\nContent-Length: %d\r\n"):format(content_type or "application/json", #body)
+  for _, header in ipairs(headers or {}) do lines = lines .. header .. "\r\n" end
+  local status, answer = ask(self.otlp, "POST", path or "/v1/traces", lines, body)
+  return status, answer
 end
 
 --- Sends requests of spans, as spec.replay writes them.
@@ -133,17 +144,23 @@ function Agent:send(requests)
   end
 end
 
+--- Asks the admin listener: status, body, headers. lines: of the request's head, each with its end.
+function Agent:ask(verb, path, lines, body) return ask(self.admin, verb, path, lines, body) end
+
 function Agent:get(path)
-  local _, out = replay.shell(("curl -s http://%s%s"):format(self.admin, path))
-  return out
+  local _, page = self:ask("GET", path)
+  return page
 end
+
+--- Asks for a reload: status and text of the answer.
+function Agent:reload() return self:ask("POST", "/-/reload") end
 
 --- Waits until no reload is under way: status and text of the page that says how the last one went.
 function Agent:reloaded()
   while true do
-    local _, out = replay.shell(("curl -s -w '\\n%%{http_code}' http://%s/-/reload"):format(self.admin))
-    local status = tonumber(out:match("(%d+)$"))
-    if status ~= 202 then return status, (out:gsub("\n%d+$", "")) end
+    local status, text = self:ask("GET", "/-/reload")
+    if status ~= 202 then return status, text end
+    self:more_log(POLL_MS)
   end
 end
 
@@ -163,6 +180,7 @@ function Agent:await(wanted)
     while self:more_log(0) do end
     page = self:metrics()
     if wanted(page) then return page end
+    self:more_log(POLL_MS)
   until socket.now() > deadline
   error("a minute later, metrics were still\n" .. self:get("/metrics"))
 end

@@ -167,8 +167,8 @@ describe("a recording", function()
       refused("--out /nowhere/x", 1, "/nowhere/x cannot be written: No such file")
       local full = record(agent.admin, "--out /dev/full")
       local unread = record(agent.admin, "| head -c 1 >/dev/null")
-      agent:send(short("a1@0", "one"))
-      agent:send(short("a1@0", "two"))
+      -- It notices that its reader has left when it writes again after that.
+      repeat agent:send(short("a1@0", "one")) until replay.shell("kill -0 " .. unread.pid) ~= 0
       local _, said, status = full:finish()
       assert.same({ true, 1 }, { said:find("No space left on device", 1, true) ~= nil, status })
       _, said = unread:finish()

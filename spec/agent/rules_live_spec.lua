@@ -3,20 +3,21 @@ local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
 local arrival, span = replay.arrival, replay.span
 
--- Runs rules on requests until the log holds `until_`; gives the metrics, the names of violations, and the log.
-local function run(rules, requests, until_, flags)
+local function unknown(page, rule) return page[('fluo_rule_unknown_total{rule="%s"}'):format(rule)] end
+
+-- Runs rules on requests until the log holds `until_`, and the metrics satisfy `counted`; gives the metrics, the names of
+-- violations, and the log.
+local function run(rules, requests, until_, flags, counted)
   local agent = assert(harness.start { rules = rules, flags = flags })
   agent:send(requests)
   if until_ then agent:read_log(function(line) return line:find(until_, 1, true) end) end
-  local page = agent:metrics()
+  local page = agent:await(counted or function() return true end)
   local found, _, _, log = agent:stop()
   local names = {}
   for i, v in ipairs(found) do names[i] = v.rule .. (v.shadow and " shadow" or "") end
   table.sort(names)
   return page, table.concat(names, ", "), table.concat(log, "\n")
 end
-
-local function unknown(page, rule) return page[('fluo_rule_unknown_total{rule="%s"}'):format(rule)] end
 
 describe("an action", function()
   it("that nothing defines is a warning when the rules load, and log runs in its place", function()
@@ -48,7 +49,7 @@ rule "satisfies" { when = trace.satisfies(function() return true end) }
 ]]
   it("in a trace that was cut", function()
     local page, found = run(RULES .. 'rule "done" { when = { name = "b" }, summary = "over" }\n',
-      { arrival "a1@0 a2@0", arrival "b@0" }, "over", { "--trace.spans_max=1" })
+      { arrival "a1@0 a2@0", arrival "b@0" }, "over", { "--trace.spans_max=1" }, function(now) return unknown(now, "satisfies") > 0 end)
     assert.equal("done, present", found)
     assert.same({ 1, 0, 0, 1, 1 }, { unknown(page, "absent"), unknown(page, "disproved"), unknown(page, "present"),
       unknown(page, "throws"), unknown(page, "satisfies") })
