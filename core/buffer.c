@@ -99,14 +99,27 @@ int buffer_int(struct buffer *b, int64_t x) {
   return buffer_add(b, p, (size_t)(end - p));
 }
 
-static int add_escape(struct buffer *b, uint8_t c) {
+/* The code of a character that ends a line for who reads lines as Unicode has them (NEL, and the two separators), so that
+ * "one object a line" holds for them too; of others their first byte. */
+static unsigned line_end_or_byte(const uint8_t *p, size_t n) {
+  if (n == 2 && p[0] == 0xc2 && p[1] == 0x85) return 0x85;
+  if (n == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9)) return 0x2028u + (p[2] & 1u);
+  return p[0];
+}
+
+static bool stands_as_it_is(const uint8_t *p, size_t n) {
+  unsigned c = line_end_or_byte(p, n);
+  return c == p[0] && c >= 0x20 && c != '"' && c != '\\';
+}
+
+static int add_escape(struct buffer *b, unsigned c) {
   switch (c) {
     case '"': return buffer_add(b, "\\\"", 2);
     case '\\': return buffer_add(b, "\\\\", 2);
     case '\n': return buffer_add(b, "\\n", 2);
     case '\r': return buffer_add(b, "\\r", 2);
     case '\t': return buffer_add(b, "\\t", 2);
-    default: return buffer_printf(b, "\\u%04x", (unsigned)c);
+    default: return buffer_printf(b, "\\u%04x", c);
   }
 }
 
@@ -117,12 +130,12 @@ int buffer_json(struct buffer *b, const void *p, size_t n) {
   while (i < n && !b->err) {
     bool valid;
     size_t step = utf8_step(text + i, n - i, &valid);
-    if (valid && text[i] >= 0x20 && text[i] != '"' && text[i] != '\\') {
+    if (valid && stands_as_it_is(text + i, step)) {
       i += step;
       continue;
     }
     buffer_add(b, text + plain, i - plain);
-    if (valid) add_escape(b, text[i]);
+    if (valid) add_escape(b, line_end_or_byte(text + i, step));
     else buffer_add(b, "\xef\xbf\xbd", 3);
     plain = i += step;
   }

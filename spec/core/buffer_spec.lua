@@ -121,6 +121,7 @@ describe("a JSON string", function()
     [""] = '""', ["plain"] = '"plain"', ['say "hi"\\'] = [["say \"hi\"\\"]],
     ["a\nb\tc\rd"] = [["a\nb\tc\rd"]], ["\0\1\31"] = [["\u0000\u0001\u001f"]],
     ["žluť 🐎"] = '"žluť 🐎"', ["a\xffb"] = '"a\xef\xbf\xbdb"',
+    ["a\xc2\x85b\xe2\x80\xa8\xe2\x80\xa9"] = [["a\u0085b\u2028\u2029"]], ["\xc2\x84\xe2\x80\xa7"] = '"\xc2\x84\xe2\x80\xa7"',
     ["\xed\xa0\x80"] = '"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"', ["\xf0\x9f\x90"] = '"\xef\xbf\xbd"',
   }) do
     it(("of %q is %s"):format(text, expected), function() assert.equal(expected, json(text)) end)
