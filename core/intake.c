@@ -47,6 +47,7 @@ struct intake {
   char *traces_path; /* NULL: none */
   char *cors_origins;
   struct intake_calls calls;
+  struct otlp_limits short_limits;     /* what has more waits in line */
   struct decode_scratch scratch;       /* of bodies that are answered at once */
   struct decode_scratch long_scratch;  /* of the first in line */
   struct long_body *line, **line_end;  /* the first is being worked on */
@@ -362,9 +363,10 @@ static void take_traces(struct intake *in, const struct http_request *request,
     return;
   }
   struct decode d = decoding(in, request, &in->scratch);
+  if (waits) d.limits = &in->short_limits;
   int err = decode_run(&d);
   /* What is too large for the short way may be small enough for the long one. */
-  if (waits && (err == FLUO_ETOOLARGE || (!err && takes_long(&d)))) {
+  if (waits && (err == FLUO_ETOOLARGE || err == FLUO_ETOOMANY || (!err && takes_long(&d)))) {
     long_wait(in, request, response);
     return;
   }
@@ -408,6 +410,9 @@ int intake_new(const struct intake_options *options, const struct intake_calls *
   const char *path = options->traces_path, *origins = options->cors_origins;
   if (path && *path && !(in->traces_path = heap_strdup(path))) goto err_after_alloc;
   if (origins && *origins && !(in->cors_origins = heap_strdup(origins))) goto err_after_path;
+  in->short_limits = options->limits;
+  if (in->short_limits.spans_max > LIMIT_SHORT_COST / OTLP_SPAN_COST) in->short_limits.spans_max = LIMIT_SHORT_COST / OTLP_SPAN_COST;
+  if (in->short_limits.elements_max > LIMIT_SHORT_ELEMENTS) in->short_limits.elements_max = LIMIT_SHORT_ELEMENTS;
   size_t at_once = options->body_bytes_max;
   if (calls->aside && at_once > LIMIT_SHORT_BYTES) at_once = LIMIT_SHORT_BYTES;
   decode_scratch_init(&in->scratch, at_once);

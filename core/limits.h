@@ -34,6 +34,9 @@
 #define LIMIT_PART_COST (256u << 10)
 #define LIMIT_SHORT_COST (1u << 20)
 #define LIMIT_SHORT_BYTES (512u << 10)
+/* Elements of a body whose check goes on at once: clients need 25 bytes and more for each, so no honest one that is short has
+ * so many. 30 ns each. */
+#define LIMIT_SHORT_ELEMENTS 32768u
 /* Bytes of chunk framing that one connection's are parsed before others have their turn. Chunks of one byte take some
  * 60 ns each; those of honest senders have some hundred bytes of framing in 64 KiB. */
 #define LIMIT_FRAMES_A_TURN_BYTES 16384u
@@ -73,7 +76,7 @@
 /* Of one expression, so many matches of more than a tenth of that at once, and one more each so many ns: 1 % to 6 % of a
  * processor. Past it what it is asked is unknown (fluo_rule_unknown_total). */
 #define LIMIT_REGEX_LIGHT_MATCHES 1000u
-#define LIMIT_REGEX_HEAVY 32u
+#define LIMIT_REGEX_HEAVY 8u
 #define LIMIT_REGEX_HEAVY_NS 20000000u
 /* Questions to rule functions that wait for an answer, 52 bytes each. One body of small spans could ask for
  * millions. Past it they are unknown (fluo_shed_questions_total). */

@@ -27,6 +27,13 @@ end
 local function compare(a, b) return core.value_compare(value(a), value(b)) end
 local function equal(a, b) return core.value_equal(value(a), value(b)) end
 
+describe("text of 64 KiB", function()
+  it("may be a number, and longer text is none", function()
+    assert.equal(1LL, (number(("0"):rep(65535) .. "1")))
+    assert.is_nil((number(("0"):rep(65536) .. "1")))
+  end)
+end)
+
 describe("text that is a decimal number", function()
   for text, expected in pairs({
     ["0"] = 0LL, ["-0"] = 0LL, ["+7"] = 7LL, [" \t\r\n\v\f7 "] = 7LL, ["007"] = 7LL, ["5."] = 5LL, ["5.000"] = 5LL,

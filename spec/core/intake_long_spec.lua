@@ -104,6 +104,8 @@ describe("a body that takes long", function()
     local rows = {
       { NOW, body_of(512) }, { WAIT, body_of(1, 600000) }, { WAIT, body_of(5000) }, { NOW, "\10" }, { NOW, "" },
       { WAIT, wire.text(1, ""):rep(100000) },
+      { NOW, wire.body { wire.span { extra = wire.text(9, ""):rep(32000) } } },
+      { WAIT, wire.body { wire.span { extra = wire.text(9, ""):rep(33000) } } },      -- it would wait by its check alone
     }
     for i, row in ipairs(rows) do
       local r = request(row[2])

@@ -53,7 +53,7 @@ describe("a regular expression", function()
     for _ = 1, 100 do ask(slow, heavy) end
     assert.equal(1, ask(slow, "ab"))
     core.regex_scratch_now(s, 1000 * second)
-    for _ = 1, 31 do ask(slow, heavy) end
+    for _ = 1, 7 do ask(slow, heavy) end
     assert.equal(1, ask(slow, "ab"))                     -- what is light costs nothing
     ask(slow, heavy)
     assert.same({ UNKNOWN, 1 }, { ask(slow, "ab"), ask(quick, "bb") })
@@ -62,7 +62,7 @@ describe("a regular expression", function()
     ask(slow, heavy)
     assert.equal(UNKNOWN, ask(slow, "ab"))
     core.regex_scratch_now(s, 1001 * second)
-    for _ = 1, 32 do ask(slow, heavy) end
+    for _ = 1, 8 do ask(slow, heavy) end
     assert.equal(UNKNOWN, ask(slow, "ab"))
   end)
 
