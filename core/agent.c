@@ -22,7 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "admin.h"
 #include "arena.h"
 #include "aside.h"
 #include "console.h"
@@ -34,12 +33,12 @@
 #include "host.h"
 #include "intake.h"
 #include "limits.h"
+#include "listeners.h"
 #include "log.h"
 #include "loop.h"
 #include "out.h"
 #include "page.h"
 #include "report.h"
-#include "server.h"
 #include "state_file.h"
 #include "warnings.h"
 #include "watch.h"
@@ -57,9 +56,8 @@ struct agent {
   struct intake *intake;
   struct aside *aside;
   struct state_file *state_file; /* NULL: the data directory cannot be written */
-  struct server *otlp_http, *admin;
+  struct listeners listeners;
   struct console *console; /* behind the admin listener */
-  uint32_t servers_open;
   uv_loop_t loop;
   uv_poll_t study;
   uv_timer_t due, watch, housekeeping, drain;
@@ -111,7 +109,7 @@ static void rearm(struct agent *a) {
     uv_timer_stop(&a->due);
   else
     uv_timer_start(&a->due, on_due, due > now ? (due - now) / 1000000 + 1 : 0, 0);
-  if (a->state == AGENT_DRAINING && !a->servers_open && engine_idle(host_engine(a->host)) &&
+  if (a->state == AGENT_DRAINING && !a->listeners.open && engine_idle(host_engine(a->host)) &&
       dispatch_quiet(a->report.dispatch))
     uv_stop(&a->loop);
 }
@@ -179,7 +177,7 @@ static void on_page(void *ctx, struct page *out) {
   struct agent *a = ctx;
   *out = (struct page){.host = a->host,
                        .intake = a->intake,
-                       .otlp_http = a->otlp_http,
+                       .otlp_http = a->listeners.otlp_http,
                        .violations = a->report.violations,
                        .log = a->log,
                        .now_ns = now_ns(a),
@@ -215,29 +213,17 @@ static void on_drained_too_long(uv_timer_t *timer) {
   uv_stop(&a->loop);
 }
 
-/* A server is gone once it says so, while the other one may still answer. */
-static void server_gone(struct agent *a) {
-  if (--a->servers_open || !a->host) return;
+/* Nothing more comes in. */
+static void on_listeners_gone(void *ctx) {
+  struct agent *a = ctx;
+  if (!a->host) return;
   engine_close_all(host_engine(a->host), now_ns(a));
   rearm(a);
 }
 
-static void on_otlp_closed(void *ctx) {
-  struct agent *a = ctx;
-  a->otlp_http = NULL;
-  server_gone(a);
-}
-
-static void on_admin_closed(void *ctx) {
-  struct agent *a = ctx;
-  a->admin = NULL;
-  server_gone(a);
-}
-
 static void close_servers(struct agent *a, uint64_t drain_ns) {
   console_end(a->console);
-  if (a->otlp_http) server_close(a->otlp_http, drain_ns, on_otlp_closed, a);
-  if (a->admin) server_close(a->admin, drain_ns, on_admin_closed, a);
+  listeners_close(&a->listeners, drain_ns);
 }
 
 static void on_hangup(uv_signal_t *handle, int number) {
@@ -253,10 +239,7 @@ static void on_signal(uv_signal_t *handle, int number) {
          log_s("signal", strsignal(number)));
   uv_timer_start(&a->drain, on_drained_too_long, LIMIT_DRAIN_NS / 1000000, 0);
   close_servers(a, LIMIT_DRAIN_NS / 5);
-  if (!a->servers_open) {
-    engine_close_all(host_engine(a->host), now_ns(a));
-    rearm(a);
-  }
+  if (!a->listeners.open) on_listeners_gone(a);
 }
 
 /* ---- the start ----------------------------------------------------------------------------- */
@@ -345,43 +328,22 @@ static int open_intake(struct agent *a) {
   return err ? complain(a, "intake", err_text(err)) : 0;
 }
 
-static int open_server(struct agent *a, const char *key, const struct config_address *address,
-                       const struct http_calls *calls, uint64_t body_bytes_max,
-                       struct server **out) {
-  const struct config *c = a->config;
-  uint64_t in_flight = body_bytes_max / 8 * LIMIT_BODIES_IN_FLIGHT_EIGHTHS;
-  if (in_flight < LIMIT_BODIES_IN_FLIGHT_BYTES) in_flight = LIMIT_BODIES_IN_FLIGHT_BYTES;
-  struct server_limits limits = {.connections_max = c->http.connections_max,
-                                 .body_bytes_max = body_bytes_max,
-                                 .bytes_in_flight_max = in_flight,
-                                 .short_bytes = LIMIT_SHORT_BYTES,
-                                 .bytes_reserved = LIMIT_BODIES_RESERVE_BYTES,
-                                 .idle_ns = c->http.idle_ns,
-                                 .header_ns = c->http.header_ns,
-                                 .body_ns = c->http.body_ns};
-  char why[256];
-  if (address->off) return 0;
-  if (server_open(&a->loop, address->host, address->port, calls, &limits, out, why))
-    return complain(a, key, why);
-  a->servers_open++;
-  return 0;
-}
-
 static int open_servers(struct agent *a) {
   const struct console_options options = {a->config, a->host, a->desk, a->wall_ns, on_ready, on_now, on_page,
                                           on_reload_wanted, on_changed, a};
   struct http_calls otlp, admin;
+  const char *setting;
+  char why[256];
   if (!(a->console = console_new(&options))) return complain(a, "listen.admin", err_text(FLUO_ENOMEM));
   a->report.recorder = console_recorder(a->console);
   a->report.follow = console_follow(a->console);
   desk_follow(a->desk, a->report.follow);
   admin = console_http(a->console);
   intake_http(a->intake, &otlp);
-  if (open_server(a, "listen.otlp_http", &a->config->listen.otlp_http, &otlp,
-                  a->config->http.body_bytes_max, &a->otlp_http))
-    return -1;
-  return open_server(a, "listen.admin", &a->config->listen.admin, &admin, ADMIN_BODY_BYTES_MAX,
-                     &a->admin);
+  a->listeners.on_gone = on_listeners_gone;
+  a->listeners.ctx = a;
+  int err = listeners_open(&a->listeners, &a->loop, a->config, &otlp, &admin, &setting, why);
+  return err ? complain(a, setting, why) : 0;
 }
 
 /* Before the rules are read: a change that is announced from then on is not missed. */
@@ -407,10 +369,6 @@ static int open_loop(struct agent *a) {
   if (uv_poll_init(&a->loop, &a->study, host_fd(a->host))) return complain(a, "event loop", "no poll handle");
   uv_poll_start(&a->study, UV_READABLE, on_study);
   return 0;
-}
-
-static uint16_t port_of(const struct server *server) {
-  return server ? server_port(server) : 0;
 }
 
 static int open_watch(struct agent *a) {
@@ -457,7 +415,7 @@ static void say_stopped(struct agent *a) {
 static bool close_all(struct agent *a) {
   bool flushed = true;
   close_servers(a, 0);
-  while (a->servers_open) uv_run(&a->loop, UV_RUN_ONCE);
+  while (a->listeners.open) uv_run(&a->loop, UV_RUN_ONCE);
   save_state(a);
   desk_close(a->desk);
   watch_close(a->rules_watch);
@@ -491,7 +449,7 @@ int agent_run(const struct config *config) {
   int err = open_all(&a);
   if (!err) {
     a.state = AGENT_READY;
-    greet(a.log, config, a.host, port_of(a.otlp_http), port_of(a.admin));
+    greet(a.log, config, a.host, listeners_port(a.listeners.otlp_http), listeners_port(a.listeners.admin));
     rearm(&a);
     uv_run(&a.loop, UV_RUN_DEFAULT);
   }

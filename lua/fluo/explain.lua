@@ -58,7 +58,8 @@ local function adapt(rule)
   local source = rule.nodes or across and across_source(rule) or { when = has(rule.patterns[1]) }
   local compiled = rule.compiled or plan.compile(source)
   rule.explained = { scope = rule.scope:lower(), mode = rule.mode, late = rule.late, early = compiled.early,
-                     across = across and across.kind, wanted = across and groups.wanted(across) or {}, source = source }
+                     across = across and (across.at_least and "cascade" or across.kind),
+                     wanted = across and groups.wanted(across) or {}, source = source }
   compiled.gate, compiled.early, compiled.payloads, compiled.structure = { { op = "TRUE" } }, false, true, false
   compiled.late = false
   rule.scope, rule.mode, rule.across, rule.compiled, rule.patterns = "TRACE", "active", nil, compiled, compiled.patterns

@@ -306,6 +306,11 @@ describe("fluo explain", function()
     assert.same({ "window", "unknown", 1 }, { e.scope, e.truth, e.parts[1].parts[1].count })
   end)
 
+  it("calls a cascade what it is", function()
+    local rule = 'rule "r" { when = cascade { { status = "ERROR" }, at_least = 2 } }\n'
+    assert.truthy(explained(rule, { { span { name = "a" } } }, "r")[1].notes[1]:find("^a cascade goes across traces"))
+  end)
+
   it("says of a window's spans, or a sequence's, which count nowhere, and for want of what", function()
     local spans = { span { name = "GET", service = "shop", kind = "CLIENT", id = "c", attr = { n = 1, user = "ada" } },
       span { name = "a", service = "pay", kind = "SERVER", id = "s", parent = "c", attr = { n = 2 } },
