@@ -221,12 +221,13 @@ describe("a built-in receiver, on this machine", function()
     local pipe = io.popen(([[python3 -c "
 import email, email.policy, json
 m = email.message_from_file(open('%s/mail', newline=''), policy=email.policy.default)
-print(json.dumps([str(m['subject']), m.get_content(), str(m['to']), str(m['message-id']), len(m.defects)]))"]]):format(dir))
-    local subject, text, to, id, defects = unpack(cjson.decode(pipe:read("*a")))
+print(json.dumps([str(m['subject']), m.get_content(), str(m['to']), str(m['message-id']), len(m.defects), str(m['auto-submitted'])]))"]]):format(dir))
+    local subject, text, to, id, defects, submitted = unpack(cjson.decode(pipe:read("*a")))
     pipe:close()
     assert.truthy(subject:find("^%[FIRING%] checkout%-slow: Überweisung “slow” éé.*é…$"), subject)
     assert.truthy(text:find(alert.incidents[1].summary, 1, true), text)
-    assert.same({ "ops@example.com, night@example.com", "<0123456789abcdef0123456789abcdef@example.com>", 0 }, { to, id, defects })
+    assert.same({ "ops@example.com, night@example.com", "<0123456789abcdef0123456789abcdef@example.com>", 0, "auto-generated" },
+      { to, id, defects, submitted })
   end)
 
   it("gives up a mail that is refused for good, and sends no password in the clear", function()

@@ -62,6 +62,7 @@ function M.request(asked, unix, base64)
   if asked.id then
     head[#head + 1] = ("Message-ID: <%s@%s>"):format(asked.id:gsub("[^%w.-]", "-"), from:match("@(.+)$"))
   end
+  head[#head + 1] = "Auto-Submitted: auto-generated"            -- whoever is away need not say so (RFC 3834)
   head[#head + 1] = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64"
   return { mail = true, url = asked.url, user = asked.user, password = asked.password, timeout = asked.timeout,
            from = from, to = to, subject = asked.subject, text = asked.text,
