@@ -10,6 +10,7 @@ local conditions, deciding, structure = of "agent/rules_conditions", of "agent/r
 local functions, violation, late = of "agent/rules_functions", of "agent/rules_violation", of "agent/rules_late"
 local live, run, reload, buffer = of "agent/rules_live", of "agent/run", of "agent/reload", of "agent/buffer"
 local containment, study, store, judge = of "agent/containment", of "core/study", of "core/store", of "lua/judge"
+local across_dialects = of "agent/values_oracle"
 local rule, sandbox, loader, matcher = of "lua/rule", of "lua/sandbox", of "lua/loader", of "core/matcher"
 local span, brute, determinism = of "lua/trace", of "lua/brute", of "agent/determinism"
 local windows, judging = of "agent/windows", of "agent/windows_judging"
@@ -84,6 +85,14 @@ return {
   { "values", {
     { "int and double are compared as numbers, exactly, also beyond 2^53.",
       values "comparing values an int and a double are compared as numbers", values "comparing values exactly, also beyond 2^53" },
+    { "A comparison means the same in every dialect.",
+      across_dialects "each value beside each operand means the same in a table pattern",
+      across_dialects "each value beside each operand means the same in when … then",
+      across_dialects "each value beside each operand means the same in an invariant",
+      across_dialects "each value beside each operand means the same in the JavaScript chain",
+      across_dialects "each value beside each operand means the same in a condition in YAML",
+      across_dialects "each value beside each operand means the same in a TraceQL selector",
+      across_dialects "each value beside each operand means the same in a text query" },
     { "Text that is a decimal number is one beside a number; hex, inf and nan are not.",
       values "comparing values text that is a decimal number, white space trimmed, is a number beside a number",
       values "comparing values a sign, leading zeros and all ASCII white space belong to a number; NaN has no order",
