@@ -7,7 +7,7 @@ local window = require("fluo.window")
 local M = { BYTES_MAX = 65536, TERMS_MAX = 1000 }
 
 local FORM = "agg(x) > n during D [where k = v and …] [by (k, …)]"
-local AGGREGATES = { "count", "sum", "avg", "min", "max", "p", "rate", "distinct" }
+local AGGREGATES = { "count", "sum", "avg", "min", "max", "p", "rate", "distinct", "ratio" }
 local METHOD = { [">"] = "over", [">="] = "at_least", ["<"] = "under", ["<="] = "at_most" }
 local OPERAND = { ["="] = "eq", ["=="] = "eq", ["!="] = "ne", [">"] = "gt", [">="] = "ge", ["<"] = "lt",
                   ["<="] = "le" }
@@ -112,6 +112,18 @@ function Parser:number(what)
   wrong(("expected %s, not %s"):format(what, self:shown()), FORM, token and token.text)
 end
 
+-- What stands in the parentheses; of ratio the comparisons of its pattern.
+function Parser:arguments(name)
+  if name == "ratio" then return { self:where() } end
+  local list = {}
+  if name == "p" then
+    list[1] = self:number("a percentile")
+    self:want("op", ",", "`,`")
+  end
+  if not self:is("op", ")") then list[#list + 1] = self:name("a name") end
+  return list
+end
+
 function Parser:aggregate()
   local written = self:want("word", nil, "an aggregate").text
   local name, known = written:lower(), false
@@ -120,12 +132,7 @@ function Parser:aggregate()
     wrong(("there is no aggregate `%s` in a query"):format(written), suggest.expected(name, AGGREGATES), written)
   end
   self:want("op", "(", "`(`")
-  local arguments = {}
-  if name == "p" then
-    arguments[1] = self:number("a percentile")
-    self:want("op", ",", "`,`")
-  end
-  if not self:is("op", ")") then arguments[#arguments + 1] = self:name("a name") end
+  local arguments = self:arguments(name)
   self:want("op", ")", "`)`")
   return name, arguments
 end
@@ -191,7 +198,8 @@ function Parser:query()
   return q
 end
 
---- A query as { aggregate, arguments, method, limit, duration, where = { { key, op, value } }, by }.
+--- A query as { aggregate, arguments, method, limit, duration, where = { { key, op, value } }, by }; of ratio the
+-- argument is such a list as where.
 function M.parse(text)
   if type(text) ~= "string" or #text > M.BYTES_MAX then
     return nil, ("a query is text of at most %d bytes"):format(M.BYTES_MAX), FORM
@@ -222,7 +230,8 @@ end
 function M.window(context, q)
   local made = window.api(context)(q.duration, pattern_of(q.where))
   if q.by then made = made:by(q.by) end
-  made = made[q.aggregate](made, unpack(q.arguments))
+  local arguments = q.aggregate == "ratio" and { pattern_of(q.arguments[1]) } or q.arguments
+  made = made[q.aggregate](made, unpack(arguments))
   return made[q.method](made, q.limit)
 end
 

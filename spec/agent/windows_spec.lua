@@ -300,6 +300,8 @@ describe("a text query", function()
       ["max(duration) >= 0ms during 1m where status = ok"] = 0,
       ["COUNT(login) >= 2 During 10 seconds WHERE service = a And name = login BY (service)"] = 2,
       ["count() > 1 during 1m where 'By' = 1"] = false,
+      ["ratio(n > 2 and service = b) > 0 during 1m where name = login"] = 0.25, ["ratio(ok = true) >= 0.5 during 1m by (service)"] = 0.5,
+      ["Ratio(name = login) > 0.9 during 1m"] = 1, ["ratio(status = error) >= 0 during 1m"] = 0,
     } do
       local found = run(("query %q"):format(text), { spans })
       assert.equal(value, found[1] ~= nil and found[1].value, text)
@@ -330,6 +332,7 @@ describe("a text query", function()
       ["count() > 1 during 1m by"] = "expected a field", ["count() > 1 during 1m where a"] = "expected a comparison",
       ["count() > x during 1m"] = "takes a number", ["count() > 1 during 1x"] = "unknown unit",
       ["count() > 1 during 1m group by x"] = "unknown unit", ["count() > 1 during 1m where a = 'b"] = "not closed",
+      ["ratio() > 1 during 1m"] = "expected a field", ["ratio(ok) > 1 during 1m"] = "compares nothing",
       [""] = "expected an aggregate", ["count() > 1 during 1m )"] = "expected the end",
     } do
       local _, status, stderr = replay.run(('rule "r" { when = query %q }\n'):format(text), {})
