@@ -250,6 +250,20 @@ describe("a body of traces", function()
     end)
   end)
 
+  it("is there or is not, whichever allocation fails as it is made", function()
+    local options = ffi.new("struct intake_options", { limits = { 64, 1000, 10000, 2 ^ 20 }, body_bytes_max = 65536,
+      traces_path = "/", cors_origins = "*" })
+    local out, failures = ffi.new("struct intake *[1]"), 0
+    repeat
+      failures = failures + 1
+      core.heap_fail_from(failures)
+      local err = core.intake_new(options, ffi.new("struct intake_calls"), out)
+      core.heap_fail_from(0)
+    until err == 0
+    core.intake_free(out[0])
+    assert.equal(4, failures)                            -- itself and two texts
+  end)
+
   it("gets an answer when any allocation fails", function()
     local rows = { { body = gzip(json_of(SPAN)), encoding = "gzip" }, { body = "{" }, { body = json_of(BAD) } }
     for _, row in ipairs(rows) do
