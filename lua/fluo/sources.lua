@@ -14,14 +14,16 @@ local function complain(sources, file, message, hint)
                                           message = message, hint = hint }
 end
 
--- Lines stay the author's: a fence becomes an empty line. A BOM has no width.
+-- Lines stay the author's: a fence becomes an empty line. A BOM has no width. As in Markdown a fence is three or more
+-- of ` or ~, and the one that closes is no shorter than the one that opens.
 local function clean(text)
   text = text:gsub("^\239\187\191", "")
-  local from, to = text:find("^%s*```[^\r\n]*")
-  if not from then return text end
+  local from, to, mark = text:find("^%s*([`~]+)[^\r\n]*")
+  local sign = mark and mark:sub(1, 1)
+  if not from or #mark < 3 or mark:find("[^" .. sign .. "]") then return text end
   local blank = function(piece) return (piece:gsub("[^\r\n]", " ")) end
   text = blank(text:sub(from, to)) .. text:sub(to + 1)
-  return (text:gsub("```[ \t\r\n]*$", blank))
+  return (text:gsub("%f[" .. sign .. "]" .. mark .. sign .. "*[ \t\r\n]*$", blank))
 end
 
 local function read_file(sources, file, entry)

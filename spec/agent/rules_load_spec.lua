@@ -358,6 +358,10 @@ describe("the directory", function()
     local bad = 'rule "r" { when = { status = "X" } }'
     refuses { { "```lua\n" .. bad .. "\n```\n", "2:31", "`X`" }, { "\239\187\191" .. bad, "1:31", "`X`" },
       { "-- a\r\n\r\n" .. bad .. "\r\n", "3:31", "`X`" } }
+    loads("~~~\n" .. when "{}" .. "~~~~ \n\n", "````lua\n" .. when "{}" .. "````", "```\n" .. when "{}")
+    for _, text in ipairs { "````\n%s\n```", "~~~\n%s\n```", "``\n%s\n``", "%s\n```" } do
+      assert.equal(1, select(2, check(text:format(when "{}"))), text)
+    end
     loads("```lua\n" .. when "{}" .. "```\n", "\239\187\191" .. when "{}", "\r\n" .. when "{}" .. "\r\n")
   end)
 end)
