@@ -181,8 +181,15 @@ describe("a function that", function()
       for k = 1, 50 do spans[k] = span { name = "s" .. k, trace = ("t%d"):format(i), status = "ERROR" } end
       agent:send { spans }
     end
+    local violations = 'fluo_rule_violations_total{rule="good %s",severity="medium"}'
+    local page = agent:await(function(now) return now[violations:format("function")] == 2000 end)
+    local withheld = 0                                       -- who sends fast meets the bound of a voice
+    for _, rule in ipairs { "span", "function" } do
+      assert.equal(2000, page[violations:format(rule)])
+      withheld = withheld + (page[('fluo_rule_withheld_lines_total{rule="good %s",output="violations"}'):format(rule)] or 0)
+    end
     local found, totals = agent:stop()
-    assert.same({ 4000, 2000 }, { #found, totals.evaluated })
+    assert.same({ 4000, 2000 }, { #found + withheld, totals.evaluated })
   end)
 end)
 
