@@ -49,6 +49,12 @@ local function ordinary(bytes)
   return wire.body(list, wire.attribute(1, "service.name", "large"))
 end
 
+local function around(bytes, n)
+  local list = {}
+  for i = 1, n do list[i] = wire.span { trace_id = ("%08x12345678"):format(i), span_id = ("%08x"):format(i) } end
+  return wire.body(list, wire.attribute(1, "k", ("x"):rep(bytes)))
+end
+
 local SPANS_JSON = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"%s","events":[%s]}]}]}]}'
 local EVENT = '{"name":"event"},'
 local events_json = SPANS_JSON:format(("1"):rep(32), ("2"):rep(16), EVENT:rep(math.floor((EIGHT - 300) / #EVENT)) .. '{"name":"e"}')
@@ -72,6 +78,14 @@ local ATTACKS = {
   { "a trace of 130,000 spans", function() return request(hostile.spans(130000, function(i) return 7, i, i - 1 end)) end },
   { "span names, 100,000", function() return request(hostile.spans(100000, own_trace, own_name)) end },
   { "attribute keys, 500,000", function() return request(hostile.spans(5000, own_trace, nil, 100, own_key)) end },
+  { "a resource of 4 MB, 20,000 spans", function() return request(around(4000000, 20000)) end },
+  { "a resource of 60 KB, 20,000 spans", function() return request(around(60000, 20000)) end },
+  { "one array of 524,270", function()
+    return request(wire.body({ wire.span { extra = wire.text(9, wire.text(1, "http.status_code")
+      .. wire.text(2, wire.text(5, wire.text(1, wire.text(1, "x")):rep(524270)))) } }))
+  end },
+  { "a status again, 4 million", function() return request(wire.body({ wire.span { extra = wire.text(15, ""):rep(4000000) } })) end },
+  { "digits, 8 MB", function() return request(wire.body({ wire.span { attributes = { ["http.status_code"] = ("1"):rep(EIGHT - 500) } } })) end },
   { "lengths that lie", function() return request(("\10\255\255\255\255\15"):rep(20)) end, "--connections=16" },
   { "text that is no UTF-8, 8 MB", function()
     return request(wire.body({ wire.span { attributes = { k = ("\255"):rep(EIGHT - 500) } } }))
