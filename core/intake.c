@@ -272,6 +272,7 @@ static void long_decode(void *job) {
   struct long_body *b = job;
   if (!b->err) b->err = decode_run(&b->decode);
   if (!b->err) b->err = otlp_open(&b->cursor, b->decode.body.p, b->decode.body.n);
+  b->cursor.none_large = !b->decode.summary.large;
 }
 
 static void long_decoded(void *job) {

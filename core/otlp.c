@@ -256,7 +256,9 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     else if (otlp_kept(field.number)) payload_bytes += (size_t)(next - p);
     p = next;
   }
-  if (s->elements - before > LIMIT_SPAN_ELEMENTS || !otlp_ids_valid(&ids)) {
+  bool large = s->elements - before > LIMIT_SPAN_ELEMENTS;
+  if (large || !otlp_ids_valid(&ids)) {
+    s->summary->large += large;
     s->summary->rejected++;
     return 0;
   }

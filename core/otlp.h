@@ -30,7 +30,7 @@ struct otlp_limits {
 
 struct otlp_summary {
   uint32_t spans;             /* in the body, bad ones included */
-  uint32_t rejected;          /* spans with a bad id, or too many elements */
+  uint32_t rejected, large;   /* spans with a bad id or too many elements; those with too many */
   uint32_t invalid_utf8;      /* strings that are not UTF-8: kept as they are, U+FFFD where they are printed */
   uint32_t elements;          /* as elements_max counts them */
   uint32_t strindex;          /* string indices outside profiles: taken as absent */
@@ -74,6 +74,7 @@ struct otlp_cursor {
   struct otlp_bytes request, resource, scope;          /* what is left of each */
   struct otlp_bytes look;                              /* what is left to look through for the resource, or the scope */
   enum otlp_look look_for;
+  bool none_large;                                     /* the caller's to set: by the summary no span need be counted */
   struct otlp_joined *first, **last, *due;             /* made by otlp_open, in the order of the body */
   struct otlp_span span;                               /* after OTLP_STEP_SPAN, until the next step */
 };

@@ -209,7 +209,7 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
 static void take_span(struct otlp_cursor *c, struct otlp_bytes message) {
   struct otlp_span *out = &c->span;
   bool around = out->resource.n > LIMIT_SPAN_TEXT_BYTES || out->scope.n > LIMIT_SPAN_TEXT_BYTES;
-  bool large = around || otlp_span_exceeds(message, LIMIT_SPAN_ELEMENTS);
+  bool large = around || (!c->none_large && otlp_span_exceeds(message, LIMIT_SPAN_ELEMENTS));
   out->rejected = large ? OTLP_TOO_LARGE : OTLP_TAKEN;
   if (!large) read_span(message, out);
 }
