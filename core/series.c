@@ -39,8 +39,8 @@ static void count_event(struct totals *t, const struct series_event *e, int sign
   if (e->flags & SERIES_SPAN) t->spans += one;
   if (isinf(e->value))
     *(e->value > 0 ? &t->plus_infinite : &t->minus_infinite) += one;
-  else if (fabs(e->value) < 0x1p63 && e->value == trunc(e->value))
-    t->whole += sign * (__int128)e->value;
+  else if (fabs(e->value) < 0x1p63 && e->value == (double)(int64_t)e->value)
+    t->whole += sign * (__int128)(int64_t)e->value;
   else
     add_fraction(t, sign * e->value);
 }

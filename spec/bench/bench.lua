@@ -75,8 +75,12 @@ local KINDS = {
   { name = "20 of 10,000 rules", rules = 10000, make = rules.many },
   { name = "JSON, 100 rules", rules = 100, load = "--json" },
   { name = "50,000 spans/s, 100 rules", rules = 100, load = "--rate=50000 --connections=4", rate = true },
-  { name = "20 rules and 100 windows", rules = 100, make = rules.plain_windows },
-  { name = "… with 100 groups in all", rules = 100, make = rules.service_windows },
+  { name = "20 rules, 100 windows, 1,000 groups", rules = 100, make = rules.some_windows },
+  { name = "20 rules, windows: 0.1 a span", rules = 100, make = rules.error_windows },
+  { name = "20 rules, windows: 1 a span", rules = 100, make = rules.one_window },
+  { name = "20 rules, windows: 12.5 a span", rules = 100, make = rules.all_windows },
+  { name = "20 rules, windows: 100 groups", rules = 100, make = rules.service_windows },
+  { name = "20 rules, windows: 18,500 groups", rules = 100, make = rules.plain_windows },
 }
 local ONLY = os.getenv("BENCH_ONLY")                               -- a pattern of names
 for i = #KINDS, 1, -1 do
@@ -125,15 +129,15 @@ os.execute("rm -r " .. rules_path)
 
 print(("%d runs, interleaved: medians (least to most); %d spans as fast as possible on one connection, or %d s at a rate"):format(
   RUNS, SPANS, SECONDS))
-print("                           CPU us/span             spans/s  ack us     detection ms  ready  idle  peak PSS")
-print("                                                             p50   p99   p50    p99     ms   MiB   MiB    dropped")
+print("                                     CPU us/span             spans/s  ack us     detection ms  ready  idle  peak PSS")
+print("                                                                       p50   p99   p50    p99     ms   MiB   MiB    dropped")
 local summary = {}
 for i, kind in ipairs(KINDS) do
   local entry, list = { name = kind.name }, results[i]
   for key in pairs(list[1]) do entry[key] = median(list, key) end
   local cpu, least, most = median(list, "cpu_us_per_span")
   entry.cpu_us_least, entry.cpu_us_most = least, most
-  print(("%-25s  %5.2f (%5.2f to %5.2f)  %8.0f  %4.0f %5.0f  %5.1f %5.1f  %5.0f  %5.1f  %5.1f  %d"):format(kind.name, cpu, least, most,
+  print(("%-35s  %5.2f (%5.2f to %5.2f)  %8.0f  %4.0f %5.0f  %5.1f %5.1f  %5.0f  %5.1f  %5.1f  %d"):format(kind.name, cpu, least, most,
     entry.spans_per_second, entry.ack_us_p50, entry.ack_us_p99, entry.detect_us_p50 / 1e3, entry.detect_us_p99 / 1e3,
     entry.ready_ms, entry.idle_pss_kib / 1024, entry.peak_pss_kib / 1024, entry.dropped))
   summary[i] = entry
