@@ -202,6 +202,10 @@ static void note_window(struct engine *e, struct across_batch *b, struct across_
     note_field(e, b, draft, view_of(e, t, span));
 }
 
+static const struct fluo_span *skeleton_of(const struct engine *e, const struct trace *t, uint32_t span) {
+  return e->arriving ? e->arriving_as : store_span(e->store, t, span);
+}
+
 /* ---- the span and its keys ----------------------------------------------------------------- */
 
 /* A span's texts as they stay when its trace is gone. */
@@ -231,7 +235,7 @@ static void memo_begin(struct across_batch *b, bool same) {
 /* The record of the span that is looked at becomes the batch's last, once. */
 static bool span_put(struct engine *e, struct across_batch *b, const struct trace *t, uint32_t index) {
   if (heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans)) return false;
-  const struct fluo_span *span = store_span(e->store, t, index);
+  const struct fluo_span *span = skeleton_of(e, t, index);
   struct across_span *record = &b->spans[b->spans_count++];
   uint64_t duration_ns = span_duration_ns(span), end_ns = span->start_ns + duration_ns;
   bool same = same_resource(e, b, span);
@@ -307,7 +311,7 @@ static bool key_get(struct engine *e, struct across_batch *b, const struct acros
     *out = b->memo[i].key;
     return b->memo[i].there;
   }
-  struct across_shaped *shaped = to->by_shape ? shaped_of(b, to, store_span(e->store, t, span)) : NULL;
+  struct across_shaped *shaped = to->by_shape ? shaped_of(b, to, skeleton_of(e, t, span)) : NULL;
   int got = 1;
   if (shaped && shaped->used)
     *out = shaped->key;

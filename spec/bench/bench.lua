@@ -28,8 +28,8 @@ local reader = assert(io.open(fifo, "r+"))                         -- so that no
 
 local function number_after(path, key)
   local file = io.open(path)
-  if not file then return 0 end
-  local value = ("\n" .. file:read("*a")):match("\n" .. key .. ":%s+(%d+)")
+  if not file then return 0 end                                    -- nor is anything read once the process has ended
+  local value = ("\n" .. (file:read("*a") or "")):match("\n" .. key .. ":%s+(%d+)")
   file:close()
   return tonumber(value) or 0
 end
