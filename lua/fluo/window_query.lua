@@ -1,6 +1,7 @@
 --- Text queries: `query "sum(api_calls) > 10000 during 1m where service = \"bot\" by (service)"`. RULES.md section 5.
 -- M.parse gives a plain table, or nil, message, hint, the word at fault; M.window makes a window of it.
 local operand = require("fluo.operand")
+local scan = require("fluo.dialect.scan")
 local suggest = require("fluo.suggest")
 local window = require("fluo.window")
 
@@ -154,12 +155,10 @@ function Parser:duration()
   return table.concat(words, " ")
 end
 
--- A number that no double has exactly stays text, which compares with numbers by its digits.
 local function value_of(token)
   if token.kind == "text" then return token.text end
   if token.text == "true" or token.text == "false" then return token.text == "true" end
-  local n = decimal(token.text)
-  return n and math.abs(n) < 2 ^ 53 and n or token.text
+  return decimal(token.text) and scan.number(token.text) or token.text
 end
 
 function Parser:where()

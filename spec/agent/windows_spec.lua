@@ -311,11 +311,12 @@ describe("a text query", function()
   it("takes every comparison, and values bare or quoted", function()
     local spans = {}
     for i, value in ipairs { 4, 5, "5.0001", "a b", "during", "/a/b-c.d:e", "inf", "nan", "0x10", true,
-                             replay.wire { intValue = "9007199254740992" }, replay.wire { intValue = "9007199254740993" } } do
+                             replay.wire { intValue = "9007199254740992" }, replay.wire { intValue = "9007199254740993" },
+                             " 9007199254740995 " } do
       spans[i] = one("x", i, { attr = { k = value } })
     end
     for text, value in pairs {
-      ["k = 5"] = 1, ['k = "5"'] = 1, ["k != 5"] = 11, ["k >= 5 and k < 6"] = 2, ["k > 5 and k < 6"] = 1, ["k <= 5"] = 2,
+      ["k = 5"] = 1, ['k = "5"'] = 1, ["k != 5"] = 12, ["k = 9007199254740995"] = 1, ["k >= 5 and k < 6"] = 2, ["k > 5 and k < 6"] = 1, ["k <= 5"] = 2,
       ['k = "a b"'] = 1, ["k = 'during'"] = 1, ["k = /a/b-c.d:e"] = 1, ["k = inf"] = 1, ["k = nan"] = 1, ["k = 0x10"] = 1,
       ["k = true"] = 1, ["k = 9007199254740993"] = 1, ["k = 9007199254740992"] = 1, ["k = absent"] = 0,
     } do
