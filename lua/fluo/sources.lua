@@ -93,6 +93,7 @@ function M.read(path)
     else
       read_file(sources, path, {})
     end
+    if #sources.errors > 0 then return sources end  -- what is not there has no modules: beside /none stands /lib
     local lib = (path:match("^(.*/)[^/]*$") or "") .. "lib"
     if abi.is_folder(lib) then read_modules(sources, lib, "", 1) end
     return sources

@@ -52,6 +52,11 @@ describe("reading rule files", function()
     assert.equal("cannot be read: No such file or directory", errors[1].message)
   end)
 
+  it("reads no modules beside a file that is not there", function()
+    local path = folder { ["lib/m.lua"] = "" }
+    assert.same({}, names(loader.read(path .. "/gone.lua"), path))
+  end)
+
   it("takes files of 1 MiB, and taken the bound to larger ones", function()
     local fits = 'rule "r" { when = {} } --'
     fits = fits .. ("x"):rep(1048576 - #fits)
