@@ -50,7 +50,13 @@ static int remake(struct events *r, uint8_t shift) {
   struct events made = {.capacity = (uint16_t)capacity, .count = r->count, .shift = shift, .hashes = r->hashes};
   made.words = heap_alloc(capacity * sizeof *made.words);
   if (!made.words) return FLUO_ENOMEM;
-  for (uint32_t i = 0; i < r->count; i++) {
+  if (r->count && shift == r->shift) {
+    uint32_t first = ((uint32_t)r->capacity >> shift) - r->head;
+    if (first > r->count) first = r->count;
+    memcpy(made.words, r->words + ((size_t)r->head << shift), (first << shift) * sizeof *made.words);
+    memcpy(made.words + (first << shift), r->words, ((r->count - first) << shift) * sizeof *made.words);
+  }
+  for (uint32_t i = 0; shift != r->shift && i < r->count; i++) {
     struct series_event e = events_get(r, i);
     events_put(&made, i, &e);
   }
