@@ -4,6 +4,7 @@ local socket = require("spec.agent.socket")
 local loops = require("spec.agent.loop")
 local cjson = require("cjson")
 local core, ffi = support.core("heap", "buffer", "http", "otlp", "intake", "admin", "server")
+jit.off()                                                             -- C calls back into Lua
 
 ffi.cdef [[
 struct spec_rlimit { unsigned long soft, hard; };

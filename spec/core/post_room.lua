@@ -6,6 +6,7 @@ local receiver = require("spec.agent.receiver")
 local support = require("spec.support")
 local texts = require("fluo.texts")
 local core, ffi = support.core("heap", "courier", "post")
+jit.off()                                                             -- C calls back into Lua
 
 local M = {}
 

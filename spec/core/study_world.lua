@@ -5,6 +5,7 @@
 --   w:run()                     -- until nothing is out
 --   w.seen                      -- { "1: yes no unknown", "fault a: it ran for too long", … }
 local core, ffi = require("spec.support").core("err", "heap", "arena", "study")
+jit.off()                                                             -- C calls back into Lua
 local spans = require("spec.spans")
 local M = { core = core, ffi = ffi, exe = os.getenv("FLUO") or "build/fluo" }
 
