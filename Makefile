@@ -126,10 +126,14 @@ $(BUILD)/fuzz/objects: $(CORE) $(wildcard core/*.h) include/fluo.h
 	$(MAKE) BUILD=$(BUILD)/fuzz/build CC=clang-14 OPTIMIZE='$(FUZZING) -fsanitize=fuzzer-no-link' fuzz-objects
 	@touch $@
 fuzz-objects: $(OBJ) $(GEN)
-fuzz: deps-fuzz $(FUZZ)
-	for target in $(FUZZ); do mkdir -p $(BUILD)/fuzz/corpus/$$(basename $$target) && \
-	  $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(BUILD)/fuzz/corpus/$$(basename $$target) \
-	    spec/fuzz/corpus/$$(basename $$target) || exit 1; done
+# What was found before, and intermediate forms made anew of the rules there are: a stored one is refused by the next version.
+SEEDS ?= $(BUILD)/fuzz/corpus
+seeds: lib
+	@mkdir -p $(SEEDS)/ir && cp -r spec/fuzz/corpus/. $(SEEDS)
+	@FLUO_LIB=$(BUILD)/libfluo.so $(LUAJIT) spec/fuzz/ir_seeds.lua $(SEEDS)/ir
+fuzz: deps-fuzz $(FUZZ) seeds
+	for target in $(FUZZ); do $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	  $(SEEDS)/$$(basename $$target) || exit 1; done
 
 FOUND := $(patsubst spec/fuzz/%.c,$(BUILD)/corpus/%,$(wildcard spec/fuzz/*.c))
 $(BUILD)/corpus/%: spec/fuzz/%.c spec/corpus.c spec/oracle.c $(BUILD)/libfluo.so
@@ -137,9 +141,9 @@ $(BUILD)/corpus/%: spec/fuzz/%.c spec/corpus.c spec/oracle.c $(BUILD)/libfluo.so
 	@echo '  corpus $@'; $(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< spec/corpus.c $(BUILD)/libfluo.so -Wl,-rpath,'$$ORIGIN/..' $(LDLIBS_ALL)
 found: $(FOUND:=.ran)
 $(FOUND:=.ran): %.ran: %
-	@ASAN_OPTIONS=detect_leaks=0 $< $(wildcard spec/fuzz/corpus/$(*F)/*) >$<.log 2>&1 || { cat $<.log; exit 1; }
-corpus: sanitized
-	@+$(ASAN) found
+	@ASAN_OPTIONS=detect_leaks=0 $< $(SEEDS)/$(*F)/* >$<.log 2>&1 || { cat $<.log; exit 1; }
+corpus: sanitized seeds
+	@+$(ASAN) SEEDS=$(SEEDS) found
 
 # What editors know of rules, made from lua/fluo/reference.lua.
 stubs:
