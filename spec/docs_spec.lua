@@ -2,18 +2,12 @@
 local cjson = require("cjson")
 local replay = require("spec.replay")
 local reference = require("fluo.reference")
+local read = require("spec.support").read
 
 local MANUALS = { "README.md" }
 for path in io.popen("ls rules/*.md"):lines() do MANUALS[#MANUALS + 1] = path end
 -- A fence without a language is a drawing, and only these manuals have one.
 local DRAWINGS = { ["README.md"] = true }
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
 
 -- Every fenced block, in order: { kind, code, line }; Lua that begins with `describe` is a spec.
 local function blocks(path)

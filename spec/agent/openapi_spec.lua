@@ -4,13 +4,7 @@ local cjson = require("cjson")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
 local schema = require("spec.contrib_schema")
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local read = require("spec.support").read
 
 local DOCUMENT = cjson.decode(read("contrib/openapi.json"))
 local STREAMS = { ["/api/v1/events"] = true, ["/api/v1/record"] = true }

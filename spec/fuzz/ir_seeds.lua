@@ -2,6 +2,7 @@
 -- Made anew each time, they never fall behind the form, which a stored corpus does with the first change of its version.
 --   luajit spec/fuzz/ir_seeds.lua FOLDER
 package.path = "lua/?.lua;./?.lua;" .. package.path
+local read = require("spec.support").read
 local rulefiles = require("spec.lua.rulefiles")
 
 local LEAST = 40  -- of those there are, so that a manual that is no longer found is noticed
@@ -11,13 +12,6 @@ local function paths(pattern)
   local list = {}
   for path in io.popen("ls " .. pattern):lines() do list[#list + 1] = path end
   return list
-end
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
 end
 
 -- Blocks that are no rules, or wrong on purpose, are passed over.
