@@ -17,6 +17,9 @@ int multiset_add(struct multiset *m, uint64_t key);
 /* One of that key, which is there. */
 void multiset_remove(struct multiset *m, uint64_t key);
 
+/* How many of its keys are below this one. */
+uint32_t multiset_below(const struct multiset *m, uint64_t key);
+
 /* Keys that are ordered as the numbers are (no NaN; -0 is 0), and back. */
 uint64_t multiset_of_number(double x);
 double   multiset_to_number(uint64_t key);

@@ -12,31 +12,23 @@
 struct numbers {
   uint64_t *keys;
   uint32_t count;
-  bool in_order;
+  const struct multiset *in_order; /* whose keys they are; NULL: they stand as they came */
 };
 
 static struct numbers numbers_of(const struct series *s, uint64_t *scratch) {
-  if (s->kind == SERIES_ORDER) return (struct numbers){s->more->keys.keys, s->more->keys.count, true};
+  const struct multiset *in_order = s->kind == SERIES_ORDER ? &s->more->keys : NULL;
+  if (in_order) return (struct numbers){in_order->keys, in_order->count, in_order};
   for (uint32_t i = 0; i < s->inside; i++) scratch[i] = multiset_of_number(events_get(&s->events, i).value);
-  return (struct numbers){scratch, s->inside, false};
+  return (struct numbers){scratch, s->inside, NULL};
 }
 
 /* How many are below x. */
 static uint32_t numbers_below(const struct numbers *n, double x) {
   uint64_t key = multiset_of_number(x);
-  uint32_t lo = 0, hi = n->count;
-  if (!n->in_order) {
-    for (uint32_t i = 0; i < hi; i++) lo += n->keys[i] < key;
-    return lo;
-  }
-  while (lo < hi) {
-    uint32_t middle = lo + (hi - lo) / 2;
-    if (n->keys[middle] < key)
-      lo = middle + 1;
-    else
-      hi = middle;
-  }
-  return lo;
+  uint32_t below = 0;
+  if (n->in_order) return multiset_below(n->in_order, key);
+  for (uint32_t i = 0; i < n->count; i++) below += n->keys[i] < key;
+  return below;
 }
 
 /* Of those not in order byte by byte only those stay that begin as the one of that rank does: it takes so long and no
