@@ -273,9 +273,11 @@ static int open_violations(struct agent *a) {
   if (strcmp(path, "none") == 0) return 0;
   int fd = STDOUT_FILENO;
   if (strcmp(path, "stdout") != 0) fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  char why[512];
-  snprintf(why, sizeof why, "%s cannot be opened: %s", path, fd < 0 ? strerror(errno) : "");
-  if (fd < 0) return complain(a, "output.violations", why);
+  if (fd < 0) {
+    char why[512];
+    snprintf(why, sizeof why, "%s cannot be opened: %s", path, strerror(errno));
+    return complain(a, "output.violations", why);
+  }
   int err = out_new(fd, LIMIT_OUT_BYTES, &a->report.violations);
   return err ? complain(a, "output.violations", err_text(err)) : 0;
 }

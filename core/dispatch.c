@@ -9,7 +9,6 @@
  * said in the log, of each the first and then one a minute. */
 #include "dispatch.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <uv.h>
@@ -123,9 +122,11 @@ static void tell_untold(struct dispatch *d, const struct outbox_delivery *o, enu
                         size_t n) {
   char why[256];
   bool given_up = result == POSTROOM_FAILED;
-  if (!given_up && !(result == POSTROOM_RETRY && is_late(d, o))) return;
-  if (d->on_untold && snprintf(why, sizeof why, "%.*s", (int)(n < sizeof why ? n : sizeof why - 1), text) >= 0)
-    d->on_untold(d->ctx, o, given_up, why);
+  if (!d->on_untold || (!given_up && !(result == POSTROOM_RETRY && is_late(d, o)))) return;
+  if (n >= sizeof why) n = sizeof why - 1;
+  memcpy(why, text, n);
+  why[n] = '\0';
+  d->on_untold(d->ctx, o, given_up, why);
 }
 
 static void on_attempt(void *ctx, const struct outbox_delivery *o, enum postroom_result result, const char *text, size_t n) {

@@ -281,8 +281,8 @@ int window_take(struct window *w, const struct state_key *group, const struct se
                 const struct window_witness *witness) {
   struct state_group *head;
   int err = state_get(&w->groups, group, &head);
-  struct group *g = (struct group *)(void *)head;
   if (!err) {
+    struct group *g = (struct group *)(void *)head;
     struct held before = held_by(g);
     latest_note(&g->latest, witness, witnesses_max(g));
     bool same = head->bytes && g->latest.capacity == before.latest;
