@@ -246,7 +246,7 @@ local function seal(self)
   self.sealed = true
   for _, unit in pairs(self.units) do unit.source, unit.scanned, unit.ranges, unit.named = nil, nil, nil, nil end
   self.errors, self.warnings, self.seen, self.conditions, self.declared = nil, nil, nil, nil, nil
-  self.texts, self.rule = nil, nil
+  self.texts, self.rule, self.names = nil, nil, nil
 end
 
 local function refuse_sealed(self)

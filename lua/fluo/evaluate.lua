@@ -246,7 +246,7 @@ end
 local function run(unit, text, modules, options)
   local context = context_of.new(unit)
   context.actions, context.texts = options.actions or { "log" }, { unit.source }
-  context.limits = options.limits or {}
+  context.limits, context.names = options.limits or {}, options.names
   context.on_place = options.on_place or function() end
   context.keep, context.action_names, context.on_action = options.keep, {}, options.on_action or function() end
   context.on_place(unit.file)

@@ -8,6 +8,7 @@ local diagnostic = require("fluo.diagnostic")
 local evaluate = require("fluo.evaluate")
 local ir = require("fluo.ir")
 local lexer = require("fluo.lexer")
+local lint_names = require("fluo.lint.names")
 local sandbox = require("fluo.sandbox")
 local sources_of = require("fluo.sources")
 
@@ -186,7 +187,8 @@ function M.evaluate(sources, modules, options)
                    findings = M.findings(), meanings = {}, actions_taken = {},
                    modes = { active = 0, shadow = 0, off = 0 } }
   result.findings.add(sources)
-  options = setmetatable({ actions = action_names(sources, options.actions) }, { __index = options })
+  local actions, names = action_names(sources, options.actions), lint_names.new()
+  options = setmetatable({ actions = actions, names = names }, { __index = options })
   for _, source in ipairs(sources.files) do
     local context = source.module and evaluate.module(source, modules) or load_file(result, source, modules, options)
     result.findings.add(context)

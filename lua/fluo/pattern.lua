@@ -6,7 +6,6 @@
 -- Keys are visited in sorted order throughout: the same file gives the same form in every process.
 local field = require("fluo.field")
 local duration = require("fluo.lint.duration")
-local names = require("fluo.lint.names")
 local operand = require("fluo.operand")
 local units = require("fluo.units")
 
@@ -133,6 +132,13 @@ function Builder:entry(name, key, value, shown)
   return self:leave(atom)
 end
 
+function Builder:look(key, is_bare)
+  local names = self.context.names
+  if not names then return end
+  local look = is_bare and self.object == "span" and names.look_span or names.look
+  look(self.context, key)
+end
+
 -- A table of keys that all are attributes (of the span, its resource, an event, a link).
 function Builder:keys_of(t, name, shown)
   local children = {}
@@ -143,7 +149,7 @@ function Builder:keys_of(t, name, shown)
   local keys, others = sorted_keys(t)
   if others > 0 then self:wrong(("`%s` takes keys, not a list"):format(shown), nil, shown) end
   for _, key in ipairs(keys) do
-    names.look(self.context, key)
+    self:look(key)
     children[#children + 1] = self:entry(name, key, t[key], key)
   end
   return children
@@ -212,8 +218,7 @@ function Builder:key(key, value)
   if self.object ~= "span" and SPAN_KEYS[key] then return { self:foreign(key) } end
   if key == "resource" then return self:keys_of(value, "RESOURCE", key) end
   if key == "event" or key == "link" then return { self:part(value, key) } end
-  local look = self.object == "span" and names.look_span or names.look
-  look(self.context, key)
+  self:look(key, true)
   return { self:entry("ATTRIBUTE", key, value, key) }
 end
 

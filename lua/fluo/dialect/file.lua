@@ -76,7 +76,7 @@ local function new_context(source, options)
   local unit = unit_of(source)
   local context = context_of.new(unit)
   context.actions, context.texts = options.actions or { "log" }, { source.text }
-  context.limits, context.keep = options.limits or {}, options.keep
+  context.limits, context.names, context.keep = options.limits or {}, options.names, options.keep
   context.on_place = options.on_place or function() end
   context.made = setmetatable({}, { __mode = "k" })      -- what was made of a tree -> its source text
   function context.source_of(x) return context.made[x] end

@@ -11,11 +11,9 @@ local suggest = require("fluo.suggest")
 local M = {}
 
 local BYTES_MAX = 64                           -- of a name that is compared
-local KNOWN_MAX = 4096                         -- names whose answer is remembered, in a process
+local KNOWN_MAX = 4096                         -- names whose answer is remembered
 
 -- ---- conventions --------------------------------------------------------------------------------
-
-local exact, plain, of_namespace, of_rest         -- made at the first look
 
 -- Without case and separators.
 local function squeezed(name) return (name:lower():gsub("[%s%._%-]", "")) end
@@ -25,17 +23,20 @@ local function put(lists, key, name)
   table.insert(lists[key], name)
 end
 
-local function open_conventions()
-  exact, plain, of_namespace, of_rest = {}, {}, {}, {}
+-- 240 KB of tables.
+local function read_conventions()
+  local all = { exact = {}, plain = {}, of_namespace = {}, of_rest = {} }
   for namespace, names in conventions:gmatch("([%w_]+):([^:]*)%f[\n]") do
     for rest in names:gmatch("%S+") do
       local name = namespace .. "." .. rest
-      exact[name] = true
-      plain[squeezed(name)] = plain[squeezed(name)] or name
-      put(of_namespace, namespace, rest)
-      put(of_rest, rest, namespace)
+      local bare = squeezed(name)
+      all.exact[name] = true
+      all.plain[bare] = all.plain[bare] or name
+      put(all.of_namespace, namespace, rest)
+      put(all.of_rest, rest, namespace)
     end
   end
+  return all
 end
 
 -- A plural, or a number more or less, is another name rather than a typo.
@@ -61,7 +62,7 @@ local function nearest(word, names, most)
 end
 
 -- `http.request.header.x` is what the convention `http.request.header` is for.
-local function extends(name)
+local function extends(exact, name)
   local at = name:match(".*()%.")
   while at do
     if exact[name:sub(1, at - 1)] then return true end
@@ -70,17 +71,19 @@ local function extends(name)
   return false
 end
 
-local function find(name)
-  if not exact then open_conventions() end
-  if exact[name] then return nil end
-  local same = name:find("[%._%-]") and plain[squeezed(name)]
+-- The convention that a name of an attribute is nearly, or nil.
+local function find(all, name)
+  if all.exact[name] then return nil end
+  local same = name:find("[%._%-]") and all.plain[squeezed(name)]
   if same then return same end
   local namespace, rest = name:match("^([^%.]+)%.(.+)$")
-  if not namespace or not of_namespace[namespace] and not of_rest[rest] or extends(name) then return nil end
-  local near_rest = nearest(rest, of_namespace[namespace], edits_max(rest))
+  if not namespace then return nil end
+  local rests, namespaces = all.of_namespace[namespace], all.of_rest[rest]
+  if not rests and not namespaces or extends(all.exact, name) then return nil end
+  local near_rest = nearest(rest, rests, edits_max(rest))
   if near_rest then return namespace .. "." .. near_rest end
-  local is_telling = not of_namespace[namespace] and #namespace >= 4 and #rest >= 5
-  local near_namespace = is_telling and nearest(namespace, of_rest[rest], 1)
+  local is_telling = not rests and #namespace >= 4 and #rest >= 5
+  local near_namespace = is_telling and nearest(namespace, namespaces, 1)
   return near_namespace and near_namespace .. "." .. rest or nil
 end
 
@@ -97,9 +100,6 @@ local function remembered(find_out)
     return answer or nil
   end
 end
-
---- The convention that a name of an attribute is nearly, or nil.
-M.near = remembered(find)
 
 -- ---- fields -------------------------------------------------------------------------------------
 
@@ -122,6 +122,7 @@ local function is_slip(key, name)
   return suggest.distance(key, name) == 1 and (#key ~= #name or sorted_letters(key) == sorted_letters(name))
 end
 
+-- The field of a span that a key is written for, or nil: one in other case, a slip, a name that others give it.
 local function find_field(key)
   local bare = squeezed(key)
   if FIELDS[bare] and (key:find("^[Ss]pan[%._]") or key == "service.name" or not key:find("%.")) then
@@ -132,9 +133,6 @@ local function find_field(key)
   return name and (key:lower() == name or is_slip(key:lower(), name)) and name or nil
 end
 
---- The field of a span that a key is written for, or nil: one in other case, a slip, a name that others give it.
-M.field = remembered(find_field)
-
 -- ---- the resource -------------------------------------------------------------------------------
 
 local RESOURCE = { ["service.namespace"] = true, ["service.version"] = true, ["service.instance.id"] = true,
@@ -142,35 +140,43 @@ local RESOURCE = { ["service.namespace"] = true, ["service.version"] = true, ["s
                    ["telemetry.sdk.name"] = true, ["telemetry.sdk.language"] = true,
                    ["telemetry.sdk.version"] = true }
 
---- Whether a name is that of an attribute which resources have and spans do not.
-function M.of_resource(name) return RESOURCE[name] or name:find("^k8s%.%w+%.name$") ~= nil end
+-- Whether a name is that of an attribute which resources have and spans do not.
+local function of_resource(name) return RESOURCE[name] or name:find("^k8s%.%w+%.name$") ~= nil end
 
 -- ---- in a pattern -------------------------------------------------------------------------------
 
-local function near_convention(context, key)
-  local near = M.near(key)
-  if near then
-    context.warn("near-attribute", ("the attribute `%s` is nearly OpenTelemetry's `%s`"):format(key, near),
-      ("did you mean `%s`?"):format(near), key)
-  end
-  return near
-end
+--- What looks at names, and remembers what it found while it is held, which is as long as rules load. A context has one
+-- as `names`, or none where there is nobody to tell of warnings.
+function M.new()
+  local self, all = {}, nil
+  local field_of = remembered(find_field)
+  local near = remembered(function(name)
+    all = all or read_conventions()
+    return find(all, name)
+  end)
 
---- Looks at a key that stands in `attributes = { … }`, in `resource = { … }`, in an event or a link.
-function M.look(context, key) near_convention(context, key) end
-
---- Looks at a bare key of a span's pattern, which may be a field gone wrong.
-function M.look_span(context, key)
-  local name = M.field(key)
-  if name then
-    context.warn("field-as-attribute", ("`%s` is an attribute here"):format(key),
-      ("did you mean the field `%s`? attributes = { [%q] = … } says that you did not"):format(name, key), key)
-  elseif M.of_resource(key) then
-    context.warn("resource-as-attribute", ("spans seldom have the attribute `%s`: resources do"):format(key),
-      ("write resource = { [%q] = … }; attributes = { [%q] = … } says that spans do"):format(key, key), key)
-  else
-    near_convention(context, key)
+  --- Looks at a key that stands in `attributes = { … }`, in `resource = { … }`, in an event or a link.
+  function self.look(context, key)
+    local name = near(key)
+    if not name then return end
+    context.warn("near-attribute", ("the attribute `%s` is nearly OpenTelemetry's `%s`"):format(key, name),
+      ("did you mean `%s`?"):format(name), key)
   end
+
+  --- Looks at a bare key of a span's pattern, which may be a field gone wrong.
+  function self.look_span(context, key)
+    local name = field_of(key)
+    if name then
+      context.warn("field-as-attribute", ("`%s` is an attribute here"):format(key),
+        ("did you mean the field `%s`? attributes = { [%q] = … } says that you did not"):format(name, key), key)
+    elseif of_resource(key) then
+      context.warn("resource-as-attribute", ("spans seldom have the attribute `%s`: resources do"):format(key),
+        ("write resource = { [%q] = … }; attributes = { [%q] = … } says that spans do"):format(key, key), key)
+    else
+      self.look(context, key)
+    end
+  end
+  return self
 end
 
 return M
