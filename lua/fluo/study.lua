@@ -31,10 +31,8 @@ local notes, note_of = {}, {}                             -- of the job at hand
 
 -- ---- loading ------------------------------------------------------------------------------------
 
--- A hundred rules are loaded before the compiler has paid for itself, and what it made of loading serves no worker, but
--- was half a megabyte of each agent: so while files load it waits for more turns of a loop (some thousands of rules do
--- reach them), and what there is then is thrown away. LuaJIT's own number is 56.
-local HOT_WHILE_LOADING, HOT_AFTERWARDS = "hotloop=1000", "hotloop=56"
+-- Loops of workers are compiled as soon as LuaJIT does by itself; core/luastate.c has told it to wait.
+local HOT = "hotloop=56"
 
 local PLACE_BYTES = tonumber(ffi.C.FLUO_PLACE_BYTES)
 
@@ -50,7 +48,6 @@ end
 -- specs (require_specs: the flags that they are judged with; what is loaded again was good before).
 -- before: the texts of the rules in force, or "".
 function M.read(path, given, before)
-  jit.opt.start(HOT_WHILE_LOADING)
   options = given
   options.actions = { "log" }
   for name in (given.receivers or ""):gmatch("%S+") do options.actions[#options.actions + 1] = name end
@@ -128,7 +125,7 @@ function M.prepare(places)
   if explain then explain.attach(places.arena) end
   reply.attach(places.outbox)
   jit.flush()
-  jit.opt.start(HOT_AFTERWARDS)
+  jit.opt.start(HOT)
 end
 
 -- ---- calling rule code --------------------------------------------------------------------------
