@@ -108,6 +108,15 @@ local function attach_query(name, ...)
   if package.loaded[name] then package.loaded[name].attach(...) end
 end
 
+-- What serves loading alone goes, with all that it requires in turn: half of what workers would begin with. Nothing is
+-- required any more from then on, but by who explains.
+local function forget()
+  diagnostic, loader, reload, required, texts = nil, nil, nil, nil, nil
+  for name in pairs(package.loaded) do
+    if name:find("^fluo%.") and name ~= "fluo.study" then package.loaded[name] = nil end
+  end
+end
+
 --- Makes what a worker needs and forgets the rest. places: arena, pulse, inbox, outbox (addresses).
 function M.prepare(places)
   functions, evaluators = loaded.functions, {}
@@ -124,6 +133,7 @@ function M.prepare(places)
   view.attach(places.arena, query.satisfies)
   if explain then explain.attach(places.arena) end
   reply.attach(places.outbox)
+  if not wish then forget() end
   jit.flush()
   jit.opt.start(HOT)
 end

@@ -1,5 +1,7 @@
 --- Durations and decimal numbers, exactly: text and doubles become integers of nanoseconds without
 -- passing through floating point, so 300.000001 ms is 300,000,001 ns.
+local suggest = require("fluo.suggest")
+
 local M = {}
 
 local FACTOR = { ns = 1LL, us = 1000LL, ms = 1000000LL, s = 1000000000LL, m = 60000000000LL,
@@ -84,7 +86,7 @@ local function of_text(text)
   end
   local factor = unit_of(unit)
   if not factor then
-    local near = require("fluo.suggest").nearest(unit, WORD_NAMES)
+    local near = suggest.nearest(unit, WORD_NAMES)
     return nil, ("unknown unit `%s` in the duration `%s`"):format(unit, text),
       (near and ("did you mean `%s`? "):format(near) or "") .. EXPECTED, text:match("(%S+)%s*$")
   end

@@ -151,7 +151,7 @@ describe("relations of spans", function()
       ["t.find { name = 'a' }"] = "with a colon", ["t.spanz"] = "a trace has no `spanz`",
         ["t:find { status = 'BAD' }"] = "unknown status",
       ["t:find 'a'"] = "a span pattern is a table", ["t:find(missing)"] = "a pattern is expected",
-        ["t:all { n = gt() }"] = "takes 1 argument" } do
+        ["t:all { n = gt() }"] = "takes 1 argument", ["t:all { duration = gt '3 secnds' }"] = "did you mean `seconds`" } do
       local list, said = held({ "local x = " .. call .. " return true" }, "a@0")
       assert.same({}, list)
       assert.truthy(said:find(why, 1, true), call .. "\n" .. said)

@@ -3,6 +3,7 @@ local core, ffi = world.core, world.ffi
 local wire = require("spec.otlp_writer")
 
 local STOP, CONTINUE = 19, 18
+local HEAP_KIB_MAX = 1000              -- of a worker that has judged little; 830 as this is written
 local YES = 'rule "yes" { when = { where = function(s) return true end } }\n'
 
 describe("the study", function()
@@ -62,6 +63,14 @@ describe("the study", function()
       for i = 1, 4096 do list[i] = { 0, at } end
       w:ask(list)
       assert.equal("1: yes" .. (" yes"):rep(4095), w:run()[1])
+    end)
+
+    it("from a heap without what only loading needed", function()
+      open(YES .. 'rule "keys" { when = { ["http.mehtod"] = function(v) return v == "GET" end } }')
+      w:ask { { 1, w:span { attributes = { ["http.mehtod"] = "GET" } } } }
+      assert.same({ "1: yes" }, w:run())
+      local kib = tonumber(w:stats().heap_bytes) / 1024
+      assert.is_true(kib < HEAP_KIB_MAX, kib .. " KiB")
     end)
 
     it("jobs in the order they were sent, also those sent from a callback", function()
