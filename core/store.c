@@ -15,6 +15,8 @@
 #include "heap.h"
 #include "store_parts.h"
 
+enum { EXTENT_IDS_BYTES = 192 };        /* of the smallest: in the rest of it is none */
+
 const char *close_reason_text(enum close_reason r) {
   static const char *const texts[CLOSE_REASONS] = {"idle",    "max_age",  "span_cap", "byte_cap",
                                                    "evicted", "shutdown", "late"};
@@ -113,10 +115,25 @@ static void remember(struct store *s, struct trace *t) {
   }
 }
 
+static void fetch(const void *p, size_t n) {
+  for (size_t line = 0; line < n; line += 64) __builtin_prefetch((const char *)p + line);
+}
+
+/* What a close looks at has left the caches since it was written: the record, and the ids of the spans. While one trace
+ * closes those of the next are fetched, and the record of the one behind it, which says where its own are. */
+static void fetch_next(const struct store *s) {
+  const struct link *next = s->idle.next;
+  if (next == &s->idle) return;
+  const struct trace_memory *m = trace_of(next, idle)->memory;
+  for (uint32_t i = 0; i < EXTENTS_NOTED && m->noted[i]; i++) fetch(arena_at(s->arena, m->noted[i]), EXTENT_IDS_BYTES);
+  if (next->next != &s->idle) fetch(trace_of(next->next, idle), sizeof(struct record));
+}
+
 void store_close(struct store *s, struct trace *t, enum close_reason reason, uint64_t at_ns) {
   assert(t->state == TRACE_OPEN);
   struct trace_memory *m = t->memory;
   detach(s, t);
+  fetch_next(s);
   link_append(&s->closed, &m->idle);
   t->state = TRACE_CLOSED;
   t->reason = reason;

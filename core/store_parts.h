@@ -144,6 +144,8 @@ struct spare { uint32_t head, tail, capacity, bytes, count; };
 
 struct extent_at { uint32_t first, off; };   /* the index of its first record, and where it lies */
 
+enum { EXTENTS_NOTED = 8 };                  /* 24 spans, the extents being of 256 bytes so far */
+
 struct trace_memory {
   struct store *store;
   uint64_t hash;
@@ -158,6 +160,7 @@ struct trace_memory {
   uint32_t *ids;                  /* arena offsets of skeletons by span id; NULL: few spans */
   struct extent_at *directory;    /* of a long chain of spans, or NULL */
   uint32_t ids_capacity, directory_capacity, extents;
+  uint32_t noted[EXTENTS_NOTED];  /* its first extents: found without a look at one for the next */
   uint32_t shed_marked, shed;     /* spans below have no payload: and say so; and are to say so (shed_mark) */
   uint32_t payloads;              /* spans from `shed` on that have one */
   bool parked;                    /* taken off `full` because it was pinned */

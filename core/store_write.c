@@ -41,6 +41,7 @@ static bool directory_grow(struct store *s, struct trace *t) {
 /* A convenience for long traces: without memory for it store_span walks. */
 static void directory_add(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
+  if (m->extents < EXTENTS_NOTED) m->noted[m->extents] = t->spans.tail;
   if (++m->extents < DIRECTORY_FROM) return;
   if (m->extents > m->directory_capacity && !directory_grow(s, t)) return;
   m->directory[m->extents - 1] = (struct extent_at){t->spans.count, t->spans.tail};
