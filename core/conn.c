@@ -403,7 +403,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   c->porch->current = c;
   char *place = c->phase == PHASE_BODY ? http1_lend(c->http, &n) : NULL;
   *buf = place ? uv_buf_init(place, (unsigned)(n < LIMIT_READ_A_TURN_BYTES ? n : LIMIT_READ_A_TURN_BYTES))
-               : uv_buf_init(c->porch->block, CONN_BLOCK_BYTES);
+               : uv_buf_init(c->porch->block, c->phase == PHASE_BODY ? CONN_BLOCK_BYTES : CONN_HEAD_BYTES);
 }
 
 /* Whether it has had its share of this turn. libuv reads on while a read fills what it was given, so a peer that sends as

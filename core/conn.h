@@ -9,6 +9,7 @@ struct uv_loop_s;
 
 enum conn_bounds {
   CONN_BLOCK_BYTES = 65536,           /* read at once */
+  CONN_HEAD_BYTES = 16384,            /* of these before a head is known: what came of its body with it is copied */
   CONN_ANSWER_BYTES_MAX = 16 << 20,   /* of one answer's body: a page of metrics stays far below it */
   CONN_ANSWER_KEPT_BYTES = 1 << 20,   /* memory kept from one answer to the next */
   CONN_BODY_KEPT_BYTES = 1 << 20,     /* of one body, for the next */
