@@ -21,11 +21,13 @@
 -- where a pattern it is about has unknown answers; else true. An `and` takes the least of its parts, an
 -- `or` the greatest.
 local chain = require("fluo.chain")
+local clear = require("table.clear")
 local comparison = require("fluo.comparison")
 local spans = require("fluo.spans")
 local M = {}
 
 local SURE, SHOWN, POSSIBLE = spans.SURE, spans.SHOWN, spans.POSSIBLE
+local format = string.format                               -- the method of strings is what rules may call
 
 -- ---- what a leaf asks of the trace ---------------------------------------------------------------
 
@@ -232,15 +234,13 @@ local function add_witnesses(run, out, list)
   if not out.silent then out.witnesses = spans.merge(run.view, out.witnesses, list) end
 end
 
-local function add_reason(out, fact, is_absence)
-  if out.every then
-    fact = out.part .. ": " .. fact
-  elseif not is_absence then
-    return
-  end
-  if out.named[fact] or out.reason_bytes > M.REASON_BYTES_MAX then return end
-  out.named[fact] = true
-  out.reasons[#out.reasons + 1] = fact
+-- An absence is always a reason; what is there only where every part is named.
+local function add_reason(out, fact)
+  if out.every then fact = out.part .. ": " .. fact end
+  local reasons = out.reasons
+  if reasons[fact] or out.reason_bytes > M.REASON_BYTES_MAX then return end
+  reasons[fact] = true
+  reasons[#reasons + 1] = fact
   out.reason_bytes = out.reason_bytes + #fact + 2
 end
 
@@ -269,32 +269,33 @@ local COMPARED = { GT = "over", GE = "at least", LT = "under", LE = "at most", E
 -- "exactly 5", "between 5 and 10", "not between 5 and 10".
 local function compared_text(node, show)
   if not node.high then return COMPARED[node.compare] .. " " .. show(node.n) end
-  return ("%sbetween %s and %s"):format(node.compare == "NE" and "not " or "", show(node.n), show(node.high))
+  return format("%sbetween %s and %s", node.compare == "NE" and "not " or "", show(node.n), show(node.high))
 end
 
 -- What a set wants absent.
 local function add_absences(run, set, out)
-  spans.absences(run, set, function(text) add_reason(out, "missing " .. text, true) end)
+  spans.absences(run, set, function(text) add_reason(out, "missing " .. text) end)
 end
 
 function explain.HITS(run, node, out)
-  local list, text = spans.members(run, node.set, SURE), spans.text(run, node.set)
+  local set, list = node.set, spans.members(run, node.set, SURE)
   if node.form == "has" then
-    local all = node.set.op == "QL" and node.set.evaluate(run, node.set)
-    add_witnesses(run, out, all and list or { list[1] })
+    local all = set.op == "QL" and set.evaluate(run, set)
+    add_witnesses(run, out, (all or #list == 1) and list or { list[1] })
     if all and all.value then add_value(out, all.value, all.threshold) end
-    if node.set.absent then return add_absences(run, node.set, out) end
-    return add_reason(out, text)
+    if set.absent then return add_absences(run, set, out) end
+    if out.every then add_reason(out, spans.text(run, set)) end
+    return
   elseif node.form == "count" then
     add_witnesses(run, out, list)
     add_value(out, #list, node.n)
   end
-  if #list == 0 then return add_reason(out, "missing " .. text, true) end
-  add_reason(out, ("%d times %s"):format(#list, text))
+  if #list == 0 then return add_reason(out, "missing " .. spans.text(run, set)) end
+  if out.every then add_reason(out, format("%d times %s", #list, spans.text(run, set))) end
 end
 
 local function milliseconds(ns)
-  return (("%.6f"):format(tonumber(ns) / 1e6):gsub("%.?0+$", ""))
+  return (format("%.6f", tonumber(ns) / 1e6):gsub("%.?0+$", ""))
 end
 
 local function whole(n) return (tostring(n):gsub("[UL]+$", "")) end
@@ -302,18 +303,20 @@ local function whole(n) return (tostring(n):gsub("[UL]+$", "")) end
 function explain.DURATION(run, node, out)
   local ns = duration(run)
   add_value(out, tonumber(ns) / 1e6, tonumber(node.n) / 1e6)
-  add_reason(out, ("duration %s ms, %s"):format(milliseconds(ns), compared_text(node, milliseconds)))
+  if not out.every then return end
+  add_reason(out, format("duration %s ms, %s", milliseconds(ns), compared_text(node, milliseconds)))
 end
 
 function explain.SPANS(run, node, out)
   add_value(out, run.view.n, node.n)
-  add_reason(out, ("%d spans, %s"):format(run.view.n, compared_text(node, whole)))
+  if out.every then add_reason(out, format("%d spans, %s", run.view.n, compared_text(node, whole))) end
 end
 
 function explain.ALL(run, node, out)
+  if not out.every then return end
   local label = run.labels[node.slot]
   if not node.negated then return add_reason(out, "all " .. label) end
-  add_reason(out, ("%d spans not %s"):format(run.view.n - #hits(run, node.slot), label))
+  add_reason(out, format("%d spans not %s", run.view.n - #hits(run, node.slot), label))
 end
 
 function explain.SATISFIES(_, node, out)
@@ -344,7 +347,7 @@ local function add_missing(run, node, out)
   local any = false
   local function missing(text)
     any = true
-    add_reason(out, "missing " .. text, true)
+    add_reason(out, "missing " .. text)
   end
   for _, step in ipairs(node.steps) do spans.absences(run, step.set, missing) end
   for _, item in ipairs(node.items) do
@@ -355,11 +358,11 @@ local function add_missing(run, node, out)
 end
 
 function explain.CHAIN(run, node, out)
-  if node.negated then return add_reason(out, "missing " .. chain_text(run, node), true) end
+  if node.negated then return add_reason(out, "missing " .. chain_text(run, node)) end
   local found = run.found[node]
   add_witnesses(run, out, found.spans)
   if node.figures[1] then add_figure(run, node.figures[1], found, out) end
-  if not add_missing(run, node, out) then add_reason(out, chain_text(run, node)) end
+  if not add_missing(run, node, out) and out.every then add_reason(out, chain_text(run, node)) end
 end
 
 local function explain_part(run, node, out, part)
@@ -370,13 +373,30 @@ local function explain_part(run, node, out, part)
   explain_node(run, node, out)
 end
 
+-- One look and one result serve all judgments, which follow each other: made anew for each they were most of what
+-- a worker's collector has to do.
+local NONE, current, out = {}, nil, { reasons = {} }
+
+local function clear_result()
+  local reasons = out.reasons
+  clear(reasons)
+  clear(out)
+  out.witnesses, out.reasons, out.reason_bytes = NONE, reasons, 0
+end
+
 local function result_of(run, compiled)
-  local out = { witnesses = {}, reasons = {}, named = {}, reason_bytes = 0 }
+  clear_result()
   explain_node(run, compiled.when, out)
   explain_part(run, compiled.broken, out, "always")
   explain_part(run, compiled.never, out, "never")
-  return { witnesses = out.witnesses, value = out.value, threshold = out.threshold,
-           reason = out.reasons[1] and table.concat(out.reasons, "; ") or nil }
+  out.reason = out.reasons[1] and table.concat(out.reasons, "; ") or nil
+  return out
+end
+
+--- Lets go of what the last judgment has found out.
+function M.close()
+  if current then spans.forget(current) end
+  clear_result()
 end
 
 -- ---- one part by itself ---------------------------------------------------------------------------
@@ -401,7 +421,7 @@ function M.found(run, plan) return run.found[plan] end
 
 --- Makes a compiled condition ready to judge, once its patterns have their ids. Gives
 -- evaluator(view) -> truth, result, failures: true, false or nil (unknown); failures say why functions of the
--- trace gave no answer; when true the result is
+-- trace gave no answer; when true the result is, until the next judgment,
 --   witnesses          all of them, spans in start order
 --   reason             text, or nil
 --   value, threshold   numbers of the first comparison that holds (durations in ms), or nil
@@ -411,10 +431,10 @@ function M.prepare(compiled)
     ids[slot], labels[slot] = pattern.id, pattern.label
   end
   return function(view)
-    local run = spans.look(view, compiled, ids, labels)
-    local truth = value_of(run, compiled.whole)
-    if not truth then return truth, nil, run.failures end
-    return true, result_of(run, compiled), run.failures
+    current = spans.look(view, compiled, ids, labels, current)
+    local truth = value_of(current, compiled.whole)
+    if not truth then return truth, nil, current.failures end
+    return true, result_of(current, compiled), current.failures
   end
 end
 

@@ -14,6 +14,7 @@
 -- A condition that wants a span looks at SURE and SHOWN: what is not there is not there. One that wants none
 -- looks at POSSIBLE, and at whether the set is *open*: spans may be in it that nobody can name, since the
 -- trace was cut or since a function's answer is unknown.
+local clear = require("table.clear")
 local structure = require("fluo.structure")
 
 local M = {}
@@ -23,10 +24,21 @@ local SURE, SHOWN, POSSIBLE = M.SURE, M.SHOWN, M.POSSIBLE
 
 -- ---- the trace -----------------------------------------------------------------------------------
 
---- A look at a view (judge.lua) by one rule; patterns by slot: their ids and labels.
-function M.look(view, compiled, ids, labels)
-  return { view = view, ids = ids, labels = labels, complete = compiled.complete, values = {}, found = {},
-           sets = {}, failures = {} }
+--- Lets go of what a look has found out.
+function M.forget(run)
+  clear(run.values)
+  clear(run.found)
+  clear(run.sets)
+  clear(run.failures)
+  run.view, run.unsure, run.duration = nil, nil, nil
+end
+
+--- A look at a view (judge.lua) by one rule; patterns by slot: their ids and labels. run: an earlier look, which is
+-- over and becomes this one.
+function M.look(view, compiled, ids, labels, run)
+  if run then M.forget(run) else run = { values = {}, found = {}, sets = {}, failures = {} } end
+  run.view, run.ids, run.labels, run.complete = view, ids, labels, compiled.complete
+  return run
 end
 
 local function hits(run, slot) return run.view.hits(run.ids[slot]) end

@@ -25,7 +25,7 @@ local JOB_BYTES = ffi.sizeof("struct fluo_job")
 local options, sources, last, loaded                      -- while loading
 local functions, evaluators                               -- what a worker starts with
 local explain, wish                                       -- explain.lua, the rule to explain; nil: rules are judged
-local inbox, pulse
+local pulse, job, questions, rules                        -- the inbox: a job, and what it asks
 local calls = 0
 local notes, note_of = {}, {}                             -- of the job at hand
 
@@ -125,7 +125,9 @@ function M.prepare(places)
     if rule.compiled then evaluators[i] = judge.prepare(rule.compiled) end      -- the i-th of the form
   end
   loaded = nil
-  inbox, pulse = ffi.cast("const uint8_t *", places.inbox), ffi.cast(pulse_ptr, places.pulse)
+  local inbox = ffi.cast("const uint8_t *", places.inbox)
+  job, pulse = ffi.cast(job_ptr, inbox), ffi.cast(pulse_ptr, places.pulse)
+  questions, rules = ffi.cast(question_ptr, inbox + JOB_BYTES), ffi.cast(uint32_ptr, inbox + JOB_BYTES)
   trace.attach(places.arena, options)
   filter.attach(places.arena, options)
   attach_query("fluo.dialect.ql_read", places.arena, options)
@@ -183,10 +185,9 @@ end
 
 -- ---- jobs ---------------------------------------------------------------------------------------
 
-local function answer_all(job)
-  local questions = ffi.cast(question_ptr, inbox + JOB_BYTES)
+local function answer_all(count)
   trace.rewind()
-  for i = 0, job.count - 1 do reply.answer(answer(questions[i])) end
+  for i = 0, count - 1 do reply.answer(answer(questions[i])) end
 end
 
 -- What one rule leaves behind must not end the next one: over a trace of 100,000 spans each leaves some 20 MB, and a
@@ -202,28 +203,27 @@ local function sweep()
   swept_kib = collectgarbage("count")
 end
 
-local function judge_all(job)
-  local rules = ffi.cast(uint32_ptr, inbox + JOB_BYTES)
+local function judge_all(count)
   local seen = view.open(job)
   trace.rewind()
-  for i = 0, job.count - 1 do
+  for i = 0, count - 1 do
     local rule = rules[i]
     sweep()
     local _, truth, result, failures = guarded(rule, evaluators[rule + 1], seen)
     for _, failure in ipairs(failures or {}) do note(rule, failure) end
     reply.verdict(rule, truth, result, truth and view.latest_end(result.witnesses), wish and explain.BYTES_MAX)
   end
+  judge.close()
   view.close()
 end
 
 --- Answers the job in the inbox: the size of the reply, which is in the outbox then.
 function M.job(_, heap_kib)
-  local job = ffi.cast(job_ptr, inbox)
-  local count = job.count
+  local count, message = job.count, job.message
   if #notes > 0 then notes, note_of = {}, {} end
   reply.begin()
-  if job.message == ASK then answer_all(job)
-  elseif job.message == JUDGE then judge_all(job)
+  if message == ASK then answer_all(count)
+  elseif message == JUDGE then judge_all(count)
   else count = 0 end
   return reply.finish(job, count, notes, heap_kib)
 end

@@ -467,8 +467,7 @@ end
 --- The spans that a query (a set of spans.lua) leaves: the three lists, and value and threshold of the first aggregate
 -- that holds, or nil.
 function M.evaluate(of, set)
-  of.queries = of.queries or {}
-  local known = of.queries[set]
+  local known = of.found[set]
   if known then return known end
   local look = { run = of, unsure = spans.unsure(of), sets = {} }
   look.open = is_open(look, set.root)
@@ -477,7 +476,7 @@ function M.evaluate(of, set)
   local result = one_of(look, groups)
   known = { result[SURE], result[SHOWN], result[POSSIBLE] }
   known.value, known.threshold = figure(groups)
-  of.queries[set] = known
+  of.found[set] = known
   return known
 end
 
