@@ -1,11 +1,14 @@
 /* Decimal text to numbers. Reads only, cannot run out of anything. */
 #include "json_number.h"
 
+#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER_BYTES_MAX = 1024 };
+#include "bytes.h"
+
+enum { NUMBER_BYTES_MAX = 1024, DIGITS_MAX = 19 };   /* so many fit into 64 bits, whatever they are */
 
 /* Exponents beyond it are past any range, whatever the digits are (a body has fewer). */
 static const int64_t exponent_max = (int64_t)1 << 40;
@@ -63,16 +66,31 @@ static bool read_decimal(const char *p, size_t n, struct decimal *d) {
   return p == end;
 }
 
+/* Eight digits, the first in the lowest byte: their value, by pairs, then fours. false: not all of them are, for a byte is
+ * more than 9 without '0'; the sum's carries only spoil what lies behind one. */
+static inline bool read_eight(const uint8_t *p, uint64_t *value) {
+  const uint64_t ones = 0x0101010101010101u;
+  uint64_t w = le64toh(bytes_load64(p)) ^ ones * '0';
+  if ((w | (w + ones * (0x7f - 9))) & ones << 7) return false;
+  w = (w * 10 + (w >> 8)) & 0x00ff00ff00ff00ffu;
+  w = (w * 100 + (w >> 16)) & 0x0000ffff0000ffffu;
+  *value = (w * 10000 + (w >> 32)) & 0xffffffffu;
+  return true;
+}
+
+const uint8_t *json_number_digits(const uint8_t *p, const uint8_t *end, uint64_t *value) {
+  uint64_t eight;
+  if (end - p > DIGITS_MAX) end = p + DIGITS_MAX;
+  *value = 0;
+  for (; end - p >= 8 && read_eight(p, &eight); p += 8) *value = *value * 100000000 + eight;
+  for (; p < end && *p >= '0' && *p <= '9'; p++) *value = *value * 10 + (uint64_t)(*p - '0');
+  return p;
+}
+
 /* Digits and nothing else, so few that they fit: nearly all whole numbers. */
 static bool read_short(const char *p, size_t n, uint64_t *out) {
-  uint64_t value = 0;
-  if (n == 0 || n > 19) return false;
-  for (size_t i = 0; i < n; i++) {
-    if (p[i] < '0' || p[i] > '9') return false;
-    value = value * 10 + (uint64_t)(p[i] - '0');
-  }
-  *out = value;
-  return true;
+  const uint8_t *end = (const uint8_t *)p + n;
+  return n > 0 && json_number_digits((const uint8_t *)p, end, out) == end;
 }
 
 bool json_number_whole(const char *p, size_t n, bool *negative, uint64_t *magnitude) {

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The digits from p, of which at most 19 are read: behind them. */
+const uint8_t *json_number_digits(const uint8_t *p, const uint8_t *end, uint64_t *value);
 /* n characters [-]digits[.digits][e[+-]digits], nothing else. false: no such text, not a whole
  * number, or past 2^64 - 1. */
 bool json_number_whole(const char *p, size_t n, bool *negative, uint64_t *magnitude);

@@ -4,9 +4,6 @@
  * false. */
 #include "json_text.h"
 
-#include <endian.h>
-#include <string.h>
-
 #include "err.h"
 #include "utf8.h"
 
@@ -42,25 +39,24 @@ bool json_unexpected(struct json *j, const char *what) {
   return fail_here(j, what);
 }
 
-bool json_word(struct json *j, const char *word) {
-  if (json_peek(j) != (uint8_t)word[0]) return false;
+int json_past_space(struct json *j) {
+  while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\r' || *j->p == '\t')) j->p++;
+  return j->p < j->end ? *j->p : -1;
+}
+
+bool json_rest(struct json *j, const char *word) {
   size_t n = strlen(word);
   if ((size_t)(j->end - j->p) < n || memcmp(j->p, word, n) != 0) return false;
   j->p += n;
   return true;
 }
 
-/* Bytes from p that stand for themselves: neither quote, backslash, control nor past ASCII; by
- * eights while that goes. A byte b of the word is less than 0x20 where b - 0x20 borrows, and
- * equal to c where b ^ c is 0. A borrow can only spoil the bytes behind the first one found. */
-const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end) {
-  const uint64_t ones = 0x0101010101010101u, high = ones << 7;
-  for (uint64_t w; end - p >= 8; p += 8) {
-    memcpy(&w, p, 8);
-    w = le64toh(w);
-    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
-    uint64_t found = (w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & high;
-    if (found) return p + __builtin_ctzll(found) / 8;
+/* The end of the bytes from p that stand for themselves. */
+static const uint8_t *plain_run(const uint8_t *p, const uint8_t *end) {
+  while (end - p >= JSON_BLOCK_BYTES) {
+    size_t n = json_plain_bytes(p);
+    p += n;
+    if (n < JSON_BLOCK_BYTES) return p;
   }
   while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\') p++;
   return p;
@@ -141,7 +137,7 @@ bool json_string(struct json *j, struct buffer *out) {
   if (!json_expect(j, '"', "expected a string")) return false;
   for (;;) {
     const uint8_t *run = j->p;
-    j->p = json_plain_run(j->p, j->end);
+    j->p = plain_run(j->p, j->end);
     if (!add(j, out, run, (size_t)(j->p - run))) return false;
     if (j->p < j->end && *j->p == '"') break;
     if (j->p >= j->end || *j->p < 0x20) return fail_here(j, "a control character in a string");
@@ -159,7 +155,7 @@ bool json_string(struct json *j, struct buffer *out) {
 
 bool json_plain(struct json *j, struct json_slice *out) {
   if (json_peek(j) != '"') return false;
-  const uint8_t *start = j->p + 1, *q = json_plain_run(start, j->end);
+  const uint8_t *start = j->p + 1, *q = plain_run(start, j->end);
   if (q >= j->end || *q != '"') return false;
   *out = (struct json_slice){(const char *)start, (size_t)(q - start)};
   j->p = q + 1;

@@ -3,9 +3,11 @@
  * failure; the first one is kept (err, at, what) and p then means nothing. */
 #ifndef FLUO_JSON_TEXT_H
 #define FLUO_JSON_TEXT_H
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "buffer.h"
 
@@ -28,14 +30,14 @@ bool json_fail(struct json *j, const uint8_t *at, int err, const char *what);
 
 /* Fails: c does not come next. */
 bool json_unexpected(struct json *j, const char *what);
-/* Past white space, of which most senders put none. */
-static inline void json_space(struct json *j) {
-  while (j->p < j->end && *j->p <= ' ' && (*j->p == ' ' || *j->p == '\n' || *j->p == '\r' || *j->p == '\t')) j->p++;
-}
-/* The next byte that is no white space: -1 at the end. */
+/* Past white space: the byte behind it, -1 at the end. */
+int json_past_space(struct json *j);
+/* The same; most senders put none. */
 static inline int json_peek(struct json *j) {
-  json_space(j);
-  return j->p < j->end ? *j->p : -1;
+  return j->p < j->end && *j->p > ' ' ? *j->p : json_past_space(j);
+}
+static inline void json_space(struct json *j) {
+  json_peek(j);
 }
 /* Takes c if it comes next. */
 static inline bool json_take(struct json *j, char c) {
@@ -47,15 +49,26 @@ static inline bool json_take(struct json *j, char c) {
 static inline bool json_expect(struct json *j, char c, const char *what) {
   return json_take(j, c) || json_unexpected(j, what);
 }
+bool json_rest(struct json *j, const char *word);     /* whose first byte comes next */
 /* Takes a word (true, false, null) if it comes next. */
-bool json_word(struct json *j, const char *word);
-/* The end of the bytes from p that stand for themselves in a string: printable ASCII but quote and
- * backslash. */
-const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end);
-/* A string, decoded, at the end of out (NULL: just read past it). */
-bool json_string(struct json *j, struct buffer *out);
+static inline bool json_word(struct json *j, const char *word) {
+  return json_peek(j) == (uint8_t)word[0] && json_rest(j, word);
+}
+/* How many of the JSON_BLOCK_BYTES bytes from p stand for themselves in a string, up to the first that does not: printable
+ * ASCII but quote and backslash. Past ASCII is below 0. */
+enum { JSON_BLOCK_BYTES = 16 };
+static inline size_t json_plain_bytes(const uint8_t *p) {
+  int8_t c __attribute__((vector_size(JSON_BLOCK_BYTES)));
+  uint64_t found __attribute__((vector_size(JSON_BLOCK_BYTES)));
+  memcpy(&c, p, sizeof c);
+  found = (__typeof__(found))((c < ' ') | (c == '"') | (c == '\\'));
+  if (found[0]) return (size_t)__builtin_ctzll(le64toh(found[0])) / 8;
+  return found[1] ? 8 + (size_t)__builtin_ctzll(le64toh(found[1])) / 8 : JSON_BLOCK_BYTES;
+}
 /* A string without escapes in it: a slice of the text, else p stays. The bytes are as they came. */
 bool json_plain(struct json *j, struct json_slice *out);
+/* A string, decoded, at the end of out (NULL: just read past it). */
+bool json_string(struct json *j, struct buffer *out);
 /* A short string: a slice of the text or of scratch, valid until the next call. What is longer
  * than 1 KiB and has escapes is given as an empty slice: it is no key, number or name of ours. */
 bool json_short(struct json *j, struct json_slice *out);

@@ -1,7 +1,8 @@
 /* OTLP/JSON to protobuf wire form, by the schema's table.
  *
  * Good path: message() reads an object key by key and writes each field as it comes (protobuf
- * takes any order, and the last of a doubled key), straight to the end of the caller's buffer. A
+ * takes any order, and the last of a doubled key), straight to the end of the caller's buffer; what is
+ * plain (otlp_plain.h), which is most of it, in runs of members and attributes. A
  * message's length is not known before its end: one byte is left for that of an attribute or
  * status, four for others, and the place is closed up or widened where that was wrong, so that what
  * stays in the arena is no larger than what a protobuf client sends, and no byte moves by more than
@@ -20,26 +21,31 @@
 #include "err.h"
 #include "json_number.h"
 #include "json_text.h"
+#include "otlp_plain.h"
 #include "otlp_schema.h"
 #include "wire.h"
 
 struct transcode {
   struct json json;
   struct buffer *out;
+  size_t ready;         /* so many bytes out may have without asking for memory, or more */
   struct otlp_json_result *result;
   uint32_t depth_max;
 };
 
-/* 127 bytes less four tags and lengths; with a number of eleven bytes instead of a text. */
-enum { PLAIN_BYTES_MAX = 121, PLAIN_KEY_BYTES_MAX = 100 };
 enum { SHALLOW = 6, LENGTH_BYTES = 4, LENGTH_MAX = (1 << 28) - 1 };
 
 static bool fail_value(struct transcode *t, const uint8_t *at, const char *what) {
   return json_fail(&t->json, at, FLUO_EMALFORMED, what);
 }
 
+static void look_at_room(struct transcode *t) {
+  t->ready = t->out->capacity <= t->out->max ? t->out->capacity : t->out->max;
+}
+
 static bool add_slowly(struct transcode *t, const void *p, size_t n) {
   int err = buffer_add(t->out, p, n);
+  look_at_room(t);
   if (!err) return true;
   bool large = err == FLUO_ETOOLARGE;
   return json_fail(&t->json, t->json.p, err,
@@ -49,7 +55,7 @@ static bool add_slowly(struct transcode *t, const void *p, size_t n) {
 /* What fits is added here: most of it is a byte or two. */
 static inline bool add(struct transcode *t, const void *p, size_t n) {
   struct buffer *out = t->out;
-  if (out->err || n >= out->capacity - out->len) return add_slowly(t, p, n);
+  if (out->len + n > t->ready) return add_slowly(t, p, n);
   memcpy(out->data + out->len, p, n);
   out->len += n;
   return true;
@@ -249,79 +255,12 @@ static bool add_enum(struct transcode *t, enum otlp_kind kind) {
   return add_varint(t, value);
 }
 
-/* ---- plain attributes ------------------------------------------------------------------------ */
-
-/* Behind these bytes, if they come next; else NULL. */
-static inline const uint8_t *past(const struct transcode *t, const uint8_t *p, const char *text,
-                                  size_t n) {
-  if (!p || (size_t)(t->json.end - p) < n) return NULL;
-  return bytes_same(p, (const uint8_t *)text, n) ? p + n : NULL;
-}
-
-#define PAST(t, p, text) past(t, p, text, sizeof(text) - 1)
-
-/* An AnyValue's content at p, without the brace before it: written to *out, which is moved on. The
- * braces of value and attribute come behind it. NULL: no such thing. */
-static const uint8_t *plain_text(const struct transcode *t, const uint8_t *p, size_t n_max, uint8_t **out) {
-  const uint8_t *text = PAST(t, p, "stringValue\":\"");
-  if (!text) return NULL;
-  const uint8_t *end = json_plain_run(text, t->json.end);
-  size_t n = (size_t)(end - text);
-  if (n > n_max || !(p = PAST(t, end, "\"}}"))) return NULL;
-  *(*out)++ = 1 << 3 | WIRE_LEN;
-  *(*out)++ = (uint8_t)n;
-  memcpy(*out, text, n);
-  *out += n;
-  return p;
-}
-
-static const uint8_t *plain_integer(const struct transcode *t, const uint8_t *p, uint8_t **out) {
-  const uint8_t *digits = PAST(t, p, "intValue\":");
-  if (!digits || digits == t->json.end) return NULL;
-  bool quoted = *digits == '"';
-  uint64_t value = 0;
-  p = digits += quoted;
-  for (; p < t->json.end && p - digits < 18 && *p >= '0' && *p <= '9'; p++) value = value * 10 + (uint64_t)(*p - '0');
-  if (p == digits || (*digits == '0' && p > digits + 1)) return NULL;
-  p = quoted ? PAST(t, p, "\"}}") : PAST(t, p, "}}");
-  *(*out)++ = 3 << 3 | WIRE_VARINT;
-  for (; value >= 0x80; value >>= 7) *(*out)++ = (uint8_t)(value | 0x80);
-  *(*out)++ = (uint8_t)value;
-  return p;
-}
-
-/* The form that nearly every attribute has, without a byte of white space: a key, and a string or a
- * whole number, all of it shorter than 128 bytes as protobuf. false: any other form, nothing read. */
-static bool plain_attribute(struct transcode *t) {
-  uint8_t block[2 * 128], *out = block + 3;
-  const uint8_t *key = PAST(t, t->json.p, "{\"key\":\"");
-  if (!key) return false;
-  const uint8_t *end = json_plain_run(key, t->json.end), *value = PAST(t, end, "\",\"value\":{\"");
-  size_t key_bytes = (size_t)(end - key);
-  if (!value || key_bytes > PLAIN_KEY_BYTES_MAX) return false;
-  memcpy(out, key, key_bytes);
-  out += key_bytes + 2;
-  uint8_t *any = out;
-  const uint8_t *p = plain_text(t, value, PLAIN_BYTES_MAX - key_bytes, &out);
-  if (!p) p = plain_integer(t, value, &out);
-  if (!p) return false;
-  any[-2] = 2 << 3 | WIRE_LEN;
-  any[-1] = (uint8_t)(out - any);
-  block[0] = (uint8_t)(out - block - 1);
-  block[1] = 1 << 3 | WIRE_LEN;
-  block[2] = (uint8_t)key_bytes;
-  if (!add(t, block, (size_t)(out - block))) return false;
-  t->json.p = p;
-  return true;
-}
-
 /* ---- messages -------------------------------------------------------------------------------- */
 
 static bool message(struct transcode *t, uint32_t shape, uint32_t depth);
 
 static bool child(struct transcode *t, uint32_t shape, uint32_t depth) {
   size_t start;
-  if (shape == OTLP_KEY_VALUE && depth + 2 <= t->depth_max && plain_attribute(t)) return true;
   if (depth >= t->depth_max) return json_fail(&t->json, t->json.p, FLUO_EDEPTH, "nested too deep");
   /* Not deep down: a long text in there would be moved once a level. */
   bool few = (shape >= OTLP_KEY_VALUE || shape == OTLP_STATUS) && depth < SHALLOW;
@@ -356,12 +295,33 @@ static bool value(struct transcode *t, uint32_t number, const struct otlp_field 
   }
 }
 
+/* What of the text and of the buffer is at hand for what is plain. false: too little. */
+static inline bool begin_plain(const struct transcode *t, struct plain *s) {
+  uint8_t *data = (uint8_t *)t->out->data;
+  if (t->out->len + PLAIN_ROOM_BYTES > t->ready) return false;
+  *s = (struct plain){t->json.p, t->json.end, data + t->out->len, data + t->ready};
+  return true;
+}
+
+static inline bool end_plain(struct transcode *t, const struct plain *s) {
+  t->json.p = s->p;
+  t->out->len = (size_t)(s->out - (uint8_t *)t->out->data);
+  return true;
+}
+
+static bool attributes(struct transcode *t, uint32_t number) {
+  struct plain s;
+  return begin_plain(t, &s) && plain_attributes(&s, number) && end_plain(t, &s);
+}
+
 /* A null in a list is skipped, but among the values of an array it is a value, the empty one. */
 static bool list(struct transcode *t, uint32_t number, const struct otlp_field *field,
                  uint32_t depth) {
   if (!json_expect(&t->json, '[', "expected [")) return false;
   if (json_take(&t->json, ']')) return true;
+  bool plain = field->child == OTLP_KEY_VALUE && depth + 2 <= t->depth_max;
   do {
+    if (plain && attributes(t, number)) continue;
     if (json_word(&t->json, "null")) {
       if (field->child != OTLP_ANY_VALUE) continue;
       if (!add_tag(t, number, WIRE_LEN) || !add(t, "\0", 1)) return false;
@@ -409,11 +369,17 @@ static bool member(struct transcode *t, uint32_t shape, uint32_t depth, uint32_t
   return field->repeated ? list(t, *number, field, depth) : value(t, *number, field, depth);
 }
 
+static bool members(struct transcode *t, uint32_t shape, uint32_t *number) {
+  struct plain s;
+  return begin_plain(t, &s) && plain_members(&s, shape, number) && end_plain(t, &s);
+}
+
 static bool message(struct transcode *t, uint32_t shape, uint32_t depth) {
   if (!json_expect(&t->json, '{', "expected {")) return false;
   if (json_take(&t->json, '}')) return true;
   uint32_t number = 0;
   do {
+    if (members(t, shape, &number)) continue;
     if (!member(t, shape, depth, &number)) return false;
   } while (json_take(&t->json, ','));
   return json_expect(&t->json, '}', "expected , or }");
@@ -435,6 +401,7 @@ int otlp_json_transcode(const char *text, size_t n, bool exact, const struct otl
   *result = (struct otlp_json_result){0};
   *fault = (struct otlp_fault){0};
   size_t before = out->len;
+  look_at_room(&t);
   json_init(&t.json, text, n);
   bool good = message(&t, OTLP_REQUEST, 0);
   json_space(&t.json);
@@ -443,8 +410,8 @@ int otlp_json_transcode(const char *text, size_t n, bool exact, const struct otl
   if (!good) out->len = before;
   result->consumed = (size_t)(t.json.p - t.json.text);
   result->invalid_utf8 = t.json.invalid_utf8;
-  json_place(&t.json, t.json.p, &result->lines, &column);
-  result->lines--;
+  if (!exact) json_place(&t.json, t.json.p, &result->lines, &column);
+  result->lines -= !exact;
   int err = good ? 0 : report(&t.json, fault);
   json_deinit(&t.json);
   return err;

@@ -5,14 +5,15 @@ local cjson = require("cjson")
 
 local ENOMEM, EMALFORMED, ETRUNCATED, EDEPTH, ETOOLARGE = -1, -2, -3, -4, -5
 
--- Transcodes: err, the wire form (or the fault), the result.
-local function transcode(text, options)
-  options = options or {}
+local LIMITS = ffi.new("struct otlp_limits", { 64, 1e5, 1e5, 1e8 })
+
+local function transcode_once(text, options, room)
   local b, result, fault = ffi.new("struct buffer"), ffi.new("struct otlp_json_result"), ffi.new("struct otlp_fault")
-  local limits = ffi.new("struct otlp_limits", { options.depth or 64, 1e5, 1e5, 1e8 })
-  core.buffer_init(b, options.max or 1e7)
-  local p, n, free = support.guarded(text)
+  local limits = options.depth and ffi.new("struct otlp_limits", { options.depth, 1e5, 1e5, 1e8 }) or LIMITS
   local live = core.heap_live()
+  core.buffer_init(b, options.max or 1e7)
+  if room then assert(core.buffer_reserve(b, room) ~= nil) end
+  local p, n, free = support.guarded(text)
   local err = core.otlp_json_transcode(ffi.cast("const char *", p), n, not options.lines, limits, b, result, fault)
   local out = b.len > 0 and ffi.string(b.data, b.len) or ""
   local leaked = core.heap_live() - live - (b.data ~= nil and 1 or 0)
@@ -21,6 +22,21 @@ local function transcode(text, options)
   assert.equal(0, tonumber(leaked))
   if err ~= 0 then assert.equal("", out) end
   return err, err == 0 and out or fault, result
+end
+
+-- Transcodes: err, the wire form (or the fault), the result. What is plain is read in one go only where text and room enough
+-- are ahead, so it is done again with white space behind and a buffer that has memory, and has to be the same.
+local AHEAD = (" "):rep(300)
+local function transcode(text, options)
+  options = options or {}
+  local err, out, result = transcode_once(text, options)
+  if err == ETRUNCATED or options.max or options.once then return err, out, result end
+  local same, other, ahead = transcode_once(text .. AHEAD, options, #text + 4096)
+  assert.equal(err, same)
+  if err == 0 then assert.is_true(out == other, text)
+  else assert.same({ ffi.string(out.what), tonumber(out.offset) }, { ffi.string(other.what), tonumber(other.offset) }, text) end
+  assert.same({ result.invalid_utf8, result.enum_names }, { ahead.invalid_utf8, ahead.enum_names })
+  return err, out, result
 end
 
 local function span(members) return ('{"resourceSpans":[{"scopeSpans":[{"spans":[{%s}]}]}]}'):format(members) end
@@ -50,8 +66,7 @@ end
 
 local function counts(body)
   local summary, fault = ffi.new("struct otlp_summary"), ffi.new("struct otlp_fault")
-  local limits = ffi.new("struct otlp_limits", { 64, 1e5, 1e5, 1e8 })
-  assert.equal(0, core.otlp_check(body, #body, limits, summary, fault), ffi.string(fault.what))
+  assert.equal(0, core.otlp_check(body, #body, LIMITS, summary, fault), ffi.string(fault.what))
   return summary.spans, summary.rejected
 end
 
@@ -67,7 +82,8 @@ end
 describe("an attribute without white space", function()
   local ATTRIBUTES = {
     { "", [["stringValue":""]] }, { "k", [["stringValue":"v"]] }, { ("k"):rep(100), [["stringValue":"v"]] },
-    { ("k"):rep(101), [["stringValue":"v"]] }, { "k", [["stringValue":"]] .. ("v"):rep(120) .. '"' },
+    { ("k"):rep(101), [["stringValue":"v"]] }, { ("k"):rep(122), [["stringValue":"v"]] }, { ("k"):rep(127), [["intValue":1]] },
+    { ("k"):rep(128), [["stringValue":""]] }, { "k", [["stringValue":"]] .. ("v"):rep(120) .. '"' },
     { "k", [["stringValue":"]] .. ("v"):rep(121) .. '"' }, { "k", [["stringValue":"]] .. ("v"):rep(300) .. '"' },
     { ("k"):rep(60), [["stringValue":"]] .. ("v"):rep(61) .. '"' }, { ("k"):rep(60), [["stringValue":"]] .. ("v"):rep(62) .. '"' },
     { "k", [["stringValue":"a\\nb"]] }, { "k\\t", [["stringValue":"v"]] }, { "k", '"stringValue":"é"' }, { "é", [["stringValue":"v"]] },
@@ -88,7 +104,7 @@ describe("an attribute without white space", function()
   end)
 
   it("is refused for what it would be refused with white space, at the same byte", function()
-    for _, value in ipairs { [["stringValue":"v]], [["stringValue":v]], [["intValue":]], [["intValue":007]], [["intValue":"x"]], [["intValue":""]],
+    for _, value in ipairs { [["stringValue":"v]], [["stringValue":v]], [["intValue":]], [["intValue":007]], [["intValue":9223372036854775808]], [["intValue":"x"]], [["intValue":""]],
       [["intValue":"5]], [["stringValue":"v"}]], [["intValue":5"]], '"stringValue":"\1"' } do
       local text = span(('"attributes":[{"key":"k","value":{%s}}]'):format(value))
       local spaced = span(('"attributes":[{ "key":"k","value":{%s}}]'):format(value))
@@ -125,7 +141,7 @@ describe("JSON that a real client sent", function()
   it("is cut short in every prefix", function()
     local text = support.read("spec/fixtures/otlp/js-sdk-http.1.json")
     for i = 0, #text - 1 do
-      local err = transcode(text:sub(1, i))
+      local err = transcode(text:sub(1, i), { once = true })
       assert.is_true(err == ETRUNCATED or err == EMALFORMED, i .. " gave " .. err)
     end
   end)
@@ -285,6 +301,8 @@ describe("what is no OTLP/JSON", function()
     { [[{"a":"\u12g4"}]], EMALFORMED },
     { "{} {}", EMALFORMED }, { "{}x", EMALFORMED }, { "{'a':1}", EMALFORMED }, { "{a:1}", EMALFORMED },
     { '{"resourceSpans":{}}', EMALFORMED },
+    { '{"resourceSpans":[{"resource":{"entityRefs":[{"idKeys":"x"}]}}]}', EMALFORMED }, { span '"kind":2147483648', EMALFORMED },
+    { span '"droppedEventsCount":4294967296', EMALFORMED },
     { '{"resourceSpans":[1]}', EMALFORMED }, { '{"resourceSpans":[[]]}', EMALFORMED },
     { span '"name":5', EMALFORMED },
     { span '"traceId":5', EMALFORMED }, { span '"kind":true', EMALFORMED },
@@ -344,12 +362,26 @@ describe("a bound", function()
     assert.equal(0, (transcode(text, { max = #body + 3 * 8 })))
   end)
 
+  it("of the output is kept by a buffer that has more memory, from before", function()
+    local text = span('"name":"abcdefgh","attributes":[{"key":"k","value":{"stringValue":"v"}}]')
+    local _, body = transcode(text)
+    local b, result, fault = ffi.new("struct buffer"), ffi.new("struct otlp_json_result"), ffi.new("struct otlp_fault")
+    core.buffer_init(b, 1e5)
+    core.buffer_reserve(b, 4096)
+    for max = 0, #body - 1 do
+      b.max = max
+      assert.equal(ETOOLARGE, core.otlp_json_transcode(text .. AHEAD, #text, true, LIMITS, b, result, fault))
+      core.buffer_clear(b)
+    end
+    core.buffer_deinit(b)
+  end)
+
   it("of memory, at every allocation, leaks nothing", function()
     local text = span('"na\\u006de":"n","attributes":[{"key":"k","value":{"stringValue":"' .. ("v"):rep(2000)
       .. '"}}]')
     for n = 1, 10 do
       core.heap_fail_from(n)
-      local err = transcode(text)
+      local err = transcode(text, { once = true })
       core.heap_fail_from(0)
       if err == 0 then return assert.is_true(n > 2) end
       assert.equal(ENOMEM, err)

@@ -7,6 +7,7 @@
 #include "err.h"
 #include "heap.h"
 #include "otlp_json.h"
+#include "otlp_plain.h"
 #include "../oracle.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,6 +15,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void refuse(const char *why) {
   fprintf(stderr, "%s\n", why);
   abort();
+}
+
+/* What is plain is read in one go only where text and room enough are ahead, and has to be the same. */
+static void compare_ahead(const char *text, size_t n, const struct otlp_limits *limits, const struct buffer *expected) {
+  struct otlp_json_result result;
+  struct otlp_fault fault;
+  struct buffer out;
+  char *ahead = malloc(n + PLAIN_AHEAD_BYTES);
+  memcpy(ahead, text, n);
+  memset(ahead + n, ' ', PLAIN_AHEAD_BYTES);
+  buffer_init(&out, 1 << 20);
+  if (!buffer_reserve(&out, 2 * n + PLAIN_ROOM_BYTES) && out.err != FLUO_ETOOLARGE) refuse("no memory");
+  buffer_clear(&out);
+  if (otlp_json_transcode(ahead, n + PLAIN_AHEAD_BYTES, true, limits, &out, &result, &fault)) refuse(fault.what);
+  if (out.len != expected->len || (out.len && memcmp(out.data, expected->data, out.len))) refuse("another form ahead");
+  buffer_deinit(&out);
+  free(ahead);
 }
 
 static void transcode(const char *text, size_t n, bool exact) {
@@ -31,6 +49,7 @@ static void transcode(const char *text, size_t n, bool exact) {
       fault.err != FLUO_ETOOLARGE)
     refuse(fault.what);
   if (!err && oracle_compare(body, out.len, &limits, why) == 1) refuse(why);
+  if (!err && exact) compare_ahead(text, n, &limits, &out);
   buffer_deinit(&out);
 }
 

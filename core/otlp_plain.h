@@ -1,0 +1,25 @@
+/* OTLP/JSON in the form that nearly all clients write: no white space, short texts without escapes, whole numbers of digits
+ * alone. Read without a look for the end of the text, and written as protobuf, as it goes. What is in any other form is
+ * not taken, and left to otlp_json.c, which knows all. Pure: bytes in, bytes out. */
+#ifndef FLUO_OTLP_PLAIN_H
+#define FLUO_OTLP_PLAIN_H
+#include <stdint.h>
+
+#include "otlp_schema.h"
+
+/* So many bytes have to be there to read one, and to write: more may be written than what out is moved by. */
+enum { PLAIN_AHEAD_BYTES = 288, PLAIN_ROOM_BYTES = 256 };
+
+struct plain {
+  const uint8_t *p, *end;
+  uint8_t *out, *out_end;
+};
+
+/* Both go on, from the first byte of one, while what comes next is plain and there is room. They stop behind the last one
+ * taken, before the comma that may be there. false: none was. */
+/* Members of a message that hold neither messages nor lists; *number is that of the field before, and then of the last. */
+bool plain_members(struct plain *s, enum otlp_message shape, uint32_t *number);
+/* Items of a list of KeyValues that hold a string or a whole number, each shorter than 128 bytes. */
+bool plain_attributes(struct plain *s, uint32_t number);
+
+#endif
