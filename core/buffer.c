@@ -14,6 +14,7 @@
 
 #include "err.h"
 #include "heap.h"
+#include "json_text.h"
 #include "utf8.h"
 
 enum { BUFFER_FIRST_BYTES = 256 };
@@ -88,15 +89,22 @@ int buffer_printf(struct buffer *b, const char *format, ...) {
   return 0;
 }
 
-int buffer_int(struct buffer *b, int64_t x) {
-  char text[20], *end = text + sizeof text, *p = end;
-  uint64_t left = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
+static int add_digits(struct buffer *b, uint64_t x, bool negative) {
+  char text[21], *end = text + sizeof text, *p = end;
   do {
-    *--p = (char)('0' + left % 10);
-    left /= 10;
-  } while (left);
-  if (x < 0) *--p = '-';
+    *--p = (char)('0' + x % 10);
+    x /= 10;
+  } while (x);
+  if (negative) *--p = '-';
   return buffer_add(b, p, (size_t)(end - p));
+}
+
+int buffer_int(struct buffer *b, int64_t x) {
+  return add_digits(b, x < 0 ? 0 - (uint64_t)x : (uint64_t)x, x < 0);
+}
+
+int buffer_uint(struct buffer *b, uint64_t x) {
+  return add_digits(b, x, false);
 }
 
 /* The code of a character that ends a line for who reads lines as Unicode has them (NEL, and the two separators), so that
@@ -129,6 +137,8 @@ int buffer_json(struct buffer *b, const void *p, size_t n) {
   buffer_add(b, "\"", 1);
   while (i < n && !b->err) {
     bool valid;
+    i = (size_t)(json_plain_run(text + i, text + n) - text);
+    if (i == n) break;
     size_t step = utf8_step(text + i, n - i, &valid);
     if (valid && stands_as_it_is(text + i, step)) {
       i += step;

@@ -23,6 +23,7 @@ int buffer_add(struct buffer *b, const void *p, size_t n);
 int buffer_text(struct buffer *b, const char *s);
 int buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int buffer_int(struct buffer *b, int64_t x);
+int buffer_uint(struct buffer *b, uint64_t x);
 /* Appends a JSON string, quotes included: control characters and Unicode's ends of a line escaped, invalid UTF-8 as U+FFFD. */
 int buffer_json(struct buffer *b, const void *p, size_t n);
 /* Appends a number as JSON: whole ones up to 2^53 without a fraction, others as the shortest decimal

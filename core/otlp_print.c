@@ -8,7 +8,6 @@
  * A message whose field came in pieces is joined in memory of our own, freed before the call returns. */
 #include "otlp_print.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -20,8 +19,19 @@
 struct found {
   const uint8_t *first, *behind; /* where it begins first, and where the last one ends */
   struct wire_field last;
-  uint32_t count;
+  bool again;                    /* it came more than once */
 };
+
+/* `,"name":`, or with what comes before the first one of an object. */
+static void add_name(struct buffer *out, char before, const struct otlp_field *field) {
+  char *to = buffer_reserve(out, field->name_bytes + 4u);
+  if (!to) return;
+  *to++ = before;
+  *to++ = '"';
+  memcpy(to, field->name, field->name_bytes);
+  memcpy(to + field->name_bytes, "\":", 2);
+  out->len += field->name_bytes + 4u;
+}
 
 static void add_hex(struct buffer *out, const uint8_t *p, size_t n) {
   static const char digits[] = "0123456789abcdef";
@@ -65,6 +75,19 @@ static void add_double(struct buffer *out, uint64_t bits) {
   else buffer_number(out, x);
 }
 
+/* 64 bits are more than a number of JSON is sure to hold. */
+static void add_int64(struct buffer *out, int64_t x) {
+  buffer_add(out, "\"", 1);
+  buffer_int(out, x);
+  buffer_add(out, "\"", 1);
+}
+
+static void add_uint64(struct buffer *out, uint64_t x) {
+  buffer_add(out, "\"", 1);
+  buffer_uint(out, x);
+  buffer_add(out, "\"", 1);
+}
+
 /* One value of a field. */
 static void add_value(struct buffer *out, const struct otlp_field *field, const struct wire_field *value) {
   switch (field->kind) {
@@ -73,37 +96,44 @@ static void add_value(struct buffer *out, const struct otlp_field *field, const 
   case OTLP_BYTES: add_base64(out, value->text, value->len); break;
   case OTLP_BOOL: buffer_text(out, value->scalar ? "true" : "false"); break;
   case OTLP_SPAN_KIND:
-  case OTLP_STATUS_CODE: buffer_printf(out, "%" PRId32, (int32_t)value->scalar); break;
+  case OTLP_STATUS_CODE: buffer_int(out, (int32_t)value->scalar); break;
   case OTLP_UINT32:
-  case OTLP_FIXED32: buffer_printf(out, "%" PRIu32, (uint32_t)value->scalar); break;
-  case OTLP_INT64: buffer_printf(out, "\"%" PRId64 "\"", (int64_t)value->scalar); break;
-  case OTLP_FIXED64: buffer_printf(out, "\"%" PRIu64 "\"", value->scalar); break;
+  case OTLP_FIXED32: buffer_uint(out, (uint32_t)value->scalar); break;
+  case OTLP_INT64: add_int64(out, (int64_t)value->scalar); break;
+  case OTLP_FIXED64: add_uint64(out, value->scalar); break;
   case OTLP_DOUBLE: add_double(out, value->scalar); break;
   default: otlp_print(out, field->child, value->text, value->len); break;
   }
 }
 
-static void find(const struct otlp_shape *shape, const uint8_t *p, const uint8_t *end, struct found *found) {
+/* Notes the fields that the message has, and gives a bit for each: of the others nothing is written. */
+static uint32_t find(const struct otlp_shape *shape, const uint8_t *p, const uint8_t *end, struct found *found) {
   struct wire_field field;
+  uint32_t seen = 0;
   for (const uint8_t *at = p; at < end; p = at) {
     at = wire_next(p, end, &field);
     if (!at) break;
     if (field.number >= OTLP_FIELDS || shape->fields[field.number].kind == OTLP_UNKNOWN) continue;
     struct found *f = &found[field.number];
-    if (!f->count++) f->first = p;
+    f->again = seen >> field.number & 1;
+    if (!f->again) f->first = p;
     f->behind = at;
     f->last = field;
+    seen |= 1u << field.number;
   }
+  return seen;
 }
 
 /* Of the members that a value may have, the last one set counts. */
-static void keep_last(struct found *found) {
-  struct found *last = NULL;
-  for (struct found *f = found; f < found + OTLP_FIELDS; f++)
-    if (f->count && (!last || f->behind > last->behind)) last = f;
-  for (struct found *f = found; f < found + OTLP_FIELDS; f++)
-    if (f != last) f->count = 0;
-  if (last) last->count = 1;
+static uint32_t keep_last(uint32_t seen, struct found *found) {
+  uint32_t last = 0;
+  for (uint32_t left = seen; left; left &= left - 1) {
+    uint32_t i = (uint32_t)__builtin_ctz(left);
+    if (!last || found[i].behind > found[last].behind) last = i;
+  }
+  if (!last) return 0;
+  found[last].again = false;
+  return 1u << last;
 }
 
 static void add_list(struct buffer *out, const struct otlp_field *field, uint32_t number, const struct found *f) {
@@ -142,16 +172,17 @@ static void add_joined(struct buffer *out, const struct otlp_field *field, uint3
 
 int otlp_print(struct buffer *out, uint32_t shape, const uint8_t *p, size_t n) {
   const struct otlp_field *fields = otlp_shapes[shape].fields;
-  struct found found[OTLP_FIELDS] = {0};
+  struct found found[OTLP_FIELDS];
   char before = '{';
-  find(&otlp_shapes[shape], p, wire_end(p, n), found);
-  if (shape == OTLP_ANY_VALUE) keep_last(found);
-  for (uint32_t i = 1; i < OTLP_FIELDS && !out->err; i++) {
-    if (!found[i].count || fields[i].kind == OTLP_INDEX) continue;
-    buffer_printf(out, "%c\"%s\":", before, fields[i].name);
+  uint32_t seen = find(&otlp_shapes[shape], p, wire_end(p, n), found);
+  if (shape == OTLP_ANY_VALUE) seen = keep_last(seen, found);
+  for (; seen && !out->err; seen &= seen - 1) {
+    uint32_t i = (uint32_t)__builtin_ctz(seen);
+    if (fields[i].kind == OTLP_INDEX) continue;
+    add_name(out, before, &fields[i]);
     before = ',';
     if (fields[i].repeated) add_list(out, &fields[i], i, &found[i]);
-    else if (fields[i].kind == OTLP_MESSAGE && found[i].count > 1) add_joined(out, &fields[i], i, &found[i]);
+    else if (fields[i].kind == OTLP_MESSAGE && found[i].again) add_joined(out, &fields[i], i, &found[i]);
     else add_value(out, &fields[i], &found[i].last);
   }
   return buffer_text(out, before == '{' ? "{}" : "}");

@@ -37,6 +37,10 @@ describe("a buffer", function()
     for _, x in ipairs { 0LL, 7LL, -1LL, 9223372036854775807LL, -9223372036854775807LL - 1 } do
       assert.equal((tostring(x):gsub("LL$", "")), int(x))
     end
+    with(64, function(b)
+      core.buffer_uint(b, 18446744073709551615ULL)
+      assert.equal("18446744073709551615", text_of(b))
+    end)
   end)
 
   it("holds a formatted text that is longer than its first memory, and what fits exactly", function()
