@@ -21,7 +21,7 @@
 enum {
   KEPT_STATEMENTS = 32,         /* the ledger has fewer */
   PROGRESS_STEPS = 4000,        /* of the library's machine between two looks at the clock: some 0.1 ms */
-  CACHE_KIB = 512,              /* pages kept in memory */
+  CACHE_KIB = 2048,             /* pages kept in memory: a batch's, or it is written twice */
   JOURNAL_BYTES = 4 << 20,      /* what the write-ahead log is cut to when it is empty */
   BUSY_MS = 100                 /* for somebody who reads or copies the file; then the ledger tries again */
 };

@@ -123,6 +123,11 @@ static struct db_value bytes(struct ledger_text t) {
   return (struct db_value){.type = DB_BLOB, .p = t.p, .n = t.n};
 }
 
+/* Put there as the row is written: until then it may be dropped. */
+static struct db_value evidence_later(void) {
+  return (struct db_value){.type = DB_NULL};
+}
+
 /* The values with copies of what they lend. NULL: no memory. */
 static struct ledger_row *row_of(enum ledger_kind kind, const struct db_value *values, uint32_t count) {
   size_t head = sizeof(struct ledger_row) + count * sizeof *values, size = head;
@@ -153,7 +158,7 @@ uint64_t ledger_incident(struct ledger *l, const struct ledger_incident *i) {
 uint64_t ledger_violation(struct ledger *l, const struct ledger_violation *v, struct buffer *evidence) {
   return PUT(l, LEDGER_ROW_VIOLATION, evidence, text(v->id), text(v->incident), text(v->severity), text(v->trace_id),
              piece(v->rule), piece(v->rule_version), whole(v->at_ns), whole(v->written_ns), text(v->evidence_of),
-             piece(v->json));
+             piece(v->json), evidence_later());
 }
 
 uint64_t ledger_delivery(struct ledger *l, const struct ledger_delivery *d) {

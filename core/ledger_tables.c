@@ -96,8 +96,9 @@ static const char *const statements[LEDGER_ROW_KINDS] = {
         " state) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(id) DO UPDATE SET severity = ?2,"
         " status = ?3, count = ?6, started_at = ?7, last_seen_at = ?8, resolved_at = ?9, json = ?10, state = ?11",
     [LEDGER_ROW_VIOLATION] =
-        "INSERT INTO violations(id, incident, severity, trace_id, rule, rule_version, at, written_at, evidence_of, json)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING",
+        "INSERT INTO violations(id, incident, severity, trace_id, rule, rule_version, at, written_at, evidence_of, json,"
+        " evidence) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(id) DO UPDATE SET evidence ="
+        " excluded.evidence WHERE evidence IS NULL",
     [LEDGER_ROW_DELIVERY] =
         "INSERT INTO deliveries(id, receiver, state, attempts, created_at, next_at, alert, outcome)"
         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ifnull(?7, 'null'), ?8) ON CONFLICT(id, receiver) DO UPDATE SET state = ?3,"
@@ -107,7 +108,6 @@ static const char *const statements[LEDGER_ROW_KINDS] = {
         " ON CONFLICT(id) DO UPDATE SET over = ?2, created_at = ?3, ends_at = ?4, json = ?5",
     [LEDGER_ROW_FEEDBACK] = "INSERT INTO feedback(violation, incident, rule, grouped, who, right, at)"
                             " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [LEDGER_ROW_EVIDENCE] = "UPDATE violations SET evidence = ?2 WHERE id = ?1 AND evidence IS NULL",
 };
 
 int tables_write(struct db *db, enum ledger_kind kind, const struct db_value *values, uint32_t count) {

@@ -4,12 +4,10 @@
 #define FLUO_LEDGER_TABLES_H
 #include "ledger_db.h"
 
-/* Values of a row, in the order of its kind's statement; of an evidence row two: the violation's id, the bytes. */
-enum { TABLES_VALUES_MAX = 12 };
-
 /* Looks the database through, for so long at most, and brings it to this version. 0, a trouble (LEDGER_CORRUPT: it is
  * to be set aside), or DB_REFUSED: of a later version of this program. */
 int tables_open(struct db *db, uint64_t check_ns);
+/* A row by its values, in the order of its kind's statement; a violation's evidence is one of them. */
 int tables_write(struct db *db, enum ledger_kind kind, const struct db_value *values, uint32_t count);
 /* One step of retention, *deleted rows: 0 of them, nothing is left to do. */
 struct tables_bounds { uint64_t now_ns, age_ns, bytes_max; };

@@ -148,26 +148,24 @@ static void pack_batch(struct ledger *l, struct batch *b) {
   }
 }
 
-static int write_one(struct ledger *l, struct batch *b, enum ledger_kind kind, const struct db_value *values,
-                     uint32_t count) {
-  int err = tables_write(l->db, kind, values, count);
-  if (err == DB_REFUSED) {
-    note_why(l, "a row could not be written", db_why(l->db));
-    b->dropped[kind]++;
-    return 0;
-  }
-  b->written[kind] += !err;
-  return err;
+/* The last value of a violation. Between two tries it may have been dropped. */
+static void lend_evidence(struct ledger_row *row) {
+  const struct buffer *e = &row->evidence;
+  if (row->kind != LEDGER_ROW_VIOLATION) return;
+  row->values[row->count - 1] = (struct db_value){.type = e->len ? DB_BLOB : DB_NULL, .p = e->data, .n = e->len};
 }
 
-static int write_row(struct ledger *l, struct batch *b, const struct ledger_row *row) {
+static int write_row(struct ledger *l, struct batch *b, struct ledger_row *row) {
   b->rows++;
   b->bytes += row->bytes + row->evidence.len;
-  int err = write_one(l, b, row->kind, row->values, row->count);
-  if (err || !row->evidence.len) return err;
-  struct db_value evidence[] = {row->values[0],
-                                {.type = DB_BLOB, .p = row->evidence.data, .n = row->evidence.len}};
-  return write_one(l, b, LEDGER_ROW_EVIDENCE, evidence, 2);
+  lend_evidence(row);
+  int err = tables_write(l->db, row->kind, row->values, row->count);
+  if (err && err != DB_REFUSED) return err;
+  uint64_t *counts = err ? b->dropped : b->written;
+  counts[row->kind]++;
+  if (row->evidence.len) counts[LEDGER_ROW_EVIDENCE]++;
+  if (err) note_why(l, "a row could not be written", db_why(l->db));
+  return 0;
 }
 
 static int write_batch(struct ledger *l, struct batch *b) {
@@ -175,7 +173,7 @@ static int write_batch(struct ledger *l, struct batch *b) {
   b->rows = b->bytes = 0;
   memset(b->written, 0, sizeof b->written);
   memset(b->dropped, 0, sizeof b->dropped);
-  for (const struct ledger_row *row = b->first; row && !err; row = row->next) err = write_row(l, b, row);
+  for (struct ledger_row *row = b->first; row && !err; row = row->next) err = write_row(l, b, row);
   if (!err) err = db_exec(l->db, "COMMIT");
   if (!err) return 0;
   note_why(l, "the ledger cannot be written", db_why(l->db));

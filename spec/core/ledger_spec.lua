@@ -57,6 +57,16 @@ describe("rows", function()
     end)
   end)
 
+  it("of a violation that is there without evidence give it some, and none of a violation takes it away", function()
+    ledger({}, function(w)
+      w:violation { id = "v", json = '{"first":1}' }
+      w:violation { id = "v", json = '{"second":1}', evidence = world.EVIDENCE }
+      w:until_saved(w:violation { id = "v" })
+      assert.equal('{"first":1}', world.sql(w.db, "select json from violations where evidence is not null"))
+      assert.equal(1, tonumber(w:stats().written[world.KINDS.evidence]))
+    end)
+  end)
+
   it("of a delivery keep the alert where an outcome brings none", function()
     ledger({}, function(w)
       w:delivery { id = "d", alert = '{"a":1}' }
