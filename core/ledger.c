@@ -229,6 +229,7 @@ static struct ledger *ledger_new(const struct ledger_options *options, const str
   *l = (struct ledger){.age_ns = options->age_ns, .bytes_max = options->bytes_max, .calls = *calls, .event_fd = -1,
                        .lock_fd = -1, .next_number = 1};
   l->last = &l->first;
+  l->due_ns = UINT64_MAX;
   l->asked_last = &l->asked;
   l->stats.in_memory = !options->data;
   if (!options->data && l->bytes_max > LIMIT_LEDGER_MEMORY_KEPT_BYTES) l->bytes_max = LIMIT_LEDGER_MEMORY_KEPT_BYTES;

@@ -9,7 +9,7 @@
 /* A row that waits: its values' texts lie behind them. */
 struct ledger_row {
   struct ledger_row *next;
-  uint64_t number, queued_ns;           /* CLOCK_MONOTONIC */
+  uint64_t number;
   enum ledger_kind kind;
   size_t bytes;                         /* what it takes, without the evidence */
   struct buffer evidence;               /* of a violation: as collected, and once `packed` as it is written */
@@ -42,6 +42,7 @@ struct ledger {
   pthread_mutex_t mutex;                /* over all below */
   pthread_cond_t wake;
   struct ledger_row *first, **last;     /* rows that wait; `last` is where the next one goes */
+  uint64_t due_ns;                      /* when they have waited long enough; UINT64_MAX: there are none */
   struct ledger_asked *asked, **asked_last;
   uint32_t asked_count;
   bool ends;

@@ -1,7 +1,7 @@
 /* Rows into the ledger's queue.
  *
  * Good path: a row's values and what they lend are copied into one block, which goes to the queue's end; the thread is
- * woken for the first one, and where the queue grows large.
+ * woken for the first one, for one that is wanted sooner, and where the queue grows large.
  *
  * Ways it fails: no memory, or no room: the row is dropped and counted, and its number is 0. Room is made for rows of
  * incidents, deliveries and people by taking evidence and then violations off the queue. */
@@ -68,17 +68,24 @@ static bool evidence_fits(const struct ledger *l, size_t bytes) {
   return l->stats.queue_bytes + bytes <= LIMIT_LEDGER_QUEUE_BYTES / 2;
 }
 
+/* Woken when it has to wake earlier than it meant to, or the queue grows large. */
+static void wake_thread(struct ledger *l, const struct ledger_row *row) {
+  bool later = row->kind == LEDGER_ROW_VIOLATION || row->kind == LEDGER_ROW_INCIDENT;
+  uint64_t due = ledger_now_ns() + (later ? LIMIT_LEDGER_BATCH_NS : LIMIT_LEDGER_BATCH_SOON_NS);
+  bool earlier = l->first == row || due < l->due_ns;
+  if (earlier) l->due_ns = due;
+  if (earlier || l->stats.queue_bytes > LIMIT_LEDGER_QUEUE_BYTES / 4) pthread_cond_signal(&l->wake);
+}
+
 static void append(struct ledger *l, struct ledger_row *row) {
   row->number = l->next_number++;
-  row->queued_ns = ledger_now_ns();
   *l->last = row;
   l->last = &row->next;
   l->stats.queue_rows++;
   l->stats.queue_bytes += row->bytes + row->evidence.len;
   l->evidence_bytes += row->evidence.len;
   if (row->kind == LEDGER_ROW_VIOLATION) l->violation_bytes += row->bytes;
-  /* Woken for the first; what comes before that is committed goes with it, unless it grows large. */
-  if (l->first == row || l->stats.queue_bytes > LIMIT_LEDGER_QUEUE_BYTES / 4) pthread_cond_signal(&l->wake);
+  wake_thread(l, row);
 }
 
 static uint64_t put(struct ledger *l, enum ledger_kind kind, struct ledger_row *row, struct buffer *evidence) {

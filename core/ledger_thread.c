@@ -1,7 +1,7 @@
 /* The thread that owns the database.
  *
- * Good path: it sleeps until there are rows or questions. Rows wait LIMIT_LEDGER_BATCH_NS for others, then the whole
- * queue is one transaction; evidence is printed and packed before it begins. When it is synced, the number of its last
+ * Good path: it sleeps until there are rows or questions. Rows wait some time for others (LIMIT_LEDGER_BATCH_NS), then the
+ * whole queue is one transaction; evidence is printed and packed before it begins. When it is synced, the number of its last
  * row is what is saved, and the loop is told. Questions are answered between two batches. Now and then a step of
  * retention.
  *
@@ -29,7 +29,8 @@
 enum { NICER = 5, PAGE_BYTES = 4096 };
 #define RETRY_NS 1000000000ull
 #define CHECK_NS 2000000000ull          /* of looking through at the start */
-#define RETAIN_NS 600000000000ull       /* between two looks for what is old; LIMIT_LEDGER_BATCH_NS between steps */
+#define RETAIN_NS 600000000000ull       /* between two looks for what is old */
+#define RETAIN_STEP_NS 50000000ull      /* and between steps while there is some */
 
 static uint64_t wall_ns(void) {
   struct timespec now;
@@ -133,6 +134,7 @@ static void take_batch(struct ledger *l, struct batch *b) {
   *b = (struct batch){.first = l->first, .last = l->last, .number = l->next_number - 1};
   l->first = NULL;
   l->last = &l->first;
+  l->due_ns = UINT64_MAX;
   l->evidence_bytes = l->violation_bytes = 0;
 }
 
@@ -235,7 +237,7 @@ static void put_back(struct ledger *l, struct batch *b, int err, uint64_t now_ns
   l->stats.trouble = err < LEDGER_TROUBLES ? (enum ledger_trouble)err : LEDGER_IO;
   if (!l->failing_since_ns) l->failing_since_ns = now_ns;
   if (now_ns - l->failing_since_ns >= LIMIT_LEDGER_HOLD_NS) l->held = l->next_number - 1;
-  l->retry_ns = now_ns + RETRY_NS;
+  l->due_ns = l->retry_ns = now_ns + RETRY_NS;
   if (err == LEDGER_DISK_FULL && l->retain_ns) l->retain_ns = now_ns;      /* what may go makes room */
 }
 
@@ -295,7 +297,7 @@ static void do_retention(struct ledger *l) {
   } while (!l->path && !err && step && bytes > l->bytes_max);
   if (err == LEDGER_CORRUPT) damaged(l, "the ledger cannot be read");
   pthread_mutex_lock(&l->mutex);
-  l->retain_ns = ledger_now_ns() + (!err && deleted ? LIMIT_LEDGER_BATCH_NS : RETAIN_NS);
+  l->retain_ns = ledger_now_ns() + (!err && deleted ? RETAIN_STEP_NS : RETAIN_NS);
   if (err) return;
   l->stats.deleted += deleted;
   l->stats.file_bytes = bytes;
@@ -314,7 +316,7 @@ static uint64_t batch_due(const struct ledger *l) {
   if (!l->first) return UINT64_MAX;
   if (l->ends && !l->retry_ns) return 0;
   bool now = l->stats.queue_bytes > LIMIT_LEDGER_QUEUE_BYTES / 4 || first_asked(l);
-  uint64_t due = now ? 0 : l->first->queued_ns + LIMIT_LEDGER_BATCH_NS;
+  uint64_t due = now ? 0 : l->due_ns;
   return due > l->retry_ns ? due : l->retry_ns;
 }
 

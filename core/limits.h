@@ -153,8 +153,10 @@
 /* What waits to be written to the ledger, on top of the buffer. From half of it on evidence is dropped, beyond it
  * violations, and rows of other kinds where these alone fill twice as much (fluo_ledger_dropped_rows_total). */
 #define LIMIT_LEDGER_QUEUE_BYTES (4u << 20)
-/* How long the first row of a batch waits for others: twenty syncs a second at the most while little comes. */
-#define LIMIT_LEDGER_BATCH_NS 50000000ull
+/* How long a row waits for others of its batch: violations and incidents, which a crash may cost, for longer than what
+ * somebody waits for (deliveries, silences, feedback). Four syncs a second while only the former come, else twenty. */
+#define LIMIT_LEDGER_BATCH_NS 250000000ull
+#define LIMIT_LEDGER_BATCH_SOON_NS 50000000ull
 /* When the disk has refused rows for so long, what waits for them is let go (on_saved, held). */
 #define LIMIT_LEDGER_HOLD_NS 10000000000ull
 /* Queries that wait, what one may take, rows of one answer, and its bytes. */
