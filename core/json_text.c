@@ -51,8 +51,7 @@ bool json_rest(struct json *j, const char *word) {
   return true;
 }
 
-/* The end of the bytes from p that stand for themselves. */
-static const uint8_t *plain_run(const uint8_t *p, const uint8_t *end) {
+const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end) {
   while (end - p >= JSON_BLOCK_BYTES) {
     size_t n = json_plain_bytes(p);
     p += n;
@@ -137,7 +136,7 @@ bool json_string(struct json *j, struct buffer *out) {
   if (!json_expect(j, '"', "expected a string")) return false;
   for (;;) {
     const uint8_t *run = j->p;
-    j->p = plain_run(j->p, j->end);
+    j->p = json_plain_run(j->p, j->end);
     if (!add(j, out, run, (size_t)(j->p - run))) return false;
     if (j->p < j->end && *j->p == '"') break;
     if (j->p >= j->end || *j->p < 0x20) return fail_here(j, "a control character in a string");
@@ -155,7 +154,7 @@ bool json_string(struct json *j, struct buffer *out) {
 
 bool json_plain(struct json *j, struct json_slice *out) {
   if (json_peek(j) != '"') return false;
-  const uint8_t *start = j->p + 1, *q = plain_run(start, j->end);
+  const uint8_t *start = j->p + 1, *q = json_plain_run(start, j->end);
   if (q >= j->end || *q != '"') return false;
   *out = (struct json_slice){(const char *)start, (size_t)(q - start)};
   j->p = q + 1;

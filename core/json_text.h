@@ -65,6 +65,8 @@ static inline size_t json_plain_bytes(const uint8_t *p) {
   if (found[0]) return (size_t)__builtin_ctzll(le64toh(found[0])) / 8;
   return found[1] ? 8 + (size_t)__builtin_ctzll(le64toh(found[1])) / 8 : JSON_BLOCK_BYTES;
 }
+/* The end of the bytes from p that stand for themselves; what writes JSON asks, too. */
+const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end);
 /* A string without escapes in it: a slice of the text, else p stays. The bytes are as they came. */
 bool json_plain(struct json *j, struct json_slice *out);
 /* A string, decoded, at the end of out (NULL: just read past it). */
