@@ -31,6 +31,7 @@ struct transcode {
   size_t ready;         /* so many bytes out may have without asking for memory, or more */
   struct otlp_json_result *result;
   uint32_t depth_max;
+  struct plain_start starts[PLAIN_STARTS];
 };
 
 enum { SHALLOW = 6, LENGTH_BYTES = 4, LENGTH_MAX = (1 << 28) - 1 };
@@ -299,19 +300,20 @@ static bool value(struct transcode *t, uint32_t number, const struct otlp_field 
 static inline bool begin_plain(const struct transcode *t, struct plain *s) {
   uint8_t *data = (uint8_t *)t->out->data;
   if (t->out->len + PLAIN_ROOM_BYTES > t->ready) return false;
-  *s = (struct plain){t->json.p, t->json.end, data + t->out->len, data + t->ready};
+  *s = (struct plain){t->json.p, t->json.end, data + t->out->len, data + t->ready, false};
   return true;
 }
 
-static inline bool end_plain(struct transcode *t, const struct plain *s) {
+static inline void end_plain(struct transcode *t, const struct plain *s) {
   t->json.p = s->p;
   t->out->len = (size_t)(s->out - (uint8_t *)t->out->data);
-  return true;
 }
 
 static bool attributes(struct transcode *t, uint32_t number) {
   struct plain s;
-  return begin_plain(t, &s) && plain_attributes(&s, number) && end_plain(t, &s);
+  if (!begin_plain(t, &s) || !plain_attributes(&s, number, t->starts)) return false;
+  end_plain(t, &s);
+  return true;
 }
 
 /* A null in a list is skipped, but among the values of an array it is a value, the empty one. */
@@ -351,6 +353,14 @@ static uint32_t number_of(uint32_t shape, struct json_slice key, uint32_t before
   return 0;
 }
 
+/* Behind a name and its colon; 0: of no field. */
+static bool member_value(struct transcode *t, uint32_t shape, uint32_t depth, uint32_t number) {
+  const struct otlp_field *field = &otlp_shapes[shape].fields[number];
+  if (json_word(&t->json, "null")) return true;
+  if (number == 0 || field->kind == OTLP_INDEX) return json_skip(&t->json, t->depth_max - depth);
+  return field->repeated ? list(t, number, field, depth) : value(t, number, field, depth);
+}
+
 /* *number: of the member before, and then of this one. */
 static bool member(struct transcode *t, uint32_t shape, uint32_t depth, uint32_t *number) {
   struct json_slice key;
@@ -358,20 +368,19 @@ static bool member(struct transcode *t, uint32_t shape, uint32_t depth, uint32_t
   if (!json_short(&t->json, &key)) return false;
   *number = number_of(shape, key, *number);
   bool received = shape == OTLP_REQUEST && SAME(key, "receivedAtUnixNano");
-  const struct otlp_field *field = &otlp_shapes[shape].fields[*number];
   if (!json_expect(&t->json, ':', "expected a colon")) return false;
+  if (!received) return member_value(t, shape, depth, *number);
   if (json_word(&t->json, "null")) return true;
-  if (received) {
-    t->result->has_received_at = true;
-    return read_whole(t, 0, UINT64_MAX, &t->result->received_at_ns);
-  }
-  if (*number == 0 || field->kind == OTLP_INDEX) return json_skip(&t->json, t->depth_max - depth);
-  return field->repeated ? list(t, *number, field, depth) : value(t, *number, field, depth);
+  t->result->has_received_at = true;
+  return read_whole(t, 0, UINT64_MAX, &t->result->received_at_ns);
 }
 
-static bool members(struct transcode *t, uint32_t shape, uint32_t *number) {
+/* As many members as are plain, or one. */
+static bool members(struct transcode *t, uint32_t shape, uint32_t depth, uint32_t *number) {
   struct plain s;
-  return begin_plain(t, &s) && plain_members(&s, shape, number) && end_plain(t, &s);
+  if (!begin_plain(t, &s) || !plain_members(&s, shape, number)) return member(t, shape, depth, number);
+  end_plain(t, &s);
+  return !s.named || member_value(t, shape, depth, *number);
 }
 
 static bool message(struct transcode *t, uint32_t shape, uint32_t depth) {
@@ -379,8 +388,7 @@ static bool message(struct transcode *t, uint32_t shape, uint32_t depth) {
   if (json_take(&t->json, '}')) return true;
   uint32_t number = 0;
   do {
-    if (members(t, shape, &number)) continue;
-    if (!member(t, shape, depth, &number)) return false;
+    if (!members(t, shape, depth, &number)) return false;
   } while (json_take(&t->json, ','));
   return json_expect(&t->json, '}', "expected , or }");
 }

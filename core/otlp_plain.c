@@ -1,6 +1,8 @@
 /* Plain forms, each read by what must stand where, so that what is usual costs a few comparisons of words: texts are copied
  * by blocks while they are looked at, ids and times decoded by eights. Nothing is reported: what fails here is read again by
- * otlp_json.c, which says what is wrong with it, or takes it.
+ * otlp_json.c, which says what is wrong with it, or takes it. The processor can only run ahead while it need not
+ * wait to know where the next thing begins; so lengths that are known beforehand, by the schema or from the span before, are
+ * compared, and not looked for.
  *
  * How far is looked ahead: a key of 100 bytes at most and a text of 128 with what stands around them, PLAIN_AHEAD_BYTES with
  * something to spare; and so much is written before either is known to be too long. */
@@ -145,9 +147,10 @@ bool plain_members(struct plain *s, enum otlp_message shape, uint32_t *number) {
   while (end - p >= PLAIN_AHEAD_BYTES && s->out_end - s->out >= PLAIN_ROOM_BYTES && *p == '"') {
     uint8_t *out = s->out;
     if (!(before = find_name(p, fields, before))) break;
-    if (!(p = read_value(p + fields[before].name_bytes + 3, end, before, &fields[before], &out))) break;
-    behind = p;
+    behind = p + fields[before].name_bytes + 3;
     *number = before;
+    if ((s->named = !(p = read_value(behind, end, before, &fields[before], &out)))) break;
+    behind = p;
     s->out = out;
     if (*p++ != ',') break;
   }
@@ -157,39 +160,47 @@ bool plain_members(struct plain *s, enum otlp_message shape, uint32_t *number) {
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-/* An AnyValue's content at p, without the brace before it: written to *out, which is moved on. The braces of value and
- * attribute come behind it. NULL: no such thing. */
+/* What an attribute begins with, up to its text or number. */
+static bool read_start(const uint8_t *p, struct plain_start *start) {
+  const uint8_t *key = PAST(p, "{\"key\":\""), *value;
+  if (!key) return false;
+  size_t n = 0, more = JSON_BLOCK_BYTES;
+  for (; more == JSON_BLOCK_BYTES && n <= KEY_BYTES_MAX; n += more) more = json_plain_bytes(key + n);
+  if (n > KEY_BYTES_MAX || !(value = PAST(key + n, "\",\"value\":{\""))) return false;
+  const uint8_t *text = PAST(value, "stringValue\":\""), *behind = text ? text : PAST(value, "intValue\":");
+  if (!behind) return false;
+  *start = (struct plain_start){p, (uint8_t)(behind - p), (uint8_t)n, text};
+  return true;
+}
+
+/* The rest of an attribute, from its text or number on, as an AnyValue. */
 static inline const uint8_t *read_string_value(const uint8_t *p, size_t n_max, uint8_t **out) {
-  const uint8_t *text = PAST(p, "stringValue\":\"");
-  if (!text) return NULL;
-  size_t n = copy_text(text, *out + 2);
-  if (n > n_max || !(p = PAST(text + n, "\"}}"))) return NULL;
+  size_t n = copy_text(p, *out + 2);
+  if (n > n_max) return NULL;
   (*out)[0] = 1 << 3 | WIRE_LEN;
   (*out)[1] = (uint8_t)n;
   *out += n + 2;
-  return p;
+  return PAST(p + n, "\"}}");
 }
 
 static inline const uint8_t *read_int_value(const uint8_t *p, const uint8_t *end, uint8_t **out) {
   uint64_t value;
-  const uint8_t *digits = PAST(p, "intValue\":");
-  if (!digits || !(p = read_digits(digits, end, INT64_MAX, &value))) return NULL;
+  if (!(p = read_digits(p, end, INT64_MAX, &value))) return NULL;
   **out = 3 << 3 | WIRE_VARINT;
   *out = put_varint(*out + 1, value);
   return PAST(p, "}}");
 }
 
-static inline const uint8_t *read_attribute(const uint8_t *p, const uint8_t *end, uint32_t number, uint8_t **out) {
-  const uint8_t *key = PAST(p, "{\"key\":\"");
-  uint8_t *to = *out;
-  if (!key) return NULL;
-  size_t key_bytes = copy_text(key, to + 4);
-  const uint8_t *value = PAST(key + key_bytes, "\",\"value\":{\"");
-  if (!value || key_bytes > KEY_BYTES_MAX) return NULL;
-  uint8_t *any = to + 4 + key_bytes, *behind = any + 2;
-  if (!(p = read_string_value(value, ATTRIBUTE_BYTES_MAX - key_bytes, &behind)) &&
-      !(p = read_int_value(value, end, &behind)))
-    return NULL;
+static inline const uint8_t *read_attribute(const uint8_t *p, const uint8_t *end, uint32_t number,
+                                            struct plain_start *start, uint8_t **out) {
+  bool same = start->n && bytes_same(p, start->text, start->n);
+  if (!same && !read_start(p, start)) return NULL;
+  size_t key_bytes = start->key_bytes;
+  uint8_t *to = *out, *any = to + 4 + key_bytes, *behind = any + 2;
+  for (size_t i = 0; i < key_bytes; i += JSON_BLOCK_BYTES) memcpy(to + 4 + i, p + 8 + i, JSON_BLOCK_BYTES);
+  p += start->n;
+  p = start->is_string ? read_string_value(p, ATTRIBUTE_BYTES_MAX - key_bytes, &behind) : read_int_value(p, end, &behind);
+  if (!p) return NULL;
   to[0] = (uint8_t)(number << 3 | WIRE_LEN);
   to[1] = (uint8_t)(behind - to - 2);
   to[2] = 1 << 3 | WIRE_LEN;
@@ -200,10 +211,10 @@ static inline const uint8_t *read_attribute(const uint8_t *p, const uint8_t *end
   return p;
 }
 
-bool plain_attributes(struct plain *s, uint32_t number) {
+bool plain_attributes(struct plain *s, uint32_t number, struct plain_start starts[PLAIN_STARTS]) {
   const uint8_t *p = s->p, *end = s->end, *behind = NULL;
-  while (end - p >= PLAIN_AHEAD_BYTES && s->out_end - s->out >= PLAIN_ROOM_BYTES) {
-    if (!(p = read_attribute(p, end, number, &s->out))) break;
+  for (uint32_t i = 0; end - p >= PLAIN_AHEAD_BYTES && s->out_end - s->out >= PLAIN_ROOM_BYTES; i++) {
+    if (!(p = read_attribute(p, end, number, &starts[i % PLAIN_STARTS], &s->out))) break;
     behind = p;
     if (*p++ != ',') break;
   }

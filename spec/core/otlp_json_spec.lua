@@ -83,7 +83,7 @@ describe("an attribute without white space", function()
   local ATTRIBUTES = {
     { "", [["stringValue":""]] }, { "k", [["stringValue":"v"]] }, { ("k"):rep(100), [["stringValue":"v"]] },
     { ("k"):rep(101), [["stringValue":"v"]] }, { ("k"):rep(122), [["stringValue":"v"]] }, { ("k"):rep(127), [["intValue":1]] },
-    { ("k"):rep(128), [["stringValue":""]] }, { "k", [["stringValue":"]] .. ("v"):rep(120) .. '"' },
+    { ("k"):rep(128), [["stringValue":""]] }, { ("k"):rep(112), [["intValue":999999999999999999]] }, { "k", [["stringValue":"]] .. ("v"):rep(120) .. '"' },
     { "k", [["stringValue":"]] .. ("v"):rep(121) .. '"' }, { "k", [["stringValue":"]] .. ("v"):rep(300) .. '"' },
     { ("k"):rep(60), [["stringValue":"]] .. ("v"):rep(61) .. '"' }, { ("k"):rep(60), [["stringValue":"]] .. ("v"):rep(62) .. '"' },
     { "k", [["stringValue":"a\\nb"]] }, { "k\\t", [["stringValue":"v"]] }, { "k", '"stringValue":"é"' }, { "é", [["stringValue":"v"]] },
@@ -100,6 +100,29 @@ describe("an attribute without white space", function()
       local plain = wire_of(('"attributes":[{"key":"%s","value":{%s}}]'):format(key, value))
       local spaced = wire_of(('"attributes":[ { "key":"%s","value":{%s} } ]'):format(key, value))
       assert.equal(spaced, plain, key .. " " .. value)
+    end
+  end)
+
+  -- transcode() reads each text with what is plain in one go, and without.
+  it("is the same after any other at its place", function()
+    math.randomseed(11)
+    local keys, values = { "a", "ab", ("k"):rep(15), ("k"):rep(16), ("k"):rep(99) .. "x", ("k"):rep(99) .. "y", ("k"):rep(130), "é" },
+      { [["stringValue":""]], [["stringValue":"v"]], [["stringValue":"w"]], [["intValue":5]], [["intValue":"5"]], [["intValue":-5]],
+        [["boolValue":true]], [["stringValuX":"v"]], [["intValux":5]], '"stringValue":"' .. ("v"):rep(90) .. '"', [["stringValue": "v"]] }
+    local function list(n)
+      local items = {}
+      for i = 1, n do
+        items[i] = ('{"key":"%s","value":{%s}}'):format(keys[math.random(#keys)], values[math.random(#values)])
+      end
+      return table.concat(items, ",")
+    end
+    for _ = 1, 100 do
+      local spans = {}
+      for i = 1, 20 do
+        spans[i] = ('{"attributes":[%s],"events":[{"attributes":[%s],"name":"n"}]}'):format(list(math.random(0, 3)), list(math.random(0, 2)))
+      end
+      spans[21] = ('{"attributes":[%s]}'):format(list(70))
+      assert.equal(0, (transcode('{"resourceSpans":[{"scopeSpans":[{"spans":[' .. table.concat(spans, ",") .. "]}]}]}")))
     end
   end)
 
