@@ -314,6 +314,7 @@ static void take_request(struct conn *c) {
 
 bool conn_next_turn(struct porch *porch) {
   struct conn *c = porch->turns;
+  porch->pipelined = 0;
   if (!c) return false;
   porch->turns = c->next_turn;
   porch->current = c;
@@ -366,11 +367,15 @@ static void keep_rest(struct conn *c, const char *bytes, size_t n) {
   budget->bytes += n;
 }
 
+/* A request that came behind another waits for its connection's turn where this turn has answered enough of that kind. */
+static bool pipelined_enough(struct porch *porch) {
+  return ++porch->pipelined >= LIMIT_REQUESTS_A_TURN;
+}
+
 /* Parses the bytes and acts on what they complete, until they are used up, an answer must wait for
  * the peer or its turn, or the connection ends. */
 static void conn_take(struct conn *c, const char *bytes, size_t n) {
   bool fresh = false;
-  int requests = 0;
   while (c->phase < PHASE_WRITE) {
     size_t taken;
     c->porch->current = c;
@@ -388,7 +393,7 @@ static void conn_take(struct conn *c, const char *bytes, size_t n) {
       take_request(c);
     else
       take_error(c);
-    if (event != HTTP1_REQUEST || ++requests < LIMIT_REQUESTS_A_TURN || n == 0 || c->phase != PHASE_IDLE) continue;
+    if (event != HTTP1_REQUEST || n == 0 || c->phase != PHASE_IDLE || !pipelined_enough(c->porch)) continue;
     turn_wait(c);
     turn_join(c);
   }

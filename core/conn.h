@@ -27,6 +27,7 @@ struct porch {
   struct server_stats stats;
   struct conn *conns;                 /* all that are open */
   struct conn *turns, *turns_last;    /* whose turn is to come */
+  unsigned pipelined;                 /* requests answered since the last turn that came right behind another */
   void (*on_turns)(struct porch *p);  /* there is one: see conn_next_turn */
   struct conn *current;               /* whose bytes are being read: makes no room for itself */
   char *block;                        /* CONN_BLOCK_BYTES: bytes lie here within one read only */

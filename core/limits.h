@@ -43,8 +43,12 @@
 /* Bytes that are read of one connection before others have their turn: an SDK's batch of 512 spans and a bit, some half a
  * millisecond. */
 #define LIMIT_READ_A_TURN_BYTES 262144u
-/* Pipelined requests of one connection that are answered before others have their turn. */
+/* Requests that came right behind another and are answered before others have their turn, all connections together: each
+ * is an answer of its own, some 5 us, and 300 connections that had so many each kept the loop for 25 ms. */
 #define LIMIT_REQUESTS_A_TURN 16
+/* Answers that the kernel holds for a peer that does not read them (which doubles it, for its own part): one's are a hundred
+ * bytes and more. Left to itself it takes 4 MB for each connection, and answers to so many requests as fit there. */
+#define LIMIT_UNSENT_BYTES 65536
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */
 #define LIMIT_OUT_BYTES (8u << 20)
 #define LIMIT_LOG_BYTES (1u << 20)

@@ -26,6 +26,7 @@
 #include "conn.h"
 #include "err.h"
 #include "heap.h"
+#include "limits.h"
 
 enum { ACCEPTS_MAX = 64, BACKLOG = 511, BACK_OFF_MS = 100, HEAD_BYTES_MAX = 1024 };
 
@@ -227,9 +228,11 @@ static int listen_on(const char *host, uint16_t port, char why[256]) {
     say_why(why, host, port, "not a numeric IPv4 or IPv6 address");
     return FLUO_EINVALID;
   }
-  int on = 1, fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1, unsent = LIMIT_UNSENT_BYTES;
+  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) goto err;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &unsent, sizeof unsent); /* whoever is accepted has it, too */
   /* [::] means IPv6 here, whatever the machine's default is; for both, listen on both. */
   if (address.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   if (bind(fd, (struct sockaddr *)&address, n) != 0 || listen(fd, BACKLOG) != 0)

@@ -146,6 +146,28 @@ describe("the OTLP/HTTP server", function()
     end)
   end)
 
+  it("answers few requests that came behind others a turn, however many connections have them", function()
+    serving({}, function(s)
+      local CLIENTS, EACH, IN_A_TURN, clients = 20, 40, 16, {}
+      for i = 1, CLIENTS do clients[i] = s.connect() end
+      for _, c in ipairs(clients) do
+        c.loop = nil                                      -- all have sent before the loop turns
+        c:send(post(JSON, "{}"):rep(EACH))
+        c.loop = s.loop
+      end
+      local before, most = 0, 0
+      repeat
+        s.loop:run()
+        local requests = tonumber(s.stats().requests)
+        most, before = math.max(most, requests - before), requests
+      until requests == CLIENTS * EACH
+      assert.is_true(most <= CLIENTS + 2 * IN_A_TURN, most)
+      for _, c in ipairs(clients) do
+        for _ = 1, EACH do assert.equal(200, c:answer().status) end
+      end
+    end)
+  end)
+
   it("reads a large body straight into its place", function()
     serving({}, function(s)
       local body = '{"x":"' .. ("y"):rep(4 * 1048576) .. '"}'
@@ -329,6 +351,20 @@ describe("the server's clock", function()
       c:send("GET / HTTP/1.1\r\n" .. HOST .. "\r\n")
       s.until_true(function() return s.stats().timeouts[3] == 1 end)
       s.until_true(function() return s.stats().connections_open == 1 end, s.clients[2])
+    end)
+  end)
+
+  it("answers no more than some hundred requests of a peer that does not read", function()
+    serving({ calls = big(100) }, function(s)
+      local c, UNSENT_MAX = s.connect({ rcvbuf = 4096 }), 4 * 65536
+      local all = ("GET / HTTP/1.1\r\n" .. HOST .. "\r\n"):rep(20000)
+      c:send(all, 0.05)
+      local before
+      repeat
+        before = tonumber(s.stats().requests)
+        for _ = 1, 100 do s.loop:run() end
+      until tonumber(s.stats().requests) == before and before > 0
+      assert.is_true(s.stats().bytes_written < UNSENT_MAX, tonumber(s.stats().bytes_written))
     end)
   end)
 
