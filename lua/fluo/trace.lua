@@ -11,6 +11,7 @@
 -- its memory or time, and in the end its place). Then the evaluation is spoiled: the function has an error, and
 -- whatever it makes of that, its answer is unknown.
 local abi = require("fluo.abi")
+local clear = require("table.clear")
 local sandbox = require("fluo.sandbox")
 local suggest = require("fluo.suggest")
 local ffi, C = abi.ffi, abi.C
@@ -43,7 +44,7 @@ local evaluation = 0
 local spans, offsets, count = {}, {}, 0                   -- handles and offsets by rank, of this evaluation
 local events, links = {}, {}                              -- by offset, of this evaluation
 local whole                                               -- the whole trace (query.lua), where that is seen
-local used = false
+local made = 0                                            -- entries of these tables
 local elements = 0                                        -- read so far in this evaluation
 local spoiled                                             -- why it can have no answer
 
@@ -221,7 +222,7 @@ local function listed(lists, at, span, number, make)
   local list = lists[at]
   if not list then
     list = list_of(span, number, make)
-    lists[at] = list
+    lists[at], made = list, made + 1
   end
   return list
 end
@@ -338,12 +339,20 @@ function M.attach(base, options)
   renamed = options.renamed or false
 end
 
--- Lets go of what belongs to an evaluation: of a large trace that is most of a worker's heap.
+-- Of a large trace the tables themselves are most of a worker's heap; those of up to so many entries are used again.
+local MADE_MAX = 64
+
+-- Lets go of what belongs to an evaluation.
 local function let_go()
-  if used then
-    spans, offsets, count, events, links = {}, {}, 0, {}, {}
-    used = false
+  if made > MADE_MAX then
+    spans, offsets, events, links = {}, {}, {}, {}
+  elseif made > 0 then
+    clear(spans)
+    clear(offsets)
+    clear(events)
+    clear(links)
   end
+  made, count = 0, 0
 end
 
 --- Begins an evaluation: handles made before are stale from now on. of: where the whole trace is seen,
@@ -370,7 +379,7 @@ M.stale, M.read_only = stale, read_only
 
 local function handle_of(rank, at)
   local handle = span_handle(evaluation, rank)
-  spans[rank], offsets[rank], used = handle, at, true
+  spans[rank], offsets[rank], made = handle, at, made + 1
   return handle
 end
 
