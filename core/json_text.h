@@ -30,6 +30,8 @@ bool json_fail(struct json *j, const uint8_t *at, int err, const char *what);
 
 /* Fails: c does not come next. */
 bool json_unexpected(struct json *j, const char *what);
+/* The end of the white space from p. */
+const uint8_t *json_space_run(const uint8_t *p, const uint8_t *end);
 /* Past white space: the byte behind it, -1 at the end. */
 int json_past_space(struct json *j);
 /* The same; most senders put none. */

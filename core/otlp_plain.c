@@ -148,11 +148,13 @@ bool plain_members(struct plain *s, enum otlp_message shape, uint32_t *number) {
     uint8_t *out = s->out;
     if (!(before = find_name(p, fields, before))) break;
     behind = p + fields[before].name_bytes + 3;
+    behind += *behind == ' ';     /* as pretty lines have it */
     *number = before;
     if ((s->named = !(p = read_value(behind, end, before, &fields[before], &out)))) break;
     behind = p;
     s->out = out;
     if (*p++ != ',') break;
+    if (*p <= ' ') p = json_space_run(p, end);
   }
   if (behind) s->p = behind;
   return behind;

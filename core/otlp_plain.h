@@ -1,5 +1,5 @@
-/* OTLP/JSON in the form that nearly all clients write: no white space, short texts without escapes, whole numbers of digits
- * alone. Read without a look for the end of the text, and written as protobuf, as it goes. What is in any other form is
+/* OTLP/JSON in the form that nearly all clients write: no white space but what makes members pretty, short texts without
+ * escapes, whole numbers of digits alone. Read without a look for the end of the text, and written as protobuf, as it goes. What is in any other form is
  * not taken, and left to otlp_json.c, which knows all. Pure: bytes in, bytes out. */
 #ifndef FLUO_OTLP_PLAIN_H
 #define FLUO_OTLP_PLAIN_H
@@ -31,7 +31,7 @@ enum { PLAIN_STARTS = 32 };
 /* Members of a message that hold neither messages nor lists; *number is that of the field before, and then of the last. What
  * is no such value, but whose field is known, is named: its name and colon are taken, and count. */
 bool plain_members(struct plain *s, enum otlp_message shape, uint32_t *number);
-/* Items of a list of KeyValues that hold a string or a whole number, each shorter than 128 bytes. */
+/* Items of a list of KeyValues, without white space, that hold a string or a whole number, each shorter than 128 bytes. */
 bool plain_attributes(struct plain *s, uint32_t number, struct plain_start starts[PLAIN_STARTS]);
 
 #endif

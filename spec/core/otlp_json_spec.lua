@@ -39,6 +39,9 @@ local function transcode(text, options)
   return err, out, result
 end
 
+-- The same text with tabs, of which nothing is plain.
+local function tabbed(text) return (text:gsub('":', '":\t')) end
+
 local function span(members) return ('{"resourceSpans":[{"scopeSpans":[{"spans":[{%s}]}]}]}'):format(members) end
 
 -- The Span's bytes, lengths opened: what was written for these members.
@@ -103,7 +106,6 @@ describe("an attribute without white space", function()
     end
   end)
 
-  -- transcode() reads each text with what is plain in one go, and without.
   it("is the same after any other at its place", function()
     math.randomseed(11)
     local keys, values = { "a", "ab", ("k"):rep(15), ("k"):rep(16), ("k"):rep(99) .. "x", ("k"):rep(99) .. "y", ("k"):rep(130), "é" },
@@ -122,7 +124,10 @@ describe("an attribute without white space", function()
         spans[i] = ('{"attributes":[%s],"events":[{"attributes":[%s],"name":"n"}]}'):format(list(math.random(0, 3)), list(math.random(0, 2)))
       end
       spans[21] = ('{"attributes":[%s]}'):format(list(70))
-      assert.equal(0, (transcode('{"resourceSpans":[{"scopeSpans":[{"spans":[' .. table.concat(spans, ",") .. "]}]}]}")))
+      local text = '{"resourceSpans":[{"scopeSpans":[{"spans":[' .. table.concat(spans, ",") .. "]}]}]}"
+      local err, out = transcode(text)
+      assert.equal(0, err)
+      assert.is_true(select(2, transcode(tabbed(text))) == out)
     end
   end)
 
@@ -143,9 +148,11 @@ describe("JSON that a real client sent", function()
   for name, spans in pairs({ ["deno-2.9.6-http-json.1"] = 6, ["js-auto-http-json.1"] = 19, ["js-sdk-http.1"] = 3,
     ["js-sdk-http-gzip.1"] = 3 }) do
     it("holds its spans: " .. name, function()
-      local err, body = transcode(support.read("spec/fixtures/otlp/" .. name .. ".json"))
+      local text = support.read("spec/fixtures/otlp/" .. name .. ".json")
+      local err, body = transcode(text)
       assert.equal(0, err)
       assert.same({ spans, 0 }, { counts(body) })
+      assert.is_true(select(2, transcode(tabbed(text))) == body)
     end)
   end
 
