@@ -122,27 +122,25 @@ static void taken(struct agent *a, const struct engine_receipt *some, struct int
   rearm(a);
 }
 
-static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otlp_summary *summary,
-                      struct intake_receipt *receipt) {
-  struct agent *a = ctx;
-  struct engine_receipt all;
-  uint64_t now = now_ns(a);
-  (void)summary;
-  recorder_take(a->report.recorder, body, n, now);
-  int err = engine_receive(host_engine(a->host), body, n, now, &all);
-  if (!err) taken(a, &all, receipt);
-  return err;
-}
-
 static bool on_receive_some(void *ctx, struct otlp_cursor *body, size_t cost_max,
                             struct intake_receipt *receipt) {
   struct agent *a = ctx;
   struct engine_receipt some = {0};
   uint64_t now = now_ns(a);
-  recorder_take_some(a->report.recorder, body, cost_max, now);
+  recorder_take(a->report.recorder, body, cost_max, now);
   bool more = engine_receive_some(host_engine(a->host), body, cost_max, now, &some);
   taken(a, &some, receipt);
   return more;
+}
+
+static int on_receive(void *ctx, const uint8_t *body, size_t n, const struct otlp_summary *summary,
+                      struct intake_receipt *receipt) {
+  struct otlp_cursor cursor;
+  int err = otlp_open(&cursor, body, n, summary);
+  if (err) return err;
+  while (on_receive_some(ctx, &cursor, SIZE_MAX, receipt)) {}
+  otlp_close(&cursor);
+  return 0;
 }
 
 static void on_aside(void *ctx, void (*work)(void *), void (*done)(void *), void *job) {

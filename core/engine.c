@@ -432,11 +432,11 @@ bool engine_receive_some(struct engine *e, struct otlp_cursor *body, size_t cost
   return step != OTLP_STEP_END;
 }
 
-int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
+int engine_receive(struct engine *e, const uint8_t *body, size_t n, const struct otlp_summary *checked, uint64_t now_ns,
                    struct engine_receipt *receipt) {
   struct otlp_cursor cursor;
   *receipt = (struct engine_receipt){0};
-  int err = otlp_open(&cursor, body, n);
+  int err = otlp_open(&cursor, body, n, checked);
   if (err) return err;
   while (engine_receive_some(e, &cursor, SIZE_MAX, now_ns, receipt)) {}
   otlp_close(&cursor);

@@ -51,9 +51,9 @@ int engine_use(struct engine *e, const struct ruleset *rules, struct study *stud
 bool engine_release(struct engine *e, const struct ruleset *rules);
 
 struct engine_receipt { uint32_t accepted, rejected, dropped_memory, rejected_for[OTLP_REJECTS]; };
-/* Takes the spans of a body that otlp_check accepted, arriving now. Time never runs backwards: an
+/* Takes the spans of a body that otlp_check accepted, arriving now; checked is for otlp_open. Time never runs backwards: an
  * earlier now_ns is taken as the latest one seen. 0, or FLUO_ENOMEM and then nothing of it was counted. */
-int engine_receive(struct engine *e, const uint8_t *body, size_t n, uint64_t now_ns,
+int engine_receive(struct engine *e, const uint8_t *body, size_t n, const struct otlp_summary *checked, uint64_t now_ns,
                    struct engine_receipt *receipt);
 /* The same in parts, so that a large body does not keep others waiting: goes on until the cursor has come as far
  * as cost_max (see otlp_step) or the end. true: there is more to do. Each part is a request to the engine; *receipt

@@ -271,8 +271,7 @@ static struct decode decoding(const struct intake *in, const struct http_request
 static void long_decode(void *job) {
   struct long_body *b = job;
   if (!b->err) b->err = decode_run(&b->decode);
-  if (!b->err) b->err = otlp_open(&b->cursor, b->decode.body.p, b->decode.body.n);
-  b->cursor.none_large = !b->decode.summary.large;
+  if (!b->err) b->err = otlp_open(&b->cursor, b->decode.body.p, b->decode.body.n, &b->decode.summary);
 }
 
 static void long_decoded(void *job) {

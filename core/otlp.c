@@ -135,6 +135,7 @@ static inline const struct otlp_field *field_of(uint32_t message, uint32_t numbe
 /* In pieces they are one behind the other. */
 static void note_around(struct scan *s, size_t bytes, bool again) {
   uint32_t *most = &s->summary->around_bytes;
+  s->summary->pieces |= again;
   if (again) *most += (uint32_t)bytes;
   else if (bytes > *most) *most = (uint32_t)bytes;
 }

@@ -35,6 +35,7 @@ struct otlp_summary {
   uint32_t elements;          /* as elements_max counts them */
   uint32_t strindex;          /* string indices outside profiles: taken as absent */
   uint32_t around_bytes;      /* what no resource and no scope has more of */
+  bool     pieces;            /* one of these came in several */
 };
 
 /* Why a body was refused, for the 400's message. */
@@ -68,17 +69,18 @@ int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
 
 /* Second pass over a body that otlp_check accepted: a cursor, moved step by step. 0, or FLUO_ENOMEM where a
  * resource or scope came in several pieces and there was no memory to join them; then it is closed. The body stays
- * where it is until otlp_close. */
+ * where it is until otlp_close. checked: what otlp_check said of it, so that only what is there is looked for; NULL: not
+ * known. */
 enum otlp_look { OTLP_LOOK_RESOURCE, OTLP_LOOK_SCOPE };
 struct otlp_cursor {
   struct otlp_bytes request, resource, scope;          /* what is left of each */
   struct otlp_bytes look;                              /* what is left to look through for the resource, or the scope */
   enum otlp_look look_for;
-  bool none_large;                                     /* the caller's to set: by the summary no span need be counted */
+  bool none_large;                                     /* no span need be counted */
   struct otlp_joined *first, **last, *due;             /* made by otlp_open, in the order of the body */
   struct otlp_span span;                               /* after OTLP_STEP_SPAN, until the next step */
 };
-int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n);
+int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n, const struct otlp_summary *checked);
 void otlp_close(struct otlp_cursor *c);
 
 enum otlp_step { OTLP_STEP_END, OTLP_STEP_ON, OTLP_STEP_SPAN };
@@ -90,8 +92,8 @@ enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost);
 
 /* All of it at once: on_span for every span in order, until one call returns non-zero, which it returns.
  * FLUO_ENOMEM as otlp_open: then no span was handed out. */
-int otlp_each(const uint8_t *body, size_t n, int (*on_span)(void *ctx, const struct otlp_span *span),
-              void *ctx);
+int otlp_each(const uint8_t *body, size_t n, const struct otlp_summary *checked,
+              int (*on_span)(void *ctx, const struct otlp_span *span), void *ctx);
 
 /* Whether a Span of a body that otlp_check accepted has more elements than that. */
 bool otlp_span_exceeds(struct otlp_bytes span, uint32_t elements_max);

@@ -216,11 +216,11 @@ static void take_span(struct otlp_cursor *c, struct otlp_bytes message) {
 
 /* ---- the cursor ------------------------------------------------------------------------------ */
 
-int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n) {
+int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n, const struct otlp_summary *checked) {
   struct otlp_bytes all = {body, n};
-  *c = (struct otlp_cursor){.request = all};
+  *c = (struct otlp_cursor){.request = all, .none_large = checked && !checked->large};
   c->last = &c->first;
-  int err = join_all(c, all);
+  int err = checked && !checked->pieces ? 0 : join_all(c, all);
   c->due = c->first;
   if (err) otlp_close(c);
   return err;
@@ -302,11 +302,11 @@ enum otlp_step otlp_step(struct otlp_cursor *c, size_t *cost) {
   return OTLP_STEP_ON;
 }
 
-int otlp_each(const uint8_t *body, size_t n,
+int otlp_each(const uint8_t *body, size_t n, const struct otlp_summary *checked,
               int (*on_span)(void *ctx, const struct otlp_span *span), void *ctx) {
   struct otlp_cursor c;
   size_t cost = 0;
-  int err = otlp_open(&c, body, n);
+  int err = otlp_open(&c, body, n, checked);
   if (err) return err;
   for (enum otlp_step step; !err && (step = otlp_step(&c, &cost)) != OTLP_STEP_END;)
     if (step == OTLP_STEP_SPAN) err = on_span(ctx, &c.span);

@@ -102,7 +102,7 @@ static int take_request(struct playback *p, const struct source_request *request
   struct engine_receipt receipt;
   if (!request->has_received_at) {
     arrival = 0;
-    otlp_each(request->body, request->n, latest_end, &arrival);
+    otlp_each(request->body, request->n, NULL, latest_end, &arrival);
   }
   if (arrival < p->now_ns) arrival = p->now_ns;
   uint64_t before = p->arrived_ns;
@@ -110,7 +110,7 @@ static int take_request(struct playback *p, const struct source_request *request
   p->now_ns = p->arrived_ns = arrival;
   if (!p->began_ns) p->began_ns = arrival;
   engine_late_from(host_engine(p->host), request->has_received_at ? UINT64_MAX : before);
-  int err = engine_receive(host_engine(p->host), request->body, request->n, arrival, &receipt);
+  int err = engine_receive(host_engine(p->host), request->body, request->n, NULL, arrival, &receipt);
   if (err) return err;
   for (int i = OTLP_TAKEN + 1; i < OTLP_REJECTS; i++)
     if (receipt.rejected_for[i])

@@ -35,7 +35,7 @@ static int next_request(struct fluo_recorded *r, char why[512]) {
   struct source_request request;
   int got = source_next(r->source, &request, why);
   if (got <= 0) return got < 0 ? -1 : 0;
-  if (otlp_open(&r->cursor, request.body, request.n)) {
+  if (otlp_open(&r->cursor, request.body, request.n, NULL)) {
     snprintf(why, 512, "%s", err_text(FLUO_ENOMEM));
     return -1;
   }

@@ -138,21 +138,13 @@ static void request_end(struct recorder *r) {
   }
 }
 
-void recorder_take_some(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns) {
+void recorder_take(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns) {
   struct otlp_cursor copy = *body; /* what it points to does not change with it */
   enum otlp_step step = OTLP_STEP_ON;
   if (!r->recordings.count) return;
   for (size_t cost = 0; cost < cost_max && (step = otlp_step(&copy, &cost)) != OTLP_STEP_END;)
     if (step == OTLP_STEP_SPAN) take(r, &copy.span, now_ns);
   request_end(r);
-}
-
-/* Without memory the engine refuses the body as well. */
-void recorder_take(struct recorder *r, const uint8_t *body, size_t n, uint64_t now_ns) {
-  struct otlp_cursor cursor;
-  if (!r->recordings.count || otlp_open(&cursor, body, n)) return;
-  recorder_take_some(r, &cursor, SIZE_MAX, now_ns);
-  otlp_close(&cursor);
 }
 
 /* ---- which traces -------------------------------------------------------------------------------- */

@@ -24,10 +24,9 @@ void recorder_free(struct recorder *r);
 
 /* Whether anybody records: else there is nothing to be told. */
 bool recorder_active(const struct recorder *r);
-/* A body that otlp_check accepted arrives, or what lies before the cursor up to that cost (otlp_step), which does not
- * move. To be told before the engine is, so that spans come before what is said of their trace. */
-void recorder_take(struct recorder *r, const uint8_t *body, size_t n, uint64_t now_ns);
-void recorder_take_some(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns);
+/* What lies before the cursor, up to that cost (otlp_step), arrives; it does not move. To be told before the engine is,
+ * so that spans come before what is said of their trace. */
+void recorder_take(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns);
 /* A rule was violated: in its trace, or by the spans that a window or a sequence names. */
 void recorder_violation(struct recorder *r, const struct violation *v);
 /* All of its rules have judged the trace, whose hits are still there. */

@@ -215,11 +215,11 @@ static bool is_lenient(const char *what) {
 }
 
 static int compare_body(struct compare *c, const uint8_t *body, size_t n, int err, const char *what,
-                        uint32_t spans) {
+                        const struct otlp_summary *summary) {
   if (!c->request) return err ? 0 : DIFFER(c, "only protobuf-c refuses it");
   if (err) return is_lenient(what) ? 2 : DIFFER(c, "only we refuse it: %s", what);
-  if (otlp_each(body, n, on_span, c)) return 1;
-  return oracle_spans(body, n) == spans ? 0 : DIFFER(c, "other number of spans");
+  if (otlp_each(body, n, summary, on_span, c)) return 1;
+  return oracle_spans(body, n) == summary->spans ? 0 : DIFFER(c, "other number of spans");
 }
 
 int oracle_compare(const uint8_t *body, size_t n, const struct otlp_limits *limits, char why[256]) {
@@ -228,7 +228,7 @@ int oracle_compare(const uint8_t *body, size_t n, const struct otlp_limits *limi
   int err = otlp_check(body, n, limits, &summary, &fault);
   if (err == FLUO_EDEPTH || err == FLUO_ETOOMANY || err == FLUO_ETOOLARGE) return 2;
   struct compare c = {.request = fluo__otlp__request__unpack(NULL, n, body), .why = why};
-  int differ = compare_body(&c, body, n, err, fault.what, summary.spans);
+  int differ = compare_body(&c, body, n, err, fault.what, &summary);
   if (c.request) fluo__otlp__request__free_unpacked(c.request, NULL);
   return differ == 1 && has_pieces(OTLP_REQUEST, (struct otlp_bytes){body, n}) ? 2 : differ;
 }

@@ -86,7 +86,7 @@ static void run(struct engine *e, size_t requests, uint64_t step_ns, uint64_t to
     uint64_t a = cpu_ns();
     int err = otlp_check(body->bytes, body->n, &limits, &summary, &fault);
     uint64_t b = cpu_ns();
-    if (!err) err = engine_receive(e, body->bytes, body->n, now, &receipt);
+    if (!err) err = engine_receive(e, body->bytes, body->n, &summary, now, &receipt);
     answer(e);
     uint64_t c = cpu_ns();
     while (engine_next_due(e) <= now && engine_step(e, now)) answer(e);

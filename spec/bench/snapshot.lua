@@ -49,7 +49,7 @@ local function fill(e, n, keys)
                              attributes = { k = "key " .. id * 7919 % keys, v = id % 977 / 3 } }
     end
     local body = wire.body(spans)
-    core.engine_receive(e, body, #body, at, receipt)
+    core.engine_receive(e, body, #body, nil, at, receipt)
   end
 end
 

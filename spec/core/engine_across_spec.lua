@@ -44,7 +44,7 @@ local function send(e, at, name, key)
   local start = T0 + at * SECOND
   local body = wire.body({ wire.span { trace_id = id, span_id = id:sub(9), name = name or "a", start_ns = start,
                                        end_ns = start, attributes = { k = key or "x" } } })
-  return core.engine_receive(e, body, #body, start, receipt)
+  return core.engine_receive(e, body, #body, nil, start, receipt)
 end
 
 local function across(e)
@@ -82,7 +82,7 @@ describe("rules across traces", function()
         wire.attributes(1, { ["service.name"] = span[1] }))
     end
     local body = table.concat(list)
-    assert(core.engine_receive(e, body, #body, T0 + at * SECOND, ffi.new("struct engine_receipt")) == 0)
+    assert(core.engine_receive(e, body, #body, nil, T0 + at * SECOND, ffi.new("struct engine_receipt")) == 0)
   end
 
   it("tell spans of a request apart by all that their rule groups by, and by nothing else", function()
@@ -277,7 +277,7 @@ describe("rules across traces", function()
       assert.equal(0, core.engine_use(e, first, nil))
       local spans, body = random_request(n)
       local receipt = ffi.new("struct engine_receipt")
-      assert.equal(0, core.engine_receive(e, body, #body, T0 + n, receipt))
+      assert.equal(0, core.engine_receive(e, body, #body, nil, T0 + n, receipt))
       assert.equal(n, receipt.accepted)
       assert.same(crossings(spans, function(s) return key("s" .. s.r % 2, "u" .. s.k) end, function(s) return s.n end,
         function(group) return group.sum > n / 3 and group.sum end), of_rule "sum")

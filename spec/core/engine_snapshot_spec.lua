@@ -56,7 +56,7 @@ local function send(e, span)
     end_ns = start, status = span.status, attributes = { k = span.key, v = span.value } } })
   local arrival = start + ffi.cast("uint64_t", span.late * 1000) * 1000000
   while core.engine_step(e, arrival) do end
-  assert.equal(0, core.engine_receive(e, body, #body, arrival, receipt))
+  assert.equal(0, core.engine_receive(e, body, #body, nil, arrival, receipt))
   return arrival
 end
 

@@ -57,7 +57,7 @@ end
 
 local function receive(e, body, now)
   local receipt = ffi.new("struct engine_receipt")
-  local err = core.engine_receive(e, body, #body, now, receipt)
+  local err = core.engine_receive(e, body, #body, nil, now, receipt)
   return err, receipt
 end
 jit.off(receive)                               -- it calls back into Lua

@@ -65,7 +65,7 @@ local function send(e, now, spans)
   end
   local body = table.concat(bodies)
   while core.engine_step(e, ns(now)) do end
-  return core.engine_receive(e, body, #body, ns(now), receipt)
+  return core.engine_receive(e, body, #body, nil, ns(now), receipt)
 end
 
 local function lost(e)

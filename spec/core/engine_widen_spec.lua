@@ -65,7 +65,7 @@ describe("an engine", function()
       local id, start = ("%016d"):format(count), T0 + at * SECOND
       local body = wire.body({ wire.span { trace_id = options.trace or id, span_id = id:sub(9), name = options.name or "a", start_ns = start,
         end_ns = start, attributes = { k = options.k or "x" } } })
-      assert.equal(0, core.engine_receive(e, body, #body, start, ffi.new("struct engine_receipt")))
+      assert.equal(0, core.engine_receive(e, body, #body, nil, start, ffi.new("struct engine_receipt")))
     end
   end
   local function of(rule)

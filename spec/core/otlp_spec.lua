@@ -15,7 +15,7 @@ local function check(body, limits)
 end
 
 -- All spans of an accepted body as tables. Callbacks must not be called from compiled code.
-local function each(body, stop_after)
+local function each(body, stop_after, checked)
   local p, n, free = support.guarded(body)
   local spans = {}
   local function bytes(b) return b.n > 0 and ffi.string(b.p, b.n) or "" end
@@ -31,7 +31,7 @@ local function each(body, stop_after)
     }
     return #spans == stop_after and 42 or 0
   end)
-  local err = core.otlp_each(p, n, callback, nil)
+  local err = core.otlp_each(p, n, checked, callback, nil)
   callback:free()
   free()
   return spans, err
@@ -375,7 +375,7 @@ describe("a resource and a scope", function()
       local body = wire.text(1, wire.text(2, one:rep(10000) .. scope) .. wire.text(1, wire.attribute(1, "k", "v")))
       local p, n, free = support.guarded(body)
       local c, cost, most, spans = ffi.new("struct otlp_cursor"), ffi.new("size_t[1]"), 0, 0
-      assert.equal(0, core.otlp_open(c, p, n))
+      assert.equal(0, core.otlp_open(c, p, n, nil))
       repeat
         local before = tonumber(cost[0])
         local step = core.otlp_step(c, cost)
@@ -402,6 +402,21 @@ describe("a resource and a scope", function()
     assert.equal("", got[3].resource)
     assert.are_not.equal(got[1].resource_at, got[2].resource_at)
     assert.equal(0, agree(body))
+  end)
+
+  it("are looked for in pieces where the check saw some, or nobody says what it saw", function()
+    local whole = wire.text(2, wire.text(1, wire.text(1, "x")) .. wire.text(2, wire.span()))
+    local pieces = wire.text(2, wire.text(1, wire.text(1, "x")) .. wire.text(1, wire.text(2, "y")) .. wire.text(2, wire.span()))
+    for _, case in ipairs { { whole, false }, { pieces, true }, { names(1, { "a", "b" })[1]:rep(2) .. whole, true } } do
+      local body = wire.text(1, case[1])
+      local _, summary = check(body)
+      assert.equal(case[2], summary.pieces)
+      core.heap_fail_from(1)
+      local errs = { select(2, each(body, nil, summary)), (select(2, each(body))) }
+      core.heap_fail_from(0)
+      assert.same(case[2] and { ENOMEM, ENOMEM } or { 0, 0 }, errs)
+      assert.equal(each(body)[1].scope, each(body, nil, summary)[1].scope)
+    end
   end)
 
   it("in pieces and without memory give no span at all, and leak nothing", function()

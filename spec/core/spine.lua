@@ -95,7 +95,7 @@ local function open_intake(s)
   local options = ffi.new("struct intake_options", { limits = { 64, 1000, 10000, 1048576 }, body_bytes_max = 65536 })
   local receive = callback(s, RECEIVE, function(_, body, n, _, receipt)
     local taken = ffi.new("struct engine_receipt")
-    local err = core.engine_receive(s.engine, body, n, s.now, taken)
+    local err = core.engine_receive(s.engine, body, n, nil, s.now, taken)
     receipt.accepted, receipt.rejected, receipt.dropped_memory = taken.accepted, taken.rejected, taken.dropped_memory
     return err
   end)
