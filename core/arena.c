@@ -38,7 +38,6 @@ struct bits {
 struct arena {
   struct arena_map map;
   int fd;
-  size_t used;
   uint32_t blocks, pages;     /* of ARENA_BLOCK_MIN, of PAGE_BYTES */
   struct bits free[ORDERS];   /* by order: bit i is the free block at i << order */
   uint32_t free_orders;       /* orders that have a free block */
@@ -141,7 +140,7 @@ static void dirty_mark(struct arena *a, uint32_t off, size_t bytes) {
 /* Block 0, which nobody is given, may make it a little less than none. */
 static size_t free_touched(const struct arena *a) {
   size_t touched = (size_t)a->dirty_pages * PAGE_BYTES;
-  return touched > a->used ? touched - a->used : 0;
+  return touched > a->map.used ? touched - a->map.used : 0;
 }
 
 /* The order of the free block that lies lowest (or highest) of all that are large enough. Not the smallest: what
@@ -177,7 +176,7 @@ static uint32_t get(struct arena *a, size_t bytes, size_t *actual, bool high) {
   size_t size = (size_t)ARENA_BLOCK_MIN << order;
   assert(first && !a->orders[first]);
   a->orders[first] = (uint8_t)(order + 1);
-  a->used += size;
+  a->map.used += size;
   dirty_mark(a, off, size);
   if (free_touched(a) < a->free_least) a->free_least = free_touched(a);
   if (actual) *actual = size;
@@ -198,7 +197,7 @@ size_t arena_put(struct arena *a, uint32_t off) {
   unsigned order = a->orders[first] - 1u;
   a->orders[first] = 0;
   size_t size = (size_t)ARENA_BLOCK_MIN << order;
-  a->used -= size;
+  a->map.used -= size;
   uint32_t i = first >> order;
   while (order + 1 < ORDERS && (i ^ 1) < a->blocks >> order && bits_test(&a->free[order], i ^ 1)) {
     block_claim(a, order, i ^ 1);
@@ -279,13 +278,8 @@ int arena_open_readonly(const struct arena *a) {
 extern inline void *arena_at(const struct arena *a, uint32_t off);
 extern inline const uint8_t *arena_base(const struct arena *a);
 
-size_t arena_bytes(const struct arena *a) {
-  return a->map.bytes;
-}
-
-size_t arena_bytes_used(const struct arena *a) {
-  return a->used;
-}
+extern inline size_t arena_bytes(const struct arena *a);
+extern inline size_t arena_bytes_used(const struct arena *a);
 
 size_t arena_bytes_touched(const struct arena *a) {
   return (size_t)a->dirty_pages * PAGE_BYTES;

@@ -25,13 +25,15 @@ uint32_t arena_get(struct arena *a, size_t bytes, size_t *actual);
 uint32_t arena_get_high(struct arena *a, size_t bytes, size_t *actual);
 /* Gives a block back, merging it with its free buddies; returns its size. */
 size_t arena_put(struct arena *a, uint32_t off);
-/* The address of an offset; stable as long as the arena lives. */
+/* The address of an offset, and of the start: stable as long as the arena lives. Bytes of the whole; in blocks given out. */
 #ifdef FLUO_SPEC
 void *arena_at(const struct arena *a, uint32_t off);
 const uint8_t *arena_base(const struct arena *a);
+size_t arena_bytes(const struct arena *a);
+size_t arena_bytes_used(const struct arena *a);
 #else
-/* Asked for many times a span, so both are compiled into their callers: a struct arena begins with this. */
-struct arena_map { uint8_t *base; size_t bytes; };
+/* Asked for many times a span, so they are compiled into their callers: a struct arena begins with this. */
+struct arena_map { uint8_t *base; size_t bytes, used; };
 
 inline void *arena_at(const struct arena *a, uint32_t off) {
   const struct arena_map *map = (const struct arena_map *)(const void *)a;
@@ -42,10 +44,16 @@ inline void *arena_at(const struct arena *a, uint32_t off) {
 inline const uint8_t *arena_base(const struct arena *a) {
   return ((const struct arena_map *)(const void *)a)->base;
 }
+
+inline size_t arena_bytes(const struct arena *a) {
+  return ((const struct arena_map *)(const void *)a)->bytes;
+}
+
+inline size_t arena_bytes_used(const struct arena *a) {
+  return ((const struct arena_map *)(const void *)a)->used;
+}
 #endif
 
-size_t arena_bytes(const struct arena *a);        /* of the whole */
-size_t arena_bytes_used(const struct arena *a);   /* in blocks given out */
 /* What the kernel holds for it: blocks given out, and free ones between them that were written to once. */
 size_t arena_bytes_touched(const struct arena *a);
 /* Returns pages of free blocks of at least 8 KiB to the kernel (MADV_REMOVE), those of the largest first, at
