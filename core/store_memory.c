@@ -59,6 +59,7 @@ void heap_discharge(struct store *s, struct trace *t, size_t bytes) {
 void notes_charge(struct store *s, struct trace *t) {
   size_t now = t->tallies_capacity * sizeof *t->tallies + t->rules_capacity * sizeof *t->rules +
                t->waits_capacity * sizeof *t->waits;
+  if (now == t->memory->notes_bytes) return;
   heap_discharge(s, t, t->memory->notes_bytes);
   heap_charge(s, t, now);
   t->memory->notes_bytes = (uint32_t)now;
