@@ -29,6 +29,7 @@ struct series {
   uint16_t inside, numerator, spans;            /* ... and how many are what, as long as there is no more */
   uint8_t  kind;
   bool     rounded;
+  int32_t  limit_key;               /* of `limit`, the last one that a sketch does not have above it */
   double   limit;                   /* of SERIES_LIMIT, as `rounded` */
   struct series_more *more;         /* owned. NULL: all that is inside are whole numbers one by one, and added up */
 };
@@ -41,15 +42,17 @@ void series_deinit(struct series *s);
 void series_limit(struct series *s, double limit, bool rounded);
 /* Fetches what series_add of the next event will look at. */
 void series_expect(const struct series *s);
-/* Takes an event; one that has left the window already is not kept. series_move comes before at_rank or distinct is
- * asked again. 0; FLUO_ENOMEM or FLUO_EFULL, and then it is not taken. */
+/* Takes an event; one that has left the window already is not kept. 0; FLUO_ENOMEM or FLUO_EFULL, and then it is not
+ * taken. */
 int series_add(struct series *s, const struct series_event *event);
 /* series_add and series_move to the event's time in one, where that is little: the newest event of a window that holds
- * nothing but plain ones. false: it is not, and nothing has changed. */
+ * nothing but single ones, or nothing but buckets. false: it is not, and nothing has changed. */
 bool series_push(struct series *s, const struct series_event *event);
 /* The window is (t_ns - D, t_ns] from now on; an earlier t than before is taken as that one. 0 or FLUO_ENOMEM, and
  * then the window stands where it got to. */
 int series_move(struct series *s, uint64_t t_ns);
+/* To be called when something has changed, before at_rank or distinct is asked. 0 or FLUO_ENOMEM, and then they must not be. */
+int series_settle(struct series *s);
 /* The latest t that it was moved to; 0: none. */
 uint64_t series_time_ns(const struct series *s);
 

@@ -91,7 +91,7 @@ static uint64_t bucket_above(const struct series *s, const struct series_bucket 
   if (!s->rounded && b->least > s->limit) return samples;
   if (!s->rounded && b->greatest <= s->limit) return 0;
   for (uint32_t i = 0; i < b->sketch.bins_count; i++)
-    if (sketch_bin_value(&b->sketch.bins[i]) > s->limit) above += b->sketch.bins[i].count;
+    if (b->sketch.bins[i].key > s->limit_key) above += b->sketch.bins[i].count;
   if (s->rounded) return above;
   return above < 1 ? 1 : above < samples ? above : samples - 1;
 }
@@ -102,9 +102,10 @@ void series_limit(struct series *s, double limit, bool rounded) {
   assert(s->kind == SERIES_LIMIT);
   s->limit = limit;
   s->rounded = rounded;
+  s->limit_key = sketch_key_upto(limit);
   for (uint32_t i = 0; i < s->events.count; i++) {
     struct series_event e = events_get(&s->events, i);
-    series_mark(s, &e, e.value);
+    series_mark(&e, e.value > limit);
     events_put(&s->events, i, &e);
     inside += i < s->inside && e.flags & SERIES_NUMERATOR;
   }

@@ -24,7 +24,7 @@ enum { KEY_OFFSET = 40000, KEY_MAX = 2 * KEY_OFFSET };
 /* A sum of many counts that were read stays a count. */
 #define SKETCH_COUNT_MAX (UINT64_C(1) << 40)
 
-static int32_t key_of(double x) {
+int32_t sketch_key(double x) {
   if (x == 0) return 0;
   double i = ceil(log(fmin(fabs(x), DBL_MAX)) / log(GAMMA));
   int32_t key = (int32_t)i + KEY_OFFSET;
@@ -39,8 +39,9 @@ double sketch_bin_value(const struct sketch_bin *bin) {
   return bin->key < 0 ? -x : x;
 }
 
-double sketch_value(double x) {
-  return sketch_bin_value(&(struct sketch_bin){.key = key_of(x)});
+int32_t sketch_key_upto(double x) {
+  struct sketch_bin bin = {.key = sketch_key(x)};
+  return sketch_bin_value(&bin) > x ? bin.key - 1 : bin.key;
 }
 
 void sketch_deinit(struct sketch *s) {
@@ -68,7 +69,7 @@ static void collapse(struct sketch *s) {
   memmove(s->bins, s->bins + 1, s->bins_count * sizeof *s->bins);
 }
 
-static int add_key(struct sketch *s, int32_t key, uint64_t n) {
+int sketch_add_key(struct sketch *s, int32_t key, uint64_t n) {
   uint32_t at = find(s, key);
   if (at == s->bins_count || s->bins[at].key != key) {
     int err = heap_grow((void **)&s->bins, &s->bins_capacity, s->bins_count, sizeof *s->bins);
@@ -84,7 +85,7 @@ static int add_key(struct sketch *s, int32_t key, uint64_t n) {
 }
 
 int sketch_add(struct sketch *s, double x, uint64_t n) {
-  return n ? add_key(s, key_of(x), n) : 0;
+  return n ? sketch_add_key(s, sketch_key(x), n) : 0;
 }
 
 int sketch_reserve(struct sketch *s, uint32_t n) {
@@ -103,8 +104,22 @@ int sketch_reserve(struct sketch *s, uint32_t n) {
 int sketch_merge(struct sketch *s, const struct sketch *part) {
   int err = sketch_reserve(s, part->bins_count);
   for (uint32_t i = 0; !err && i < part->bins_count; i++)
-    err = add_key(s, part->bins[i].key, part->bins[i].count);
+    err = sketch_add_key(s, part->bins[i].key, part->bins[i].count);
   return err;
+}
+
+bool sketch_subtract(struct sketch *s, const struct sketch *part) {
+  uint32_t left = 0;
+  for (uint32_t i = 0; i < part->bins_count; i++) {
+    uint32_t at = find(s, part->bins[i].key);
+    if (at == s->bins_count || s->bins[at].key != part->bins[i].key || s->bins[at].count < part->bins[i].count) return false;
+    s->bins[at].count -= part->bins[i].count;
+  }
+  for (uint32_t i = 0; i < s->bins_count; i++)
+    if (s->bins[i].count) s->bins[left++] = s->bins[i];
+  s->bins_count = left;
+  s->count -= part->count;
+  return true;
 }
 
 void sketch_clear(struct sketch *s) {
@@ -142,7 +157,7 @@ int sketch_read(struct sketch *s, struct unpack *u) {
     key += 1 + (int64_t)unpack_upto(u, 2 * KEY_MAX);
     uint64_t count = unpack_upto(u, SKETCH_COUNT_MAX);
     if (u->bad || key > KEY_MAX || !count) return FLUO_EMALFORMED;
-    err = add_key(s, (int32_t)key, count);
+    err = sketch_add_key(s, (int32_t)key, count);
   }
   return err ? err : u->bad ? FLUO_EMALFORMED : 0;
 }

@@ -3,6 +3,7 @@
  * Sketches of parts merge into the sketch of the whole. */
 #ifndef FLUO_SKETCH_H
 #define FLUO_SKETCH_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,17 +27,23 @@ void sketch_deinit(struct sketch *s);
 /* n times the number x (no NaN; an infinite one counts as the largest that is finite). 0 or FLUO_ENOMEM, and then
  * it is as it was. */
 int sketch_add(struct sketch *s, double x, uint64_t n);
+/* The key of the bin that x is in, and sketch_add by it, for who adds a number more than once. */
+int32_t sketch_key(double x);
+int sketch_add_key(struct sketch *s, int32_t key, uint64_t n);
+/* The greatest key whose bin's value is x or less. */
+int32_t sketch_key_upto(double x);
 /* Room for n bins more, so that as many calls of sketch_add cannot fail. 0 or FLUO_ENOMEM. */
 int sketch_reserve(struct sketch *s, uint32_t n);
 /* All of `part` into s: 0 or FLUO_ENOMEM, and then s is as it was. */
 int sketch_merge(struct sketch *s, const struct sketch *part);
+/* All of `part`, which was added before, out of s again. false: bins of it have fallen together, and s is good for nothing
+ * but sketch_clear. */
+bool sketch_subtract(struct sketch *s, const struct sketch *part);
 /* Empties it and keeps its memory. */
 void sketch_clear(struct sketch *s);
 
 /* For walking the numbers in order, bins standing for theirs: what all numbers of a bin are taken as. */
 double sketch_bin_value(const struct sketch_bin *bin);
-/* That of the bin that x is in. */
-double sketch_value(double x);
 /* The number of this rank (1 is the least), 1 <= rank <= count, within 1 % of the true one. */
 double sketch_at_rank(const struct sketch *s, uint64_t rank);
 size_t sketch_bytes(const struct sketch *s);

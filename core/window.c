@@ -173,7 +173,8 @@ static int learn_until(struct group *g, uint64_t t_ns) {
       continue;
     }
     err = series_move(&g->series, at);
-    int unlearnt = baseline_sample(g->baseline, at, window_value(terms, &g->series));
+    if (!err) err = series_settle(&g->series);
+    int unlearnt = baseline_sample(g->baseline, at, err ? NAN : window_value(terms, &g->series));
     if (!err) err = unlearnt;
   }
   return err;
@@ -214,6 +215,11 @@ static void judge(struct group *g, uint64_t t_ns) {
   if (w->ranked) {
     g->open = window_rank_compares(&w->terms, &g->series);
     if (!g->open || was_open) return; /* nobody asks for the value */
+  }
+  if (series_settle(&g->series)) {
+    state_stats(g->head.owner->state)->lost++;
+    g->open = was_open;
+    return;
   }
   double value = window_value(&w->terms, &g->series);
   double limit = w->terms.threshold;

@@ -19,7 +19,10 @@ describe("a series", function()
     return core.series_add(series, event)
   end
 
-  local function move(t) assert.equal(0, core.series_move(series, t)) end
+  local function move(t)
+    assert.equal(0, core.series_move(series, t))
+    assert.equal(0, core.series_settle(series))
+  end
   local function samples() return tonumber(core.series_samples(series)) end
   local function sum() return core.series_sum(series) end
 
@@ -232,6 +235,62 @@ describe("a series", function()
       assert.equal(0, samples())
     end)
   end
+
+  local function all_of(kind, s)
+    assert.equal(0, core.series_settle(s))
+    local n = tonumber(core.series_samples(s))
+    local all = { n, core.series_sum(s), tonumber(core.series_numerator(s)), tonumber(core.series_spans(s)),
+                  tonumber(core.series_oldest_ns(s)), core.series_estimated(s) }
+    if kind == DISTINCT then all[#all + 1] = core.series_distinct(s) end
+    if kind ~= ORDER and kind ~= LIMIT then return all end
+    for _, q in ipairs({ 0.05, 0.5, 0.95 }) do all[#all + 1] = core.series_at_rank(s, math.ceil(q * n)) end
+    all[#all + 1] = core.series_least(s)
+    all[#all + 1] = core.series_greatest(s)
+    return all
+  end
+
+  -- One that is pushed wherever that is taken, beside one that is added to and moved.
+  for kind = SUMS, LIMIT do
+    it("says the same whether events are pushed or added, as it fills, overflows and empties, of kind " .. kind, function()
+      local other, pushed, t = ffi.new("struct series"), 0, 100 * MINUTE
+      new(kind, MINUTE)
+      core.series_init(other, kind, MINUTE)
+      if kind == LIMIT then
+        core.series_limit(series, 400, true)
+        core.series_limit(other, 400, true)
+      end
+      math.randomseed(11)
+      for i = 1, 24000 do
+        t = t + math.random(0, i % 12000 < 9000 and MINUTE / 3000 or MINUTE / 40)
+        local late = i % 50 == 0 and math.random(0, 3 * SECOND) or 0
+        local hash = math.random(1, 5000)
+        local event = ffi.new("struct series_event", { time_ns = t - late, value = math.floor(math.exp(math.random() * 10)),
+          hash = core.hash64(key, tostring(hash), #tostring(hash)), weight = 1, flags = i % 3 == 0 and SPAN or 0 })
+        if core.series_push(series, event) then
+          pushed = pushed + 1
+        else
+          assert.equal(0, core.series_add(series, event))
+          assert.equal(0, core.series_move(series, t))
+        end
+        assert.equal(0, core.series_add(other, event))
+        assert.equal(0, core.series_move(other, t))
+        if i % 97 == 0 then assert.same(all_of(kind, other), all_of(kind, series)) end
+      end
+      core.series_deinit(other)
+      assert.is_true(pushed > (kind == SUMS and 20000 or kind == LIMIT and 20000 or kind == ORDER and 5000 or -1), pushed)
+    end)
+  end
+
+  it("that is full keeps no event by itself, and does again when fewer are left", function()
+    local _, t = busy(SUMS, 20000, 9)
+    assert.equal(0, tonumber(series.events.count))
+    assert.is_true(tonumber(core.series_bytes(series)) < 16 * 1024)
+    move(t + MINUTE)
+    for i = 1, 10 do add(t + MINUTE + i, i) end
+    move(t + MINUTE + 10)
+    assert.equal(10, tonumber(series.events.count))
+    assert.equal(55, sum())
+  end)
 
   -- The n-th number lies above the limit exactly if it and all behind it do.
   local function check_above(limit)

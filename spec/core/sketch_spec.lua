@@ -45,6 +45,30 @@ describe("a sketch", function()
     end
   end
 
+  it("gives a part back that was merged into it, and says so where bins have fallen together", function()
+    local list, other = numbers(DISTRIBUTIONS.pareto, 3000, 1), fill(new(), numbers(DISTRIBUTIONS.uniform, 3000, 2))
+    fill(sketch, list)
+    assert.equal(0, core.sketch_merge(sketch, other))
+    assert.is_true(core.sketch_subtract(sketch, other))
+    check(sketch, list)
+    core.sketch_clear(sketch)
+    for i = 1, 3000 do assert.equal(0, core.sketch_add(sketch, 1.03 ^ (i - 1500), 1)) end
+    local low = fill(new(), { 1.03 ^ -1499 })
+    assert.is_false(core.sketch_subtract(sketch, low))
+    core.sketch_deinit(other)
+    core.sketch_deinit(low)
+  end)
+
+  it("knows the last bin whose value is not above a number", function()
+    for _, x in ipairs({ 0, 1, -1, 1e-300, -1e-300, 1e300, 12345.678, -0.001, 1 / 0, -1 / 0 }) do
+      local upto = core.sketch_key_upto(x)
+      for _, y in ipairs({ 0, x, x * 1.005, x / 1.005, x * 1.02, x / 1.02, -x, 1e9, -1e9, 1e-320 }) do
+        local bin = ffi.new("struct sketch_bin", { key = core.sketch_key(y) })
+        assert.equal(core.sketch_bin_value(bin) > x, bin.key > upto)
+      end
+    end
+  end)
+
   for name, make in pairs(DISTRIBUTIONS) do
     it("is within 1 % at every rank of numbers " .. name, function()
       local list = numbers(make, 20000, 7)
