@@ -214,6 +214,7 @@ static void across_free(struct across *a) {
 static struct across *across_new(struct engine *e, const struct ruleset *set, uint32_t rule) {
   struct across *a = heap_zalloc(sizeof *a);
   if (!a) return NULL;
+  a->number = ++e->across_made;
   const struct fluo_ir_rule *it = ruleset_rule(set, rule);
   int err = it->scope == FLUO_SCOPE_WINDOW
                 ? open_window(e, a, ruleset_window(set, it->across))

@@ -1,4 +1,4 @@
-/* What engine_across.c, engine_batch.c and engine_sample.c share: rules that see across traces, and the notes that are taken for them
+/* What engine_across.c, engine_batch.c, engine_cells.c and engine_sample.c share: rules that see across traces, and the notes that are taken for them
  * while a request comes in. Nobody else includes it. */
 #ifndef FLUO_ENGINE_ACROSS_H
 #define FLUO_ENGINE_ACROSS_H
@@ -13,6 +13,7 @@
 struct across {
   const struct engine_rules *rules;
   uint32_t rule, sets;
+  uint32_t number;                         /* which of all that ever were; no other has it */
   const struct fluo_ir_window *terms;      /* of a window or what is new; NULL: a sequence or a cascade */
   struct window *window;
   struct sequence *sequence;
@@ -39,12 +40,23 @@ struct across_span {
 /* The key of a group, in the batch's bytes. */
 struct across_key { uint32_t at, bytes; uint64_t hash; };
 
+#define ACROSS_NONE UINT32_MAX
+
+/* A rule and a key: one group. Its notes are handed over together, as a list, which stands once they are in order. `to` is
+ * good as long as there are notes; the number tells it from what has come to the same place since. */
+struct across_cell {
+  struct across *to;
+  struct window_known known;               /* of a window: its group */
+  uint32_t number, key, first, last;
+};
+
 /* One event of a window, or one span of a sequence. */
 struct across_note {
-  struct across *to;
   union { double value; uint64_t hash; };  /* hash: of what `distinct` counts, one by one */
-  uint32_t key, distinct;                  /* of the batch's keys; distinct: of a cascade's failure */
-  uint32_t weight, patterns;
+  uint32_t cell;
+  union { uint32_t weight, distinct; };    /* distinct: of a cascade's failure, of the batch's keys */
+  uint32_t patterns;
+  uint32_t moment, next;                   /* among those in order; of the same cell, ACROSS_NONE: it is the last */
   uint8_t flags;
   bool repeats;                            /* its span may have more than one for this rule */
 };
@@ -59,15 +71,14 @@ struct across_moment {
 enum { ACROSS_MEMO = 4 };
 struct across_memo { uint8_t by[16]; uint32_t key; bool there, by_resource; };
 
-/* Keys of spans that agree in all of this. The texts are symbols, so what is one text is one place. */
-enum { ACROSS_SHAPES_BITS = 6 };
-struct across_shape {
-  uint8_t by[16];
-  struct fluo_text service, name;
-  uint8_t kind, status;
-  bool has_service;
-};
-struct across_shaped { struct across_shape shape; uint32_t key; bool used; };
+/* Spans that agree in all of this. The texts are symbols, so what is one text is one place. */
+enum { ACROSS_SHAPES_BITS = 9, ACROSS_SHAPED_BITS = 12 };
+struct across_shape { struct fluo_text service, name; uint8_t kind, status; bool has_service; };
+/* The cell of spans of a shape, and of a rule, by its number, that groups by what is of the shape. */
+struct across_shaped { uint32_t number, shape, cell; };
+
+/* Where things are, by their hash; there is an empty place always. */
+struct across_places { uint32_t *at; uint32_t count, capacity; };
 
 struct across_batch {
   struct across_batch *next;
@@ -75,14 +86,18 @@ struct across_batch {
   struct across_note *notes;
   struct across_moment *moments, *sorted;  /* sorted: room for as many */
   struct across_key *keys;
+  struct across_cell *cells;
   uint32_t spans_count, spans_capacity, count, capacity, moments_count, moments_capacity, sorted_capacity;
-  uint32_t keys_count, keys_capacity;
+  uint32_t keys_count, keys_capacity, cells_count, cells_capacity;
+  struct across_places key_places, cell_places;
   uint64_t look;                           /* at which the last of `spans` was noted, whose keys the memo has */
   struct fluo_text resource;               /* of the last of `spans` */
+  uint32_t shape;                          /* likewise: the number of its shape; 0: it has none */
   const struct across *noted;              /* whose is the last of the notes, if it is of that span; or NULL */
   struct across_memo memo[ACROSS_MEMO];
-  uint32_t memo_count;
-  struct across_shaped shapes[1 << ACROSS_SHAPES_BITS];
+  uint32_t memo_count, shapes_count;       /* shapes_count: how many numbers there were */
+  struct { struct across_shape shape; uint32_t number; } shapes[1 << ACROSS_SHAPES_BITS];
+  struct across_shaped shaped[1 << ACROSS_SHAPED_BITS];
   uint32_t sheets;                         /* of questions that are out */
   bool closed;                             /* its request is in */
   bool merges;                             /* some of its notes may be of one event */
@@ -90,11 +105,46 @@ struct across_batch {
   struct buffer bytes;                     /* of keys */
 };
 
+/* Where the cell of spans of the last one's shape is, if it is known. */
+static inline struct across_shaped *across_shaped(struct across_batch *b, uint32_t number) {
+  uint64_t mixed = (uint64_t)number << 32 | b->shape;
+  return &b->shaped[mixed * UINT64_C(0x9e3779b97f4a7c15) >> (64 - ACROSS_SHAPED_BITS)];
+}
+
+/* engine_cells.c. The last span is a new one: its keys are not known, but for those of its resource, where it has that of
+ * the one before. */
+void across_cells_begin(struct across_batch *b, const struct fluo_span *span, bool same_resource);
+/* The rule's group that the span which is looked at, the last of the batch's, is in. 1; 0: it lacks a field of `by`; or
+ * FLUO_ENOMEM. */
+int across_cell_find(struct engine *e, struct across_batch *b, struct across *to, const struct trace *t, uint32_t span,
+                     uint32_t *out);
+static inline int across_cell(struct engine *e, struct across_batch *b, struct across *to, const struct trace *t, uint32_t span,
+                              uint32_t *out) {
+  const struct across_shaped *shaped = across_shaped(b, to->number);
+  if (shaped->number != to->number || shaped->shape != b->shape) return across_cell_find(e, b, to, t, span, out);
+  *out = shaped->cell;
+  return 1;
+}
+/* A key that those fields of the span make. As across_cell. */
+int across_key(struct engine *e, struct across_batch *b, const struct ruleset *set, struct fluo_range by, const struct trace *t,
+               uint32_t span, uint32_t *out);
+/* The notes are handed over. What is known of cells stays, for the next request, as long as it is little. */
+void across_cells_end(struct across_batch *b);
+void across_cells_deinit(struct across_batch *b);
+
 /* The batch that a note for this rule belongs to now. NULL: no memory. */
 struct across_batch *across_batch_for(struct engine *e, const struct across *to);
 /* engine_sample.c: the hit counts now. parent: of the span, or NULL. */
 void across_take(struct engine *e, struct trace *t, const struct across_target *target, uint32_t span,
                  const struct fluo_span *parent);
+/* A field of the batch's last span. false: it has none. */
+bool across_field(const struct engine *e, const struct across_batch *b, const struct span_view *view, uint32_t field,
+                  const char *name, uint32_t n, char scratch[32], struct fluo_value *out);
+/* The span that is looked at, as it is in memory, and its skeleton alone. */
+const struct span_view *across_view(struct engine *e, const struct trace *t, uint32_t span);
+static inline const struct fluo_span *across_skeleton(const struct engine *e, const struct trace *t, uint32_t span) {
+  return e->arriving ? e->arriving_as : store_span(e->store, t, span);
+}
 /* The state of a rule of the set. */
 static inline struct across *across_of(const struct engine_rules *r, const struct fluo_ir_rule *rule) {
   return r->across[rule->across + (rule->scope == FLUO_SCOPE_SEQUENCE ? r->windows : 0)];

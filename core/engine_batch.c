@@ -1,5 +1,6 @@
-/* What a request says to rules across traces: its notes, handed over to windows and sequences one by one in order of
- * time. What is sorted are not the notes but the moments of spans, which are fewer, and mostly one a span: its end. Notes
+/* What a request says to rules across traces: its notes, handed over in order of time: to sequences one by one, to windows
+ * then group by group, for each of which what it takes is in the cache once. What is sorted are not the notes but the
+ * moments of spans, which are fewer, and mostly one a span: its end. Notes
  * of rules with functions stand in a batch of their own, which is handed over when the last of the request's answers is
  * in; so every rule sees a request whole, and its functions answered.
  *
@@ -22,8 +23,7 @@ static void batch_deinit(struct across_batch *b) {
   heap_free(b->notes);
   heap_free(b->moments);
   heap_free(b->sorted);
-  heap_free(b->keys);
-  buffer_deinit(&b->bytes);
+  across_cells_deinit(b);
 }
 
 /* ---- in order of time ---------------------------------------------------------------------- */
@@ -127,22 +127,14 @@ static void sort(struct across_batch *b) {
 
 /* ---- handing over -------------------------------------------------------------------------- */
 
-static struct state_key key_of(const struct across_batch *b, const struct across_note *n) {
-  const struct across_key *key = &b->keys[n->key];
+static struct state_key key_of(const struct across_batch *b, const struct across_cell *cell) {
+  const struct across_key *key = &b->keys[cell->key];
   return (struct state_key){key->bytes ? b->bytes.data + key->at : NULL, key->bytes, key->hash};
 }
 
-/* Of the span's witness the time is that of the moment. */
-static void to_window(const struct across_batch *b, struct across_span *span, const struct across_note *n) {
-  struct state_key key = key_of(b, n);
-  struct series_event event = {span->witness.time_ns, n->value, 0, n->weight, n->flags};
-  if (n->to->terms->aggregate == FLUO_AGGREGATE_DISTINCT) event.value = 1, event.hash = n->hash;
-  span->witness.repeats = n->repeats;
-  window_take(n->to->window, &key, &event, &span->witness);
-}
-
 static void to_sequence(struct across_batch *b, const struct across_span *span, const struct across_note *n) {
-  struct state_key key = key_of(b, n);
+  const struct across_cell *cell = &b->cells[n->cell];
+  struct state_key key = key_of(b, cell);
   struct sequence_hit hit = {.start_ns = span->witness.start_ns,
                              .end_ns = span->end_ns,
                              .patterns = n->patterns,
@@ -152,27 +144,16 @@ static void to_sequence(struct across_batch *b, const struct across_span *span, 
   memcpy(hit.trace_id, span->witness.trace_id, 16);
   memcpy(hit.span_id, span->witness.span_id, 8);
   const struct across_key *distinct = &b->keys[n->distinct];
-  if (n->to->cascade)
-    cascade_take(n->to->cascade, &key, &hit, b->bytes.data + distinct->at, distinct->bytes, b->now_ns);
+  if (cell->to->cascade)
+    cascade_take(cell->to->cascade, &key, &hit, b->bytes.data + distinct->at, distinct->bytes, b->now_ns);
   else
-    sequence_take(n->to->sequence, &key, &hit, b->now_ns);
-}
-
-static void hand_over(struct across_batch *b, struct across_span *span, const struct across_note *n) {
-  if (n->to->window) {
-    to_window(b, span, n);
-  } else if (n->to->novel) {
-    struct state_key key = key_of(b, n);
-    novel_take(n->to->novel, &key, &span->witness);
-  } else {
-    to_sequence(b, span, n);
-  }
+    sequence_take(cell->to->sequence, &key, &hit, b->now_ns);
 }
 
 /* A ratio's span that is no hit of the window's own pattern is no event; one that is, and in the
  * numerator, is one. */
-static bool is_event(struct across_note *n) {
-  if (!n->to->ratio) return true;
+static bool is_event(const struct across *to, struct across_note *n) {
+  if (!to->ratio) return true;
   if (n->patterns & 2) n->flags |= (uint8_t)SERIES_NUMERATOR;
   return n->patterns & 1;
 }
@@ -182,58 +163,94 @@ static void merge(struct across_batch *b, const struct across_moment *at, const 
   for (const struct across_moment *m = at; m < end; m++)
     for (uint32_t i = m->first; i < m->end; i++) {
       struct across_note *n = &b->notes[i];
-      if (!n->to->merges) continue;
-      if (n->to->merged) {
-        n->to->merged->patterns |= n->patterns;
+      struct across *to = b->cells[n->cell].to;
+      if (!to->merges) continue;
+      if (to->merged) {
+        to->merged->patterns |= n->patterns;
         n->patterns = 0;
       } else {
-        n->to->merged = n;
+        to->merged = n;
       }
     }
 }
 
-static void hand_over_one(struct across_batch *b, const struct across_moment *at) {
-  struct across_span *span = &b->spans[at->span];
-  span->witness.time_ns = at->at_ns;
-  for (uint32_t i = at->first; i < at->end; i++) {
-    struct across_note *n = &b->notes[i];
-    if (!n->patterns) continue;
-    if (b->merges) n->to->merged = NULL;
-    if (is_event(n)) hand_over(b, span, n);
-  }
+/* The next one of its cell. */
+static void link_note(struct across_batch *b, uint32_t i, uint32_t moment) {
+  struct across_cell *cell = &b->cells[b->notes[i].cell];
+  b->notes[i].moment = moment;
+  b->notes[i].next = ACROSS_NONE;
+  if (cell->last == ACROSS_NONE)
+    cell->first = i;
+  else
+    b->notes[cell->last].next = i;
+  cell->last = i;
 }
 
-/* Groups of many windows lie all over the memory: while one event is taken what the next ones need
- * is on its way. */
-static void look_ahead(const struct across_batch *b, uint32_t at) {
-  static const uint32_t ahead[] = {6, 4, 2};
-  for (int step = 0; step < 3; step++) {
-    if (at + ahead[step] >= b->moments_count) continue;
-    const struct across_moment *m = &b->moments[at + ahead[step]];
-    for (uint32_t i = m->first; i < m->end; i++) {
-      struct state_key key = key_of(b, &b->notes[i]);
-      if (b->notes[i].to->window) window_expect(b->notes[i].to->window, &key, step);
+/* A window's wait for the others of their group. */
+static void hand_over_one(struct across_batch *b, uint32_t moment) {
+  const struct across_moment *m = &b->moments[moment];
+  struct across_span *span = &b->spans[m->span];
+  for (uint32_t i = m->first; i < m->end; i++) {
+    struct across_note *n = &b->notes[i];
+    struct across *to = b->cells[n->cell].to;
+    if (!n->patterns) continue;
+    if (b->merges) to->merged = NULL;
+    if (to->window) {
+      if (is_event(to, n)) link_note(b, i, moment);
+    } else if (to->novel) {
+      struct state_key key = key_of(b, &b->cells[n->cell]);
+      span->witness.time_ns = m->at_ns;
+      novel_take(to->novel, &key, &span->witness);
+    } else {
+      to_sequence(b, span, n);
     }
   }
 }
 
+/* All events of a group, in order of time. Of a span's witness the time is that of the moment. */
+static void to_window(const struct engine *e, const struct across_batch *b, struct across_cell *cell) {
+  struct state_key key = key_of(b, cell);
+  struct window_group *group;
+  bool distinct = cell->to->terms->aggregate == FLUO_AGGREGATE_DISTINCT;
+  int err = window_group(cell->to->window, &key, &cell->known, &group);
+  cell->last = ACROSS_NONE;
+  for (uint32_t i = cell->first; i != ACROSS_NONE; i = b->notes[i].next) {
+    const struct across_note *n = &b->notes[i];
+    const struct across_moment *m = &b->moments[n->moment];
+    struct window_witness *witness = &b->spans[m->span].witness;
+    struct series_event event = {m->at_ns, n->value, 0, n->weight, n->flags};
+    if (distinct) event.value = 1, event.hash = n->hash;
+    witness->time_ns = m->at_ns;
+    witness->repeats = n->repeats;
+    if (err) state_stats(e->state)->lost++;
+    else window_put(group, &event, witness);
+  }
+}
+
+static bool is_last(const struct across_batch *b, uint32_t i) {
+  return b->cells[b->notes[i].cell].last == i;
+}
+
+/* Groups take turns as their last events do: so the one that is used last is the latest. */
+static void hand_over_windows(const struct engine *e, const struct across_batch *b) {
+  for (uint32_t k = 0; k < b->moments_count; k++)
+    for (uint32_t i = b->moments[k].first; i < b->moments[k].end; i++)
+      if (is_last(b, i)) to_window(e, b, &b->cells[b->notes[i].cell]);
+}
+
 static void batch_flush(const struct engine *e, struct across_batch *b) {
-  bool far = state_stats(e->state)->groups > LIMIT_ACROSS_NEAR_GROUPS;
   sort(b);
   for (uint32_t i = 0, end; i < b->moments_count; i = end) {
     for (end = i + 1; end < b->moments_count && is_same(b, &b->moments[i], &b->moments[end]);) end++;
     if (b->merges) merge(b, &b->moments[i], &b->moments[end]);
-    for (uint32_t k = i; k < end; k++) {
-      if (far) look_ahead(b, k);
-      hand_over_one(b, &b->moments[k]);
-    }
+    for (uint32_t k = i; k < end; k++) hand_over_one(b, k);
   }
+  hand_over_windows(e, b);
   for (uint32_t i = 0; i < b->spans_count; i++) b->spans[i].rules->traces--;
-  b->spans_count = b->moments_count = b->count = b->keys_count = 0;
+  b->spans_count = b->moments_count = b->count = 0;
   b->look = 0;
   b->merges = false;
-  memset(b->shapes, 0, sizeof b->shapes);
-  buffer_clear(&b->bytes);
+  across_cells_end(b);
 }
 
 /* Batches are handed over in order of arrival, each when nothing about it is out any more. */

@@ -54,6 +54,7 @@ struct engine {
   struct question_sheet *sheets;
   struct state *state;                      /* of windows and sequences */
   struct across_batch *now_batch;           /* notes of the request; kept for the next. NULL: none yet */
+  uint32_t across_made;                     /* rules' states, ever: each has a number */
   struct across_batch *batch;               /* notes of the request that wait for answers; NULL: none yet */
   struct across_batch *waiting;             /* it, and those before it, the oldest first */
   bool rules_ask;                           /* some window or sequence has functions */

@@ -5,7 +5,7 @@
  *
  * Rings have 3, 7, 15 … words: with the allocator's own word the sizes that it deals in. The only way to fail is to
  * have no memory for a larger one. */
-#include "events.h"
+#include "events_inline.h"
 
 #include <assert.h>
 #include <string.h>
@@ -13,33 +13,21 @@
 #include "err.h"
 #include "heap.h"
 
-enum { FLAG_BITS = EVENTS_FLAG_BITS, WORDS_FIRST = 3, NARROW = 0, VALUE = 1, WHOLE = EVENTS_WHOLE };
+enum { WORDS_FIRST = 3 };
 
-static uint8_t shift_for(const struct events *r, const struct series_event *e) {
-  bool narrow = e->weight == 1 && !(e->time_ns >> (64 - FLAG_BITS)) && !(e->flags >> FLAG_BITS);
-  if (!narrow || (r->hashes && e->value != 1)) return WHOLE;
-  return r->hashes || e->value != 1 ? VALUE : NARROW;
-}
-
-void events_put(const struct events *r, uint32_t i, const struct series_event *e) {
-  uint64_t *words = events_at(r, i);
-  if (r->shift == WHOLE) {
-    memcpy(words, e, sizeof *e);
-    return;
-  }
-  words[0] = e->time_ns << FLAG_BITS | e->flags;
-  if (r->shift == VALUE) memcpy(words + 1, r->hashes ? (const void *)&e->hash : &e->value, 8);
+void events_mark(const struct events *r, uint32_t i, const struct series_event *event) {
+  events_put(r, i, event);
 }
 
 struct series_event events_get(const struct events *r, uint32_t i) {
   const uint64_t *words = events_at(r, i);
   struct series_event e;
-  if (r->shift == WHOLE) {
+  if (r->shift == EVENTS_WHOLE) {
     memcpy(&e, words, sizeof e);
     return e;
   }
-  e = (struct series_event){words[0] >> FLAG_BITS, 1, 0, 1, words[0] & ((1 << FLAG_BITS) - 1)};
-  if (r->shift == VALUE) memcpy(r->hashes ? (void *)&e.hash : &e.value, words + 1, 8);
+  e = (struct series_event){words[0] >> EVENTS_FLAG_BITS, 1, 0, 1, words[0] & ((1 << EVENTS_FLAG_BITS) - 1)};
+  if (r->shift == EVENTS_VALUE) memcpy(r->hashes ? (void *)&e.hash : &e.value, words + 1, 8);
   return e;
 }
 
@@ -65,16 +53,13 @@ static int remake(struct events *r, uint8_t shift) {
   return 0;
 }
 
-bool events_push(struct events *r, const struct series_event *event) {
-  if (!r->count || r->count >= r->capacity >> r->shift || shift_for(r, event) > r->shift) return false;
-  events_put(r, r->count++, event);
-  return true;
-}
-
 int events_insert(struct events *r, uint32_t place, const struct series_event *event) {
-  _Static_assert(sizeof *event == sizeof(uint64_t) << WHOLE, "an event is four words");
-  uint8_t shift = shift_for(r, event);
-  if (place == r->count && events_push(r, event)) return 0;
+  _Static_assert(sizeof *event == sizeof(uint64_t) << EVENTS_WHOLE, "an event is four words");
+  uint8_t shift = events_shift(r, event);
+  if (place == r->count && events_has_room(r, event)) {
+    events_push(r, event);
+    return 0;
+  }
   assert(r->count < EVENTS_MAX && place <= r->count);
   if (!r->count && r->capacity >> shift) r->shift = shift, r->head = 0;
   if (shift < r->shift) shift = r->shift;
@@ -114,12 +99,6 @@ uint32_t events_until(const struct events *r, uint64_t time_ns) {
       hi = middle;
   }
   return lo;
-}
-
-void events_expect(const struct events *r) {
-  if (!r->count) return;
-  __builtin_prefetch(events_at(r, 0));
-  __builtin_prefetch(events_at(r, r->count - 1u), 1);
 }
 
 void events_deinit(struct events *r) {

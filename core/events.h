@@ -28,7 +28,8 @@ struct events {
   bool     hashes;                  /* hashes are kept; where not they are given back as 0 */
 };
 
-enum { EVENTS_FLAG_BITS = 3, EVENTS_WHOLE = 2 };    /* events.c has more to say of both */
+/* How many words an event takes, as a power of two; events.c has more to say of it. */
+enum { EVENTS_FLAG_BITS = 3, EVENTS_NARROW = 0, EVENTS_VALUE = 1, EVENTS_WHOLE = 2 };
 
 static inline uint64_t *events_at(const struct events *r, uint32_t i) {
   uint32_t events = r->capacity >> r->shift, place = r->head + i;
@@ -42,22 +43,18 @@ static inline uint64_t events_time(const struct events *r, uint32_t i) {
 
 void events_deinit(struct events *r);
 /* Puts it behind the first `place` ones; there are fewer than EVENTS_MAX. 0 or FLUO_ENOMEM, and then nothing has
- * changed. */
+ * changed; where there is room nothing is allocated. */
 int events_insert(struct events *r, uint32_t place, const struct series_event *event);
-/* Puts it behind all others, where the ring has room for it and is as wide. false: nothing has changed. */
-bool events_push(struct events *r, const struct series_event *event);
 /* The i-th, i < count. */
 struct series_event events_get(const struct events *r, uint32_t i);
 /* Another event in the place of the i-th, which differs from it in its flags alone. */
-void events_put(const struct events *r, uint32_t i, const struct series_event *event);
+void events_mark(const struct events *r, uint32_t i, const struct series_event *event);
 /* Takes the i-th out again. */
 void events_remove(struct events *r, uint32_t i);
 void events_drop_first(struct events *r);
 void events_drop_last(struct events *r);
 /* How many are not after the time. */
 uint32_t events_until(const struct events *r, uint64_t time_ns);
-/* Fetches the first and where the next will be. */
-void events_expect(const struct events *r);
 size_t events_bytes(const struct events *r);
 
 #endif

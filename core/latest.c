@@ -57,13 +57,17 @@ static void put(struct latest_span *span, const struct window_witness *w) {
   if (!w->has_service) span->service.off = NOWHERE;
 }
 
-void latest_note(struct latest *l, const struct window_witness *w, uint32_t max) {
-  bool full = l->count && l->count == l->capacity && l->capacity >= max;
-  if (full && !w->repeats && l->spans[(l->head ? l->head : l->capacity) - 1].time_ns <= w->time_ns) {
-    put(&l->spans[l->head], w); /* the newest in the place of the oldest: what most come to */
-    if (++l->head == l->capacity) l->head = 0;
+/* The newest in the place of the oldest is what most come to. */
+void latest_push(struct latest *l, const struct window_witness *w) {
+  if (l->count < l->capacity) {
+    put(at(l, l->count++), w);
     return;
   }
+  put(&l->spans[l->head], w);
+  if (++l->head == l->capacity) l->head = 0;
+}
+
+void latest_note(struct latest *l, const struct window_witness *w, uint32_t max) {
   uint32_t same = w->repeats ? find(l, w) : l->count;
   if (same < l->count) {
     if (at(l, same)->time_ns >= w->time_ns) return;
@@ -86,13 +90,6 @@ struct window_witness latest_get(const struct latest *l, uint32_t i) {
   w.has_service = span->service.off != NOWHERE;
   if (w.has_service) w.service = span->service;
   return w;
-}
-
-void latest_expect(const struct latest *l) {
-  if (!l->count) return;
-  const struct latest_span *next = at(l, l->count < l->capacity ? l->count : 0);
-  __builtin_prefetch(next, 1);
-  __builtin_prefetch((const char *)(next + 1) - 1, 1);
 }
 
 void latest_deinit(struct latest *l) {

@@ -27,10 +27,11 @@ void latest_deinit(struct latest *l);
 /* Keeps the span; `max` of them, 1 to FLUO_WITNESSES_MAX, or as many as there are already. Without room, or memory, for
  * one more the oldest goes. Of a span that is kept already the later event counts. */
 void latest_note(struct latest *l, const struct window_witness *witness, uint32_t max);
+/* latest_note of a span that is not kept yet, whose event is not older than any that is. There is room for one more, or
+ * the oldest goes. */
+void latest_push(struct latest *l, const struct window_witness *witness);
 /* The i-th, i < count. */
 struct window_witness latest_get(const struct latest *l, uint32_t i);
-/* Fetches the place of the next. */
-void latest_expect(const struct latest *l);
 size_t latest_bytes(const struct latest *l);
 
 void latest_write(const struct latest *l, struct pack *p);

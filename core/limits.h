@@ -135,9 +135,6 @@
  * are lost (fluo_state_lost_events_total). */
 #define LIMIT_ACROSS_NOTES 262144u
 #define LIMIT_ACROSS_KEY_BYTES (16u << 20)
-/* As many groups as processors keep at hand, by the half KiB that an event looks at: where there are more, what the next
- * events need is fetched ahead, at 200 instructions each. Costs and saves time alone, so nothing counts it. */
-#define LIMIT_ACROSS_NEAR_GROUPS 2048u
 /* Hits of one trace that wait for their span's parent, 16 bytes each; every span that arrives there is compared with them.
  * Past it events are lost, counted likewise. */
 #define LIMIT_TRACE_WAITS 4096u

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "events_inline.h"
 #include "heap.h"
 
 /* ---- exact events -------------------------------------------------------------------------- */
@@ -124,11 +125,6 @@ static uint64_t left_ns(const struct series *s) {
   return s->t_ns > s->ns ? s->t_ns - s->ns : 0;
 }
 
-void series_expect(const struct series *s) {
-  events_expect(&s->events);
-  if (s->more) __builtin_prefetch(s->more);
-}
-
 int series_add(struct series *s, const struct series_event *event) {
   assert(!isnan(event->value) && event->weight);
   if (s->t_ns >= s->ns && event->time_ns <= left_ns(s)) return 0;
@@ -162,20 +158,30 @@ static void events_leave(struct series *s, uint64_t until_ns) {
   }
 }
 
+/* Where it belongs, among the last ones mostly. */
+static uint32_t place_of(const struct events *r, uint64_t time_ns) {
+  uint32_t place = r->count;
+  for (uint32_t few = 8; place && few; few--, place--)
+    if (events_time(r, place - 1) <= time_ns) return place;
+  return events_until(r, time_ns);
+}
+
 bool series_push(struct series *s, const struct series_event *event) {
   struct events *r = &s->events;
-  if (event->time_ns < s->t_ns) return false;
+  if (s->t_ns >= s->ns && event->time_ns <= left_ns(s)) return false;
   if (s->more && s->more->buckets_count) return !r->count && series_bucket_push(s, event);
   if (s->inside != r->count || r->count == EVENTS_MAX || has_keys(s) || (!s->more && !is_plain(s, event))) return false;
+  if (!events_has_room(r, event)) return false;
   struct series_event e = *event;
   if (s->kind == SERIES_LIMIT) series_mark(&e, e.value > s->limit);
-  if (!events_push(r, &e)) return false;
-  s->inside++;
-  s->t_ns = e.time_ns;
   if (s->more)
     totals_count(&s->more->totals, &e, 1);
   else
     count_plain(s, &e, 1);
+  s->inside++;
+  if (e.time_ns < s->t_ns) return !events_insert(r, place_of(r, e.time_ns), &e);
+  events_push(r, &e);
+  s->t_ns = e.time_ns;
   if (s->t_ns < s->ns) return true;
   if (s->more)
     events_leave(s, left_ns(s));

@@ -40,13 +40,11 @@ void series_deinit(struct series *s);
 /* What `above` counts from now on, also of what is there; none at first. rounded: of the numbers in buckets, as a sketch
  * has them, so that it says the same as at_rank. */
 void series_limit(struct series *s, double limit, bool rounded);
-/* Fetches what series_add of the next event will look at. */
-void series_expect(const struct series *s);
 /* Takes an event; one that has left the window already is not kept. 0; FLUO_ENOMEM or FLUO_EFULL, and then it is not
  * taken. */
 int series_add(struct series *s, const struct series_event *event);
-/* series_add and series_move to the event's time in one, where that is little: the newest event of a window that holds
- * nothing but single ones, or nothing but buckets. false: it is not, and nothing has changed. */
+/* series_add and series_move to the event's time in one, where that is little: of a window that holds nothing but single
+ * events, or nothing but buckets, which takes it without growing. false: it does not, and nothing has changed. */
 bool series_push(struct series *s, const struct series_event *event);
 /* The window is (t_ns - D, t_ns] from now on; an earlier t than before is taken as that one. 0 or FLUO_ENOMEM, and
  * then the window stands where it got to. */

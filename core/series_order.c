@@ -106,7 +106,7 @@ void series_limit(struct series *s, double limit, bool rounded) {
   for (uint32_t i = 0; i < s->events.count; i++) {
     struct series_event e = events_get(&s->events, i);
     series_mark(&e, e.value > limit);
-    events_put(&s->events, i, &e);
+    events_mark(&s->events, i, &e);
     inside += i < s->inside && e.flags & SERIES_NUMERATOR;
   }
   for (uint32_t i = 0; m && i < m->buckets_count; i++) {

@@ -43,8 +43,7 @@ static inline void series_mark(struct series_event *e, bool above) {
 bool series_has_bucket(const struct series *s, uint64_t time_ns);
 /* 0, FLUO_ENOMEM or FLUO_EFULL, and then nothing has changed. */
 int series_bucket_add(struct series *s, const struct series_event *event);
-/* That, of an event not before t, and series_move to its time in one, where that is little. There is `more`, and no exact
- * event. false: it is not, and nothing has changed. */
+/* series_push where there are buckets, and no exact event. */
 bool series_bucket_push(struct series *s, const struct series_event *event);
 /* Those that t has come to become part of the window; those that end by then are gone. */
 void series_buckets_enter(struct series *s);

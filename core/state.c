@@ -193,6 +193,7 @@ void state_drop(struct state_group *g) {
   leave_all(s, g);
   timer_remove(s, g);
   g->owner->groups_count--;
+  g->owner->gone++;
   s->stats.groups--;
   s->stats.bytes -= g->bytes;
   g->owner->ops->deinit(g);
@@ -275,31 +276,26 @@ struct state_group *state_find(const struct state_owner *o, const struct state_k
   return find(o, key);
 }
 
-void state_expect(const struct state_owner *o, const struct state_key *key) {
-  if (o->state->slots_count) __builtin_prefetch(slot_of(o->state, key->hash ^ o->salt));
-}
-
-const struct state_group *state_expect_group(const struct state_owner *o, const struct state_key *key,
-                                             size_t bytes) {
-  const size_t line = 64;
-  const struct state_group *g = o->state->slots_count ? *slot_of(o->state, key->hash ^ o->salt) : NULL;
-  for (size_t at = 0; g && at < bytes; at += line) __builtin_prefetch((const char *)g + at);
-  return g;
+void state_use(struct state_group *g) {
+  struct state *s = g->owner->state;
+  uint64_t era = era_of(s, g->used);
+  s->stats.changes++;
+  g->used = ++s->uses;
+  if (era == era_of(s, g->used)) return;
+  link_remove(&g->of_owner);
+  leave_all(s, g);
+  link_append(&g->owner->groups, &g->of_owner);
+  link_append(&s->groups, &g->of_all);
 }
 
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out) {
-  struct state *s = o->state;
   struct state_group *g = find(o, key);
-  s->stats.changes++;
-  if (!g) return group_new(o, key->hash ^ o->salt, key, out);
-  uint64_t era = era_of(s, g->used);
-  g->used = ++s->uses;
+  if (!g) {
+    o->state->stats.changes++;
+    return group_new(o, key->hash ^ o->salt, key, out);
+  }
+  state_use(g);
   *out = g;
-  if (era == era_of(s, g->used)) return 0;
-  link_remove(&g->of_owner);
-  leave_all(s, g);
-  link_append(&o->groups, &g->of_owner);
-  link_append(&s->groups, &g->of_all);
   return 0;
 }
 

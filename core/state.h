@@ -46,6 +46,7 @@ struct state_owner {
   uint32_t id;                      /* what a snapshot calls it; 0: it is in none */
   uint64_t salt;
   uint64_t ordered;                 /* eras (state.c) before it are in order */
+  uint64_t gone;                    /* groups of it that there are no more: while it stays, each that was found is good */
 };
 
 /* 0 or FLUO_ENOMEM. */
@@ -66,12 +67,10 @@ uint64_t state_hash(const struct state *s, const void *key, uint32_t n);
 /* The group of this key, as the one used last; a new one where there is none. 0 or FLUO_ENOMEM. Others of its owner may
  * have gone to make room. */
 int state_get(struct state_owner *o, const struct state_key *key, struct state_group **out);
+/* As state_get of its key: it is the one used last. */
+void state_use(struct state_group *g);
 /* The group of this key, as it stands; NULL: there is none. */
 struct state_group *state_find(const struct state_owner *o, const struct state_key *key);
-/* Of groups that many keys will be looked up for: fetches the place where this one is found; later, from there, the
- * group, most likely: NULL if there is none. Nothing but time depends on it. */
-void state_expect(const struct state_owner *o, const struct state_key *key);
-const struct state_group *state_expect_group(const struct state_owner *o, const struct state_key *key, size_t bytes);
 const uint8_t *state_group_key(const struct state_group *g);
 /* How much of the bound of all is not taken, 0 to 1. */
 double state_left(const struct state *s);

@@ -149,7 +149,9 @@ static bool text_keep(struct store *s, struct trace *t, struct otlp_bytes bytes,
 }
 
 static bool text_place(struct store *s, struct trace *t, struct otlp_bytes bytes, struct fluo_text *out) {
-  return symbol_put(s->symbols, bytes.p, bytes.n, out) || text_keep(s, t, bytes, out);
+  if (!symbol_put(s->symbols, bytes.p, bytes.n, out)) return text_keep(s, t, bytes, out);
+  s->lasting = *out;
+  return true;
 }
 
 struct fluo_text store_symbol(struct store *s, const void *text, size_t n) {
@@ -159,6 +161,7 @@ struct fluo_text store_symbol(struct store *s, const void *text, size_t n) {
 }
 
 struct fluo_text store_lasting(struct store *s, struct fluo_text text) {
+  if (text.off == s->lasting.off && text.len == s->lasting.len) return text;
   return store_symbol(s, arena_at(s->arena, text.off), text.len);
 }
 

@@ -20,7 +20,7 @@
 #include "heap.h"
 #include "window_limit.h"
 
-struct group {
+struct window_group {
   struct state_group head;
   struct series series;
   struct latest latest;
@@ -40,7 +40,7 @@ struct window {
   uint64_t resumed_ns; /* before it there was a time that nobody observed; 0: there was none */
 };
 
-static struct window *window_of(const struct group *g) {
+static struct window *window_of(const struct window_group *g) {
   return (struct window *)(void *)g->head.owner;
 }
 
@@ -62,7 +62,7 @@ static enum series_kind kind_of(const struct window *w) {
 }
 
 /* What its numbers are compared with, where they are one by one. */
-static void set_limit(struct group *g) {
+static void set_limit(struct window_group *g) {
   const struct window_terms *terms = &window_of(g)->terms;
   double limit = terms->threshold;
   if (!window_of(g)->ranked) return;
@@ -71,7 +71,7 @@ static void set_limit(struct group *g) {
 }
 
 static int group_init(struct state_group *head) {
-  struct group *g = (struct group *)(void *)head;
+  struct window_group *g = (struct window_group *)(void *)head;
   const struct window_terms *terms = &window_of(g)->terms;
   const struct window_calls *calls = &window_of(g)->calls;
   g->first_ns = UINT64_MAX;
@@ -83,33 +83,33 @@ static int group_init(struct state_group *head) {
 }
 
 static void group_deinit(struct state_group *head) {
-  struct group *g = (struct group *)(void *)head;
+  struct window_group *g = (struct window_group *)(void *)head;
   series_deinit(&g->series);
   baseline_free(g->baseline);
   latest_deinit(&g->latest);
 }
 
 static size_t group_bytes(const struct state_group *head) {
-  const struct group *g = (const struct group *)(const void *)head;
+  const struct window_group *g = (const struct window_group *)(const void *)head;
   size_t bytes = series_bytes(&g->series) + latest_bytes(&g->latest);
   return g->baseline ? bytes + heap_block(baseline_bytes(g->baseline)) : bytes;
 }
 
 /* Observed without a break since then. UINT64_MAX: not at all. */
-static uint64_t since(const struct group *g) {
+static uint64_t since(const struct window_group *g) {
   uint64_t resumed_ns = window_of(g)->resumed_ns;
   return g->first_ns > resumed_ns ? g->first_ns : resumed_ns;
 }
 
 /* The window's end that is to be judged next: that of the oldest event, or of the first whole
  * window. */
-static uint64_t next_end(const struct group *g) {
+static uint64_t next_end(const struct window_group *g) {
   uint64_t oldest = series_oldest_ns(&g->series), ns = window_of(g)->terms.ns;
   if (!g->whole && since(g) < oldest) oldest = since(g);
   return oldest > UINT64_MAX - ns - WINDOW_LATENESS_NS ? UINT64_MAX : oldest + ns;
 }
 
-static int set_timer(struct group *g) {
+static int set_timer(struct window_group *g) {
   uint64_t end = next_end(g);
   return state_timer(&g->head, end == UINT64_MAX ? end : end + WINDOW_LATENESS_NS);
 }
@@ -118,7 +118,7 @@ static int set_timer(struct group *g) {
 
 /* Witnesses take what is left: from half of the state's bytes on fewer and fewer, so that groups
  * need not go for what only explains a violation. */
-static uint32_t witnesses_max(const struct group *g) {
+static uint32_t witnesses_max(const struct window_group *g) {
   uint32_t room = g->latest.capacity;
   if (g->latest.count < room || room == WINDOW_WITNESSES_MAX) return room;
   double left = 2 * state_left(g->head.owner->state);
@@ -131,7 +131,7 @@ static bool starts_before(const struct window_witness *a, const struct window_wi
 }
 
 /* Those whose event lies in (t - D, t], in start order. */
-static uint32_t latest_of(const struct group *g, uint64_t t_ns, struct window_witness *out) {
+static uint32_t latest_of(const struct window_group *g, uint64_t t_ns, struct window_witness *out) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < g->latest.count; i++) {
     struct window_witness witness = latest_get(&g->latest, i);
@@ -147,7 +147,7 @@ static uint32_t latest_of(const struct group *g, uint64_t t_ns, struct window_wi
 
 /* A group's baseline is made when there is something to learn: most of many groups are gone by then.
  * What lies before the window as it stands cannot be sampled any more. */
-static int need_baseline(struct group *g, uint64_t t_ns) {
+static int need_baseline(struct window_group *g, uint64_t t_ns) {
   uint64_t ns = window_of(g)->terms.ns;
   if (g->baseline || !window_of(g)->terms.baseline) return 0;
   if (since(g) == UINT64_MAX || t_ns <= ns || t_ns - ns <= since(g)) return 0;
@@ -158,7 +158,7 @@ static int need_baseline(struct group *g, uint64_t t_ns) {
 
 /* The aggregate on each multiple of D / 60 before t that a whole window lies before. A long silence
  * is as many samples as the baseline can remember. */
-static int learn_until(struct group *g, uint64_t t_ns) {
+static int learn_until(struct window_group *g, uint64_t t_ns) {
   const struct window_terms *terms = &window_of(g)->terms;
   uint64_t step = terms->ns / BASELINE_SLOTS + 1, reach = step * BASELINE_SAMPLES_MAX;
   uint64_t from_ns = since(g);
@@ -181,12 +181,12 @@ static int learn_until(struct group *g, uint64_t t_ns) {
 }
 
 /* A span of many events is counted with its first one: after that has left, as long as it is named. */
-static uint64_t spans_of(const struct group *g, uint32_t named) {
+static uint64_t spans_of(const struct window_group *g, uint32_t named) {
   uint64_t counted = series_spans(&g->series);
   return counted > named ? counted : named;
 }
 
-static void tell(const struct group *g, uint64_t t_ns, double value, double limit, const struct baseline_normal *normal) {
+static void tell(const struct window_group *g, uint64_t t_ns, double value, double limit, const struct baseline_normal *normal) {
   const struct window *w = window_of(g);
   struct window_witness witnesses[WINDOW_WITNESSES_MAX];
   uint32_t named = latest_of(g, t_ns, witnesses);
@@ -207,7 +207,7 @@ static void tell(const struct group *g, uint64_t t_ns, double value, double limi
   w->calls.on_crossing(w->calls.ctx, &crossing);
 }
 
-static void judge(struct group *g, uint64_t t_ns) {
+static void judge(struct window_group *g, uint64_t t_ns) {
   const struct window *w = window_of(g);
   struct baseline_normal normal = {0};
   bool was_open = g->open;
@@ -234,17 +234,38 @@ static void judge(struct group *g, uint64_t t_ns) {
 
 /* ---- taking -------------------------------------------------------------------------------- */
 
-/* What most events come to: another one, the newest, of a group that keeps its size. */
-static bool take_next(struct group *g, const struct series_event *event) {
-  if (event->time_ns < g->newest_ns || !series_push(&g->series, event)) return false;
-  if (event->time_ns - g->newest_ns >= g->series.ns) g->open = false;
-  g->newest_ns = event->time_ns;
-  judge(g, event->time_ns);
+/* Nothing to tell, and nothing was told: what most events come to. */
+static bool stays_quiet(const struct window_group *g) {
+  const struct window *w = window_of(g);
+  if (w->ranked || g->open || g->widening || w->terms.every) return false;
+  return !window_compares(window_value(&w->terms, &g->series), w->terms.compare, w->terms.threshold);
+}
+
+/* The newest event's span has a place, or takes that of the oldest. */
+static bool has_place(const struct window_group *g) {
+  const struct latest *l = &g->latest;
+  if (l->count < l->capacity || l->capacity == WINDOW_WITNESSES_MAX) return true;
+  return l->capacity && l->capacity >= witnesses_max(g);
+}
+
+/* Another one, of a group that keeps its size. */
+static bool take_next(struct window_group *g, const struct series_event *event, const struct window_witness *witness) {
+  uint64_t t_ns = event->time_ns, before_ns = g->newest_ns;
+  if (witness->repeats || !has_place(g) || !series_push(&g->series, event)) return false;
+  if (t_ns < before_ns)
+    latest_note(&g->latest, witness, g->latest.capacity);
+  else
+    latest_push(&g->latest, witness);
+  if (t_ns < g->first_ns) g->first_ns = t_ns;
+  if (t_ns > before_ns) g->newest_ns = t_ns;
+  if (stays_quiet(g)) return true;
+  if (t_ns > before_ns && t_ns - before_ns >= g->series.ns) g->open = false;
+  judge(g, g->newest_ns);
   return true;
 }
 
 /* Judged at its newest event, which may not be this one. */
-static int take_now(struct group *g, const struct series_event *event) {
+static int take_now(struct window_group *g, const struct series_event *event) {
   uint64_t ns = window_of(g)->terms.ns;
   bool silent = event->time_ns > g->newest_ns && event->time_ns - g->newest_ns >= ns;
   if (event->time_ns < g->first_ns) g->first_ns = event->time_ns;
@@ -261,52 +282,59 @@ static int take_now(struct group *g, const struct series_event *event) {
 /* Whether what the group takes may have changed since. */
 struct held { bool more; uint32_t events, latest; };
 
-static struct held held_by(const struct group *g) {
+static struct held held_by(const struct window_group *g) {
   return (struct held){g->series.more || g->baseline, g->series.events.capacity, g->latest.capacity};
 }
 
-static bool may_have_grown(const struct group *g, struct held before) {
+static bool may_have_grown(const struct window_group *g, struct held before) {
   struct held now = held_by(g);
   return before.more || now.more || before.events != now.events || before.latest != now.latest;
 }
 
-static int take_later(struct group *g, const struct series_event *event) {
+static int take_later(struct window_group *g, const struct series_event *event) {
   int err = series_add(&g->series, event);
   if (err) return err;
   if (window_of(g)->terms.grouped && event->time_ns < g->first_ns) g->first_ns = event->time_ns;
   return set_timer(g);
 }
 
-static int take(struct group *g, const struct series_event *event, struct held before) {
+static int take(struct window_group *g, const struct series_event *event, struct held before) {
   int err = by_timer(window_of(g)) ? take_later(g, event) : take_now(g, event);
   if (!g->head.bytes || may_have_grown(g, before)) state_account(&g->head);
   return err;
 }
 
-int window_take(struct window *w, const struct state_key *group, const struct series_event *event,
-                const struct window_witness *witness) {
+int window_group(struct window *w, const struct state_key *key, struct window_known *known, struct window_group **out) {
   struct state_group *head;
-  int err = state_get(&w->groups, group, &head);
-  if (!err) {
-    struct group *g = (struct group *)(void *)head;
-    struct held before = held_by(g);
-    latest_note(&g->latest, witness, witnesses_max(g));
-    bool same = head->bytes && g->latest.capacity == before.latest;
-    if (!same || !w->plain || !take_next(g, event)) err = take(g, event, before);
+  if (known->group && known->gone == w->groups.gone) {
+    state_use(&known->group->head);
+    *out = known->group;
+    return 0;
   }
-  if (err) state_stats(w->groups.state)->lost++;
+  int err = state_get(&w->groups, key, &head);
+  if (err) return err;
+  *out = (struct window_group *)(void *)head;
+  *known = (struct window_known){*out, w->groups.gone};
+  return 0;
+}
+
+int window_put(struct window_group *g, const struct series_event *event, const struct window_witness *witness) {
+  if (window_of(g)->plain && g->head.bytes && take_next(g, event, witness)) return 0;
+  struct held before = held_by(g);
+  latest_note(&g->latest, witness, witnesses_max(g));
+  int err = take(g, event, before);
+  if (err) state_stats(g->head.owner->state)->lost++;
   return err;
 }
 
-void window_expect(const struct window *w, const struct state_key *group, int step) {
-  if (step == 0) {
-    state_expect(&w->groups, group);
-    return;
-  }
-  const struct group *g = (const void *)state_expect_group(&w->groups, group, step == 1 ? sizeof *g : 0);
-  if (step == 1 || !g || g->head.owner != &w->groups) return;
-  series_expect(&g->series);
-  latest_expect(&g->latest);
+int window_take(struct window *w, const struct state_key *key, const struct series_event *event,
+                const struct window_witness *witness) {
+  struct window_known known = {NULL, 0};
+  struct window_group *g;
+  int err = window_group(w, key, &known, &g);
+  if (!err) return window_put(g, event, witness);
+  state_stats(w->groups.state)->lost++;
+  return err;
 }
 
 int window_observe(struct window *w, uint64_t now_ns) {
@@ -314,7 +342,7 @@ int window_observe(struct window *w, uint64_t now_ns) {
   if (!by_timer(w) || w->terms.grouped) return 0;
   struct state_key whole = {NULL, 0, state_hash(w->groups.state, NULL, 0)};
   int err = state_get(&w->groups, &whole, &head);
-  struct group *g = (struct group *)(void *)head;
+  struct window_group *g = (struct window_group *)(void *)head;
   if (err || g->first_ns != UINT64_MAX) return err;
   g->first_ns = now_ns;
   err = set_timer(g);
@@ -323,7 +351,7 @@ int window_observe(struct window *w, uint64_t now_ns) {
 }
 
 static void on_due(struct state_group *head, uint64_t now_ns) {
-  struct group *g = (struct group *)(void *)head;
+  struct window_group *g = (struct window_group *)(void *)head;
   uint64_t end = next_end(g);
   (void)now_ns; /* it judges what was, not what is */
   int err = learn_until(g, end);
@@ -346,7 +374,7 @@ void window_resume(struct window *w, uint64_t now_ns) {
 }
 
 static void group_write(const struct state_group *head, struct pack *p) {
-  const struct group *g = (const struct group *)(const void *)head;
+  const struct window_group *g = (const struct window_group *)(const void *)head;
   pack_uint(p, g->first_ns + 1); /* most have been observed, some never */
   pack_uint(p, g->newest_ns);
   pack_uint(p, (uint64_t)(g->baseline != NULL) << 2 | (uint64_t)g->whole << 1 | g->open);
@@ -357,7 +385,7 @@ static void group_write(const struct state_group *head, struct pack *p) {
 
 /* Where a time was not observed, timers begin a whole window anew; what has left meanwhile is not
  * judged on its way out. An open violation stays open until it is judged. */
-static int resume(struct group *g) {
+static int resume(struct window_group *g) {
   const struct window *w = window_of(g);
   if (w->resumed_ns) g->whole = false;
   if (!by_timer(w)) return 0;
@@ -366,7 +394,7 @@ static int resume(struct group *g) {
 }
 
 static int group_read(struct state_group *head, struct unpack *u) {
-  struct group *g = (struct group *)(void *)head;
+  struct window_group *g = (struct window_group *)(void *)head;
   const struct window_terms *terms = &window_of(g)->terms;
   g->first_ns = unpack_upto(u, INT64_MAX) - 1;
   g->newest_ns = unpack_upto(u, INT64_MAX);
@@ -384,7 +412,7 @@ static int group_read(struct state_group *head, struct unpack *u) {
 /* ---- feedback ------------------------------------------------------------------------------ */
 
 void window_widen(struct window *w, const struct state_key *group, uint32_t widening) {
-  struct group *g = (struct group *)(void *)state_find(&w->groups, group);
+  struct window_group *g = (struct window_group *)(void *)state_find(&w->groups, group);
   if (!g) return;
   g->widening = (uint16_t)widening;
   set_limit(g);
@@ -394,7 +422,7 @@ void window_widen(struct window *w, const struct state_key *group, uint32_t wide
 
 int window_new(struct state *state, const struct window_terms *terms,
                const struct window_calls *calls, void *owner, struct window **out) {
-  static const struct state_ops ops = {sizeof(struct group), group_init,  group_deinit, group_bytes,
+  static const struct state_ops ops = {sizeof(struct window_group), group_init,  group_deinit, group_bytes,
                                        on_due,               group_write, group_read};
   assert(terms->ns);
   struct window *w = heap_zalloc(sizeof *w);
@@ -424,8 +452,8 @@ void window_stop(struct window *w) {
 void window_each_crossed(const struct window *w, uint64_t now_ns, void (*each)(void *, void *, const void *, uint32_t),
                          void *ctx) {
   for (const struct link *at = w->groups.groups.next; at != &w->groups.groups; at = at->next) {
-    const struct group *g =
-        (const struct group *)(const void *)((const char *)at - offsetof(struct state_group, of_owner));
+    const struct window_group *g =
+        (const struct window_group *)(const void *)((const char *)at - offsetof(struct state_group, of_owner));
     bool silent = !by_timer(w) && now_ns > g->newest_ns && now_ns - g->newest_ns >= w->terms.ns;
     if (g->open && !silent) each(ctx, w->owner, state_group_key(&g->head), g->head.key_bytes);
   }

@@ -243,6 +243,15 @@ describe("rules across traces", function()
     return table.concat(texts)
   end
 
+  -- Groups are told of one after the other.
+  local function in_order(list)
+    table.sort(list, function(a, b)
+      if a[1] ~= b[1] then return a[1] < b[1] end
+      return a[3] < b[3]
+    end)
+    return list
+  end
+
   -- Every step of a value of a group from false to true: { time, value, group }.
   local function crossings(spans, group_of, add, is_over)
     local groups, out = {}, {}
@@ -259,13 +268,13 @@ describe("rules across traces", function()
       if value and not group.open then out[#out + 1] = { s.end_ns, value, name } end
       group.open = value
     end
-    return out
+    return in_order(out)
   end
 
   local function of_rule(name)
     local out = {}
     for _, v in ipairs(found) do if v.rule == name then out[#out + 1] = { v.time, v.value, v.group } end end
-    return out
+    return in_order(out)
   end
 
   it("take the spans of a request by when they end, whichever order and resource they came in", function()

@@ -260,8 +260,8 @@ describe("a series", function()
         core.series_limit(other, 400, true)
       end
       math.randomseed(11)
-      for i = 1, 24000 do
-        t = t + math.random(0, i % 12000 < 9000 and MINUTE / 3000 or MINUTE / 40)
+      for i = 1, 14000 do
+        t = t + math.random(0, i % 7000 < 6000 and MINUTE / 3000 or MINUTE / 40)
         local late = i % 50 == 0 and math.random(0, 3 * SECOND) or 0
         local hash = math.random(1, 5000)
         local event = ffi.new("struct series_event", { time_ns = t - late, value = math.floor(math.exp(math.random() * 10)),
@@ -274,10 +274,10 @@ describe("a series", function()
         end
         assert.equal(0, core.series_add(other, event))
         assert.equal(0, core.series_move(other, t))
-        if i % 97 == 0 then assert.same(all_of(kind, other), all_of(kind, series)) end
+        if i % 199 == 0 then assert.same(all_of(kind, other), all_of(kind, series)) end
       end
       core.series_deinit(other)
-      assert.is_true(pushed > (kind == SUMS and 20000 or kind == LIMIT and 20000 or kind == ORDER and 5000 or -1), pushed)
+      assert.is_true(pushed > (kind == SUMS and 10000 or kind == LIMIT and 10000 or kind == ORDER and 2000 or -1), pushed)
     end)
   end
 
