@@ -307,7 +307,7 @@ static void long_end(struct intake *in, struct long_body *b) {
   assert(in->line == b);
   in->line = b->next;
   if (!in->line) in->line_end = &in->line;
-  decode_scratch_trim(&in->long_scratch, 0);
+  decode_scratch_trim(&in->long_scratch, SCRATCH_KEPT_BYTES);
   if (b->charged) b->request->budget->bytes -= b->charged;
   *b->request->work = NULL;
   long_begin(in);
@@ -444,6 +444,7 @@ void intake_http(struct intake *in, struct http_calls *out) {
 
 void intake_trim(struct intake *in) {
   decode_scratch_trim(&in->scratch, 0);
+  if (!in->line) decode_scratch_trim(&in->long_scratch, 0); /* else the thread may be at work in it */
 }
 
 const struct intake_stats *intake_stats(const struct intake *in) {

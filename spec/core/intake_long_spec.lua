@@ -202,6 +202,25 @@ describe("a body that takes long", function()
     end
   end)
 
+  it("leaves its memory to the next one while it is small", function()
+    local function held_after(pad)
+      local r = request(('{"x":"%s","resourceSpans":[{"schemaUrl":"%s"}]}'):format(("x"):rep(600000), ("y"):rep(pad)), { type = "application/json" })
+      local before = core.heap_live()
+      assert.equal(WAIT, (r.ask()))
+      work_off()
+      assert.same({ NOW, 200 }, { r.answer() })
+      local held = tonumber(core.heap_live() - before) - (r.buffer.data ~= nil and 1 or 0)
+      r.close()
+      return held
+    end
+    assert.equal(1, held_after(1000))
+    assert.equal(0, held_after(2000))
+    assert.equal(-1, held_after(2000000))
+    assert.equal(1, held_after(1000))
+    core.intake_trim(t.intake)
+    assert.equal(1, held_after(1000))
+  end)
+
   it("is refused where there is no memory for it, and nothing is left of it", function()
     for n = 1, 3 do
       local r = request(body_of(5000))
