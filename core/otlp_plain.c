@@ -21,6 +21,9 @@
 enum { TEXT_BYTES_MAX = 128 };
 /* An attribute's 127 bytes less four tags and lengths; with a number of nine bytes instead of a text. */
 enum { ATTRIBUTE_BYTES_MAX = 121, KEY_BYTES_MAX = 100 };
+enum { START_BYTES_MAX = sizeof "{'key':'','value':{'stringValue':'" - 1 + KEY_BYTES_MAX };
+_Static_assert(START_BYTES_MAX + TEXT_BYTES_MAX + sizeof "'}}" <= PLAIN_AHEAD_BYTES && START_BYTES_MAX <= UINT8_MAX, "an attribute's text");
+_Static_assert(4 + KEY_BYTES_MAX + 4 + TEXT_BYTES_MAX <= PLAIN_ROOM_BYTES, "an attribute as it is written");
 
 /* Copies bytes that stand for themselves, by blocks; what lies behind them in the last one comes along. Returns how many:
  * TEXT_BYTES_MAX where there may be more. */
