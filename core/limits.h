@@ -46,9 +46,10 @@
 /* Requests that came right behind another and are answered before others have their turn, all connections together: each
  * is an answer of its own, some 5 us, and 300 connections that had so many each kept the loop for 25 ms. */
 #define LIMIT_REQUESTS_A_TURN 16
-/* Answers that the kernel holds for a peer that does not read them (which doubles it, for its own part): one's are a hundred
- * bytes and more. Left to itself it takes 4 MB for each connection, and answers to so many requests as fit there. */
-#define LIMIT_UNSENT_BYTES 65536
+/* Answers to OTLP requests that the kernel holds for a peer that does not read them (it doubles this, for its own part): one
+ * is a hundred bytes and more. Left to itself it takes 4 MB for each connection, and the loop answers as many requests as
+ * fit there. With this it is some hundred, and then the connection is not read any more. */
+#define LIMIT_UNSENT_BYTES 16384
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */
 #define LIMIT_OUT_BYTES (8u << 20)
 #define LIMIT_LOG_BYTES (1u << 20)

@@ -45,6 +45,7 @@ static int open_one(struct listeners *l, struct uv_loop_s *loop, const struct co
 int listeners_open(struct listeners *l, struct uv_loop_s *loop, const struct config *c, const struct http_calls *otlp_http,
                    const struct http_calls *admin, const char **setting, char why[256]) {
   struct server_limits otlp_limits = limits_of(c, c->http.body_bytes_max), admin_limits = limits_of(c, ADMIN_BODY_BYTES_MAX);
+  otlp_limits.unsent_bytes = LIMIT_UNSENT_BYTES;
   *setting = "listen.otlp_http";
   if (open_one(l, loop, &c->listen.otlp_http, otlp_http, otlp_limits, &l->otlp_http, why)) return -1;
   *setting = "listen.admin";

@@ -26,7 +26,6 @@
 #include "conn.h"
 #include "err.h"
 #include "heap.h"
-#include "limits.h"
 
 enum { ACCEPTS_MAX = 64, BACKLOG = 511, BACK_OFF_MS = 100, HEAD_BYTES_MAX = 1024 };
 
@@ -220,7 +219,7 @@ static void say_why(char why[256], const char *host, uint16_t port, const char *
              "; `ss -ltnp sport = :%u` shows who listens there", port);
 }
 
-static int listen_on(const char *host, uint16_t port, char why[256]) {
+static int listen_on(const char *host, uint16_t port, int unsent_bytes, char why[256]) {
   struct sockaddr_storage address;
   socklen_t n = address_of(host, port, &address);
   if (n == 0) {
@@ -228,11 +227,11 @@ static int listen_on(const char *host, uint16_t port, char why[256]) {
     say_why(why, host, port, "not a numeric IPv4 or IPv6 address");
     return FLUO_EINVALID;
   }
-  int on = 1, unsent = LIMIT_UNSENT_BYTES;
-  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1, fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) goto err;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &unsent, sizeof unsent); /* whoever is accepted has it, too */
+  /* Whoever is accepted has it, too. */
+  if (unsent_bytes) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &unsent_bytes, sizeof unsent_bytes);
   /* [::] means IPv6 here, whatever the machine's default is; for both, listen on both. */
   if (address.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   if (bind(fd, (struct sockaddr *)&address, n) != 0 || listen(fd, BACKLOG) != 0)
@@ -284,7 +283,7 @@ static struct server *server_alloc(struct uv_loop_s *loop, const struct http_cal
 int server_open(struct uv_loop_s *loop, const char *host, uint16_t port,
                 const struct http_calls *calls, const struct server_limits *limits,
                 struct server **out, char why[256]) {
-  int err = FLUO_ENOMEM, fd = listen_on(host, port, why);
+  int err = FLUO_ENOMEM, fd = listen_on(host, port, limits ? (int)limits->unsent_bytes : 0, why);
   if (fd < 0) return fd;
   struct server *s = server_alloc(loop, calls, limits);
   errno = ENOMEM;

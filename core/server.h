@@ -14,6 +14,7 @@ struct server_limits {
   uint64_t bytes_in_flight_max;  /* 64 MiB: body bytes of all connections; past it the slowest
                                   gets a 503 with Retry-After: 1, or who comes if none is slow */
   uint64_t short_bytes, bytes_reserved;  /* 0: bodies up to the one may go past that by the other */
+  uint32_t unsent_bytes;         /* 0: what the kernel holds of answers is the kernel's choice, up to 4 MB a connection */
   uint64_t idle_ns;              /* 75 s: between requests */
   uint64_t header_ns;            /* 10 s: from a head's first byte to its last; 408 */
   uint64_t body_ns;              /* 30 s: without a byte of the body, and ten times that in all; 408 */

@@ -174,6 +174,20 @@ describe("pipelined requests", function()
       c:close()
     end)
   end)
+
+  it("of a peer that does not read are answered by the hundred", function()
+    survives(function(agent)
+      local c = hostile.connect(agent, { rcvbuf = 4096 })
+      c:send((HEAD .. ("Content-Length: %d\r\n\r\n%s"):format(#EMPTY, EMPTY)):rep(20000), 1)
+      local answered, before = 0
+      repeat
+        before = answered
+        answered = agent:metrics()['fluo_receiver_requests_total{signal="traces",encoding="json"}']
+      until answered == before and answered > 0
+      assert.is_true(answered < 2000, answered)
+      c:close()
+    end)
+  end)
 end)
 
 -- ---- gzip -----------------------------------------------------------------------------------------
