@@ -3,7 +3,8 @@
 -- Then the same attacker, at the pace it had, sends the same bytes to a sink that reads and discards, with the same
 -- load at the agent: so the machine carries the attacker both times, and only the agent's own work differs. Both are
 -- interleaved, medians are printed, and the ratio of the two p99 is what is to stay below 2. The load generator goes
--- first on the machine, the attacker last, the agent and the sink as they come. See spec/bench/README.md.
+-- first on the machine, the attacker last, the agent and the sink as they come. The p99 of a second is some seven requests,
+-- so a ratio that comes out near the bound, or past it, is looked at more often. See spec/bench/README.md.
 package.path = "lua/?.lua;./?.lua;" .. package.path
 local cjson = require("cjson")
 local ffi = require("ffi")
@@ -15,6 +16,7 @@ local support = require("spec.support")
 local wire = require("spec.otlp_writer")
 
 local RUNS, SECONDS, build = beside.RUNS, beside.SECONDS, beside.BUILD
+local DOUBTFUL, RUNS_MOST = 1.6, math.max(9, RUNS)                 -- a ratio, and runs of a row that has it
 local ATTACK_BYTES = tonumber(os.getenv("BENCH_ATTACK_BYTES") or 200e6)  -- a second, at the most: 1.6 Gbit/s
 local attack_program, file = build .. "/attack", build .. "/attack.bytes"
 assert(os.execute(("cc -O2 -D_GNU_SOURCE -o %s spec/bench/attack.c"):format(attack_program)))
@@ -165,7 +167,8 @@ end
 
 local median = beside.median
 local rate, saturation = beside.rate(options())
-print(("%d runs of %d s, interleaved; ordinary load %d spans/s of at most %d"):format(RUNS, SECONDS, rate, saturation))
+print(("%d runs of %d s, interleaved, up to %d where the ratio is %.1f or more; ordinary load %d spans/s of at most %d"):format(
+  RUNS, SECONDS, RUNS_MOST, DOUBTFUL, rate, saturation))
 print(beside.HEAD .. "  most; requests/s; turns, CPU ms p99: alone, beside; 2xx 4xx 5xx")
 
 local function row(name, bytes, with, without)
@@ -176,11 +179,15 @@ local function row(name, bytes, with, without)
     p99_us = median(with, "p99"), p99_us_alone = median(without, "p99"), p50_us = median(with, "p50"),
     p50_us_sink = median(without, "p50"), ratio = ratio, ratio_most = worst, failed = median(with, "failed"),
     turn_ms_p99 = median(with, "turn_ms_p99"), turn_ms_max = median(with, "turn_ms_max"),
-    turn_ms_p99_sink = median(without, "turn_ms_p99"), turn_ms_max_sink = median(without, "turn_ms_max"),
+    runs = #with, turn_ms_p99_sink = median(without, "turn_ms_p99"), turn_ms_max_sink = median(without, "turn_ms_max"),
     peak_mib = peak, generator = with[1].generator, answers = { said.status_2xx, said.status_4xx, said.status_5xx } }
   beside.line(entry, ("(%5.2f)  %7.1f  %5.1f %5.1f  %d %d %d"):format(worst, entry.requests_per_second, entry.turn_ms_p99_sink,
     entry.turn_ms_p99, said.status_2xx, said.status_4xx, said.status_5xx))
   return entry
+end
+
+local function decided(with)
+  return #with >= RUNS_MOST or #with >= RUNS and median(with, "ratio") < DOUBTFUL
 end
 
 local results = {}
@@ -190,11 +197,12 @@ for _, attack in ipairs(ATTACKS) do
     local bytes = attack[2]()
     replay.write(file, bytes)
     local with, without = {}, {}
-    for run = 1, RUNS do
+    repeat
+      local run = #with + 1
       with[run] = attacked(attack, rate, #bytes)
       without[run] = compared(attack, rate, with[run].attack.requests_per_second, #bytes)
       with[run].ratio = with[run].p99 / without[run].p99
-    end
+    until decided(with)
     results[#results + 1] = row(name, #bytes, with, without)
   end
 end
