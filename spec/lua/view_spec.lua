@@ -64,6 +64,13 @@ describe("the view of a trace", function()
     assert.same({ 1, 0 }, { seen.unknown(7), seen.unknown(3) })
   end)
 
+  it("has no hit of the job before", function()
+    local seen = open { spans = { { id = 1 }, { id = 2 } }, hits = { { 7, 0 }, { 7, 1 }, { 3, 1, unknown = true } } }
+    assert.same({ { 0, 1 }, 1 }, { seen.hits(7), seen.unknown(3) })
+    seen = open { spans = { { id = 1 } } }
+    assert.same({ {}, 0 }, { seen.hits(7), seen.unknown(3) })
+  end)
+
   it("looks no further than the counts of the job", function()
     local seen = open { spans = { { id = 1 }, { id = 2 } }, hits = { { 1, 0 }, { 1, 1 } } }
     arena.job_head.hits_count = 1
