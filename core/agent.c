@@ -450,6 +450,7 @@ int agent_run(const struct config *config) {
   if (!err) {
     a.state = AGENT_READY;
     greet(a.log, config, a.host, listeners_port(a.listeners.otlp_http), listeners_port(a.listeners.admin));
+    heap_settle();
     rearm(&a);
     uv_run(&a.loop, UV_RUN_DEFAULT);
   }

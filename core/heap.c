@@ -3,10 +3,13 @@
  * atomic because a large body is decoded in a thread. */
 #include "heap.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "err.h"
 
@@ -32,6 +35,25 @@ void heap_lean(void) {
   mallopt(M_MMAP_THRESHOLD, HEAP_MAPPED_BYTES);
   mallopt(M_TRIM_THRESHOLD, 2 * HEAP_MAPPED_BYTES);
   mallopt(M_ARENA_MAX, 1);
+}
+
+/* The pages of code that a start has read, for the most part Lua's bytecode, the linker's tables and what lay beside them,
+ * are not looked at again: the kernel brings back what is. Writable segments are ours. */
+static int drop_pages(struct dl_phdr_info *info, size_t size, void *ctx) {
+  (void)size, (void)ctx;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+    uintptr_t from = info->dlpi_addr + segment->p_vaddr, to = from + segment->p_memsz;
+    from &= ~(uintptr_t)(getpagesize() - 1);
+    madvise((void *)from, to - from, MADV_DONTNEED);
+  }
+  return 0;
+}
+
+void heap_settle(void) {
+  malloc_trim(0);
+  dl_iterate_phdr(drop_pages, NULL);
 }
 
 void *heap_alloc(size_t size) {

@@ -7,6 +7,8 @@
 /* Once, at the start of the agent: a block of HEAP_MAPPED_BYTES or more goes back to the kernel when it is freed. */
 enum { HEAP_MAPPED_BYTES = 256 << 10 };
 void heap_lean(void);
+/* Once what a process starts with is made: gives back the memory, and the pages of code, that only making it took. */
+void heap_settle(void);
 
 /* NULL when out of memory (or told to fail). size 0 is taken as 1. The caller frees with heap_free. */
 void *heap_alloc(size_t size);

@@ -17,10 +17,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
-#include <link.h>
 #include <lua.h>
 #include <lualib.h>
-#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -316,20 +314,6 @@ static bool load_rules(struct worker *w) {
   return sent && ir;
 }
 
-/* What loading read of the binary and its libraries, most of it Lua's bytecode, nobody will look at again: the pages are
- * the kernel's, which brings back what is. Writable segments are ours. */
-static int drop_pages(struct dl_phdr_info *info, size_t size, void *ctx) {
-  (void)size, (void)ctx;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
-    uintptr_t from = info->dlpi_addr + segment->p_vaddr, to = from + segment->p_memsz;
-    from &= ~(uintptr_t)(getpagesize() - 1);
-    madvise((void *)from, to - from, MADV_DONTNEED);
-  }
-  return 0;
-}
-
 /* study.prepare(places): makes evaluators, forgets sources. What is left is what every worker starts with. */
 static bool prepare(struct worker *w) {
   if (!push(w, "prepare")) return false;
@@ -340,8 +324,7 @@ static bool prepare(struct worker *w) {
   set_pointer(w->lua, "outbox", w->outbox);
   if (!call(w, 1, 0) || !push(w, "job")) return false;
   lua_gc(w->lua, LUA_GCCOLLECT, 0);
-  malloc_trim(0);
-  dl_iterate_phdr(drop_pages, NULL);
+  heap_settle();
   return true;
 }
 
