@@ -32,7 +32,10 @@ struct sample {
 };
 
 static bool moment_new(struct across_batch *b, uint64_t at_ns) {
-  if (heap_grow((void **)&b->moments, &b->moments_capacity, b->moments_count, sizeof *b->moments) ||
+  if (b->moments_count == b->moments_capacity &&
+      heap_grow((void **)&b->moments, &b->moments_capacity, b->moments_count, sizeof *b->moments))
+    return false;
+  if (b->moments_count == b->sorted_capacity &&
       heap_grow((void **)&b->sorted, &b->sorted_capacity, b->moments_count, sizeof *b->sorted))
     return false;
   uint32_t span = b->spans_count - 1;
@@ -239,7 +242,9 @@ static bool same_resource(const struct engine *e, const struct across_batch *b, 
 
 /* The record of the span that is looked at becomes the batch's last, once. */
 static bool span_put(struct engine *e, struct across_batch *b, const struct trace *t, uint32_t index) {
-  if (heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans)) return false;
+  if (b->spans_count == b->spans_capacity &&
+      heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans))
+    return false;
   const struct fluo_span *span = across_skeleton(e, t, index);
   struct across_span *record = &b->spans[b->spans_count++];
   uint64_t duration_ns = span_duration_ns(span), end_ns = span->start_ns + duration_ns;
