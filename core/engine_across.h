@@ -130,7 +130,7 @@ int across_key(struct engine *e, struct across_batch *b, const struct ruleset *s
                uint32_t span, uint32_t *out);
 /* The notes are handed over. What is known of cells stays, for the next request, as long as it is little. */
 void across_cells_end(struct across_batch *b);
-void across_cells_deinit(struct across_batch *b);
+void across_cells_forget(struct across_batch *b);
 
 /* The batch that a note for this rule belongs to now. NULL: no memory. */
 struct across_batch *across_batch_for(struct engine *e, const struct across *to);

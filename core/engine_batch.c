@@ -23,7 +23,7 @@ static void batch_deinit(struct across_batch *b) {
   heap_free(b->notes);
   heap_free(b->moments);
   heap_free(b->sorted);
-  across_cells_deinit(b);
+  across_cells_forget(b);
 }
 
 /* ---- in order of time ---------------------------------------------------------------------- */

@@ -51,11 +51,6 @@ static int places_grow(struct across_places *p, const struct across_batch *b, ha
   return 0;
 }
 
-static void places_clear(struct across_places *p) {
-  if (p->count) memset(p->at, 0xff, p->capacity * sizeof *p->at);
-  p->count = 0;
-}
-
 /* ---- keys ---------------------------------------------------------------------------------- */
 
 static bool is_key(const struct across_batch *b, const struct across_key *key, const struct across_key *other) {
@@ -174,21 +169,22 @@ int across_cell_find(struct engine *e, struct across_batch *b, struct across *to
   return 1;
 }
 
-void across_cells_end(struct across_batch *b) {
-  bool little = b->keys_count <= KEPT_KEYS && b->cells_count <= KEPT_CELLS && b->bytes.len <= KEPT_BYTES && b->shapes_count <= SHAPES_MAX;
-  if (little) return;
-  places_clear(&b->key_places);
-  places_clear(&b->cell_places);
-  b->keys_count = b->cells_count = b->memo_count = b->shapes_count = b->shape = 0;
-  memset(b->shapes, 0, sizeof b->shapes);
-  memset(b->shaped, 0, sizeof b->shaped);
-  buffer_clear(&b->bytes);
-}
-
-void across_cells_deinit(struct across_batch *b) {
+void across_cells_forget(struct across_batch *b) {
   heap_free(b->keys);
   heap_free(b->cells);
   heap_free(b->key_places.at);
   heap_free(b->cell_places.at);
   buffer_deinit(&b->bytes);
+  b->keys = NULL;
+  b->cells = NULL;
+  b->key_places = b->cell_places = (struct across_places){NULL, 0, 0};
+  b->keys_count = b->keys_capacity = b->cells_count = b->cells_capacity = 0;
+  b->memo_count = b->shapes_count = b->shape = 0;
+  memset(b->shapes, 0, sizeof b->shapes);
+  memset(b->shaped, 0, sizeof b->shaped);
+}
+
+void across_cells_end(struct across_batch *b) {
+  bool much = b->keys_count > KEPT_KEYS || b->cells_count > KEPT_CELLS || b->bytes.len > KEPT_BYTES || b->shapes_count > SHAPES_MAX;
+  if (much) across_cells_forget(b);
 }

@@ -298,4 +298,38 @@ describe("rules across traces", function()
       e = nil
     end
   end)
+
+  -- The i-th span of a request has the i-th name, and counts as one event of its name's group.
+  local function named_request(first, last, at)
+    local spans = {}
+    for i = first, last do
+      count = count + 1
+      spans[#spans + 1] = wire.span { trace_id = ("%016d"):format(count), span_id = ("%08d"):format(count), name = "n" .. i,
+        start_ns = T0 + at, end_ns = T0 + at, attributes = { k = i % 20 } }
+    end
+    local body = wire.body(spans, wire.attributes(1, { ["service.name"] = "s" }))
+    assert.equal(0, core.engine_receive(e, body, #body, nil, T0 + at, ffi.new("struct engine_receipt")))
+  end
+
+  local function use(limit)
+    assert.equal(0, core.engine_use(e, ruleset('rule "name" { when = window("1m"):by("name"):count():over(' .. limit .. ') }\n'
+      .. 'rule "k" { when = window("1m"):by("k"):count():over(' .. 2 * limit .. ') }\n'), nil))
+  end
+
+  it("find their groups again with each request, however many there are, and with each new rule", function()
+    e, found = engine(67108864), {}
+    use(2)
+    for request = 1, 3 do
+      for first = 1, 9000, 3000 do named_request(first, first + 2999, request) end
+      named_request(1, 3, request)
+    end
+    -- The third span of each name, and the fifth with each of twenty k, which are in the first request.
+    assert.same({ 9000, 20 }, { #of_rule "name", #of_rule "k" })
+    found = {}
+    use(3)                                                   -- another rule of the same name begins anew
+    for request = 4, 6 do named_request(1, 3000, request) end
+    assert.equal(0, #of_rule "name")
+    named_request(1, 3000, 7)
+    assert.equal(3000, #of_rule "name")
+  end)
 end)
