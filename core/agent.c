@@ -60,7 +60,8 @@ struct agent {
   struct console *console; /* behind the admin listener */
   uv_loop_t loop;
   uv_poll_t study;
-  uv_timer_t due, watch, housekeeping, drain;
+  uv_timer_t due, watch, housekeeping, trim, drain;
+  size_t trim_left; /* of the arena, to be given back until the next housekeeping */
   uv_signal_t term, interrupt, hangup;
   uint64_t wall_ns, mono_ns; /* the same moment on both clocks */
   struct warnings warnings;
@@ -150,10 +151,27 @@ static void on_aside(void *ctx, void (*work)(void *), void (*done)(void *), void
 
 /* ---- once a second ------------------------------------------------------------------------- */
 
+enum { TRIM_EACH_MS = 20 };
+
+/* A page takes the kernel some 2 us: what a second left unused goes back in small pieces. */
+static void on_trim(uv_timer_t *timer) {
+  struct agent *a = timer->data;
+  size_t piece = a->trim_left < LIMIT_TRIM_A_TURN_BYTES ? a->trim_left : LIMIT_TRIM_A_TURN_BYTES;
+  size_t trimmed = arena_trim(store_arena(engine_store(host_engine(a->host))), piece);
+  a->trim_left = trimmed && trimmed < a->trim_left ? a->trim_left - trimmed : 0;
+  if (!a->trim_left) uv_timer_stop(timer);
+}
+
+static void trim_begin(struct agent *a) {
+  size_t unused = arena_unused(store_arena(engine_store(host_engine(a->host))));
+  a->trim_left = unused < LIMIT_TRIM_A_SECOND_BYTES ? unused : LIMIT_TRIM_A_SECOND_BYTES;
+  if (a->trim_left) uv_timer_start(&a->trim, on_trim, 0, TRIM_EACH_MS);
+}
+
 static void on_housekeeping(uv_timer_t *timer) {
   struct agent *a = timer->data;
   while (engine_step(host_engine(a->host), now_ns(a))) {}     /* what closed long ago is forgotten without a timer */
-  arena_trim_unused(store_arena(engine_store(host_engine(a->host))), 16u << 20);
+  trim_begin(a);
   warnings_tick(&a->warnings, a->host, a->intake, a->log, a->config->trace.idle_ns, now_ns(a));
   report_tick(&a->report, a->host, uv_hrtime());
   report_renew(&a->report, host_engine(a->host), now_ns(a));
@@ -354,7 +372,7 @@ static void open_hangup(struct agent *a) {
 }
 
 static int open_loop(struct agent *a) {
-  uv_timer_t *timers[] = {&a->due, &a->watch, &a->housekeeping, &a->drain};
+  uv_timer_t *timers[] = {&a->due, &a->watch, &a->housekeeping, &a->trim, &a->drain};
   for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
     uv_timer_init(&a->loop, timers[i]);
     timers[i]->data = a;

@@ -45,7 +45,7 @@ struct arena {
   uint8_t *orders;            /* of the block that starts here: order + 1; 0: none that is given out */
   uint8_t *dirty;             /* pages that may hold memory */
   uint32_t dirty_pages;       /* how many these are */
-  size_t free_least;          /* of them, the least that lay free since arena_trim_unused */
+  size_t free_least;          /* of them, the least that lay free since arena_unused */
 };
 
 /* ---- bits ----------------------------------------------------------------------------------- */
@@ -316,11 +316,12 @@ size_t arena_trim(struct arena *a, size_t bytes_max) {
       for (uint64_t left = a->free[order].words[0][word]; left && trimmed < bytes_max; left &= left - 1)
         trimmed += block_trim(a, order, word * 64 + (uint32_t)__builtin_ctzll(left), bytes_max - trimmed);
   }
+  if (free_touched(a) < a->free_least) a->free_least = free_touched(a);
   return trimmed;
 }
 
-size_t arena_trim_unused(struct arena *a, size_t bytes_max) {
-  size_t trimmed = arena_trim(a, a->free_least < bytes_max ? a->free_least : bytes_max);
+size_t arena_unused(struct arena *a) {
+  size_t unused = a->free_least;
   a->free_least = free_touched(a);
-  return trimmed;
+  return unused;
 }

@@ -59,7 +59,7 @@ size_t arena_bytes_touched(const struct arena *a);
 /* Returns pages of free blocks of at least 8 KiB to the kernel (MADV_REMOVE), those of the largest first, at
  * most `bytes_max` a call; returns the bytes that went back. */
 size_t arena_trim(struct arena *a, size_t bytes_max);
-/* The same, but only as much as lay free all the time since the last call: what is used again soon stays. */
-size_t arena_trim_unused(struct arena *a, size_t bytes_max);
+/* Bytes of free pages, as many as there were all the time since the last call: what is used again soon is not to be returned. */
+size_t arena_unused(struct arena *a);
 
 #endif

@@ -50,6 +50,10 @@
  * is a hundred bytes and more. Left to itself it takes 4 MB for each connection, and the loop answers as many requests as
  * fit there. With this it is some hundred, and then the connection is not read any more. */
 #define LIMIT_UNSENT_BYTES 16384
+/* Memory of the arena that goes back to the kernel when it was not used for a second, and how much of that in one turn: some
+ * 0.3 ms. */
+#define LIMIT_TRIM_A_SECOND_BYTES (16u << 20)
+#define LIMIT_TRIM_A_TURN_BYTES (512u << 10)
 /* Bytes that wait for stdout or stderr. Dropped lines are counted (fluo_output_dropped_lines_total). */
 #define LIMIT_OUT_BYTES (8u << 20)
 #define LIMIT_LOG_BYTES (1u << 20)
