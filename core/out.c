@@ -177,9 +177,9 @@ static void *run(void *arg) {
   return NULL;
 }
 
-static struct timespec in(uint64_t ns, clockid_t clock) {
+static struct timespec in(uint64_t ns) {
   struct timespec t;
-  clock_gettime(clock, &t);
+  clock_gettime(CLOCK_MONOTONIC, &t);
   ns += (uint64_t)t.tv_nsec;
   t.tv_sec += (time_t)(ns / 1000000000u);
   t.tv_nsec = (long)(ns % 1000000000u);
@@ -240,7 +240,7 @@ err_after_alloc:
 }
 
 bool out_close(struct out *o, uint64_t timeout_ns) {
-  struct timespec until = in(timeout_ns, CLOCK_MONOTONIC);
+  struct timespec until = in(timeout_ns);
   pthread_mutex_lock(&o->lock);
   o->closing = true;
   pthread_cond_signal(&o->filled);
@@ -250,8 +250,8 @@ bool out_close(struct out *o, uint64_t timeout_ns) {
   pthread_mutex_unlock(&o->lock);
 
   if (!all) pthread_cancel(o->thread);
-  struct timespec noticed = in(CANCEL_MS * 1000000ull, CLOCK_REALTIME);
-  if (pthread_timedjoin_np(o->thread, NULL, &noticed)) {
+  struct timespec noticed = in(CANCEL_MS * 1000000ull);
+  if (pthread_clockjoin_np(o->thread, NULL, CLOCK_MONOTONIC, &noticed)) {
     pthread_detach(o->thread);
     return false;
   }
