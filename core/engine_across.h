@@ -1,5 +1,5 @@
-/* What engine_across.c, engine_batch.c, engine_cells.c and engine_sample.c share: rules that see across traces, and the notes that are taken for them
- * while a request comes in. Nobody else includes it. */
+/* What engine_across.c, engine_batch.c, engine_cells.c and engine_sample.c share: rules that see across traces, and the
+ * notes that are taken for them while a request comes in. Nobody else includes it. */
 #ifndef FLUO_ENGINE_ACROSS_H
 #define FLUO_ENGINE_ACROSS_H
 #include "buffer.h"

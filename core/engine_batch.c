@@ -1,8 +1,8 @@
 /* What a request says to rules across traces: its notes, handed over in order of time: to sequences one by one, to windows
  * then group by group, for each of which what it takes is in the cache once. What is sorted are not the notes but the
- * moments of spans, which are fewer, and mostly one a span: its end. Notes
- * of rules with functions stand in a batch of their own, which is handed over when the last of the request's answers is
- * in; so every rule sees a request whole, and its functions answered.
+ * moments of spans, which are fewer, and mostly one a span: its end. Notes of rules with functions stand in a batch of
+ * their own, which is handed over when the last of the request's answers is in; so every rule sees a request whole, and
+ * its functions answered.
  *
  * Rules know nothing of each other: of one moment they stand in the order in which the request came to them. Ways it
  * fails: no memory for a batch: its notes are lost, counted by whoever has one. A batch is its engine's until it is handed
@@ -208,11 +208,9 @@ static void hand_over_one(struct across_batch *b, uint32_t moment) {
 }
 
 /* All events of a group, in order of time. Of a span's witness the time is that of the moment. */
-static void to_window(const struct engine *e, const struct across_batch *b, struct across_cell *cell) {
+static void to_window(const struct across_batch *b, struct across_cell *cell) {
   struct state_key key = key_of(b, cell);
-  struct window_group *group;
   bool distinct = cell->to->terms->aggregate == FLUO_AGGREGATE_DISTINCT;
-  int err = window_group(cell->to->window, &key, &cell->known, &group);
   cell->last = ACROSS_NONE;
   for (uint32_t i = cell->first; i != ACROSS_NONE; i = b->notes[i].next) {
     const struct across_note *n = &b->notes[i];
@@ -222,8 +220,7 @@ static void to_window(const struct engine *e, const struct across_batch *b, stru
     if (distinct) event.value = 1, event.hash = n->hash;
     witness->time_ns = m->at_ns;
     witness->repeats = n->repeats;
-    if (err) state_stats(e->state)->lost++;
-    else window_put(group, &event, witness);
+    window_take(cell->to->window, &key, &cell->known, &event, witness);      /* what is lost is counted there */
   }
 }
 
@@ -232,20 +229,20 @@ static bool is_last(const struct across_batch *b, uint32_t i) {
 }
 
 /* Groups take turns as their last events do: so the one that is used last is the latest. */
-static void hand_over_windows(const struct engine *e, const struct across_batch *b) {
+static void hand_over_windows(const struct across_batch *b) {
   for (uint32_t k = 0; k < b->moments_count; k++)
     for (uint32_t i = b->moments[k].first; i < b->moments[k].end; i++)
-      if (is_last(b, i)) to_window(e, b, &b->cells[b->notes[i].cell]);
+      if (is_last(b, i)) to_window(b, &b->cells[b->notes[i].cell]);
 }
 
-static void batch_flush(const struct engine *e, struct across_batch *b) {
+static void batch_flush(struct across_batch *b) {
   sort(b);
   for (uint32_t i = 0, end; i < b->moments_count; i = end) {
     for (end = i + 1; end < b->moments_count && is_same(b, &b->moments[i], &b->moments[end]);) end++;
     if (b->merges) merge(b, &b->moments[i], &b->moments[end]);
     for (uint32_t k = i; k < end; k++) hand_over_one(b, k);
   }
-  hand_over_windows(e, b);
+  hand_over_windows(b);
   for (uint32_t i = 0; i < b->spans_count; i++) b->spans[i].rules->traces--;
   b->spans_count = b->moments_count = b->count = 0;
   b->look = 0;
@@ -258,7 +255,7 @@ static void flush_waiting(struct engine *e) {
   while (e->waiting && e->waiting->closed && !e->waiting->sheets) {
     struct across_batch *b = e->waiting;
     e->waiting = b->next;
-    batch_flush(e, b);
+    batch_flush(b);
     batch_deinit(b);
     heap_free(b);
   }
@@ -288,7 +285,7 @@ void engine_end_request(struct engine *e) {
   e->batch = NULL;
   if (e->now_batch) {
     e->now_batch->now_ns = e->now_ns;
-    batch_flush(e, e->now_batch);
+    batch_flush(e->now_batch);
   }
   flush_waiting(e);
 }

@@ -32,10 +32,7 @@ struct sample {
 };
 
 static bool moment_new(struct across_batch *b, uint64_t at_ns) {
-  if (b->moments_count == b->moments_capacity &&
-      heap_grow((void **)&b->moments, &b->moments_capacity, b->moments_count, sizeof *b->moments))
-    return false;
-  if (b->moments_count == b->sorted_capacity &&
+  if (heap_grow((void **)&b->moments, &b->moments_capacity, b->moments_count, sizeof *b->moments) ||
       heap_grow((void **)&b->sorted, &b->sorted_capacity, b->moments_count, sizeof *b->sorted))
     return false;
   uint32_t span = b->spans_count - 1;
@@ -44,16 +41,13 @@ static bool moment_new(struct across_batch *b, uint64_t at_ns) {
   return true;
 }
 
-static bool notes_grow(struct across_batch *b) {
-  return b->count < LIMIT_ACROSS_NOTES && !heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes);
-}
-
 /* Notes of one moment stand together; if one of another time comes between two of them there are two moments of the same
  * time, which stand side by side when they are in order. NULL: lost, and counted. */
 static inline struct across_note *note_new(struct engine *e, struct across_batch *b, const struct across *to, uint64_t at_ns) {
   const struct across_moment *last = b->moments_count ? &b->moments[b->moments_count - 1] : NULL;
   bool goes_on = last && last->span == b->spans_count - 1 && last->at_ns == at_ns;
-  if ((b->count == b->capacity && !notes_grow(b)) || (!goes_on && !moment_new(b, at_ns))) {
+  if (b->count == LIMIT_ACROSS_NOTES || heap_grow((void **)&b->notes, &b->capacity, b->count, sizeof *b->notes) ||
+      (!goes_on && !moment_new(b, at_ns))) {
     lost(e);
     return NULL;
   }
@@ -214,14 +208,6 @@ static void note_plain(struct engine *e, struct across_batch *b, const struct ac
   note->repeats = false;
 }
 
-static void note_window(struct sample *s, const struct trace *t, uint32_t span) {
-  const struct fluo_ir_window *w = s->to->terms;
-  if (w->sample == FLUO_SAMPLE_FIELD)
-    note_field(s, across_view(s->e, t, span));
-  else
-    note_either(s, across_view(s->e, t, span));
-}
-
 /* ---- the span ------------------------------------------------------------------------------ */
 
 /* A span's texts as they stay when its trace is gone. */
@@ -242,9 +228,7 @@ static bool same_resource(const struct engine *e, const struct across_batch *b, 
 
 /* The record of the span that is looked at becomes the batch's last, once. */
 static bool span_put(struct engine *e, struct across_batch *b, const struct trace *t, uint32_t index) {
-  if (b->spans_count == b->spans_capacity &&
-      heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans))
-    return false;
+  if (heap_grow((void **)&b->spans, &b->spans_capacity, b->spans_count, sizeof *b->spans)) return false;
   const struct fluo_span *span = across_skeleton(e, t, index);
   struct across_span *record = &b->spans[b->spans_count++];
   uint64_t duration_ns = span_duration_ns(span), end_ns = span->start_ns + duration_ns;
@@ -301,8 +285,10 @@ static bool is_numerator(const struct across *to, struct across_batch *b, uint64
 }
 
 static void note_other(struct sample *s, const struct trace *t, uint32_t span) {
-  if (s->to->terms)
-    note_window(s, t, span);
+  if (s->to->terms && s->to->terms->sample == FLUO_SAMPLE_FIELD)
+    note_field(s, across_view(s->e, t, span));
+  else if (s->to->terms)
+    note_either(s, across_view(s->e, t, span));
   else if (!s->to->cascade || distinct_get(s, t, span))
     note_add(s, s->b->spans[s->b->spans_count - 1].witness.start_ns);
 }
@@ -310,7 +296,7 @@ static void note_other(struct sample *s, const struct trace *t, uint32_t span) {
 void across_take(struct engine *e, struct trace *t, const struct across_target *target, uint32_t span,
                  const struct fluo_span *parent) {
   struct across *to = target->to;
-  struct across_batch *b = !to->asks && e->now_batch ? e->now_batch : across_batch_for(e, to);
+  struct across_batch *b = across_batch_for(e, to);
   if (b && is_numerator(to, b, e->look, target->patterns)) return;
   if (parent) {
     across_view(e, t, span);

@@ -15,10 +15,6 @@
 
 enum { WORDS_FIRST = 3 };
 
-void events_mark(const struct events *r, uint32_t i, const struct series_event *event) {
-  events_put(r, i, event);
-}
-
 struct series_event events_get(const struct events *r, uint32_t i) {
   const uint64_t *words = events_at(r, i);
   struct series_event e;

@@ -47,8 +47,6 @@ void events_deinit(struct events *r);
 int events_insert(struct events *r, uint32_t place, const struct series_event *event);
 /* The i-th, i < count. */
 struct series_event events_get(const struct events *r, uint32_t i);
-/* Another event in the place of the i-th, which differs from it in its flags alone. */
-void events_mark(const struct events *r, uint32_t i, const struct series_event *event);
 /* Takes the i-th out again. */
 void events_remove(struct events *r, uint32_t i);
 void events_drop_first(struct events *r);

@@ -1,4 +1,4 @@
-/* What every event of a window comes to, for events.c and series.c. */
+/* What every event of a window comes to, for events.c, series.c and series_order.c. */
 #ifndef FLUO_EVENTS_INLINE_H
 #define FLUO_EVENTS_INLINE_H
 #include <string.h>

@@ -102,8 +102,9 @@ char *heap_strdup(const char *s) {
   return p ? memcpy(p, s, n) : NULL;
 }
 
-int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size) {
-  if (count < *capacity) return 0;
+extern inline int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size);
+
+int heap_double(void **items, uint32_t *capacity, size_t size) {
   uint32_t wanted = *capacity ? *capacity * 2 : 8;
   if (wanted <= *capacity) return FLUO_ENOMEM;
   void *grown = heap_realloc(*items, wanted * size);

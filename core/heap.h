@@ -25,7 +25,15 @@ size_t heap_block(size_t size);
 
 /* Makes room for one more element of `size` bytes in a growing array (*items, *capacity): 0 or FLUO_ENOMEM,
  * then both are as they were. Grows by doubling, from 8. */
+int heap_double(void **items, uint32_t *capacity, size_t size);
+#ifdef FLUO_SPEC
 int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size);
+#else
+/* Nearly always there is room, and some ask for each span. */
+inline int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size) {
+  return count < *capacity ? 0 : heap_double(items, capacity, size);
+}
+#endif
 
 /* For specs: the n-th allocation from now (1 is the next) and every one after it fails; 0: none fails. */
 void heap_fail_from(uint64_t n);

@@ -130,12 +130,11 @@ static void bucket_remove(struct series_more *m, uint32_t i) {
  * it as, so that how many are marked says the same as at_rank. */
 static int bucket_sketch(struct series *s, struct series_bucket *b, struct series_event *e, bool inside) {
   int32_t key = sketch_key(e->value);
-  if (s->kind == SERIES_LIMIT && s->rounded) series_mark(e, key > s->limit_key);
-  if (s->kind == SERIES_LIMIT && !s->rounded) series_mark(e, e->value > s->limit);
+  if (s->kind == SERIES_LIMIT) series_mark(e, s->rounded ? key > s->limit_key : e->value > s->limit);
   size_t before = sketch_bytes(&b->sketch);
   int err = sketch_reserve(&b->sketch, 1);
-  if (!err && inside && keeps_sketch(s)) err = sketch_add_key(&s->more->sketch, key, e->weight);
-  if (!err) err = sketch_add_key(&b->sketch, key, e->weight);
+  if (!err && inside && keeps_sketch(s)) err = sketch_add(&s->more->sketch, key, e->weight);
+  if (!err) err = sketch_add(&b->sketch, key, e->weight);
   s->more->buckets_bytes += sketch_bytes(&b->sketch) - before;
   s->more->stale |= inside && s->kind == SERIES_LIMIT;
   return err;

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "events_inline.h"
 #include "series_parts.h"
 
 /* Exact numbers, as keys of a multiset. */
@@ -106,7 +107,7 @@ void series_limit(struct series *s, double limit, bool rounded) {
   for (uint32_t i = 0; i < s->events.count; i++) {
     struct series_event e = events_get(&s->events, i);
     series_mark(&e, e.value > limit);
-    events_mark(&s->events, i, &e);
+    events_put(&s->events, i, &e);
     inside += i < s->inside && e.flags & SERIES_NUMERATOR;
   }
   for (uint32_t i = 0; m && i < m->buckets_count; i++) {

@@ -69,7 +69,7 @@ static void collapse(struct sketch *s) {
   memmove(s->bins, s->bins + 1, s->bins_count * sizeof *s->bins);
 }
 
-int sketch_add_key(struct sketch *s, int32_t key, uint64_t n) {
+int sketch_add(struct sketch *s, int32_t key, uint64_t n) {
   uint32_t at = find(s, key);
   if (at == s->bins_count || s->bins[at].key != key) {
     int err = heap_grow((void **)&s->bins, &s->bins_capacity, s->bins_count, sizeof *s->bins);
@@ -82,10 +82,6 @@ int sketch_add_key(struct sketch *s, int32_t key, uint64_t n) {
   s->count += n;
   if (s->bins_count > SKETCH_BINS_MAX) collapse(s);
   return 0;
-}
-
-int sketch_add(struct sketch *s, double x, uint64_t n) {
-  return n ? sketch_add_key(s, sketch_key(x), n) : 0;
 }
 
 int sketch_reserve(struct sketch *s, uint32_t n) {
@@ -104,7 +100,7 @@ int sketch_reserve(struct sketch *s, uint32_t n) {
 int sketch_merge(struct sketch *s, const struct sketch *part) {
   int err = sketch_reserve(s, part->bins_count);
   for (uint32_t i = 0; !err && i < part->bins_count; i++)
-    err = sketch_add_key(s, part->bins[i].key, part->bins[i].count);
+    err = sketch_add(s, part->bins[i].key, part->bins[i].count);
   return err;
 }
 
@@ -157,7 +153,7 @@ int sketch_read(struct sketch *s, struct unpack *u) {
     key += 1 + (int64_t)unpack_upto(u, 2 * KEY_MAX);
     uint64_t count = unpack_upto(u, SKETCH_COUNT_MAX);
     if (u->bad || key > KEY_MAX || !count) return FLUO_EMALFORMED;
-    err = sketch_add_key(s, (int32_t)key, count);
+    err = sketch_add(s, (int32_t)key, count);
   }
   return err ? err : u->bad ? FLUO_EMALFORMED : 0;
 }

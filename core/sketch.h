@@ -24,12 +24,10 @@ struct sketch {
 };
 
 void sketch_deinit(struct sketch *s);
-/* n times the number x (no NaN; an infinite one counts as the largest that is finite). 0 or FLUO_ENOMEM, and then
- * it is as it was. */
-int sketch_add(struct sketch *s, double x, uint64_t n);
-/* The key of the bin that x is in, and sketch_add by it, for who adds a number more than once. */
+/* The key of the bin that the number x is in (no NaN; an infinite one counts as the largest that is finite). */
 int32_t sketch_key(double x);
-int sketch_add_key(struct sketch *s, int32_t key, uint64_t n);
+/* n numbers, 1 or more, of one bin. 0 or FLUO_ENOMEM, and then it is as it was. */
+int sketch_add(struct sketch *s, int32_t key, uint64_t n);
 /* The greatest key whose bin's value is x or less. */
 int32_t sketch_key_upto(double x);
 /* Room for n bins more, so that as many calls of sketch_add cannot fail. 0 or FLUO_ENOMEM. */

@@ -234,18 +234,10 @@ static void judge(struct window_group *g, uint64_t t_ns) {
 
 /* ---- taking -------------------------------------------------------------------------------- */
 
-/* Nothing to tell, and nothing was told: what most events come to. */
-static bool stays_quiet(const struct window_group *g) {
-  const struct window *w = window_of(g);
-  if (w->ranked || g->open || g->widening || w->terms.every) return false;
-  return !window_compares(window_value(&w->terms, &g->series), w->terms.compare, w->terms.threshold);
-}
-
 /* The newest event's span has a place, or takes that of the oldest. */
 static bool has_place(const struct window_group *g) {
   const struct latest *l = &g->latest;
-  if (l->count < l->capacity || l->capacity == WINDOW_WITNESSES_MAX) return true;
-  return l->capacity && l->capacity >= witnesses_max(g);
+  return l->count < l->capacity || (l->capacity && l->capacity >= witnesses_max(g));
 }
 
 /* Another one, of a group that keeps its size. */
@@ -258,7 +250,6 @@ static bool take_next(struct window_group *g, const struct series_event *event, 
     latest_push(&g->latest, witness);
   if (t_ns < g->first_ns) g->first_ns = t_ns;
   if (t_ns > before_ns) g->newest_ns = t_ns;
-  if (stays_quiet(g)) return true;
   if (t_ns > before_ns && t_ns - before_ns >= g->series.ns) g->open = false;
   judge(g, g->newest_ns);
   return true;
@@ -298,13 +289,16 @@ static int take_later(struct window_group *g, const struct series_event *event) 
   return set_timer(g);
 }
 
-static int take(struct window_group *g, const struct series_event *event, struct held before) {
+static int take(struct window_group *g, const struct series_event *event, const struct window_witness *witness) {
+  struct held before = held_by(g);
+  latest_note(&g->latest, witness, witnesses_max(g));
   int err = by_timer(window_of(g)) ? take_later(g, event) : take_now(g, event);
   if (!g->head.bytes || may_have_grown(g, before)) state_account(&g->head);
   return err;
 }
 
-int window_group(struct window *w, const struct state_key *key, struct window_known *known, struct window_group **out) {
+/* The group of a key, which was used now. */
+static int group_of(struct window *w, const struct state_key *key, struct window_known *known, struct window_group **out) {
   struct state_group *head;
   if (known->group && known->gone == w->groups.gone) {
     state_use(&known->group->head);
@@ -318,22 +312,13 @@ int window_group(struct window *w, const struct state_key *key, struct window_kn
   return 0;
 }
 
-int window_put(struct window_group *g, const struct series_event *event, const struct window_witness *witness) {
-  if (window_of(g)->plain && g->head.bytes && take_next(g, event, witness)) return 0;
-  struct held before = held_by(g);
-  latest_note(&g->latest, witness, witnesses_max(g));
-  int err = take(g, event, before);
-  if (err) state_stats(g->head.owner->state)->lost++;
-  return err;
-}
-
-int window_take(struct window *w, const struct state_key *key, const struct series_event *event,
+int window_take(struct window *w, const struct state_key *key, struct window_known *known, const struct series_event *event,
                 const struct window_witness *witness) {
-  struct window_known known = {NULL, 0};
   struct window_group *g;
-  int err = window_group(w, key, &known, &g);
-  if (!err) return window_put(g, event, witness);
-  state_stats(w->groups.state)->lost++;
+  int err = group_of(w, key, known, &g);
+  if (!err && w->plain && g->head.bytes && take_next(g, event, witness)) return 0;
+  if (!err) err = take(g, event, witness);
+  if (err) state_stats(w->groups.state)->lost++;
   return err;
 }
 

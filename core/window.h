@@ -71,15 +71,12 @@ void window_resume(struct window *w, uint64_t now_ns);
 void window_widen(struct window *w, const struct state_key *group, uint32_t widening);
 /* It is judged by timers no more. */
 void window_stop(struct window *w);
-/* A group, for events of one request in a row: good until something else is asked of its window, or of another that keeps
- * its groups with the same state. 0, or FLUO_ENOMEM. known: all zero at first; where it was found, for the next time. */
+/* Takes an event of the key's group. Events of one group come in order of time, but for late ones. Calls on_crossing. 0, or
+ * FLUO_ENOMEM or FLUO_EFULL: it is lost, and counted. known: of this window and key, all zero at first; where the group was
+ * found, for the next time. */
 struct window_known { struct window_group *group; uint64_t gone; };
-int window_group(struct window *w, const struct state_key *key, struct window_known *known, struct window_group **out);
-/* Takes an event of the group. Events of one request come in order of time. Calls on_crossing. 0, or FLUO_ENOMEM or
- * FLUO_EFULL: it is lost, and counted. */
-int window_put(struct window_group *g, const struct series_event *event, const struct window_witness *witness);
-/* Both in one. Where there is no group the event is lost, and counted, likewise. */
-int window_take(struct window *w, const struct state_key *key, const struct series_event *event, const struct window_witness *witness);
+int window_take(struct window *w, const struct state_key *key, struct window_known *known, const struct series_event *event,
+                const struct window_witness *witness);
 
 /* Calls for each group whose comparison is true, and has not fallen silent by now (of `over` and `at_least`: an event came
  * within the window's length). */

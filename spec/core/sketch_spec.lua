@@ -6,7 +6,7 @@ describe("a sketch", function()
   local function new() return ffi.new("struct sketch") end
 
   local function fill(s, list)
-    for _, x in ipairs(list) do assert.equal(0, core.sketch_add(s, x, 1)) end
+    for _, x in ipairs(list) do assert.equal(0, core.sketch_add(s, core.sketch_key(x), 1)) end
     return s
   end
 
@@ -52,7 +52,7 @@ describe("a sketch", function()
     assert.is_true(core.sketch_subtract(sketch, other))
     check(sketch, list)
     core.sketch_clear(sketch)
-    for i = 1, 3000 do assert.equal(0, core.sketch_add(sketch, 1.03 ^ (i - 1500), 1)) end
+    for i = 1, 3000 do assert.equal(0, core.sketch_add(sketch, core.sketch_key(1.03 ^ (i - 1500)), 1)) end
     local low = fill(new(), { 1.03 ^ -1499 })
     assert.is_false(core.sketch_subtract(sketch, low))
     core.sketch_deinit(other)
@@ -101,8 +101,8 @@ describe("a sketch", function()
   end)
 
   it("takes what is infinite for the largest", function()
-    core.sketch_add(sketch, math.huge, 1)
-    core.sketch_add(sketch, -math.huge, 1)
+    core.sketch_add(sketch, core.sketch_key(math.huge), 1)
+    core.sketch_add(sketch, core.sketch_key(-math.huge), 1)
     local largest = 1.7976931348623157e308
     assert.is_true(core.sketch_at_rank(sketch, 2) >= 0.99 * largest)
     assert.is_true(core.sketch_at_rank(sketch, 1) <= -0.99 * largest)
@@ -118,11 +118,11 @@ describe("a sketch", function()
   end)
 
   it("keeps its bound: the lowest fall together, the highest stay exact", function()
-    for i = 0, 3999 do core.sketch_add(sketch, 1.03 ^ (i - 2000), 1) end
+    for i = 0, 3999 do core.sketch_add(sketch, core.sketch_key(1.03 ^ (i - 2000)), 1) end
     assert.equal(2048, sketch.bins_count)
     local top = 1.03 ^ 1999
     assert.is_true(math.abs(core.sketch_at_rank(sketch, 4000) - top) <= 0.01 * top)
-    core.sketch_add(sketch, 1e-200, 3)
+    core.sketch_add(sketch, core.sketch_key(1e-200), 3)
     assert.equal(2048, sketch.bins_count)
     assert.equal(4003, tonumber(sketch.count))
     assert.is_true(core.sketch_bytes(sketch) <= core.heap_block(4096 * 16))
@@ -132,7 +132,7 @@ describe("a sketch", function()
     fill(sketch, { 1, 2, 3, 4, 5, 6, 7, 8 })
     local part = fill(new(), { 100, 200, 300 })
     core.heap_fail_from(1)
-    local added, merged = core.sketch_add(sketch, 1e6, 1), core.sketch_merge(sketch, part)
+    local added, merged = core.sketch_add(sketch, core.sketch_key(1e6), 1), core.sketch_merge(sketch, part)
     core.heap_fail_from(0)
     assert.is_true(added < 0 and merged < 0)
     check(sketch, { 1, 2, 3, 4, 5, 6, 7, 8 })

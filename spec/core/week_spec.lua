@@ -96,12 +96,12 @@ end
 
 local function take(windows, key, event, witness, duration, failed)
   event.value, event.flags = 1, 4
-  core.window_take(windows[1], key, event, witness)
-  core.window_take(windows[2], key, event, witness)
+  core.window_take(windows[1], key, ffi.new("struct window_known"), event, witness)
+  core.window_take(windows[2], key, ffi.new("struct window_known"), event, witness)
   event.flags = failed and 5 or 4
-  core.window_take(windows[3], key, event, witness)
+  core.window_take(windows[3], key, ffi.new("struct window_known"), event, witness)
   event.value, event.flags = duration, 4
-  core.window_take(windows[4], key, event, witness)
+  core.window_take(windows[4], key, ffi.new("struct window_known"), event, witness)
 end
 jit.off(take)
 

@@ -57,7 +57,7 @@ describe("a window", function()
     witness.time_ns, witness.start_ns, witness.repeats = time, more.start or time, true
     witness.span_id[0] = more.span or 0
     key.bytes, key.n, key.hash = ffi.cast("const char *", group), #group, core.state_hash(state, group, #group)
-    return core.window_take(w, key, event, witness)
+    return core.window_take(w, key, ffi.new("struct window_known"), event, witness)
   end
 
   local function step(now)

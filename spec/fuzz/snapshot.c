@@ -129,6 +129,7 @@ static void go_on(struct world *w, const struct state_group *g) {
   struct state_key key = {.bytes = state_group_key(g), .n = g->key_bytes};
   uint8_t copy[256];
   uint32_t steps = 0;
+  struct window_known known = {NULL, 0};
   if (key.n > sizeof copy) return;
   memcpy(copy, key.bytes, key.n);
   key.bytes = copy;
@@ -137,7 +138,7 @@ static void go_on(struct world *w, const struct state_group *g) {
     struct series_event event = {at, 3, at, 1, SERIES_SPAN};
     struct window_witness witness = {.time_ns = at, .start_ns = at};
     struct sequence_hit hit = {.start_ns = at, .end_ns = at, .patterns = 1u << at / SECOND % 3};
-    if (w->window) window_take(w->window, &key, &event, &witness);
+    if (w->window) window_take(w->window, &key, &known, &event, &witness);
     if (w->sequence) sequence_take(w->sequence, &key, &hit, at);
     while (steps++ < STEPS_MAX && state_step(w->state, at)) {}
   }
