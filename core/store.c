@@ -68,7 +68,7 @@ void store_free(struct store *s) {
   remembered_deinit(&s->remembered);
   symbols_free(s->symbols);
   arena_free(s->arena);
-  heap_free(s->traces.slots);
+  table_deinit(&s->traces);
   heap_free(s);
 }
 
@@ -267,13 +267,13 @@ static struct trace *open_find(struct store *s, const uint8_t id[16], uint64_t *
     return t;
   }
   *hash = trace_hash(&s->key, id);
-  t = table_find(&s->traces, *hash, id);
+  t = id_find(&s->traces, *hash, id);
   if (!t || t->state != TRACE_OPEN) return NULL;
   return s->recent = t;
 }
 
 struct trace *store_find(const struct store *s, const uint8_t id[16]) {
-  return table_find(&s->traces, trace_hash(&s->key, id), id);
+  return id_find(&s->traces, trace_hash(&s->key, id), id);
 }
 
 struct trace *store_same(const struct trace *t) {
@@ -282,20 +282,20 @@ struct trace *store_same(const struct trace *t) {
 
 static void traces_enter(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
-  struct trace *older = table_find(&s->traces, m->hash, t->id);
+  struct trace *older = id_find(&s->traces, m->hash, t->id);
   if (older) {
     link_append(&older->memory->same, &m->same);
-    table_replace(&s->traces, m->hash, older, t);
+    table_replace(&s->traces, m->hash, (uintptr_t)older, (uintptr_t)t);
   } else {
-    table_put(&s->traces, m->hash, t);
+    table_put(&s->traces, m->hash, (uintptr_t)t);
   }
 }
 
 void traces_leave(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
-  struct trace *newest = table_find(&s->traces, m->hash, t->id), *older = store_same(t);
-  if (newest == t && older == t) table_remove(&s->traces, m->hash, t);
-  else if (newest == t) table_replace(&s->traces, m->hash, t, older);
+  struct trace *newest = id_find(&s->traces, m->hash, t->id), *older = store_same(t);
+  if (newest == t && older == t) table_remove(&s->traces, m->hash, (uintptr_t)t);
+  else if (newest == t) table_replace(&s->traces, m->hash, (uintptr_t)t, (uintptr_t)older);
   link_remove(&m->same);
 }
 
@@ -307,13 +307,10 @@ static struct trace *open_at(struct store *s, const uint8_t id[16], uint64_t *ha
   return NULL;
 }
 
-/* A place in the table. Where there is no room for a larger one, a trace that goes leaves its own. */
-static bool open_reserve(struct store *s) {
-  size_t growth;
-  while ((growth = table_growth(&s->traces)) && !room_is(s, growth))
-    if (!pressure(s)) return false;
-  if (table_reserve(&s->traces)) return false;
-  s->heap_bytes += growth;
+/* A place in the table. */
+static bool open_reserve(struct store *s, uint64_t hash) {
+  for (size_t growth; (growth = table_growth(&s->traces, hash)); s->heap_bytes += growth)
+    if (!room_make(s, growth) || table_grow(&s->traces, hash)) return false;
   return true;
 }
 
@@ -358,7 +355,7 @@ static enum admit admit_elsewhere(struct store *s, const uint8_t id[16], uint64_
     *out = g->late;
     return ADMIT_LATE;
   }
-  if (!open_reserve(s)) return ADMIT_NO_MEMORY;
+  if (!open_reserve(s, hash)) return ADMIT_NO_MEMORY;
   struct record *record = record_new(s, id, hash);
   if (!record) return ADMIT_NO_MEMORY;
   *out = &record->trace;

@@ -1,7 +1,6 @@
 /* What the store's files share: store.c (admission, closing, timers), store_memory.c (room, pressure, freeing),
  * store_write.c (a span, a hit),
- * store_ids.c (the span ids of a trace, cycles), store_remembered.c (closed traces), store_table.c (trace ids),
- * store_spare.c (what no rule needs), chain.c (extents). Nobody else includes it. */
+ * store_ids.c (the span ids of a trace, cycles), store_remembered.c (closed traces), store_spare.c (what no rule needs), chain.c (extents). Nobody else includes it. */
 #ifndef FLUO_STORE_PARTS_H
 #define FLUO_STORE_PARTS_H
 #include <stddef.h>
@@ -11,6 +10,7 @@
 #include "link.h"
 #include "store.h"
 #include "symbol.h"
+#include "table.h"
 
 enum {
   BLOCK_BYTES_MAX = 65536,        /* extents and payload blocks grow to this */
@@ -28,16 +28,14 @@ enum {
 
 /* ---- trace ids ------------------------------------------------------------------------------- */
 
-/* Open addressing over entries whose first 16 bytes are a trace id. */
-struct slot { uint64_t hash; uint8_t *entry; };
-struct table { struct slot *slots; uint32_t capacity, count; };
+/* Tables of what begins with its trace id. */
+static inline bool id_is(uint64_t entry, const void *id) {
+  return !memcmp((const void *)(uintptr_t)entry, id, 16);
+}
 
-void *table_find(const struct table *t, uint64_t hash, const uint8_t id[16]);
-size_t table_growth(const struct table *t);               /* bytes that one more entry would cost */
-int table_reserve(struct table *t);                       /* 0 or FLUO_ENOMEM: room for one more */
-void table_put(struct table *t, uint64_t hash, void *entry);   /* after table_reserve */
-void table_replace(struct table *t, uint64_t hash, const void *entry, void *by);     /* of the same id */
-void table_remove(struct table *t, uint64_t hash, const void *entry);
+static inline void *id_find(const struct table *t, uint64_t hash, const uint8_t id[16]) {
+  return (void *)(uintptr_t)table_find(t, hash, id_is, id);
+}
 
 /* Span ids are hashed once a span and more at the close, so not by SipHash: multiply-shift with a random
  * odd multiplier is universal (Dietzfelbinger), which is enough against chosen ids. */
@@ -102,7 +100,7 @@ struct remembered {
   struct table table;
   struct link all, with_ids;
   struct hash_key key;
-  size_t bytes, bytes_max;
+  size_t bytes, bytes_max, table_bytes;     /* bytes: table_bytes among them */
   uint64_t forgotten;
 };
 

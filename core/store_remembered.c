@@ -29,14 +29,14 @@ static void ghost_free(struct remembered *r, struct ghost *g) {
   if (g->late) store_let_go(g->late->memory->store, g->late);
   ids_drop(r, g);
   link_remove(&g->all);
-  table_remove(&r->table, g->hash, g);
+  table_remove(&r->table, g->hash, (uintptr_t)g);
   r->bytes -= sizeof *g;
   heap_free(g);
 }
 
 void remembered_deinit(struct remembered *r) {
   while (!link_alone(&r->all)) ghost_free(r, ghost_of(r->all.next, all));
-  heap_free(r->table.slots);
+  table_deinit(&r->table);
 }
 
 static void oldest_ids_forget(struct remembered *r) {
@@ -69,27 +69,21 @@ static bool room_from_ghosts(struct remembered *r, size_t bytes) {
 }
 
 bool remembered_shrink(struct remembered *r) {
-  if (r->bytes - r->table.capacity * sizeof *r->table.slots <= r->bytes_max / REMEMBERED_KEPT_SHARE) return false;
+  if (r->bytes - r->table_bytes <= r->bytes_max / REMEMBERED_KEPT_SHARE) return false;
   if (link_alone(&r->with_ids)) oldest_forget(r);
   else oldest_ids_forget(r);
   return true;
 }
 
-static bool slot_reserve(struct remembered *r) {
-  size_t growth = table_growth(&r->table);
-  if (!growth) return true;
-  if (room_from_ids(r, growth, NULL) && !table_reserve(&r->table)) {
-    r->bytes += growth;
-    return true;
-  }
-  if (link_alone(&r->all)) return false;
-  oldest_forget(r);                     /* the table stays as it is, and the oldest makes place */
+static bool slot_reserve(struct remembered *r, uint64_t hash) {
+  for (size_t growth; (growth = table_growth(&r->table, hash)); r->table_bytes += growth, r->bytes += growth)
+    if (!room_from_ghosts(r, growth) || table_grow(&r->table, hash)) return false;
   return true;
 }
 
 struct ghost *remembered_put(struct remembered *r, const uint8_t id[16], uint64_t hash, uint64_t until_ns) {
   struct ghost *g = NULL;
-  if (slot_reserve(r) && room_from_ghosts(r, sizeof *g)) g = heap_zalloc(sizeof *g);
+  if (slot_reserve(r, hash) && room_from_ghosts(r, sizeof *g)) g = heap_zalloc(sizeof *g);
   if (!g) {
     r->forgotten++;
     return NULL;
@@ -99,7 +93,7 @@ struct ghost *remembered_put(struct remembered *r, const uint8_t id[16], uint64_
   g->until_ns = until_ns;
   link_init(&g->with_ids);
   link_append(&r->all, &g->all);
-  table_put(&r->table, hash, g);
+  table_put(&r->table, hash, (uintptr_t)g);
   r->bytes += sizeof *g;
   return g;
 }
@@ -148,7 +142,7 @@ void remembered_add(struct remembered *r, struct ghost *g, uint64_t id) {
 }
 
 struct ghost *remembered_find(struct remembered *r, const uint8_t id[16], uint64_t hash, uint64_t now_ns) {
-  struct ghost *g = table_find(&r->table, hash, id);
+  struct ghost *g = id_find(&r->table, hash, id);
   if (!g || now_ns < g->until_ns) return g;
   ghost_free(r, g);
   return NULL;

@@ -1,28 +1,23 @@
-/* The symbols' story. A text is looked up in a private open-addressing table (SipHash with a random key:
+/* The symbols' story. A text is looked up in a private table (SipHash with a random key:
  * names come from the network; what was asked for lately is found without it) and compared in the arena, where its bytes lie packed in blocks that are
  * never given back before the end. A new text is copied behind the last one. Where the bound, the arena or
  * the heap has no room, symbol_put refuses and nothing has changed. The bound covers blocks and table. */
 #include "symbol.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "bytes.h"
 #include "err.h"
 #include "hash.h"
 #include "heap.h"
+#include "table.h"
 
-enum { TEXT_BYTES_MAX = 65536, BLOCK_BYTES = 16384, SLOTS_FIRST = 64, RECENT_BITS = 7 };
-
-struct symbol {
-  uint32_t hash, off, len;    /* len 0: an empty slot */
-};
+enum { TEXT_BYTES_MAX = 65536, BLOCK_BYTES = 16384, RECENT_BITS = 7 };
 
 struct symbols {
   struct arena *arena;
   struct hash_key key;
-  struct symbol *slots;
-  uint32_t capacity, count;
+  struct table table;         /* of places: place_of */
   uint32_t *blocks, blocks_count, blocks_capacity;
   uint32_t tail, tail_left;   /* where the next text goes, and how much fits */
   size_t bytes, bytes_max;
@@ -44,38 +39,30 @@ void symbols_free(struct symbols *s) {
   if (!s) return;
   for (uint32_t i = 0; i < s->blocks_count; i++) arena_put(s->arena, s->blocks[i]);
   heap_free(s->blocks);
-  heap_free(s->slots);
+  table_deinit(&s->table);
   heap_free(s);
 }
 
-/* The slot of the text, or the empty one where it belongs. There always is an empty one. */
-static struct symbol *slot_find(const struct symbols *s, uint32_t hash, const void *p, size_t n) {
-  uint32_t mask = s->capacity - 1;
-  for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
-    struct symbol *slot = &s->slots[i];
-    if (!slot->len) return slot;
-    if (slot->hash == hash && slot->len == n && !memcmp(arena_at(s->arena, slot->off), p, n))
-      return slot;
-  }
+/* As the table has it, a text's place is its length, which is not 0, and its offset. */
+static uint64_t place_of(struct fluo_text text) {
+  return (uint64_t)text.len << 32 | text.off;
 }
 
-static bool slots_grow(struct symbols *s) {
-  if (s->count + 1 <= s->capacity / 4 * 3) return true;
-  uint32_t capacity = s->capacity ? s->capacity * 2 : SLOTS_FIRST;
-  size_t more = (capacity - s->capacity) * sizeof(struct symbol);
-  if (s->bytes + more > s->bytes_max) return false;
-  struct symbol *slots = heap_zalloc(capacity * sizeof *slots);
-  if (!slots) return false;
-  for (uint32_t i = 0; i < s->capacity; i++) {
-    if (!s->slots[i].len) continue;
-    uint32_t at = s->slots[i].hash & (capacity - 1);
-    while (slots[at].len) at = (at + 1) & (capacity - 1);
-    slots[at] = s->slots[i];
-  }
-  heap_free(s->slots);
-  s->slots = slots;
-  s->capacity = capacity;
-  s->bytes += more;
+static struct fluo_text text_at(uint64_t place) {
+  return (struct fluo_text){(uint32_t)place, (uint32_t)(place >> 32)};
+}
+
+struct wanted { const struct arena *arena; const void *p; size_t n; };
+
+static bool is_wanted(uint64_t place, const void *key) {
+  const struct wanted *w = key;
+  struct fluo_text text = text_at(place);
+  return text.len == w->n && !memcmp(arena_at(w->arena, text.off), w->p, w->n);
+}
+
+static bool slot_reserve(struct symbols *s, uint64_t hash) {
+  for (size_t growth; (growth = table_growth(&s->table, hash)); s->bytes += growth)
+    if (growth > s->bytes_max - s->bytes || table_grow(&s->table, hash)) return false;
   return true;
 }
 
@@ -101,6 +88,17 @@ static bool block_get(struct symbols *s, size_t n) {
   return true;
 }
 
+/* Its place; 0: there is no room for one more. */
+static uint64_t symbol_new(struct symbols *s, uint64_t hash, const void *p, size_t n) {
+  if (!slot_reserve(s, hash) || !block_get(s, n)) return 0;
+  uint64_t place = place_of((struct fluo_text){s->tail, (uint32_t)n});
+  memcpy(arena_at(s->arena, s->tail), p, n);
+  s->tail += (uint32_t)n;
+  s->tail_left -= (uint32_t)n;
+  table_put(&s->table, hash, place);
+  return place;
+}
+
 bool symbol_put(struct symbols *s, const void *p, size_t n, struct fluo_text *out) {
   if (!n) {
     *out = (struct fluo_text){0, 0};
@@ -115,22 +113,13 @@ bool symbol_put(struct symbols *s, const void *p, size_t n, struct fluo_text *ou
     *out = *recent;
     return true;
   }
-  uint32_t hash = (uint32_t)hash64(&s->key, p, n);
-  struct symbol *slot = s->slots ? slot_find(s, hash, p, n) : NULL;
-  if (!slot || !slot->len) {
-    if (!slots_grow(s) || !block_get(s, n)) {
-      s->refused++;
-      return false;
-    }
-    slot = slot_find(s, hash, p, n);          /* the table may have moved */
-    assert(!slot->len);
-    *slot = (struct symbol){hash, s->tail, (uint32_t)n};
-    memcpy(arena_at(s->arena, s->tail), p, n);
-    s->tail += (uint32_t)n;
-    s->tail_left -= (uint32_t)n;
-    s->count++;
+  uint64_t hash = hash64(&s->key, p, n);
+  uint64_t place = table_find(&s->table, hash, is_wanted, &(struct wanted){s->arena, p, n});
+  if (!place && !(place = symbol_new(s, hash, p, n))) {
+    s->refused++;
+    return false;
   }
-  *out = *recent = (struct fluo_text){slot->off, slot->len};
+  *out = *recent = text_at(place);
   return true;
 }
 

@@ -328,7 +328,7 @@ describe("the store", function()
     end)
 
     it("which knows its spans where their ids were forgotten", function()
-      kept { remembered_bytes_max = 1536 }
+      kept { remembered_bytes_max = 5136 }
       for id = 2, 400 do assert.equal("late", (s:put({ id = id }, 11 * S))) end
       assert.is_true(number(s:stats().ids_forgotten) > 0)
       for id = 1, 400 do assert.equal("duplicate", (s:put({ id = id }, 12 * S))) end
@@ -401,12 +401,12 @@ describe("the store", function()
     end)
 
     it("also a single trace with more late spans than fit", function()
-      s = support.open({ remembered_bytes_max = 4096 })
+      s = support.open({ remembered_bytes_max = 8192 })
       s:put({ id = 1 }, 0)
       s:run(10 * S)
       for id = 2, 2000 do
         assert.equal("late", (s:put({ id = id }, 11 * S)))
-        assert.is_true(number(s:stats().remembered_bytes) <= 4096)
+        assert.is_true(number(s:stats().remembered_bytes) <= 8192)
       end
       assert.equal("duplicate", (s:put({ id = 2 }, 11 * S)))
       assert.equal("late", (s:put({ id = 2000 }, 11 * S)))
