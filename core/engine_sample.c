@@ -214,8 +214,8 @@ static void note_plain(struct engine *e, struct across_batch *b, const struct ac
 static void witness_fill(struct engine *e, const struct trace *t, const struct fluo_span *span,
                          const struct fluo_text *service, struct window_witness *out) {
   *out = (struct window_witness){.start_ns = span->start_ns,
-                                 .name = store_lasting(e->store, span->name),
-                                 .service = service ? *service : store_lasting(e->store, span->service),
+                                 .name = store_lasting(e->store, span, span->name),
+                                 .service = service ? *service : store_lasting(e->store, span, span->service),
                                  .has_service = span->flags & FLUO_SPAN_SERVICE};
   memcpy(out->trace_id, t->id, 16);
   memcpy(out->span_id, span->span_id, 8);

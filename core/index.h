@@ -4,6 +4,7 @@
 #ifndef FLUO_INDEX_H
 #define FLUO_INDEX_H
 #include "atom.h"
+#include "bytes.h"
 #include "ir.h"
 #include "ruleset.h"
 
@@ -12,7 +13,9 @@ enum {
    * own are never looked up, and stand for the presence of events and of links. */
   INDEX_KEY_EVENT = FLUO_FIELD_ATTRIBUTE,
   INDEX_KEY_LINK = FLUO_FIELD_RESOURCE,
-  INDEX_KEY_NONE = 0x7fffffff
+  INDEX_KEY_NONE = 0x7fffffff,
+  /* Bit set of the fields that are a span's shape (shapes.h). */
+  INDEX_SHAPE = 1 << FLUO_FIELD_SERVICE | 1 << FLUO_FIELD_NAME | 1 << FLUO_FIELD_KIND | 1 << FLUO_FIELD_STATUS
 };
 
 /* An atom that may hold, and the operand that was found equal (of EQ). */
@@ -58,6 +61,11 @@ struct index_always {
   struct fluo_range patterns;
 };
 
+/* Keys of attributes, + 1, by a sketch of their names; 0: there is none of such a name. */
+struct index_hints {
+  uint32_t *keys, shift;
+};
+
 struct index_bucket {
   uint64_t hash;
   struct fluo_range refs;
@@ -70,8 +78,9 @@ struct index {
   uint32_t keys_count, keys_capacity;
   uint32_t *key_table;                       /* key + 1; 0: empty */
   uint32_t key_mask;
+  struct index_hints hints;
   uint32_t *atom_keys;                       /* the key of each atom, or NONE */
-  uint32_t fields;                           /* bit set: fields that are probed */
+  uint32_t fields;                           /* bit set: fields that are probed, but for those of the shape */
   bool attributes, resources, events, links; /* whether these are */
   struct index_bucket *buckets;
   uint32_t bucket_mask;
@@ -85,9 +94,7 @@ struct index {
   uint8_t *text;                      /* what affixes point to */
   /* Patterns to test, by atom: first those that a span's shape does not decide. */
   uint32_t *posting_first, *posting_shaped, *postings;
-  uint8_t *shaped;                    /* of each pattern: a span's shape decides it (shapes.h) */
-  bool shapes;                        /* there are enough of these to remember shapes */
-  uint32_t shape;                     /* bit set: texts of a shape that these ask for */
+  uint8_t *shaped;                    /* of each pattern: a span's shape decides it */
   struct index_always *always;
   uint32_t always_count, *always_patterns;
 };
@@ -102,8 +109,22 @@ const struct index *ruleset_index(const struct ruleset *r);
 const struct atoms *ruleset_atoms(const struct ruleset *r);
 const struct ruleset_options *ruleset_options(const struct ruleset *r);
 
+static inline bool index_is_of_shape(uint32_t key) {
+  return key < FLUO_FIELD_EVENT_NAME && INDEX_SHAPE >> key & 1;
+}
+
 /* A key of that field (ATTRIBUTE, RESOURCE), or INDEX_KEY_NONE. */
 uint32_t index_key_find(const struct index *x, uint32_t field, const void *name, size_t n);
+
+/* The same of an attribute, with x's hints: nearly every name that nobody asks for is told by its ends and its length,
+ * without a look at the keys. */
+static inline uint32_t index_attribute_find(const struct index *x, struct index_hints hints, const uint8_t *name, size_t n) {
+  uint32_t hint = hints.keys[bytes_sketch(name, n) >> hints.shift];
+  if (!hint) return INDEX_KEY_NONE;
+  const struct index_key *key = &x->keys[hint - 1];
+  if (key->len == n && bytes_same((const uint8_t *)key->name, name, n)) return hint - 1;
+  return index_key_find(x, FLUO_FIELD_ATTRIBUTE, name, n);
+}
 
 /* Calls on_ref for every atom that may hold because `key` has this value: those that do are among
  * them, as far as atoms are reached by this key. `equal`: the operand is equal to (an element of)

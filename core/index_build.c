@@ -297,6 +297,7 @@ static int build(struct building *b, bool renamed) {
   if (!err) err = index_keys_add(x, b->users);
   if (!err) err = index_shapes_add(x);
   if (!err && renamed) err = index_renames_add(x);
+  if (!err) err = index_hints_add(x);
   if (!err) err = index_choose(x, b->users, b->chosen, b->costs);
   if (!err) err = choose_all(b);
   if (!err) err = write_postings(b);
@@ -336,6 +337,7 @@ void index_free(struct index *x) {
   if (!x) return;
   heap_free(x->keys);
   heap_free(x->key_table);
+  heap_free(x->hints.keys);
   heap_free(x->atom_keys);
   heap_free(x->buckets);
   heap_free(x->refs);

@@ -82,7 +82,7 @@ static double write_tops(struct index_interval *intervals, uint32_t low, uint32_
 static void write_entry(struct index *x, const struct index_entry *e, uint32_t *intervals) {
   struct index_key *key = &x->keys[e->key];
   key->probed = true;
-  if (e->key > INDEX_KEY_LINK && e->key < FLUO_FIELD_EVENT_NAME) x->fields |= UINT32_C(1) << e->key;
+  if (e->key > INDEX_KEY_LINK && e->key < FLUO_FIELD_EVENT_NAME) x->fields |= (UINT32_C(1) << e->key) & ~(uint32_t)INDEX_SHAPE;
   switch (e->place) {
   case PLACE_PRESENT: range_add(&key->present, add_ref(x, e).first); break;
   case PLACE_PREFIX: write_affix(x, &key->prefixes, e); break;

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "heap.h"
 #include "rename.h"
@@ -156,6 +157,24 @@ int index_renames_add(struct index *x) {
       first += x->keys[i].served.count;
       x->keys[i].served.count = 0;
     }
+  }
+  return 0;
+}
+
+/* So many places a key: of sixteen names that nobody asks for one shares its place with a key. Of keys that share one the
+ * last is hinted at. */
+enum { HINTS_PER_KEY = 16 };
+
+int index_hints_add(struct index *x) {
+  uint32_t bits = 1;
+  while (bits < 31 && UINT64_C(1) << bits < (uint64_t)x->keys_count * HINTS_PER_KEY) bits++;
+  x->hints.shift = 64 - bits;
+  x->hints.keys = heap_zalloc((UINT64_C(1) << bits) * sizeof *x->hints.keys);
+  if (!x->hints.keys) return FLUO_ENOMEM;
+  for (uint32_t i = FLUO_FIELD_EVENT_NAME; i < x->keys_count; i++) {
+    const struct index_key *key = &x->keys[i];
+    if (key->field != FLUO_FIELD_ATTRIBUTE) continue;
+    x->hints.keys[bytes_sketch((const uint8_t *)key->name, key->len) >> x->hints.shift] = i + 1;
   }
   return 0;
 }

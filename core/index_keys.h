@@ -11,5 +11,7 @@ int index_keys_add(struct index *x, uint32_t *users);
 /* Adds the other names of attributes, each with the list of those that it stands in for.
  * Likewise. */
 int index_renames_add(struct index *x);
+/* All keys are numbered: hints at those of attributes. Likewise. */
+int index_hints_add(struct index *x);
 
 #endif

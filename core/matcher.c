@@ -43,7 +43,7 @@ struct matcher {
   uint32_t stamp;             /* of the present span */
   struct mark *marks;         /* of each atom */
   uint32_t *seen;             /* stamps of patterns */
-  uint32_t holding[MEMO_ATOMS], holding_count; /* atoms that hold for the value being looked up */
+  uint32_t holding[SHAPE_ITEMS], holding_count; /* atoms that hold for the value, or the shape, being looked up */
   bool uncertain;             /* one of its atoms is unknown */
   uint8_t *nodes;             /* truths of the pattern under test */
   uint32_t *hits, hits_count, *unknowns, unknowns_count;
@@ -177,72 +177,62 @@ static void on_ref(void *ctx, uint32_t atom, bool equal) {
   enum fluo_truth truth = atom_truth(m, atom);
   if (truth == FLUO_FALSE) return;
   m->uncertain |= truth == FLUO_UNKNOWN;
-  if (m->holding_count < MEMO_ATOMS) m->holding[m->holding_count] = atom;
-  m->holding_count++;
+  if (m->x->posting_first[atom] < m->x->posting_shaped[atom] && m->holding_count++ < SHAPE_ITEMS)
+    m->holding[m->holding_count - 1] = atom;
   reach(m, atom);
 }
 
-static void look_up(struct matcher *m, uint32_t key, const struct fluo_value *value) {
+static void look_up(struct matcher *m, uint32_t key, const uint8_t *bytes, uint32_t n) {
   m->holding_count = 0;
   m->uncertain = false;
   index_probe(m->x, key, slots_get(m->slots, key), on_ref, m);
-  if (!m->uncertain && memo_put(m->memo, key, value, m->holding, m->holding_count)) shapes_clear(m->shapes);
+  if (bytes && !m->uncertain) memo_put(m->memo, key, bytes, n, m->holding, m->holding_count);
 }
 
-static void reach_all(struct matcher *m, const struct memo_entry *known) {
-  for (uint32_t i = 0; i < known->count; i++) {
-    struct mark *mark = &m->marks[known->atoms[i]];
+static void reach_all(struct matcher *m, const uint32_t *atoms, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    struct mark *mark = &m->marks[atoms[i]];
     mark->tested = m->stamp;
     mark->truth = FLUO_TRUE;
-    reach(m, known->atoms[i]);
+    reach(m, atoms[i]);
   }
 }
 
 static void probe(struct matcher *m, uint32_t key) {
-  const struct fluo_value *value = slots_value(m->slots, key);
-  const struct memo_entry *known = memo_get(m->memo, key, value);
+  uint32_t n;
+  const uint8_t *bytes = slots_bytes(m->slots, key, &n);
+  const struct memo_entry *known = bytes ? memo_get(m->memo, key, bytes, n) : NULL;
   if (known)
-    reach_all(m, known);
+    reach_all(m, known->atoms, known->count_next - 1u);
   else
-    look_up(m, key, value);
+    look_up(m, key, bytes, n);
 }
 
 /* ---- what a shape decides ------------------------------------------------------------------ */
 
-static bool is_of_shape(const struct matcher *m, uint32_t key) {
-  return key < 32 && m->x->shape >> key & 1;
+static void take_shape(struct matcher *m, const struct shape_entry *known) {
+  uint32_t hits = known->hits_next - 1u;
+  for (; m->hits_count < hits; m->hits_count++) m->hits[m->hits_count] = known->items[m->hits_count];
+  reach_all(m, known->items + hits, known->atoms);
 }
 
-/* The texts of the shape go first: where they are known, so may be what the shape matches. true: it is not, but can be
- * learnt. */
-static bool probe_shape(struct matcher *m, struct shape *shape) {
-  static const uint32_t fields[] = {FLUO_FIELD_SERVICE, FLUO_FIELD_NAME};
-  const struct fluo_value *values[2];
-  const struct memo_entry *known[2];
-  uint32_t ids[2], count = 0;
-  bool complete = true;
-  for (uint32_t i = 0; i < 2; i++) {
-    values[i] = is_of_shape(m, fields[i]) ? slots_value(m->slots, fields[i]) : NULL;
-    known[i] = values[i] ? memo_get(m->memo, fields[i], values[i]) : NULL;
-    ids[i] = known[i] ? known[i]->id : 0;
-    complete &= !values[i] || known[i];
+static void probe_shape(struct matcher *m) {
+  m->holding_count = 0;
+  m->uncertain = false;
+  for (uint32_t left = INDEX_SHAPE; left; left &= left - 1) {
+    uint32_t field = (uint32_t)__builtin_ctz(left);
+    const struct datum *value = m->x->keys[field].probed ? slots_get(m->slots, field) : NULL;
+    if (value) index_probe(m->x, field, value, on_ref, m);
   }
-  *shape = (struct shape){ids[0], ids[1], m->view->span->kind, m->view->span->status};
-  const uint32_t *hits = complete ? shapes_get(m->shapes, shape, &count) : NULL;
-  m->shape_known = hits;
-  for (; m->hits_count < count; m->hits_count++) m->hits[m->hits_count] = hits[m->hits_count];
-  for (uint32_t i = 0; i < 2; i++)
-    if (known[i]) reach_all(m, known[i]);
-  for (uint32_t i = 0; i < 2; i++)
-    if (values[i] && !known[i]) look_up(m, fields[i], values[i]);
-  return complete && !hits;
 }
 
 /* What was undecided may be decided another time. */
 static void learn_shape(struct matcher *m, const struct shape *shape) {
+  if (m->uncertain || m->holding_count > SHAPE_ITEMS) return;
   for (uint32_t i = 0; i < m->unknowns_count; i++)
     if (m->x->shaped[m->unknowns[i]]) return;
-  shapes_put(m->shapes, shape, m->hits, m->hits_count, m->x->shaped);
+  struct shape_list hits = {m->hits, m->hits_count}, atoms = {m->holding, m->holding_count};
+  shapes_put(m->shapes, shape, hits, m->x->shaped, atoms);
 }
 
 static void test_always(struct matcher *m, const struct index_always *always) {
@@ -288,19 +278,28 @@ static void sort_asks(struct matcher *m) {
   m->asks_count = kept;
 }
 
+static void match_shape(struct matcher *m) {
+  const struct fluo_span *span = m->view->span;
+  bool lasting = span->flags & FLUO_SPAN_LASTING;
+  struct shape shape = shape_of(span);
+  const struct shape_entry *known = lasting ? shapes_get(m->shapes, &shape) : NULL;
+  m->shape_known = known;
+  if (known)
+    take_shape(m, known);
+  else
+    probe_shape(m);
+  for (uint32_t i = 0; i < m->x->always_count; i++) test_always(m, &m->x->always[i]);
+  if (lasting && !known) learn_shape(m, &shape);
+}
+
 int matcher_span(struct matcher *m, const struct span_view *view, struct match *out) {
   m->hits_count = m->unknowns_count = m->asks_count = 0;
   m->answers = (struct answers){NULL, 0};
   load(m, view);
-  struct shape shape;
-  m->shape_known = false;
-  bool learns = m->x->shapes && probe_shape(m, &shape);
+  match_shape(m);
   uint32_t present_count;
   const uint32_t *present = slots_present(m->slots, &present_count);
-  for (uint32_t i = 0; i < present_count; i++)
-    if (m->x->keys[present[i]].probed && !is_of_shape(m, present[i])) probe(m, present[i]);
-  for (uint32_t i = 0; i < m->x->always_count; i++) test_always(m, &m->x->always[i]);
-  if (learns) learn_shape(m, &shape);
+  for (uint32_t i = 0; i < present_count; i++) probe(m, present[i]);
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
   sort_asks(m);
@@ -309,7 +308,7 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   return 0;
 }
 
-const struct fluo_value *matcher_value(const struct matcher *m, uint32_t key) {
+const struct fluo_value *matcher_value(struct matcher *m, uint32_t key) {
   return slots_value(m->slots, key);
 }
 
@@ -354,7 +353,7 @@ static int take_scratch(struct matcher *m) {
   m->asks_max = most_asks(ir);
   m->asks = heap_alloc(m->asks_max * sizeof *m->asks);
   m->memo = memo_new(m->x->keys_count);
-  m->shapes = shapes_new();
+  m->shapes = shapes_new(ir->header->patterns);
   bool all = m->marks && m->seen && m->nodes && m->hits && m->unknowns && m->asks && m->memo && m->shapes;
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);

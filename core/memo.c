@@ -1,6 +1,7 @@
 /* One table, directly mapped, of one cache line a value. The newer of two values that meet stays. */
 #include "memo.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "bytes.h"
@@ -14,7 +15,6 @@ _Static_assert(sizeof(struct memo_entry) == 64, "one cache line");
 enum { PATIENCE = 32, REST = 64, TRIAL = 2 };
 
 struct memo {
-  uint32_t ids; /* given */
   struct memo_entry entries[1 << ENTRIES_BITS];
   int8_t patience[];
 };
@@ -35,29 +35,15 @@ static bool rests(struct memo *m, uint32_t key) {
   return true;
 }
 
-/* The bytes that tell a value from others of its type. false: none that fit. */
-static inline bool bytes_of(const struct fluo_value *value, const uint8_t **p, size_t *n) {
-  if (value->type == FLUO_TYPE_STRING) {
-    *p = value->text;
-    *n = value->len;
-    return *n <= MEMO_BYTES;
-  }
-  *p = (const uint8_t *)&value->integer;
-  *n = sizeof value->integer;
-  return value->type == FLUO_TYPE_INT || value->type == FLUO_TYPE_BOOL;
-}
-
-static inline struct memo_entry *entry_of(struct memo *m, uint32_t key, const uint8_t *p, size_t n) {
+static inline struct memo_entry *entry_of(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n) {
   uint64_t sketch = bytes_sketch(p, n) + key * UINT64_C(0x9e3779b97f4a7c15);
   return &m->entries[sketch >> (64 - ENTRIES_BITS)];
 }
 
-const struct memo_entry *memo_get(struct memo *m, uint32_t key, const struct fluo_value *value) {
-  const uint8_t *p;
-  size_t n;
-  if (rests(m, key) || !bytes_of(value, &p, &n)) return NULL;
+const struct memo_entry *memo_get(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n) {
+  if (rests(m, key) || n > MEMO_BYTES) return NULL;
   const struct memo_entry *e = entry_of(m, key, p, n);
-  if (e->key != key || e->type != value->type || e->len != n || !e->id || !bytes_same(e->bytes, p, n)) {
+  if (!e->count_next || e->key != key || e->len != n || !bytes_same(e->bytes, p, n)) {
     m->patience[key]--;
     return NULL;
   }
@@ -65,26 +51,12 @@ const struct memo_entry *memo_get(struct memo *m, uint32_t key, const struct flu
   return e;
 }
 
-/* After 2^32 values the oldest ids would come back to life. */
-static bool begin_anew(struct memo *m) {
-  memset(m->entries, 0, sizeof m->entries);
-  m->ids = 0;
-  return true;
-}
-
-bool memo_put(struct memo *m, uint32_t key, const struct fluo_value *value, const uint32_t *atoms,
-              uint32_t count) {
-  const uint8_t *p;
-  size_t n;
-  if (m->patience[key] < 0 || count > MEMO_ATOMS || !bytes_of(value, &p, &n)) return false;
-  bool anew = m->ids == UINT32_MAX && begin_anew(m);
+void memo_put(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n, const uint32_t *atoms, uint32_t count) {
+  if (m->patience[key] < 0 || count > MEMO_ATOMS || n > MEMO_BYTES) return;
   struct memo_entry *e = entry_of(m, key, p, n);
-  e->id = ++m->ids;
   e->key = key;
-  e->type = (uint8_t)value->type;
   e->len = (uint8_t)n;
-  e->count = (uint8_t)count;
+  e->count_next = (uint8_t)(count + 1);
   memcpy(e->bytes, p, n);
   if (count) memcpy(e->atoms, atoms, count * sizeof *atoms);
-  return anew;
 }

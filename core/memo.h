@@ -4,14 +4,12 @@
  * values do not repeat (a duration, a URL) is asked about only now and then. */
 #ifndef FLUO_MEMO_H
 #define FLUO_MEMO_H
-#include <stdbool.h>
-
-#include "fluo.h"
+#include <stdint.h>
 
 struct memo;
 
 /* A value that more atoms hold for, or that is longer, is looked up each time. */
-enum { MEMO_ATOMS = 4, MEMO_BYTES = 37 };
+enum { MEMO_ATOMS = 4, MEMO_BYTES = 42 };
 
 /* Of one index, which has so many keys. NULL: no memory. */
 struct memo *memo_new(uint32_t keys);
@@ -19,18 +17,15 @@ void memo_free(struct memo *m);
 
 /* What is known of a value. */
 struct memo_entry {
-  uint32_t id; /* no other value has it or had it, of any key; 0: empty */
   uint32_t key;
-  uint8_t type, len, count;
+  uint8_t len, count_next; /* of atoms, + 1; 0: empty */
   uint8_t bytes[MEMO_BYTES];
-  uint32_t atoms[MEMO_ATOMS]; /* that hold, count of them */
+  uint32_t atoms[MEMO_ATOMS]; /* that hold */
 };
 
-/* NULL: not known. Valid until the next memo_put. */
-const struct memo_entry *memo_get(struct memo *m, uint32_t key, const struct fluo_value *value);
-/* These hold, and no other that the index reaches. More than MEMO_ATOMS are not kept. true: the ids begin anew, and what was
- * known by them is to be forgotten. */
-bool memo_put(struct memo *m, uint32_t key, const struct fluo_value *value, const uint32_t *atoms,
-              uint32_t count);
+/* Of the value that these n bytes tell from all others of its key. NULL: not known. Valid until the next memo_put. */
+const struct memo_entry *memo_get(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n);
+/* These hold, and no other that the index reaches. More than MEMO_ATOMS are not kept. */
+void memo_put(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n, const uint32_t *atoms, uint32_t count);
 
 #endif

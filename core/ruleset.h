@@ -86,7 +86,7 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
 
 /* An attribute, of the span or its resource, by its key in the index, of the span that matcher_span was called for last.
  * NULL: it has none. Valid as long as that span's bytes are. */
-const struct fluo_value *matcher_value(const struct matcher *m, uint32_t key);
+const struct fluo_value *matcher_value(struct matcher *m, uint32_t key);
 
 /* One pattern with the answers to all its asks, in the order of the asks: no (FLUO_FALSE), hit, or unknown
  * (Kleene). */

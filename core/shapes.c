@@ -1,5 +1,4 @@
-/* One table, directly mapped; the newer of two shapes that meet stays. A shape is told by the ids of its texts: whoever
- * gives these compares the texts anyway. */
+/* One table, directly mapped; the newer of two shapes that meet stays. */
 #include "shapes.h"
 
 #include <stdbool.h>
@@ -7,54 +6,47 @@
 
 #include "heap.h"
 
-enum { ENTRIES_BITS = 10 };
+/* What few patterns have to say of a shape is soon found out anew: a filter, of which a rule may have hundreds, has one. */
+enum { ENTRIES_BITS = 10, FEW_BITS = 6, FEW_PATTERNS = 8 };
 
-struct entry {
-  struct shape shape;
-  uint32_t count_next; /* how many hits, + 1; 0: empty */
-  uint32_t hits[SHAPE_HITS];
-};
-_Static_assert(sizeof(struct entry) == 128, "two cache lines");
+_Static_assert(sizeof(struct shape_entry) == 128, "two cache lines");
 
 struct shapes {
-  struct entry entries[1 << ENTRIES_BITS];
+  uint32_t shift;
+  struct shape_entry entries[];
 };
 
-struct shapes *shapes_new(void) {
-  return heap_zalloc(sizeof(struct shapes));
+struct shapes *shapes_new(uint32_t patterns) {
+  uint32_t bits = patterns <= FEW_PATTERNS ? FEW_BITS : ENTRIES_BITS;
+  struct shapes *s = heap_zalloc(sizeof *s + (sizeof s->entries[0] << bits));
+  if (s) s->shift = 64 - bits;
+  return s;
 }
 
 void shapes_free(struct shapes *s) {
   heap_free(s);
 }
 
-static uint32_t place_of(const struct shape *shape) {
-  uint64_t mixed = (uint64_t)shape->service << 32 | shape->name;
-  mixed ^= (uint64_t)shape->kind << 24 | (uint64_t)shape->status << 48;
-  return (uint32_t)(mixed * UINT64_C(0x9e3779b97f4a7c15) >> (64 - ENTRIES_BITS));
+static inline uint32_t place_of(const struct shapes *s, const struct shape *shape) {
+  return (uint32_t)((shape->texts ^ shape->rest << 40) * UINT64_C(0x9e3779b97f4a7c15) >> s->shift);
 }
 
-static bool is_same(const struct shape *a, const struct shape *b) {
-  return a->service == b->service && a->name == b->name && a->kind == b->kind && a->status == b->status;
+const struct shape_entry *shapes_get(const struct shapes *s, const struct shape *shape) {
+  const struct shape_entry *e = &s->entries[place_of(s, shape)];
+  return e->hits_next && e->shape.texts == shape->texts && e->shape.rest == shape->rest ? e : NULL;
 }
 
-const uint32_t *shapes_get(const struct shapes *s, const struct shape *shape, uint32_t *count) {
-  const struct entry *e = &s->entries[place_of(shape)];
-  if (!e->count_next || !is_same(&e->shape, shape)) return NULL;
-  *count = e->count_next - 1;
-  return e->hits;
-}
-
-void shapes_put(struct shapes *s, const struct shape *shape, const uint32_t *hits, uint32_t count, const uint8_t *is_of) {
-  struct entry e = {.shape = *shape, .count_next = 1};
-  for (uint32_t i = 0; i < count; i++) {
-    if (!is_of[hits[i]]) continue;
-    if (e.count_next > SHAPE_HITS) return;
-    e.hits[e.count_next++ - 1] = hits[i];
+void shapes_put(struct shapes *s, const struct shape *shape, struct shape_list hits, const uint8_t *is_of, struct shape_list atoms) {
+  struct shape_entry e = {.shape = *shape};
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < hits.count; i++) {
+    if (!is_of[hits.items[i]]) continue;
+    if (count == SHAPE_ITEMS) return;
+    e.items[count++] = hits.items[i];
   }
-  s->entries[place_of(shape)] = e;
-}
-
-void shapes_clear(struct shapes *s) {
-  memset(s, 0, sizeof *s);
+  if (atoms.count > SHAPE_ITEMS - count) return;
+  if (atoms.count) memcpy(e.items + count, atoms.items, atoms.count * sizeof *atoms.items);
+  e.hits_next = (uint16_t)(count + 1);
+  e.atoms = (uint16_t)atoms.count;
+  s->entries[place_of(s, shape)] = e;
 }

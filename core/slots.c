@@ -1,142 +1,97 @@
 /* Reading a span once. A slot carries the stamp of the span that filled it, so none is ever
- * cleared. Values lend from the arena, from the copy of the last resource, or from `hex`. What a
- * text is as a number, and a field of the span that no value leads on from, is found out when
- * somebody asks: most are asked for by nobody.
- *
- * Spans of one library have their attributes in one order, so the name that stood at the same place
- * of the span before is tried first: comparing is cheaper than hashing. */
+ * cleared. Values lend from the arena, from the copy of the last resource, or from `hex`. Of an
+ * attribute only where its value lies is noted: what it is, and what that is as a number, is found
+ * out when somebody asks, and so is a field of the span that no value leads on from: most are asked
+ * for by nobody. */
 #include "slots.h"
 
+#include <endian.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "err.h"
 #include "heap.h"
 #include "wire.h"
 
 /* A larger resource is read anew for each span. */
-enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3, PLACES = 32, PLACE_BYTES_MAX = 59, PLACE_EMPTY = 255 };
+enum { RESOURCE_BYTES_MAX = 4096, ID_FIELDS = 3 };
+
+/* What is known of a value: where it lies, what it is, and what it is as a number. */
+enum known { KNOWN_WIRE, KNOWN_VALUE, KNOWN_DATUM };
 
 /* rank 0: under its own name; else which of its other names it is from. */
 struct slot {
   uint32_t stamp, absent; /* of the span that has it; of one that was found to lack this field */
   uint32_t rank;
-  bool whole; /* the datum's number is known, not only its value */
+  uint8_t known;
+  bool probed, serves; /* as its key: the same for every span */
+  uint32_t bytes_count;
+  const uint8_t *bytes; /* see slots_bytes; of KNOWN_WIRE an AnyValue */
   struct datum datum;
-};
-
-/* The attribute that stood at a place of the span before, as its KeyValue began: the name with its
- * tag and length, and the value's tag. */
-struct place {
-  uint32_t key;
-  uint8_t len, start[PLACE_BYTES_MAX]; /* len PLACE_EMPTY: none */
 };
 
 struct slots {
   const struct index *x;
   const struct span_view *view;
   uint32_t stamp;
-  uint32_t present_count;
   struct slot *slots;
-  uint32_t *present;
+  uint32_t *present, present_count; /* keys that are probed */
+  uint32_t *serving, serving_count; /* keys whose values others take */
   uint32_t resource_len; /* of the copy; UINT32_MAX: there is none */
   uint32_t *resource_keys, resource_keys_count;
   char hex[ID_FIELDS][32];
-  struct place places[PLACES];
   uint8_t resource[RESOURCE_BYTES_MAX];
 };
 
-/* Where the value of a key is written, before it is marked. Not by way of a copy: a processor that reads whole what
- * was just written in parts waits for it, five times a span. */
-static inline struct fluo_value *place_of(struct slots *s, uint32_t key) {
-  return &s->slots[key].datum.value;
-}
-
-static inline void mark(struct slots *s, uint32_t key, uint32_t rank) {
+static inline struct slot *mark(struct slots *s, uint32_t key, uint32_t rank) {
   struct slot *slot = &s->slots[key];
-  if (slot->stamp != s->stamp) s->present[s->present_count++] = key;
+  if (slot->stamp != s->stamp && slot->probed) s->present[s->present_count++] = key;
+  if (slot->stamp != s->stamp && slot->serves) s->serving[s->serving_count++] = key;
   slot->stamp = s->stamp;
   slot->rank = rank;
-  slot->whole = false;
+  return slot;
+}
+
+static void take_over(struct slot *to, const struct slot *from) {
+  to->known = from->known;
+  to->bytes = from->bytes;
+  to->bytes_count = from->bytes_count;
+  to->datum = from->datum;
+}
+
+static inline void put_wire(struct slot *slot, const uint8_t *p, uint32_t n) {
+  slot->known = KNOWN_WIRE;
+  slot->bytes = p;
+  slot->bytes_count = n;
+}
+
+/* Of an attribute there are no bytes to tell it by then: they would be taken for another's. */
+static void put_value(struct slot *slot, const struct fluo_value *value, bool of_attribute) {
+  slot->known = KNOWN_VALUE;
+  slot->datum.value = *value;
+  slot->bytes = !of_attribute && value->type == FLUO_TYPE_STRING ? value->text : NULL;
+  slot->bytes_count = value->len;
 }
 
 /* ---- one attribute ------------------------------------------------------------------------- */
 
-/* Nearly all are a KeyValue of a key and a value, in this order, once each, lengths below 128: then
- * the value is what is left behind the key and two bytes. Anything else is left to the reader that
- * takes all forms. The bytes up to where the value's length stands, or 0. */
-static inline uint32_t start_bytes(const uint8_t *p, uint32_t n) {
-  if (n < 4 || p[0] != 0x0a || p[1] >= 0x80 || p[1] + 4u > n) return 0;
-  uint32_t start = p[1] + 3u;
-  return p[start - 1] == 0x12 && p[start] < 0x80 && start + 1 + p[start] == n ? start : 0;
-}
-
-/* A varint that fills the n bytes at p. false: it does not, or it is one that only the reader of all
- * forms takes. */
-static inline bool int_read(const uint8_t *p, uint32_t n, int64_t *out) {
-  uint64_t value = 0;
-  if (n > 8 || p[n - 1] >= 0x80) return false;
-  for (uint32_t i = n; i--;) {
-    if (i + 1 < n && p[i] < 0x80) return false;
-    value = value << 7 | (p[i] & 0x7f);
-  }
-  *out = (int64_t)value;
-  return true;
-}
-
-/* An AnyValue; a short string or an int, and nothing else, without a call. */
-static inline void value_read(const uint8_t *p, uint32_t n, struct fluo_value *out) {
-  int64_t integer;
-  if (n >= 2 && p[0] == 0x0a && p[1] < 0x80 && p[1] + 2u == n)
-    *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = p + 2, .len = p[1]};
-  else if (n >= 2 && p[0] == 0x18 && int_read(p + 1, n - 1, &integer))
-    *out = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = integer};
-  else
-    fluo_any_value(p, n, out);
-}
-
-static void place_fill(struct slots *s, struct place *place, const uint8_t *p, uint32_t start) {
-  place->key = index_key_find(s->x, FLUO_FIELD_ATTRIBUTE, p + 2, start - 3);
-  place->len = (uint8_t)start;
-  memcpy(place->start, p, start);
-}
-
-/* Of any form. */
-static void load_odd(struct slots *s, uint32_t field, const uint8_t *p, uint32_t n) {
+/* Of any form. The last of the same key wins, since it is put last. */
+static void load_odd(struct slots *s, const uint8_t *p, size_t n) {
   struct fluo_item name;
   struct fluo_value value;
-  fluo_key_value(p, n, &name, &value);
-  uint32_t key = index_key_find(s->x, field, name.text, name.len);
-  if (key == INDEX_KEY_NONE) return;
-  *place_of(s, key) = value;
-  mark(s, key, 0);
+  fluo_key_value(p, (uint32_t)n, &name, &value);
+  uint32_t key = index_key_find(s->x, FLUO_FIELD_ATTRIBUTE, name.text, name.len);
+  if (key != INDEX_KEY_NONE) put_value(mark(s, key, 0), &value, true);
 }
 
-/* Out of line, as load_unknown is: the walk past attributes that nobody asks for stays short. */
-__attribute__((noinline))
-static void load_value(struct slots *s, uint32_t key, const uint8_t *p, uint32_t n) {
-  value_read(p, n, place_of(s, key));
-  mark(s, key, 0);
-}
-
-__attribute__((noinline))
-static void load_unknown(struct slots *s, struct place *place, const uint8_t *p, uint32_t n) {
-  uint32_t start = start_bytes(p, n);
-  if (!start || start > PLACE_BYTES_MAX) {
-    load_odd(s, FLUO_FIELD_ATTRIBUTE, p, n);
-    return;
-  }
-  place_fill(s, place, p, start);
-  if (place->key != INDEX_KEY_NONE) load_value(s, place->key, p + start + 1, p[start]);
-}
-
-/* One of less than 128 bytes, as most are. The last of the same key wins, since it is put last. */
-static inline void load_attribute(struct slots *s, struct place *place, const uint8_t *p, uint32_t n) {
-  uint32_t start = place->len;
-  if (n <= start || start + 1 + p[start] != n || !bytes_same(place->start, p, start))
-    load_unknown(s, place, p, n);
-  else if (place->key != INDEX_KEY_NONE)
-    load_value(s, place->key, p + start + 1, p[start]);
+/* Nearly all attributes are a KeyValue of a key and a value, in this order, once each, lengths below 128. The byte behind
+ * such a one and where its value's tag stands; NULL: this is any other field, or another form. */
+static inline const uint8_t *plain_end(const uint8_t *p, const uint8_t *end, const uint8_t **value) {
+  if (end - p < 6) return NULL;
+  uint32_t head = le32toh(bytes_load32(p)); /* the attribute's tag and length, its key's tag and length */
+  const uint8_t *next = p + 2 + p[1], *at = p + 4 + p[3];
+  if ((head & 0x80ff80ff) != 0x000a004a || next > end || at + 2 > next) return NULL;
+  *value = at;
+  return at[0] == 0x12 && at + 2 + at[1] == next ? next : NULL;
 }
 
 /* ---- a span -------------------------------------------------------------------------------- */
@@ -145,16 +100,19 @@ static char *hex_of(struct slots *s, uint32_t field) {
   return s->hex[field == FLUO_FIELD_TRACE_ID ? 0 : field == FLUO_FIELD_SPAN_ID ? 1 : 2];
 }
 
+static bool load_one(struct slots *s, uint32_t field) {
+  struct fluo_value value;
+  if (!field_get(s->view, field, NULL, 0, hex_of(s, field), &value)) return false;
+  put_value(mark(s, field, 0), &value, false);
+  return true;
+}
+
 static void load_fields(struct slots *s) {
-  for (uint32_t left = s->x->fields; left; left &= left - 1) {
-    uint32_t field = (uint32_t)__builtin_ctz(left);
-    if (field_get(s->view, field, NULL, 0, hex_of(s, field), place_of(s, field))) mark(s, field, 0);
-  }
+  for (uint32_t left = s->x->fields; left; left &= left - 1) load_one(s, (uint32_t)__builtin_ctz(left));
 }
 
 static void load_presence(struct slots *s, uint32_t key) {
-  *place_of(s, key) = (struct fluo_value){.type = FLUO_TYPE_NONE};
-  mark(s, key, 0);
+  put_value(mark(s, key, 0), &(struct fluo_value){.type = FLUO_TYPE_NONE}, false);
 }
 
 static void load_part(struct slots *s, const struct wire_field *field) {
@@ -165,58 +123,57 @@ static void load_part(struct slots *s, const struct wire_field *field) {
     load_presence(s, INDEX_KEY_LINK);
 }
 
-/* Any field that is no attribute as above: also one whose length is written with more bytes than it
- * takes, as all are that were JSON. */
-static const uint8_t *load_field(struct slots *s, struct place *place, const uint8_t *p, const uint8_t *end) {
+/* Any field. */
+static const uint8_t *load_field(struct slots *s, const uint8_t *p, const uint8_t *end) {
   struct wire_field field;
   p = wire_next(p, end, &field);
-  if (!p) return NULL;
-  if (field.number != 9 || field.type != WIRE_LEN)
+  if (p && field.number == 9 && field.type == WIRE_LEN)
+    load_odd(s, field.text, field.len);
+  else if (p)
     load_part(s, &field);
-  else if (s->x->attributes && field.len < 0x80)
-    load_attribute(s, place, field.text, (uint32_t)field.len);
-  else if (s->x->attributes)
-    load_odd(s, FLUO_FIELD_ATTRIBUTE, field.text, (uint32_t)field.len);
   return p;
 }
 
 static void load_payload(struct slots *s) {
   struct span_payload payload = span_payload(s->view);
-  struct place *place = s->places;
-  bool attributes = s->x->attributes;
-  for (const uint8_t *p = payload.p, *end = p + payload.n; p && p < end;) {
-    uint32_t n = end - p > 1 && p[0] == 0x4a ? p[1] : UINT8_MAX;
-    if (n >= 0x80 || end - p < n + 2) {
-      p = load_field(s, place, p, end);
-    } else {
-      if (attributes) load_attribute(s, place, p + 2, n);
-      p += n + 2;
+  struct index_hints hints = s->x->hints;
+  for (const uint8_t *p = payload.p, *end = p + payload.n, *next, *value; p && p < end; p = next) {
+    next = plain_end(p, end, &value);
+    if (!next) {
+      next = load_field(s, p, end);
+      continue;
     }
-    if (++place == s->places + PLACES) place = s->places;
+    uint32_t key = index_attribute_find(s->x, hints, p + 4, p[3]);
+    if (key != INDEX_KEY_NONE) put_wire(mark(s, key, 0), value + 2, value[1]);
   }
 }
 
 /* Attributes that are absent take the value of one that is there under another name. */
 static void load_renamed(struct slots *s) {
-  uint32_t direct = s->present_count;
+  uint32_t direct = s->serving_count;
   for (uint32_t i = 0; i < direct; i++) {
-    const struct index_key *key = &s->x->keys[s->present[i]];
-    for (uint32_t k = 0; k < key->served.count; k++) {
-      struct index_served served = s->x->served[key->served.first + k];
-      const struct slot *slot = &s->slots[served.key];
-      if (slot->stamp == s->stamp && slot->rank <= served.rank) continue;
-      *place_of(s, served.key) = *place_of(s, s->present[i]);
-      mark(s, served.key, served.rank);
+    const struct slot *from = &s->slots[s->serving[i]];
+    struct fluo_range list = s->x->keys[s->serving[i]].served;
+    for (uint32_t k = 0; k < list.count; k++) {
+      struct index_served served = s->x->served[list.first + k];
+      const struct slot *to = &s->slots[served.key];
+      if (to->stamp == s->stamp && to->rank <= served.rank) continue;
+      take_over(mark(s, served.key, served.rank), from);
     }
   }
 }
 
 static void read_resource(struct slots *s, const uint8_t *p, uint32_t n) {
-  struct fluo_item item = {.next = 0};
-  uint32_t before = s->present_count;
-  while (fluo_item_next(p, n, 1, &item)) load_odd(s, FLUO_FIELD_RESOURCE, item.text, item.len);
-  s->resource_keys_count = s->present_count - before;
-  memcpy(s->resource_keys, s->present + before, s->resource_keys_count * sizeof *s->resource_keys);
+  struct fluo_item item = {.next = 0}, name;
+  struct fluo_value value;
+  s->resource_keys_count = 0;
+  while (fluo_item_next(p, n, 1, &item)) {
+    fluo_key_value(item.text, item.len, &name, &value);
+    uint32_t key = index_key_find(s->x, FLUO_FIELD_RESOURCE, name.text, name.len);
+    if (key == INDEX_KEY_NONE) continue;
+    if (s->slots[key].stamp != s->stamp) s->resource_keys[s->resource_keys_count++] = key;
+    put_value(mark(s, key, 0), &value, false);
+  }
 }
 
 /* Spans of one resource come in a row, so what the last one said is kept: its slots lend from a
@@ -225,10 +182,7 @@ static void load_resource(struct slots *s) {
   struct fluo_text text = s->view->span->resource;
   const uint8_t *p = s->view->arena + text.off;
   if (text.len == s->resource_len && (text.len == 0 || memcmp(p, s->resource, text.len) == 0)) {
-    for (uint32_t i = 0; i < s->resource_keys_count; i++) {
-      s->slots[s->resource_keys[i]].stamp = s->stamp;
-      s->present[s->present_count++] = s->resource_keys[i];
-    }
+    for (uint32_t i = 0; i < s->resource_keys_count; i++) mark(s, s->resource_keys[i], 0);
     return;
   }
   s->resource_len = UINT32_MAX;
@@ -247,11 +201,11 @@ void slots_load(struct slots *s, const struct span_view *view) {
     s->stamp = 1;
   }
   s->view = view;
-  s->present_count = 0;
+  s->present_count = s->serving_count = 0;
   load_fields(s);
   if (s->x->resources) load_resource(s);
   if (s->x->attributes || s->x->events || s->x->links) load_payload(s);
-  if (s->x->served && view->renamed) load_renamed(s);
+  if (s->serving_count && view->renamed) load_renamed(s);
 }
 
 const uint32_t *slots_present(const struct slots *s, uint32_t *count) {
@@ -259,32 +213,41 @@ const uint32_t *slots_present(const struct slots *s, uint32_t *count) {
   return s->present;
 }
 
-const struct fluo_value *slots_value(const struct slots *s, uint32_t key) {
-  const struct slot *slot = &s->slots[key];
-  return slot->stamp == s->stamp ? &slot->datum.value : NULL;
+const uint8_t *slots_bytes(const struct slots *s, uint32_t key, uint32_t *n) {
+  *n = s->slots[key].bytes_count;
+  return s->slots[key].bytes;
 }
 
-/* A field that was not loaded since no atom is reached by it. */
+/* A field that was not loaded since no atom is reached by it, or only by way of its shape. */
 static bool load_late(struct slots *s, uint32_t field) {
   struct slot *slot = &s->slots[field];
-  struct fluo_value value;
   if (field <= INDEX_KEY_LINK || field >= FLUO_FIELD_EVENT_NAME || slot->absent == s->stamp)
     return false;
   slot->absent = s->stamp;
-  if (!field_get(s->view, field, NULL, 0, hex_of(s, field), &value)) return false;
-  slot->stamp = s->stamp;
-  slot->whole = false;
-  slot->datum.value = value;
-  return true;
+  return load_one(s, field);
+}
+
+static inline void read_value(struct slot *slot) {
+  if (slot->known != KNOWN_WIRE) return;
+  fluo_any_value(slot->bytes, slot->bytes_count, &slot->datum.value);
+  slot->known = KNOWN_VALUE;
+}
+
+const struct fluo_value *slots_value(struct slots *s, uint32_t key) {
+  struct slot *slot = &s->slots[key];
+  if (slot->stamp != s->stamp) return NULL;
+  read_value(slot);
+  return &slot->datum.value;
 }
 
 const struct datum *slots_get(struct slots *s, uint32_t key) {
   struct slot *slot = &s->slots[key];
   if (slot->stamp != s->stamp && !load_late(s, key)) return NULL;
-  if (!slot->whole) {
+  read_value(slot);
+  if (slot->known != KNOWN_DATUM) {
     struct fluo_value value = slot->datum.value;
     datum_init(&slot->datum, &value);
-    slot->whole = true;
+    slot->known = KNOWN_DATUM;
   }
   return &slot->datum;
 }
@@ -294,13 +257,17 @@ int slots_new(const struct index *x, struct slots **out) {
   if (!s) return FLUO_ENOMEM;
   s->x = x;
   s->resource_len = UINT32_MAX;
-  for (uint32_t i = 0; i < PLACES; i++) s->places[i].len = PLACE_EMPTY;
   s->slots = heap_zalloc(x->keys_count * sizeof *s->slots);
   s->present = heap_alloc(x->keys_count * sizeof *s->present);
+  s->serving = heap_alloc(x->keys_count * sizeof *s->serving);
   s->resource_keys = heap_alloc(x->keys_count * sizeof *s->resource_keys);
-  if (!s->slots || !s->present || !s->resource_keys) {
+  if (!s->slots || !s->present || !s->serving || !s->resource_keys) {
     slots_free(s);
     return FLUO_ENOMEM;
+  }
+  for (uint32_t i = 0; i < x->keys_count; i++) {
+    s->slots[i].probed = x->keys[i].probed && !index_is_of_shape(i);
+    s->slots[i].serves = x->keys[i].served.count;
   }
   *out = s;
   return 0;
@@ -310,6 +277,7 @@ void slots_free(struct slots *s) {
   if (!s) return;
   heap_free(s->slots);
   heap_free(s->present);
+  heap_free(s->serving);
   heap_free(s->resource_keys);
   heap_free(s);
 }

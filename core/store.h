@@ -123,8 +123,8 @@ const struct fluo_span *store_parent(struct store *s, struct trace *t, uint32_t 
 /* The arena offset of a skeleton. */
 uint32_t store_offset(const struct store *s, const struct fluo_span *span);
 
-/* The same text where it stays as long as the store does: as a symbol. Where there is no room for one more: empty. */
-struct fluo_text store_lasting(struct store *s, struct fluo_text text);
+/* The same text of a span where it stays as long as the store does: as a symbol. Where there is no room for one more: empty. */
+struct fluo_text store_lasting(struct store *s, const struct fluo_span *span, struct fluo_text text);
 /* Any text as such a symbol. */
 struct fluo_text store_symbol(struct store *s, const void *text, size_t n);
 

@@ -188,7 +188,6 @@ struct store {
   struct trace *adding;           /* not to be evicted: a span is being written into it */
   struct fluo_text scope;         /* of the last span: most have those of the one before */
   struct fluo_span resource;      /* its resource, service and flags likewise */
-  struct fluo_text lasting;       /* a name that is a symbol: of the last span that has such */
   bool keep_payloads;
   uint64_t now_ns;
   size_t heap_bytes, evicted_bytes;

@@ -142,16 +142,19 @@ static bool text_is(const struct store *s, struct fluo_text text, struct otlp_by
   return text.len == bytes.n && (!bytes.n || !memcmp(arena_at(s->arena, text.off), bytes.p, bytes.n));
 }
 
-static bool text_keep(struct store *s, struct trace *t, struct otlp_bytes bytes, struct fluo_text *out) {
+static void goes_with_trace(struct fluo_span *k) {
+  k->flags &= (uint16_t)~FLUO_SPAN_LASTING;
+}
+
+static bool text_keep(struct store *s, struct trace *t, struct otlp_bytes bytes, struct fluo_span *k, struct fluo_text *out) {
   uint8_t *place = bytes_place(s, t, &t->memory->kept, bytes.n, out);
+  goes_with_trace(k);
   if (place) memcpy(place, bytes.p, bytes.n);
   return place != NULL;
 }
 
-static bool text_place(struct store *s, struct trace *t, struct otlp_bytes bytes, struct fluo_text *out) {
-  if (!symbol_put(s->symbols, bytes.p, bytes.n, out)) return text_keep(s, t, bytes, out);
-  s->lasting = *out;
-  return true;
+static bool name_place(struct store *s, struct trace *t, struct otlp_bytes name, struct fluo_span *k) {
+  return symbol_put(s->symbols, name.p, name.n, &k->name) || text_keep(s, t, name, k, &k->name);
 }
 
 struct fluo_text store_symbol(struct store *s, const void *text, size_t n) {
@@ -160,8 +163,8 @@ struct fluo_text store_symbol(struct store *s, const void *text, size_t n) {
   return symbol;
 }
 
-struct fluo_text store_lasting(struct store *s, struct fluo_text text) {
-  if (text.off == s->lasting.off && text.len == s->lasting.len) return text;
+struct fluo_text store_lasting(struct store *s, const struct fluo_span *span, struct fluo_text text) {
+  if (span->flags & FLUO_SPAN_LASTING) return text;
   return store_symbol(s, arena_at(s->arena, text.off), text.len);
 }
 
@@ -173,26 +176,21 @@ static bool scope_place(struct store *s, struct trace *t, struct otlp_bytes scop
   const struct fluo_span *before;
   if (text_is(s, s->scope, scope)) k->scope = s->scope;
   else if (symbol_put(s->symbols, scope.p, scope.n, &k->scope)) s->scope = k->scope;
-  else if ((before = span_before(s, t)) && text_is(s, before->scope, scope)) k->scope = before->scope;
-  else return text_keep(s, t, scope, &k->scope);
+  else if ((before = span_before(s, t)) && text_is(s, before->scope, scope)) k->scope = before->scope, goes_with_trace(k);
+  else return text_keep(s, t, scope, k, &k->scope);
   return true;
 }
 
-/* The service's name: a slice of the resource as it lies in the arena, or where it is no string its text.
- * *lasting: it will be there when the trace is gone. */
-static bool service_place(struct store *s, struct trace *t, struct fluo_span *k, bool *lasting) {
+/* The service's name: a symbol, so that all resources of a service have it in one place; else a slice of the resource, where
+ * it is a string. */
+static bool service_place(struct store *s, struct trace *t, struct fluo_span *k) {
   char scratch[32];
   struct otlp_bytes service, resource = {arena_at(s->arena, k->resource.off), k->resource.len};
   if (!resource.n || !otlp_service(resource, scratch, &service)) return true;
   k->flags |= FLUO_SPAN_SERVICE;
-  if (!service.n) return true;
-  if ((const char *)service.p == scratch) {
-    if (symbol_put(s->symbols, service.p, service.n, &k->service)) return true;
-    *lasting = false;
-    return text_keep(s, t, service, &k->service);
-  }
-  k->service.off = k->resource.off + (uint32_t)(service.p - resource.p);
-  k->service.len = (uint32_t)service.n;
+  if (symbol_put(s->symbols, service.p, service.n, &k->service)) return true;
+  if ((const char *)service.p == scratch) return text_keep(s, t, service, k, &k->service);
+  k->service = (struct fluo_text){k->resource.off + (uint32_t)(service.p - resource.p), (uint32_t)service.n};
   return true;
 }
 
@@ -210,16 +208,16 @@ static bool resource_place(struct store *s, struct trace *t, struct otlp_bytes r
     resource_copy(k, &s->resource);
     return true;
   }
-  bool lasting = symbol_put(s->symbols, resource.p, resource.n, &k->resource);
-  if (!lasting) {
+  if (!symbol_put(s->symbols, resource.p, resource.n, &k->resource)) {
     if ((before = span_before(s, t)) && text_is(s, before->resource, resource)) {
       resource_copy(k, before);
+      goes_with_trace(k);
       return true;
     }
-    if (!text_keep(s, t, resource, &k->resource)) return false;
+    if (!text_keep(s, t, resource, k, &k->resource)) return false;
   }
-  if (!service_place(s, t, k, &lasting)) return false;
-  if (lasting) s->resource = *k;
+  if (!service_place(s, t, k)) return false;
+  if (k->flags & FLUO_SPAN_LASTING) s->resource = *k;
   return true;
 }
 
@@ -231,6 +229,7 @@ static void skeleton_fill(struct fluo_span *k, const struct otlp_span *span) {
                           .end_ns = span->end_ns,
                           .dropped_events = span->dropped_events,
                           .kind = (uint8_t)span->kind,
+                          .flags = FLUO_SPAN_LASTING,
                           .status = (uint8_t)span->status};
   memcpy(k->span_id, span->span_id, 8);
   memcpy(k->parent_id, span->parent_id, 8);
@@ -242,8 +241,8 @@ static void skeleton_fill(struct fluo_span *k, const struct otlp_span *span) {
 static bool span_write(struct store *s, struct trace *t, const struct otlp_span *span, struct fluo_span *k) {
   struct blocks *kept = &t->memory->kept, before = *kept;
   skeleton_fill(k, span);
-  if (text_place(s, t, span->name, &k->name) && scope_place(s, t, span->scope, k) &&
-      resource_place(s, t, span->resource, k) && room_make(s, 0) && payload_place(s, t, span, k))
+  if (resource_place(s, t, span->resource, k) && name_place(s, t, span->name, k) &&
+      scope_place(s, t, span->scope, k) && room_make(s, 0) && payload_place(s, t, span, k))
     return true;
   blocks_free(s, t, kept, before.recent[0]);
   *kept = before;

@@ -77,9 +77,28 @@ static void value_merge(const uint8_t *p, size_t n, struct fluo_value *out) {
   }
 }
 
+/* A varint that fills the n bytes at p and takes no more of them than it needs. */
+static inline bool int_read(const uint8_t *p, uint32_t n, int64_t *out) {
+  uint64_t value = 0;
+  if (n > 8 || p[n - 1] >= 0x80) return false;
+  for (uint32_t i = n; i--;) {
+    if (i + 1 < n && p[i] < 0x80) return false;
+    value = value << 7 | (p[i] & 0x7f);
+  }
+  *out = (int64_t)value;
+  return true;
+}
+
+/* A short string or an int, and nothing else, is what most are. */
 int fluo_any_value(const uint8_t *p, uint32_t n, struct fluo_value *out) {
+  int64_t integer;
   *out = (struct fluo_value){.type = FLUO_TYPE_NONE};
-  value_merge(p, n, out);
+  if (n >= 2 && p[0] == 0x0a && p[1] < 0x80 && p[1] + 2u == n)
+    *out = (struct fluo_value){.type = FLUO_TYPE_STRING, .text = p + 2, .len = p[1]};
+  else if (n >= 2 && p[0] == 0x18 && int_read(p + 1, n - 1, &integer))
+    *out = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = integer};
+  else
+    value_merge(p, n, out);
   return out->type != FLUO_TYPE_NONE;
 }
 

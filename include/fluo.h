@@ -25,7 +25,8 @@ enum fluo_span_flag {
   FLUO_SPAN_ROOT    = 1,   /* has no parent id, or is its own parent */
   FLUO_SPAN_SKEWED  = 2,   /* end before start, or end = 0: its duration is 0 */
   FLUO_SPAN_SHED    = 4,   /* its payload was given back under pressure */
-  FLUO_SPAN_SERVICE = 8    /* the resource has a service.name (which may be empty) */
+  FLUO_SPAN_SERVICE = 8,   /* the resource has a service.name (which may be empty) */
+  FLUO_SPAN_LASTING = 16   /* its texts stay where they are when its trace goes: there never is another in their place */
 };
 
 /* A span's skeleton. Written once by the core, then never changed, but for FLUO_SPAN_SHED. */
@@ -34,7 +35,7 @@ struct fluo_span {
   uint8_t  parent_id[8];        /* all zero: none */
   uint64_t start_ns, end_ns;    /* Unix time, as received */
   struct fluo_text name;
-  struct fluo_text service;     /* service.name as text; a slice of the resource where it is a string */
+  struct fluo_text service;     /* service.name as text */
   struct fluo_text resource;    /* an opentelemetry.proto.resource.v1.Resource, as on the wire */
   struct fluo_text scope;       /* an InstrumentationScope, as on the wire */
   struct fluo_text payload;     /* a trace.v1.Span that holds only fields 3 and 9 to 16 */

@@ -95,6 +95,24 @@ describe("a comparison", function()
     assert.is_true(matching.holds({ "exists", "k" }, { extra = wire.text(9, key) }))
   end)
 
+  it("tells values apart in whatever form they were written, and whatever came before", function()
+    local self = matching.of { { "eq", "k", 5 } }
+    local five = wire.text(9, wire.text(1, "k") .. wire.text(2, wire.varint_field(3, 5)))
+    local text = wire.text(9, wire.text(2, wire.text(1, "\24\5")) .. wire.text(1, "k"))     -- the bytes of that number
+    for _, extra in ipairs { five, text, five, five, text } do
+      assert.same(extra == five and { 1 } or {}, matching.match(self, { extra = extra }).hits)
+    end
+  end)
+
+  it("tells names apart that differ in their middle alone", function()
+    local names = {}
+    for i = 1, 9 do names[i] = ("customer-%d-customer"):format(i) end
+    local self = matching.of { { "eq", names[1], 1 }, { "eq", names[2], 1 }, { "eq", names[3], 1 } }
+    for i, name in ipairs(names) do
+      assert.same(i <= 3 and { i } or {}, matching.match(self, { attributes = { [name] = 1 } }).hits)
+    end
+  end)
+
   it("of maps, bytes and nested arrays only knows that they exist", function()
     local map = wire.text(9, wire.text(1, "map") .. wire.text(2, wire.text(6, wire.attribute(1, "a", 1))))
     local bytes = wire.text(9, wire.text(1, "bytes") .. wire.text(2, wire.text(7, "abc")))

@@ -1,5 +1,6 @@
 local support = require("spec.core.store_support")
 local core, ffi, S = support.core, support.ffi, support.S
+local ROOT, SHED, SERVICE, LASTING = 1, 4, 8, 16
 
 describe("the store", function()
   local s
@@ -24,7 +25,7 @@ describe("the store", function()
       assert.equal("checkout", s:text(span.service))
       assert.equal("sc", s:text(span.scope))
       assert.equal(support.field(9, ("p"):rep(300)), s:text(span.payload))
-      assert.same({ 2, 1, 8 }, { span.kind, span.status, span.flags })
+      assert.same({ 2, 1, SERVICE + LASTING }, { span.kind, span.status, span.flags })
     end)
 
     it("without its payload where nobody needs that, which is asked when the rest is written", function()
@@ -37,7 +38,7 @@ describe("the store", function()
       local used = number(s:stats().arena_bytes_used)
       local _, _, _, left = s:put { id = 2, parent = 9, name = "left", payload_bytes = 600 }
       assert.same({ "kept", "left" }, asked)
-      assert.same({ 303, 0, 4 }, { kept.payload.len, left.payload.len, left.flags })
+      assert.same({ 303, 0, SHED + LASTING }, { kept.payload.len, left.payload.len, left.flags })
       assert.is_true(number(s:stats().arena_bytes_used) < used + 600)
       assert.equal(0, number(s:stats().payloads_shed))
       -- The cap of bytes is about what came.
@@ -45,17 +46,30 @@ describe("the store", function()
       assert.equal("byte_cap", s.closed[1].reason)
     end)
 
-    it("and takes the service's name from within the resource", function()
+    it("and has a service's name in one place for all its resources", function()
       s = support.open()
-      local _, _, _, span = s:put({ resource = support.key_value("a", "b") .. support.key_value("service.name", "x") })
+      local service = support.key_value("service.name", "x")
+      local _, _, _, one = s:put({ id = 1, resource = support.key_value("a", "b") .. service })
+      local _, _, _, other = s:put({ id = 2, resource = support.key_value("a", "c") .. service })
+      assert.are_not.equal(one.resource.off, other.resource.off)
+      assert.equal(one.service.off, other.service.off)
+    end)
+
+    it("and takes the service's name from within the resource where there is no room for it", function()
+      local resource = support.key_value("service.name", "x")
+      s = support.open({ symbols_bytes_max = 768 + 256 })        -- a table, and one block
+      s:put({ trace = 1, name = ("n"):rep(256 - #resource), payload_bytes = 10 }, 1)
+      local _, _, _, span = s:put({ trace = 2, name = "", resource = resource }, 2)
       assert.is_true(span.service.off > span.resource.off)
       assert.is_true(span.service.off < span.resource.off + span.resource.len)
+      assert.equal("x", s:text(span.service))
+      assert.equal(ROOT + SERVICE + LASTING, span.flags)
     end)
 
     it("whose resource has no service", function()
       s = support.open()
       local _, _, _, span = s:put({ resource = support.key_value("a", "b") })
-      assert.same({ 1, 0 }, { span.flags, span.service.len })
+      assert.same({ ROOT + LASTING, 0 }, { span.flags, span.service.len })
     end)
 
     for _, case in ipairs({
@@ -66,7 +80,7 @@ describe("the store", function()
       it("with " .. case[1], function()
         s = support.open()
         local _, _, _, span = s:put(case[2])
-        assert.equal(case[3], span.flags)
+        assert.equal(case[3] + LASTING, span.flags)
         assert.equal(case[4], number(s:stats().malformed_spans))
         assert.equal(bit.rshift(case[3], 1), number(s:stats().skewed_spans))
       end)
@@ -86,7 +100,7 @@ describe("the store", function()
         local _, _, _, span = s:put({ id = i, name = "name " .. i, resource = resource, scope = "sc" })
         first = first or span.resource.off
         assert.equal(first, span.resource.off)
-        assert.equal(8, bit.band(span.flags, 8))
+        assert.equal(SERVICE, bit.band(span.flags, SERVICE + LASTING))
         assert.equal("name " .. i, s:text(span.name))
         assert.equal(("s"):rep(100), s:text(span.service))
       end
@@ -99,7 +113,7 @@ describe("the store", function()
         local resource = support.field(1, key)
         local name = ("n"):rep(256 - #resource - case[2])
         s = support.open({ symbols_bytes_max = 768 + 256 })        -- a table, and one block
-        s:put({ trace = 1, name = name, resource = resource, payload_bytes = 10 }, 1)
+        s:put({ trace = 1, name = name, payload_bytes = 10 }, 1)
         core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 1)
         for trace = 2, 4 do
           local _, _, _, span = s:put({ trace = trace, name = "x", resource = resource, payload_bytes = 100 }, 2)
