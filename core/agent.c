@@ -4,7 +4,7 @@
  * on_receive, and that to the engine. The engine's jobs go to the study, whose socket the loop
  * polls; violations come back through the report, as a line on the output and through the rule's
  * actions. After whatever happened, rearm() looks once at what may have changed: the next timer,
- * the study's socket, whether the study must be watched.
+ * what waits for the study or the output, whether the study must be watched.
  *
  * Start and end: rooms open in the order of their needs (log, rules, outputs, listeners) and
  * agent_run takes them down in reverse, also when one of them fails to open. A signal drains:
@@ -38,6 +38,7 @@
 #include "loop.h"
 #include "out.h"
 #include "page.h"
+#include "quota.h"
 #include "report.h"
 #include "state_file.h"
 #include "warnings.h"
@@ -64,6 +65,7 @@ struct agent {
   size_t trim_left; /* of the arena, to be given back until the next housekeeping */
   uv_signal_t term, interrupt, hangup;
   uint64_t wall_ns, mono_ns; /* the same moment on both clocks */
+  struct quota asking, writing; /* wakes of the worker, and of the output's writer */
   struct warnings warnings;
 };
 
@@ -96,16 +98,36 @@ static void on_due(uv_timer_t *timer) {
   rearm(a);
 }
 
+static uint64_t least(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
+static bool may_wake(struct quota *wakes, uint64_t now, uint64_t *due) {
+  static const struct quota_terms terms = {LIMIT_WAKES, LIMIT_WAKE_NS};
+  if (quota_take(wakes, terms, now)) return true;
+  *due = least(*due, quota_next_ns(wakes, terms));
+  return false;
+}
+
+/* Jobs to the worker, lines to the output's writer: at once where there are few, where there are many together. Returns
+ * when what waits is to go; UINT64_MAX: nothing waits. */
+static uint64_t hand_over(struct agent *a, uint64_t now) {
+  struct out *lines = a->report.violations;
+  uint64_t due = UINT64_MAX;
+  if (host_waits(a->host) && may_wake(&a->asking, now, &due)) host_hand_over(a->host);
+  if (lines && out_waits(lines) && may_wake(&a->writing, now, &due)) out_wake(lines);
+  return due;
+}
+
 static void rearm(struct agent *a) {
   host_tidy(a->host);
-  if (a->report.violations) out_wake(a->report.violations);
+  uint64_t now = now_ns(a), due = hand_over(a, now);
   bool busy = host_busy(a->host);
   if (busy && !uv_is_active((uv_handle_t *)&a->watch))
     uv_timer_start(&a->watch, on_watch, STUDY_TICK_NS / 1000000, STUDY_TICK_NS / 1000000);
   else if (!busy)
     uv_timer_stop(&a->watch);
-  uint64_t due = engine_next_due(host_engine(a->host)), told = alerts_next_due(a->report.alerts), now = now_ns(a);
-  if (told < due) due = told;
+  due = least(due, least(engine_next_due(host_engine(a->host)), alerts_next_due(a->report.alerts)));
   if (due == UINT64_MAX)
     uv_timer_stop(&a->due);
   else

@@ -223,6 +223,16 @@ bool host_busy(const struct host *h) {
   return busy;
 }
 
+void host_hand_over(struct host *h) {
+  for (struct edition *e = h->editions; e; e = e->older) study_hand_over(e->study);
+}
+
+bool host_waits(const struct host *h) {
+  bool waits = false;
+  for (const struct edition *e = h->editions; e && !waits; e = e->older) waits = study_waits(e->study);
+  return waits;
+}
+
 void host_readable(struct host *h, uint64_t mono_ns) {
   for (struct edition *e = h->editions; e; e = e->older) study_readable(e->study, mono_ns);
   if (h->loading) study_readable(h->loading->study, mono_ns);

@@ -60,6 +60,9 @@ int host_fd(const struct host *h);
 bool host_busy(const struct host *h);
 void host_readable(struct host *h, uint64_t mono_ns);
 void host_tick(struct host *h, uint64_t mono_ns);
+/* study_hand_over, once the engine was called: soon, or later where it was done just now; whether jobs wait for it. */
+void host_hand_over(struct host *h);
+bool host_waits(const struct host *h);
 /* study_ping of those that stand. */
 void host_ping(struct host *h, uint64_t mono_ns);
 /* Has the rules loaded anew, beside those in force: traces that begin once they are loaded are judged by them. on_reload

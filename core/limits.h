@@ -131,6 +131,12 @@
  * the trace is judged at its close (fluo_skipped_causes_total). 55 ns each, 330 of 100,000. */
 #define LIMIT_CAUSE_VISITS 256u
 
+/* How often the worker is woken for jobs, and the output's writer for lines: so many times at once, then once each so many
+ * nanoseconds. A wake costs the loop a system call and who sleeps two changes of context, more than most of what there is to
+ * do for it: what comes sooner goes together, so much later at the most. It costs time alone, so nothing counts it. */
+#define LIMIT_WAKES 4u
+#define LIMIT_WAKE_NS 2000000ull
+
 /* What one reload may print: load errors and warnings. What is beyond is cut, and `fluo check` prints it all. */
 #define LIMIT_DIAGNOSTICS_BYTES 65536
 /* Of these, lines that the log takes; /-/reload has them all. */

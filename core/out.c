@@ -75,6 +75,10 @@ static char *place(struct out *o, size_t n) {
   return end - o->tail >= n ? o->ring + o->tail : NULL;
 }
 
+bool out_waits(const struct out *o) {
+  return o->added > 0;
+}
+
 void out_wake(struct out *o) {
   if (!o->added) return;
   o->added = 0;

@@ -13,8 +13,9 @@ int out_new(int fd, size_t bytes_max, struct out **out);
 /* Queues one line, newline included: true, or false: full, dropped and counted. It is written after out_wake, or
  * before that where many lines wait. */
 bool out_add(struct out *o, const void *p, size_t n);
-/* Has the writer begin, if lines were added since it last did. */
+/* Has the writer begin, if lines were added since it last did: whether some were. */
 void out_wake(struct out *o);
+bool out_waits(const struct out *o);
 /* Both. */
 bool out_write(struct out *o, const void *p, size_t n);
 uint64_t out_dropped(const struct out *o);       /* lines */

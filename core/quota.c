@@ -15,3 +15,7 @@ bool quota_take(struct quota *q, struct quota_terms terms, uint64_t now_ns) {
   if (left) quota_spend(q, terms, now_ns);
   return left;
 }
+
+uint64_t quota_next_ns(const struct quota *q, struct quota_terms terms) {
+  return q->full_ns - (terms.burst - 1) * terms.each_ns;
+}

@@ -18,5 +18,7 @@ bool quota_left(const struct quota *q, struct quota_terms terms, uint64_t now_ns
 void quota_spend(struct quota *q, struct quota_terms terms, uint64_t now_ns);
 /* Spends one where there is one. */
 bool quota_take(struct quota *q, struct quota_terms terms, uint64_t now_ns);
+/* When there is one again, where there is none. */
+uint64_t quota_next_ns(const struct quota *q, struct quota_terms terms);
 
 #endif

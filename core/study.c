@@ -1,8 +1,9 @@
 /* The core's side of the study: jobs and replies, and the limits. (How its processes live and die is in
  * study_life.c.)
  *
- * Good path: study_send queues the job and sends it while fewer than STUDY_UNANSWERED_MAX are out. A reply
- * belongs to the one that was sent first; it is read whole, checked whole, handed on by callback, and the job freed.
+ * Good path: study_send queues the job. What waits is sent when the owner hands it over, and after each reply, while fewer
+ * than STUDY_UNANSWERED_MAX are out. A reply belongs to the one that was sent first; it is read whole, checked whole, handed
+ * on by callback, and the job freed.
  *
  * Ways it fails: the worker dies or is killed, or says nonsense: what it had answered completely counts, the
  * rest goes again to the next worker, the job that ran without the rule to blame. Jobs with nothing left to
@@ -155,9 +156,16 @@ void study_send(struct study *s, struct study_job *job) {
   } else {
     blame_quarantined(s, job);
     study_queue_push(&s->queue, job);
-    pump(s);
   }
   wake(s);
+}
+
+void study_hand_over(struct study *s) {
+  pump(s);
+}
+
+bool study_waits(const struct study *s) {
+  return s->worker.pid && s->queue.unsent && !s->queue.sent;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------- */

@@ -99,8 +99,11 @@ describe("an output", function()
   it("writes what was added once it is woken, or once much of it waits", function()
     local from, to = pipe()
     local out, line = open(to, 2 ^ 20), ("w"):rep(1023) .. "\n"
+    assert.is_false(core.out_waits(out))
     assert.is_true(core.out_add(out, "a\n", 2))
+    assert.is_true(core.out_waits(out))
     core.out_wake(out)
+    assert.is_false(core.out_waits(out))
     assert.equal("a\n", read(from, 2))
     for _ = 1, 64 do assert.is_true(core.out_add(out, line, #line)) end
     assert.equal(line:rep(64), read(from, 65536))

@@ -135,6 +135,7 @@ local function event(s, f)
   s.events = s.events + 1
   if s.before then s.before(s.events) end
   local result = f()
+  core.host_hand_over(s.host)
   core.host_tidy(s.host)
   if s.after then s.after(s.events) end
   if s.failure then error(s.failure, 0) end

@@ -73,6 +73,21 @@ describe("the study", function()
       assert.is_true(kib < HEAP_KIB_MAX, kib .. " KiB")
     end)
 
+    it("jobs once they are handed over, all that wait together", function()
+      open(YES)
+      local at = w:span {}
+      w.holds = true
+      for _ = 1, 3 do w:ask { { 0, at } } end
+      assert.is_true(core.study_waits(w.study))
+      assert.is_true(core.study_busy(w.study))
+      assert.is_true(w:stats().jobs == 0)
+      core.study_hand_over(w.study)
+      assert.is_true(w:stats().jobs == 2)    -- of one rule so many at a time; the third goes as a reply is read
+      assert.is_false(core.study_waits(w.study))
+      assert.same({ "1: yes", "2: yes", "3: yes" }, w:run())
+      assert.is_true(w:stats().jobs == 3)
+    end)
+
     it("jobs in the order they were sent, also those sent from a callback", function()
       open(YES)
       local at = w:span {}

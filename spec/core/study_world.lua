@@ -177,6 +177,7 @@ function World:ask(list)
     to["function"], to.span, to.object = question[1], question[2], question[3] or 0
   end
   core.study_send(self.study, job)
+  if not self.holds then core.study_hand_over(self.study) end
 end
 
 --- Has rules (indices) judged on what spans.lua's job takes.
@@ -188,6 +189,7 @@ function World:judge(rules, j)
   job.rules = core.heap_zalloc(#rules * 4)
   for i, rule in ipairs(rules) do job.rules[i - 1] = rule end
   core.study_send(self.study, job)
+  if not self.holds then core.study_hand_over(self.study) end
   return head
 end
 
