@@ -245,8 +245,7 @@ const struct datum *slots_get(struct slots *s, uint32_t key) {
   if (slot->stamp != s->stamp && !load_late(s, key)) return NULL;
   read_value(slot);
   if (slot->known != KNOWN_DATUM) {
-    struct fluo_value value = slot->datum.value;
-    datum_init(&slot->datum, &value);
+    datum_number(&slot->datum);
     slot->known = KNOWN_DATUM;
   }
   return &slot->datum;

@@ -134,17 +134,25 @@ bool value_number(const uint8_t *p, size_t n, struct fluo_value *out) {
 
 /* ---- comparing ----------------------------------------------------------------------------- */
 
-void datum_init(struct datum *d, const struct fluo_value *value) {
-  d->value = *value;
+/* Not by way of a copy: a processor that reads whole what was just written in parts waits for it. */
+void datum_number(struct datum *d) {
+  const struct fluo_value *value = &d->value;
   d->number = (struct fluo_value){.type = FLUO_TYPE_NONE};
-  if (value->type == FLUO_TYPE_INT || value->type == FLUO_TYPE_DOUBLE) {
-    d->number = *value;
+  if (value->type == FLUO_TYPE_INT) {
+    d->number = (struct fluo_value){.type = FLUO_TYPE_INT, .integer = value->integer};
+  } else if (value->type == FLUO_TYPE_DOUBLE) {
+    d->number = (struct fluo_value){.type = FLUO_TYPE_DOUBLE, .number = value->number};
   } else if (value->type == FLUO_TYPE_STRING && value->len) {
     /* Most texts start with a letter: those are known by one byte. */
     uint8_t c = value->text[0];
     if (c <= '9' && !value_number(value->text, value->len, &d->number))
       d->number.type = FLUO_TYPE_NONE;
   }
+}
+
+void datum_init(struct datum *d, const struct fluo_value *value) {
+  d->value = *value;
+  datum_number(d);
 }
 
 static int compare_doubles(double a, double b) {

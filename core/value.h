@@ -13,6 +13,8 @@ struct datum {
 };
 
 void datum_init(struct datum *d, const struct fluo_value *value);
+/* The same of one whose value is there already. */
+void datum_number(struct datum *d);
 bool datum_equal(const struct datum *a, const struct datum *b);
 /* As value_compare. */
 int datum_compare(const struct datum *a, const struct datum *b);
