@@ -119,12 +119,15 @@ static void fetch(const void *p, size_t n) {
   for (size_t line = 0; line < n; line += 64) __builtin_prefetch((const char *)p + line);
 }
 
-/* What a close looks at has left the caches since it was written: the record, and the ids of the spans. While one trace
- * closes those of the next are fetched, and the record of the one behind it, which says where its own are. */
+/* What a close looks at has left the caches since it was written: the record, the ids of the spans, and its places in
+ * the tables. While one trace closes those of the next are fetched, and the record of the one behind it, which says where
+ * its own are. */
 static void fetch_next(const struct store *s) {
   const struct link *next = s->idle.next;
   if (next == &s->idle) return;
   const struct trace_memory *m = trace_of(next, idle)->memory;
+  table_fetch(&s->traces, m->hash);
+  table_fetch(&s->remembered.table, m->hash);
   for (uint32_t i = 0; i < EXTENTS_NOTED && m->noted[i]; i++) fetch(arena_at(s->arena, m->noted[i]), EXTENT_IDS_BYTES);
   if (next->next != &s->idle) fetch(trace_of(next->next, idle), sizeof(struct record));
 }

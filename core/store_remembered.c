@@ -34,6 +34,18 @@ static void ghost_free(struct remembered *r, struct ghost *g) {
   heap_free(g);
 }
 
+/* That of the oldest, and fetches what the next one needs, for nobody has looked at it since it was made. */
+static void oldest_free(struct remembered *r) {
+  struct ghost *oldest = ghost_of(r->all.next, all);
+  if (oldest->all.next != &r->all) {
+    const struct ghost *next = ghost_of(oldest->all.next, all), *after = ghost_of(next->all.next, all);
+    table_fetch(&r->table, next->hash);
+    __builtin_prefetch(after);
+    __builtin_prefetch(&after->late);
+  }
+  ghost_free(r, oldest);
+}
+
 void remembered_deinit(struct remembered *r) {
   while (!link_alone(&r->all)) ghost_free(r, ghost_of(r->all.next, all));
   table_deinit(&r->table);
@@ -49,7 +61,7 @@ static void oldest_forget(struct remembered *r) {
   struct ghost *g = ghost_of(r->all.next, all);
   r->forgotten++;
   if (g->late) g->late->memory->store->stats.kept_released += g->late->kept;
-  ghost_free(r, g);
+  oldest_free(r);
 }
 
 /* Makes room by forgetting ids, but not those of `except`. */
@@ -169,6 +181,6 @@ void remembered_expire(struct remembered *r, uint64_t now_ns) {
   while (!link_alone(&r->all)) {
     struct ghost *g = ghost_of(r->all.next, all);
     if (g->until_ns > now_ns) return;
-    ghost_free(r, g);
+    oldest_free(r);
   }
 }

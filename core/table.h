@@ -38,6 +38,11 @@ static inline struct table_slot *table_home(const struct table *t, uint64_t hash
   return &t->directory[hash & t->mask]->slots[hash >> (64 - TABLE_HOME_BITS)];
 }
 
+/* Looked for soon. */
+static inline void table_fetch(const struct table *t, uint64_t hash) {
+  if (t->directory) __builtin_prefetch(table_home(t, hash));
+}
+
 /* The value of this hash that `same` says is the one; 0: there is none. */
 static inline uint64_t table_find(const struct table *t, uint64_t hash, bool (*same)(uint64_t value, const void *key),
                                   const void *key) {

@@ -136,11 +136,12 @@ describe("the store under pressure", function()
       end
     until admit == "no memory"
     assert.equal(0, #s.closed)
-    core.store_unpin(pinned[100])
-    core.store_unpin(pinned[101])              -- one alone may not be enough
+    for i = 100, 104 do core.store_unpin(pinned[i]) end      -- a place in the table may take as much as one of them
     assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
-    assert.is_true(is_shed(pinned[100]) or is_shed(pinned[101]))
-    for i, t in ipairs(pinned) do if i ~= 100 and i ~= 101 then core.store_unpin(t) end end
+    local shed = 0
+    for i = 100, 104 do shed = shed + (is_shed(pinned[i]) and 1 or 0) end
+    assert.is_true(shed > 0)
+    for i, t in ipairs(pinned) do if i < 100 or i > 104 then core.store_unpin(t) end end
   end)
 
   it("looks again at a pinned trace once it is unpinned", function()
@@ -152,8 +153,7 @@ describe("the store under pressure", function()
       if t then core.store_pin(t) end
       pinned[#pinned + 1] = t
     until admit == "no memory"
-    core.store_unpin(pinned[100])
-    core.store_unpin(pinned[101])              -- what is remembered of one takes room
+    for i = 100, 104 do core.store_unpin(pinned[i]) end      -- what is remembered of one takes room, as a place does
     assert.equal("new", (s:put({ trace = 5000, payload_bytes = 3000 }, 2)))
     assert.equal(100, s.closed[1].trace)
   end)
