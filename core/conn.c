@@ -16,7 +16,8 @@
  *
  * When a request takes long, many came at once, or bytes are many or take long to parse: reading stops as well, the
  * connection joins the line of those whose turn is to come, and the room behind is asked again, one connection a turn
- * of the loop (conn_next_turn). What is closed meanwhile stays until then.
+ * of the loop (conn_next_turn). What is closed meanwhile stays until then. Those that send long bodies, or bytes that
+ * are read past, have a line of their own, and share what may be read of them in a turn: a crowd of them waits for itself.
  *
  * Where bodies find no room, the connection that has been at one for longest makes it, while another
  * is being read (conn_make_room).
@@ -105,6 +106,7 @@ static void conn_sent(struct conn *c) {
 
 /* Parses what was kept, and reads again. */
 static void conn_go_on(struct conn *c) {
+  if (c->phase == PHASE_LINGER) read_on(c);
   if (c->phase >= PHASE_WRITE) return;
   char *rest = c->rest;
   size_t n = c->rest_bytes;
@@ -228,23 +230,10 @@ static void take_head(struct conn *c) {
   conn_answer(c, &response, keep, request->verb == HTTP_VERB_HEAD);
 }
 
-/* Joins those whose turn is to come; held until then. */
-static void turn_join(struct conn *c) {
-  struct porch *porch = c->porch;
-  c->holds++;
-  c->next_turn = NULL;
-  if (porch->turns)
-    porch->turns_last->next_turn = c;
-  else
-    porch->turns = c;
-  porch->turns_last = c;
-  porch->on_turns(porch);
-}
-
 /* What it was held for, by take_request or conn_next_turn, has come. */
 static void turn_take(struct conn *c) {
   c->woken = false;
-  turn_join(c);
+  conn_join(c);
   conn_release(c);
 }
 
@@ -297,7 +286,7 @@ static void take_request(struct conn *c) {
   request->gone = c->phase == PHASE_CLOSED;
   calls->on_request(calls->ctx, request, &response);
   c->working = response.later != HTTP_NOW;
-  if (response.later == HTTP_NEXT_TURN) turn_join(c);
+  if (response.later == HTTP_NEXT_TURN) conn_join(c);
   if (response.later >= HTTP_WAIT) c->holds++;
   if (response.later == HTTP_STREAM || c->streaming) {
     conn_stream(c, &response, !c->working);
@@ -312,15 +301,11 @@ static void take_request(struct conn *c) {
   conn_answer(c, &response, keep, bare);
 }
 
-bool conn_next_turn(struct porch *porch) {
-  struct conn *c = porch->turns;
-  porch->pipelined = 0;
-  if (!c) return false;
-  porch->turns = c->next_turn;
-  porch->current = c;
+static void turn_come(struct conn *c) {
+  c->porch->current = c;
   if (c->working && c->phase == PHASE_WRITE) {
     c->woken = true; /* on_written has it called again */
-    return true;
+    return;
   }
   if (c->working)
     take_request(c);
@@ -328,7 +313,16 @@ bool conn_next_turn(struct porch *porch) {
     conn_enter(c, PHASE_IDLE);
   conn_go_on(c);
   conn_release(c);
-  return true;
+}
+
+bool conn_next_turn(struct porch *porch) {
+  struct conn *c = conn_leave(&porch->line);
+  bool any = c != NULL;
+  porch->pipelined = 0;
+  porch->long_bytes = 0;
+  if (c) turn_come(c);
+  for (int i = 0; i < CONN_LONG_A_TURN && (c = conn_leave(&porch->long_line)); i++, any = true) turn_come(c);
+  return any;
 }
 
 static void take_error(struct conn *c) {
@@ -395,36 +389,38 @@ static void conn_take(struct conn *c, const char *bytes, size_t n) {
       take_error(c);
     if (event != HTTP1_REQUEST || n == 0 || c->phase != PHASE_IDLE || !pipelined_enough(c->porch)) continue;
     turn_wait(c);
-    turn_join(c);
+    conn_join(c);
   }
   bool waits = c->phase == PHASE_TURN || (c->phase == PHASE_WRITE && !c->last);
   if (waits && n > 0) keep_rest(c, bytes, n);
 }
 
+/* No room: it has to wait for its turn. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   (void)suggested;
   struct conn *c = conn_of(handle->data);
   size_t n;
   c->porch->current = c;
+  *buf = uv_buf_init(NULL, 0);
+  if (conn_must_wait(c)) return;
   char *place = c->phase == PHASE_BODY ? http1_lend(c->http, &n) : NULL;
   *buf = place ? uv_buf_init(place, (unsigned)(n < LIMIT_READ_A_TURN_BYTES ? n : LIMIT_READ_A_TURN_BYTES))
                : uv_buf_init(c->porch->block, c->phase == PHASE_BODY ? CONN_BLOCK_BYTES : CONN_HEAD_BYTES);
 }
 
-/* Whether it has had its share of this turn. libuv reads on while a read fills what it was given, so a peer that sends as
- * fast as we take would keep the loop for dozens of requests. Within a turn the loop's clock stands still. */
-static bool read_enough(struct conn *c, size_t n) {
-  if (c->read_ms != conn_now_ms(c)) c->read_bytes = 0;
-  c->read_ms = conn_now_ms(c);
-  c->read_bytes += n;
-  if (c->read_bytes < LIMIT_READ_A_TURN_BYTES) return false;
-  c->read_bytes = 0;
-  return true;
+/* Amid its phase, whose time goes on. */
+static void line_up(struct conn *c) {
+  uv_read_stop((uv_stream_t *)&c->tcp);
+  conn_join(c);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct conn *c = conn_of(stream->data);
   if (n == 0 || c->phase == PHASE_CLOSED) return;
+  if (n == UV_ENOBUFS) {
+    line_up(c);
+    return;
+  }
   if (n < 0) { /* the end: a request that is not whole goes with it */
     conn_close(c);
     return;
@@ -434,11 +430,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     conn_extend(c);
   else
     conn_take(c, buf->base, (size_t)n);
-  bool enough = read_enough(c, (size_t)n) || (c->phase == PHASE_BODY && http1_tires(c->http));
-  if (enough && c->phase < PHASE_WRITE) {
-    uv_read_stop((uv_stream_t *)&c->tcp); /* amid its phase, whose time goes on */
-    turn_join(c);
-  }
+  bool enough = conn_has_share(c, (size_t)n) || (c->phase == PHASE_BODY && http1_tires(c->http));
+  if (enough && c->phase < PHASE_WRITE) line_up(c);
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */

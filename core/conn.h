@@ -15,8 +15,11 @@ enum conn_bounds {
   CONN_BODY_KEPT_BYTES = 1 << 20,     /* of one body, for the next */
   CONN_LINGER_MS = 2000,              /* without a byte, and five times that in all, after a last answer */
   CONN_BODY_FACTOR = 10,              /* a whole body may take this many times body_ns */
-  CONN_PATIENCE_MS = 25              /* a body that has been coming for so long makes room for others */
+  CONN_PATIENCE_MS = 25,             /* a body that has been coming for so long makes room for others */
+  CONN_LONG_A_TURN = 16              /* of those that send much go on in a turn: some 3 us each, beside what is read */
 };
+
+struct conn_line { struct conn *first, *last; };
 
 /* What the connections of a server share. */
 struct porch {
@@ -26,8 +29,9 @@ struct porch {
   struct http_budget budget;
   struct server_stats stats;
   struct conn *conns;                 /* all that are open */
-  struct conn *turns, *turns_last;    /* whose turn is to come */
+  struct conn_line line, long_line;   /* whose turn is to come; long_line: of those that send much */
   unsigned pipelined;                 /* requests answered since the last turn that came right behind another */
+  size_t long_bytes;                  /* read since then of bodies that are long, or of no use */
   void (*on_turns)(struct porch *p);  /* there is one: see conn_next_turn */
   struct conn *current;               /* whose bytes are being read: makes no room for itself */
   char *block;                        /* CONN_BLOCK_BYTES: bytes lie here within one read only */
@@ -40,7 +44,10 @@ struct porch {
 /* The budget's make_room: of those that hold bytes, the connection that has been at it for longest is ended, a body
  * with 503. So a crowd of slow senders takes room from itself and not from who comes after it. */
 bool conn_make_room(struct http_budget *budget);
-/* Lets the first of those that wait for their turn go on. false: there was none. */
+/* Where there is no place for another connection: of those that have their last answer, and are only heard out, the one
+ * that has been for longest is closed. */
+void conn_make_place(struct porch *porch);
+/* Lets the first of those that wait for their turn go on, and some of those that send much. false: there was none. */
 bool conn_next_turn(struct porch *porch);
 /* Takes the connected socket in every case. 0 or a negative fluo_err, and then it is closed. */
 int conn_open(struct porch *porch, int fd);

@@ -40,8 +40,8 @@
 /* Bytes of chunk framing that one connection's are parsed before others have their turn. Chunks of one byte take some
  * 60 ns each; those of honest senders have some hundred bytes of framing in 64 KiB. */
 #define LIMIT_FRAMES_A_TURN_BYTES 16384u
-/* Bytes that are read of one connection before others have their turn: an SDK's batch of 512 spans and a bit, some half a
- * millisecond. */
+/* Bytes that are read of one connection before others have their turn, and of all those that send more than a short body
+ * (LIMIT_SHORT_BYTES), or what is read past, together: an SDK's batch of 512 spans and a bit, some half a millisecond. */
 #define LIMIT_READ_A_TURN_BYTES 262144u
 /* Requests that came right behind another and are answered before others have their turn, all connections together: each
  * is an answer of its own, some 5 us, and 300 connections that had so many each kept the loop for 25 ms. */

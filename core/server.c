@@ -3,8 +3,8 @@
  * Good path: on_readable accepts what is there, a bounded number at a time, and opens a connection
  * each.
  *
- * Ways it fails: at connections_max polling stops until one closes; peers wait in the kernel's
- * backlog. When accept fails for want of descriptors or memory it is counted, and polling stops for
+ * Ways it fails: at connections_max one that need not be there any more is closed, and polling stops until one is; peers
+ * wait in the kernel's backlog. When accept fails for want of descriptors or memory it is counted, and polling stops for
  * 100 ms, for a listening socket that cannot be emptied would spin the loop. (This is why the
  * socket is polled and not given to uv_listen: that one holds an accepted socket back, and may
  * spin.)
@@ -144,18 +144,23 @@ static void on_gone(struct porch *porch) {
     accept_on(s);
 }
 
+static bool is_full(const struct server *s) {
+  return s->porch.stats.connections_open >= s->porch.limits.connections_max;
+}
+
+/* Somebody waits until one is gone. */
+static void make_place(struct server *s) {
+  s->porch.stats.connections_full++;
+  s->paused = true;
+  uv_poll_stop(&s->poll);
+  conn_make_place(&s->porch);
+}
+
 /* Whether the loop may go on accepting. */
 static bool accept_one(struct server *s) {
-  struct porch *porch = &s->porch;
-  if (porch->stats.connections_open >= porch->limits.connections_max) {
-    porch->stats.connections_full++;
-    s->paused = true;
-    uv_poll_stop(&s->poll);
-    return false;
-  }
   int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd >= 0) {
-    if (conn_open(porch, fd) == 0) return true;
+    if (conn_open(&s->porch, fd) == 0) return true;
     back_off(s);
     return false;
   }
@@ -171,7 +176,10 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     back_off(s);
     return;
   }
-  for (int i = 0; i < ACCEPTS_MAX && accept_one(s); i++) {}
+  if (is_full(s))
+    make_place(s);
+  else
+    for (int i = 0; i < ACCEPTS_MAX && !is_full(s) && accept_one(s); i++) {}
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */

@@ -168,6 +168,20 @@ describe("the OTLP/HTTP server", function()
     end)
   end)
 
+  it("closes who has been heard out for longest where there is no place for another connection", function()
+    serving({ limits = { connections_max = 2 } }, function(s)
+      local first, second = s.connect(), s.connect()
+      for _, c in ipairs { first, second } do
+        c:send("no request\r\n\r\n")
+        assert.equal(400, c:answer().status)
+      end
+      assert.equal(200, s.ask(post(JSON, JSON_BODY)).status)
+      assert.equal(2, tonumber(s.stats().connections_open))
+      assert.equal(200, s.ask(post(JSON, JSON_BODY)).status)
+      assert.equal(2, tonumber(s.stats().connections_open))
+    end)
+  end)
+
   it("reads a large body straight into its place", function()
     serving({}, function(s)
       local body = '{"x":"' .. ("y"):rep(4 * 1048576) .. '"}'
@@ -470,6 +484,26 @@ describe("the server's bounds", function()
       local _, answers = peer:read("*a"):gsub("HTTP/1.1 200 OK", "")
       peer:close()
       assert.equal(60, answers)
+    end)
+  end)
+
+  it("that are long are read together as one is, and short ones are answered beside them", function()
+    serving({ limits = { short_bytes = 100000 } }, function(s)
+      local CROWD, SENT, clients, most, before = 12, 200000, {}, 0, 0
+      for i = 1, CROWD + 1 do clients[i] = s.connect() end
+      for i, c in ipairs(clients) do
+        c.loop = nil                                      -- all have sent before the loop turns
+        c:send(i > CROWD and post(JSON, JSON_BODY) or post(JSON .. "Content-Length: 2000000\r\n") .. ("x"):rep(SENT))
+        c.loop = s.loop
+      end
+      s.loop:run()
+      assert.equal(1, s.received)
+      repeat
+        local read = tonumber(s.stats().bytes_read)
+        most, before = math.max(most, read - before), read
+        s.loop:run()
+      until read > CROWD * SENT
+      assert.is_true(most < 2 * 262144 + CROWD * 16384, ("%d bytes in a turn"):format(most))
     end)
   end)
 
