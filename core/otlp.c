@@ -220,6 +220,17 @@ static inline const uint8_t *walk_plain_field(struct scan *s, const uint8_t *p, 
   return text.p + text.n;
 }
 
+/* Whether a field of a Span, which was accepted, is of its payload and nothing in it is of the skeleton. */
+static inline bool is_payload(const struct wire_field *field) {
+  bool status = field->number == 15 && field->len, dropped_events = field->number == 12;
+  return otlp_kept(field->number) && !status && !dropped_events;
+}
+
+static inline void note_plain(struct otlp_summary *summary) {
+  uint32_t i = summary->spans - 1;
+  if (i < OTLP_NOTED_SPANS) summary->plain[i / 64] |= 1ull << i % 64;
+}
+
 static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
   struct otlp_head head;
   struct otlp_ids ids = {0};
@@ -227,6 +238,7 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
   uint32_t seen = 0, before = s->elements;
   bool deep = depth + 2 > s->limits->depth_max;      /* an attribute and its value */
   const uint8_t *p = text.p, *end = wire_end(p, text.n), *behind = otlp_head_read(p, end, &head);
+  bool rest_is_payload = behind;
   if (behind) {
     s->summary->invalid_utf8 += !is_utf8(head.name.p, head.name.n);
     ids = head.ids;
@@ -243,6 +255,7 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     plain = seen & bit ? NULL : walk_plain_field(s, p, end, &ids);
     if (plain) {
       seen |= bit;
+      rest_is_payload = false;
       p = plain;
       continue;
     }
@@ -255,8 +268,10 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     else if (field.number == 2) ids.span = bytes;
     else if (field.number == 4) ids.parent = bytes;
     else if (otlp_kept(field.number)) payload_bytes += (size_t)(next - p);
+    rest_is_payload = rest_is_payload && is_payload(&field);
     p = next;
   }
+  if (rest_is_payload) note_plain(s->summary);
   bool large = s->elements - before > LIMIT_SPAN_ELEMENTS;
   if (large || !otlp_ids_valid(&ids)) {
     s->summary->large += large;

@@ -28,6 +28,9 @@ struct otlp_limits {
   size_t   decoded_bytes_max; /* what the spans would take in the arena: skeletons and payloads */
 };
 
+/* Spans of one body that the first pass can say more of; what exporters send at once are 512, collectors 8,192. */
+enum { OTLP_NOTED_SPANS = 8192 };
+
 struct otlp_summary {
   uint32_t spans;             /* in the body, bad ones included */
   uint32_t rejected, large;   /* spans with a bad id or too many elements; those with too many */
@@ -36,6 +39,8 @@ struct otlp_summary {
   uint32_t strindex;          /* string indices outside profiles: taken as absent */
   uint32_t around_bytes;      /* what no resource and no scope has more of */
   bool     pieces;            /* one of these came in several */
+  uint64_t plain[OTLP_NOTED_SPANS / 64];   /* a bit a span: behind its head (otlp_head.h) is its payload alone, without a
+                                              status code or dropped events */
 };
 
 /* Why a body was refused, for the 400's message. */
@@ -69,14 +74,15 @@ int otlp_check(const uint8_t *body, size_t n, const struct otlp_limits *limits,
 
 /* Second pass over a body that otlp_check accepted: a cursor, moved step by step. 0, or FLUO_ENOMEM where a
  * resource or scope came in several pieces and there was no memory to join them; then it is closed. The body stays
- * where it is until otlp_close. checked: what otlp_check said of it, so that only what is there is looked for; NULL: not
- * known. */
+ * where it is until otlp_close, as does checked: what otlp_check said of it, so that only what is there is looked for;
+ * NULL: not known. */
 enum otlp_look { OTLP_LOOK_RESOURCE, OTLP_LOOK_SCOPE };
 struct otlp_cursor {
   struct otlp_bytes request, resource, scope;          /* what is left of each */
   struct otlp_bytes look;                              /* what is left to look through for the resource, or the scope */
   enum otlp_look look_for;
-  bool none_large;                                     /* no span need be counted */
+  const struct otlp_summary *checked;
+  uint32_t index;                                      /* of the next span in the body */
   struct otlp_joined *first, **last, *due;             /* made by otlp_open, in the order of the body */
   struct otlp_span span;                               /* after OTLP_STEP_SPAN, until the next step */
 };

@@ -161,10 +161,12 @@ static inline const uint8_t *read_plain_field(const uint8_t *p, const uint8_t *e
   return text.p + text.n;
 }
 
-static void read_span(struct otlp_bytes message, struct otlp_span *out) {
+/* plain: see otlp_summary. */
+static void read_span(struct otlp_bytes message, bool plain, struct otlp_span *out) {
   const uint8_t *end = wire_end(message.p, message.n);
   struct otlp_head head;
   const uint8_t *after_dropped = otlp_head_read(message.p, end, &head);
+  assert(after_dropped || !plain);
   if (!after_dropped) {
     head = (struct otlp_head){.kind = 0};
     after_dropped = message.p;
@@ -177,7 +179,7 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
   out->kind = head.kind;
   out->status = out->dropped_events = 0;
   out->name = head.name;
-  for (const uint8_t *p = after_dropped; p < end;) {
+  for (const uint8_t *p = plain ? end : after_dropped; p < end;) {
     struct wire_field field = {0};
     p = skip_attributes(p, end);
     if (p == end) break;
@@ -208,17 +210,20 @@ static void read_span(struct otlp_bytes message, struct otlp_span *out) {
 /* What would take long is not even read. */
 static void take_span(struct otlp_cursor *c, struct otlp_bytes message) {
   struct otlp_span *out = &c->span;
+  uint32_t index = c->index++;
+  bool plain = c->checked && index < OTLP_NOTED_SPANS && c->checked->plain[index / 64] >> index % 64 & 1;
   bool around = out->resource.n > LIMIT_SPAN_TEXT_BYTES || out->scope.n > LIMIT_SPAN_TEXT_BYTES;
-  bool large = around || (!c->none_large && otlp_span_exceeds(message, LIMIT_SPAN_ELEMENTS));
+  bool may_be_large = !c->checked || c->checked->large;
+  bool large = around || (may_be_large && otlp_span_exceeds(message, LIMIT_SPAN_ELEMENTS));
   out->rejected = large ? OTLP_TOO_LARGE : OTLP_TAKEN;
-  if (!large) read_span(message, out);
+  if (!large) read_span(message, plain, out);
 }
 
 /* ---- the cursor ------------------------------------------------------------------------------ */
 
 int otlp_open(struct otlp_cursor *c, const uint8_t *body, size_t n, const struct otlp_summary *checked) {
   struct otlp_bytes all = {body, n};
-  *c = (struct otlp_cursor){.request = all, .none_large = checked && !checked->large};
+  *c = (struct otlp_cursor){.request = all, .checked = checked};
   c->last = &c->first;
   int err = checked && !checked->pieces ? 0 : join_all(c, all);
   c->due = c->first;

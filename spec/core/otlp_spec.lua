@@ -81,6 +81,62 @@ describe("a body that a real client sent", function()
   end)
 end)
 
+describe("the second pass walks through a span only where the first one saw more than a head and a payload", function()
+  local attributes = wire.attribute(9, "http.method", "GET") .. wire.attribute(9, "n", 7)
+  local head = wire.text(1, ("t"):rep(16)) .. wire.text(2, ("s"):rep(8)) .. wire.text(4, ("p"):rep(8)) ..
+    wire.text(5, "GET /") .. wire.varint_field(6, 3) .. wire.fixed64(7, 1000) .. wire.fixed64(8, 2000)
+  local function body(spans)
+    local fields = {}
+    for i, span in ipairs(spans) do fields[i] = wire.text(2, span) end
+    return wire.text(1, wire.text(2, table.concat(fields)))
+  end
+  local function is_noted(summary, i) return bit.band(bit.rshift(summary.plain[math.floor(i / 64)], i % 64), 1) == 1 end
+
+  local ENDS = {
+    { "nothing", "", true }, { "attributes", attributes, true }, { "a state", attributes .. wire.text(3, "a=b"), true },
+    { "events, links and flags", wire.text(11, wire.text(2, "e")) .. wire.text(13, "") .. wire.tag(16, 5) .. "abcd", true },
+    { "dropped attributes", wire.varint_field(10, 4) .. attributes, true },
+    { "an empty status", attributes .. wire.text(15, ""), true },
+    { "a status", attributes .. wire.text(15, wire.varint_field(3, 2)), false },
+    { "a status, and an empty one", wire.text(15, wire.varint_field(3, 2)) .. wire.text(15, "") .. attributes, false },
+    { "dropped events", attributes .. wire.varint_field(12, 5), false },
+    { "another name", attributes .. wire.text(5, "POST /"), false },
+    { "another end", wire.fixed64(8, 3000) .. attributes, false },
+    { "an unknown field", attributes .. wire.text(40, "x"), false },
+  }
+
+  it("and says the same of both", function()
+    for i, case in ipairs(ENDS) do
+      local whole = body { head, head .. case[2], case[2] .. head }
+      local err, summary = check(whole)
+      assert.equal(0, err)
+      assert.same({ true, case[3] }, { is_noted(summary, 0), is_noted(summary, 1) }, case[1])
+      local walked = each(whole)
+      assert.same(walked, each(whole, nil, summary), case[1])
+      agree(whole, case[1])
+      assert.equal(i == 1, is_noted(summary, 2), case[1])
+    end
+  end)
+
+  it("in a body of more spans than are noted", function()
+    local spans = {}
+    for i = 1, core.OTLP_NOTED_SPANS + 70 do spans[i] = head .. ENDS[i % #ENDS + 1][2] end
+    local whole = body(spans)
+    local err, summary = check(whole)
+    assert.equal(0, err)
+    assert.is_true(is_noted(summary, core.OTLP_NOTED_SPANS - 1) == ENDS[core.OTLP_NOTED_SPANS % #ENDS + 1][3])
+    local walked, told = each(whole), each(whole, nil, summary)
+    for i in ipairs(spans) do
+      walked[i].resource_at, told[i].resource_at = nil, nil
+      if walked[i].status ~= told[i].status or walked[i].payload ~= told[i].payload or
+        walked[i].name ~= told[i].name or walked[i].dropped_events ~= told[i].dropped_events then
+        assert.same(walked[i], told[i])
+      end
+    end
+    assert.equal(#walked, #told)
+  end)
+end)
+
 describe("both decoders see the same", function()
   local names = { "js-sdk-proto.1.pb", "python-1.45.1-httpproto.1.pb", "prometheus-2.53.3-grpc.1.pb" }
 
