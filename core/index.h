@@ -95,6 +95,9 @@ struct index {
   /* Patterns to test, by atom: first those that a span's shape does not decide. */
   uint32_t *posting_first, *posting_shaped, *postings;
   uint8_t *shaped;                    /* of each pattern: a span's shape decides it */
+  /* Atoms without which a pattern cannot hold, by pattern; and whether it says anything else. */
+  uint32_t *needs_first, *needs;
+  uint8_t *says_more;
   struct index_always *always;
   uint32_t always_count, *always_patterns;
 };

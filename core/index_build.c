@@ -113,6 +113,31 @@ static int write_always(struct building *b) {
   return 0;
 }
 
+/* What most patterns are, a table of entries, is the atoms below its root. */
+static bool is_needed(const struct fluo_ir_node *nodes, uint32_t node, uint32_t root) {
+  if (nodes[node].op != FLUO_NODE_ATOM) return false;
+  return node == root || (nodes[root].op == FLUO_NODE_AND && nodes[node].parent == root);
+}
+
+static int write_needs(struct index *x) {
+  const struct fluo_ir_node *nodes = x->ir->nodes;
+  uint32_t patterns = x->ir->header->patterns, count = 0;
+  x->needs_first = heap_alloc((patterns + 1) * sizeof *x->needs_first);
+  x->needs = heap_alloc(x->ir->header->nodes * sizeof *x->needs);
+  x->says_more = heap_zalloc(patterns);
+  if (!x->needs_first || !x->needs || !x->says_more) return FLUO_ENOMEM;
+  for (uint32_t i = 0; i < patterns; i++) {
+    struct fluo_range range = x->ir->patterns[i].nodes;
+    uint32_t end = range.first + range.count;
+    x->needs_first[i] = count;
+    for (uint32_t at = range.first; at < end; at++)
+      if (is_needed(nodes, at, end - 1)) x->needs[count++] = x->atoms->of_ir[nodes[at].arg];
+      else if (at != end - 1 || nodes[at].op != FLUO_NODE_AND) x->says_more[i] = true;
+  }
+  x->needs_first[patterns] = count;
+  return 0;
+}
+
 /* ---- entries ------------------------------------------------------------------------------- */
 
 static int add_entry(struct building *b, const struct index_entry *entry) {
@@ -302,6 +327,7 @@ static int build(struct building *b, bool renamed) {
   if (!err) err = choose_all(b);
   if (!err) err = write_postings(b);
   if (!err) err = write_always(b);
+  if (!err) err = write_needs(x);
   if (!err) err = add_entries(b);
   if (!err) err = place_inner(b);
   return err ? err : index_entries_write(x, b->entries, b->entries_count);
@@ -349,6 +375,9 @@ void index_free(struct index *x) {
   heap_free(x->posting_first);
   heap_free(x->posting_shaped);
   heap_free(x->shaped);
+  heap_free(x->needs_first);
+  heap_free(x->needs);
+  heap_free(x->says_more);
   heap_free(x->postings);
   heap_free(x->always);
   heap_free(x->always_patterns);

@@ -66,15 +66,20 @@ static void load(struct matcher *m, const struct span_view *view) {
   m->stamp = 1;
 }
 
-static enum fluo_truth atom_truth(struct matcher *m, uint32_t atom) {
-  struct mark *mark = &m->marks[atom];
-  if (mark->tested == m->stamp) return mark->truth;
+__attribute__((noinline))
+static enum fluo_truth test_atom(struct matcher *m, uint32_t atom) {
   const struct datum *value = slots_get(m->slots, m->x->atom_keys[atom]);
   enum fluo_truth truth = FLUO_FALSE;
   if (value) truth = atom_test(&m->atoms->items[atom], value, m->regex);
-  mark->tested = m->stamp;
-  mark->truth = truth;
+  m->marks[atom].tested = m->stamp;
+  m->marks[atom].truth = truth;
   return truth;
+}
+
+/* Mostly it was tested for another pattern before. */
+static inline enum fluo_truth atom_truth(struct matcher *m, uint32_t atom) {
+  const struct mark *mark = &m->marks[atom];
+  return mark->tested == m->stamp ? mark->truth : test_atom(m, atom);
 }
 
 static struct nested_view nested_view(const struct matcher *m) {
@@ -128,29 +133,21 @@ static bool collect_asks(struct matcher *m, uint32_t pattern) {
   return m->asks_count != before;
 }
 
-/* What most patterns are, a table of entries, is decided by its atoms, and mostly by one that was tested for another
- * pattern before. Whatever else there is: one entry that is false makes it false. */
-static enum fluo_truth formula_truth(struct matcher *m, struct fluo_range range) {
-  const struct fluo_ir_node *nodes = m->x->ir->nodes;
-  uint32_t root = range.first + range.count - 1;
-  bool is_and = range.count && nodes[root].op == FLUO_NODE_AND, whole = is_and;
-  for (uint32_t i = range.first; is_and && i < root; i++) {
-    enum fluo_truth truth = FLUO_UNKNOWN;
-    if (nodes[i].parent == root && nodes[i].op == FLUO_NODE_ATOM) {
-      uint32_t atom = m->atoms->of_ir[nodes[i].arg];
-      const struct mark *mark = &m->marks[atom];
-      truth = mark->tested == m->stamp ? mark->truth : atom_truth(m, atom);
-    }
+static enum fluo_truth pattern_truth(struct matcher *m, uint32_t pattern) {
+  const struct index *x = m->x;
+  bool whole = !x->says_more[pattern];
+  for (uint32_t i = x->needs_first[pattern]; i < x->needs_first[pattern + 1]; i++) {
+    enum fluo_truth truth = atom_truth(m, x->needs[i]);
     if (truth == FLUO_FALSE) return truth;
     whole &= truth == FLUO_TRUE;
   }
-  return whole ? FLUO_TRUE : formula_test(nodes, range, m->nodes, on_leaf, m);
+  return whole ? FLUO_TRUE : formula_test(x->ir->nodes, x->ir->patterns[pattern].nodes, m->nodes, on_leaf, m);
 }
 
 static void test_pattern(struct matcher *m, uint32_t pattern) {
   if (m->seen[pattern] == m->stamp) return;
   m->seen[pattern] = m->stamp;
-  enum fluo_truth truth = formula_truth(m, m->x->ir->patterns[pattern].nodes);
+  enum fluo_truth truth = pattern_truth(m, pattern);
   if (truth == FLUO_FALSE) return;
   if (truth == FLUO_TRUE) {
     m->hits[m->hits_count++] = pattern;
@@ -257,7 +254,7 @@ static int compare_asks(const void *left, const void *right) {
 }
 
 /* Nearly always a handful, which is quicker done here. */
-static void sort_indices(uint32_t *items, uint32_t count) {
+static inline void sort_indices(uint32_t *items, uint32_t count) {
   if (count > 32) {
     qsort(items, count, sizeof *items, compare_indices);
     return;
