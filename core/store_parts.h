@@ -92,7 +92,7 @@ struct ghost {
   uint64_t hash, until_ns;
   struct link all, with_ids;      /* by time; with_ids: alone where the ids went or are none */
   struct trace *late;             /* takes its late spans: itself where it is kept, else TRACE_LATE; or NULL */
-  uint64_t *ids;                  /* open addressing, 0 is empty (no valid id is) */
+  uint64_t *ids;                  /* open addressing, all at home in the first where they are few; 0 is empty (no valid id is) */
   uint32_t count, capacity;
 };
 

@@ -110,10 +110,14 @@ struct ghost *remembered_put(struct remembered *r, const uint8_t id[16], uint64_
   return g;
 }
 
-/* Slots for n ids, a quarter of them free. No power of two: most traces never see a late span, and their
- * ids should take what they need. */
+/* Most traces never see a late span, and their ids should take what they need: a few are a list, and one slot is free; of
+ * more a quarter is, in no power of two. */
 static uint32_t slots_for(uint32_t n) {
-  return n + n / 3 + 1;
+  return n <= IDS_LINEAR_MAX ? n + 1 : n + n / 3 + 1;
+}
+
+static bool is_list(const struct ghost *g) {
+  return g->capacity <= IDS_LINEAR_MAX + 1;
 }
 
 size_t remembered_bytes(uint32_t n) {
@@ -121,7 +125,7 @@ size_t remembered_bytes(uint32_t n) {
 }
 
 static uint32_t home_of(const struct remembered *r, const struct ghost *g, uint64_t id) {
-  return (uint32_t)((uint64_t)id_hash(&r->key, id) * g->capacity >> 32);
+  return is_list(g) ? 0 : (uint32_t)((uint64_t)id_hash(&r->key, id) * g->capacity >> 32);
 }
 
 static uint64_t *slot_of(const struct remembered *r, const struct ghost *g, uint64_t id) {
@@ -149,7 +153,7 @@ bool remembered_reserve(struct remembered *r, struct ghost *g, uint32_t n) {
 
 void remembered_add(struct remembered *r, struct ghost *g, uint64_t id) {
   assert(g->count + 1 < g->capacity);
-  *slot_of(r, g, id) = id;
+  *(is_list(g) ? &g->ids[g->count] : slot_of(r, g, id)) = id;
   g->count++;
 }
 

@@ -1,6 +1,5 @@
 local support = require("spec.core.store_support")
 local core, ffi, S, MIB = support.core, support.ffi, support.S, support.MIB
-require("spec.support").core("table")
 
 describe("the store under pressure", function()
   local s

@@ -57,7 +57,8 @@ describe("the store", function()
 
     it("and takes the service's name from within the resource where there is no room for it", function()
       local resource = support.key_value("service.name", "x")
-      s = support.open({ symbols_bytes_max = 768 + 256 })        -- a table, and one block
+      local table_bytes = support.ffi.sizeof("struct table_segment") + support.ffi.sizeof("void *")
+      s = support.open({ symbols_bytes_max = table_bytes + 256 })        -- a table, and one block
       s:put({ trace = 1, name = ("n"):rep(256 - #resource), payload_bytes = 10 }, 1)
       local _, _, _, span = s:put({ trace = 2, name = "", resource = resource }, 2)
       assert.is_true(span.service.off > span.resource.off)
@@ -112,7 +113,8 @@ describe("the store", function()
         local key = support.field(1, "service.name") .. support.field(2, "\24\185\96")    -- int 12345
         local resource = support.field(1, key)
         local name = ("n"):rep(256 - #resource - case[2])
-        s = support.open({ symbols_bytes_max = 768 + 256 })        -- a table, and one block
+        local table_bytes = support.ffi.sizeof("struct table_segment") + support.ffi.sizeof("void *")
+      s = support.open({ symbols_bytes_max = table_bytes + 256 })        -- a table, and one block
         s:put({ trace = 1, name = name, payload_bytes = 10 }, 1)
         core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 1)
         for trace = 2, 4 do

@@ -1,5 +1,5 @@
 --- A store to write specs against: spans made by hand, closings noted in order.
-local core, ffi = require("spec.support").core("heap", "store")
+local core, ffi = require("spec.support").core("heap", "store", "table")
 local M = { core = core, ffi = ffi, S = 1000000000ULL, MIB = 1048576 }
 ffi.cdef "void *memfd_create(const char *, unsigned);"
 
