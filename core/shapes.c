@@ -7,7 +7,7 @@
 #include "heap.h"
 
 /* What few patterns have to say of a shape is soon found out anew: a filter, of which a rule may have hundreds, has one. */
-enum { ENTRIES_BITS = 10, FEW_BITS = 8, FEW_PATTERNS = 8 };
+enum { ENTRIES_BITS = 10, FEW_BITS = 6, FEW_PATTERNS = 8 };
 
 _Static_assert(sizeof(struct shape_entry) == 128, "two cache lines");
 

@@ -15,7 +15,7 @@ local M = {}
 
 -- The collector of Lua does not see what filters take, so it is counted: the bytes of their intermediate forms, and
 -- what each takes besides.
-local LIVE_BYTES_MAX, EACH_BYTES = 8 * 1048576, 65536
+local LIVE_BYTES_MAX, EACH_BYTES = 8 * 1048576, 32768
 local TRUE, UNKNOWN = 1, 2                      -- enum fluo_truth
 local SHED = 4                                  -- FLUO_SPAN_SHED
 
