@@ -71,8 +71,8 @@ static uint64_t monotonic_ns(void) {
 
 /* Takes no step while a job is out. */
 static void wait_for_study(struct playback *p) {
-  host_hand_over(p->host);
   while (host_busy(p->host)) {
+    host_hand_over(p->host);
     struct pollfd fd = {.fd = host_fd(p->host), .events = POLLIN};
     int ready = poll(&fd, 1, (int)(STUDY_TICK_NS / 1000000));
     if (ready > 0)

@@ -1,9 +1,9 @@
 /* The core's side of the study: jobs and replies, and the limits. (How its processes live and die is in
  * study_life.c.)
  *
- * Good path: study_send queues the job. What waits is sent when the owner hands it over, and after each reply, while fewer
- * than STUDY_UNANSWERED_MAX are out. A reply belongs to the one that was sent first; it is read whole, checked whole, handed
- * on by callback, and the job freed.
+ * Good path: study_send queues the job. What waits is sent when the owner hands it over, and, to a worker that has others
+ * still, after each reply, while fewer than STUDY_UNANSWERED_MAX are out. A reply belongs to the one that was sent first;
+ * it is read whole, checked whole, handed on by callback, and the job freed.
  *
  * Ways it fails: the worker dies or is killed, or says nonsense: what it had answered completely counts, the
  * rest goes again to the next worker, the job that ran without the rule to blame. Jobs with nothing left to
@@ -177,7 +177,7 @@ static void on_worker(struct study *s) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) study_drop_worker(s, STUDY_ENDED);
     else if (n > FLUO_MESSAGE_BYTES_MAX || !study_take(s, (size_t)n)) study_drop_worker(s, STUDY_BABBLED);
-    pump(s);
+    if (s->queue.sent) pump(s);
   }
 }
 
@@ -191,7 +191,6 @@ void study_readable(struct study *s, uint64_t mono_ns) {
   }
   answer_shed(s);
   answer_idle(s);
-  pump(s);
   wake(s);
 }
 
@@ -243,7 +242,6 @@ void study_tick(struct study *s, uint64_t mono_ns) {
   watch_rules(s, gap_ns);
   if (s->worker.pid) watch_worker(s, gap_ns);
   else study_want_worker(s);                                                /* the last try failed */
-  pump(s);
   wake(s);
 }
 

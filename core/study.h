@@ -2,7 +2,8 @@
  * validated replies, watches the worker's CPU and wall clock, replaces it, sends again what it had not
  * answered, the job that ran without the rule that is to blame, and quarantines rules. It runs no loop:
  * the owner polls study_fd and calls study_readable, calls study_tick every STUDY_TICK_NS while
- * study_busy, and study_hand_over when it has sent what it had to. Both processes are the study's children; it waits for them by pid and needs no SIGCHLD. */
+ * study_busy, and study_hand_over after each of these and when it has sent what it had to. Both processes are the
+ * study's children; it waits for them by pid and needs no SIGCHLD. */
 #ifndef FLUO_STUDY_H
 #define FLUO_STUDY_H
 #include <stdbool.h>
@@ -132,8 +133,8 @@ bool study_busy(const struct study *s);       /* a job is unanswered or waiting,
  * judgments, replies come in the order of the jobs, but for questions that were shed: jobs of others pass those of a rule
  * that keeps the worker busy. A callback may send; it must not close. */
 void study_send(struct study *s, struct study_job *job);
-/* Gives the worker what it may have, which wakes it where it has nothing to do; whether jobs wait for just that. Those that
- * wait behind others go by themselves, as replies are read. */
+/* Gives the worker what it may have, and is all that wakes one that has nothing to do; whether jobs wait for just that. Those
+ * that wait behind others go by themselves, as replies are read. */
 void study_hand_over(struct study *s);
 bool study_waits(const struct study *s);
 /* Reads what is there, without blocking: calls back for each complete, validated reply. Where the worker

@@ -88,6 +88,19 @@ describe("the study", function()
       assert.is_true(w:stats().jobs == 3)
     end)
 
+    it("a job that is sent from a callback when it is handed over, where it would wake the worker", function()
+      open(YES)
+      local at = w:span {}
+      w.on_answer = function() if w.jobs == 1 then w:ask { { 0, at } } end end
+      w:ask { { 0, at } }
+      w.holds = true
+      while not w.seen[1] do w:turn() end
+      assert.is_true(core.study_waits(w.study))
+      assert.is_true(w:stats().jobs == 1)
+      core.study_hand_over(w.study)
+      assert.same({ "1: yes", "2: yes" }, w:run())
+    end)
+
     it("jobs in the order they were sent, also those sent from a callback", function()
       open(YES)
       local at = w:span {}

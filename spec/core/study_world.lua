@@ -202,6 +202,7 @@ end
 function World:turn(wait_ms)
   if self:readable(wait_ms or 50) then core.study_readable(self.study, M.mono())
   else core.study_tick(self.study, M.mono()) end
+  if not self.holds then core.study_hand_over(self.study) end
   if self.failure then error(self.failure, 0) end
 end
 
