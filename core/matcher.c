@@ -275,25 +275,24 @@ static void sort_asks(struct matcher *m) {
   m->asks_count = kept;
 }
 
-static void match_shape(struct matcher *m) {
-  const struct fluo_span *span = m->view->span;
-  bool lasting = span->flags & FLUO_SPAN_LASTING;
-  struct shape shape = shape_of(span);
-  const struct shape_entry *known = lasting ? shapes_get(m->shapes, &shape) : NULL;
+static void match_shape(struct matcher *m, const struct shape *shape, const struct shape_entry *known) {
   m->shape_known = known;
   if (known)
     take_shape(m, known);
   else
     probe_shape(m);
   for (uint32_t i = 0; i < m->x->always_count; i++) test_always(m, &m->x->always[i]);
-  if (lasting && !known) learn_shape(m, &shape);
+  if (!known && m->view->span->flags & FLUO_SPAN_LASTING) learn_shape(m, shape);
 }
 
 int matcher_span(struct matcher *m, const struct span_view *view, struct match *out) {
+  /* Asked for before the walk, what is known of the shape comes from memory while that goes on. */
+  struct shape shape = shape_of(view->span);
+  const struct shape_entry *known = view->span->flags & FLUO_SPAN_LASTING ? shapes_get(m->shapes, &shape) : NULL;
   m->hits_count = m->unknowns_count = m->asks_count = 0;
   m->answers = (struct answers){NULL, 0};
   load(m, view);
-  match_shape(m);
+  match_shape(m, &shape, known);
   uint32_t present_count;
   const uint32_t *present = slots_present(m->slots, &present_count);
   for (uint32_t i = 0; i < present_count; i++) probe(m, present[i]);
