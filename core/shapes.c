@@ -6,8 +6,8 @@
 
 #include "heap.h"
 
-/* What few patterns have to say of a shape is soon found out anew: a filter, of which a rule may have hundreds, has one. */
-enum { ENTRIES_BITS = 10, FEW_BITS = 6, FEW_PATTERNS = 8 };
+/* What one pattern has to say of a shape is soon found out anew; it is mostly a filter's, and of these a rule may have hundreds. */
+enum { ENTRIES_BITS = 10, ONE_BITS = 6 };
 
 _Static_assert(sizeof(struct shape_entry) == 128, "two cache lines");
 
@@ -17,7 +17,7 @@ struct shapes {
 };
 
 struct shapes *shapes_new(uint32_t patterns) {
-  uint32_t bits = patterns <= FEW_PATTERNS ? FEW_BITS : ENTRIES_BITS;
+  uint32_t bits = patterns > 1 ? ENTRIES_BITS : ONE_BITS;
   struct shapes *s = heap_zalloc(sizeof *s + (sizeof s->entries[0] << bits));
   if (s) s->shift = 64 - bits;
   return s;
