@@ -1,6 +1,6 @@
 /* What the store's files share: store.c (admission, closing, timers), store_memory.c (room, pressure, freeing),
- * store_write.c (a span, a hit),
- * store_ids.c (the span ids of a trace, cycles), store_remembered.c (closed traces), store_spare.c (what no rule needs), chain.c (extents). Nobody else includes it. */
+ * store_write.c (a span, a hit), store_ids.c (the span ids of a trace, cycles), store_remembered.c (closed traces),
+ * store_spare.c (what no rule needs), chain.c (extents). Nobody else includes it. */
 #ifndef FLUO_STORE_PARTS_H
 #define FLUO_STORE_PARTS_H
 #include <stddef.h>

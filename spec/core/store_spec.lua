@@ -114,7 +114,7 @@ describe("the store", function()
         local resource = support.field(1, key)
         local name = ("n"):rep(256 - #resource - case[2])
         local table_bytes = support.ffi.sizeof("struct table_segment") + support.ffi.sizeof("void *")
-      s = support.open({ symbols_bytes_max = table_bytes + 256 })        -- a table, and one block
+        s = support.open({ symbols_bytes_max = table_bytes + 256 })        -- a table, and one block
         s:put({ trace = 1, name = name, payload_bytes = 10 }, 1)
         core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 1)
         for trace = 2, 4 do
