@@ -143,6 +143,11 @@ static size_t free_touched(const struct arena *a) {
   return touched > a->map.used ? touched - a->map.used : 0;
 }
 
+static void note_free(struct arena *a) {
+  size_t now = free_touched(a);
+  if (now < a->free_least) a->free_least = now;
+}
+
 /* The order of the free block that lies lowest (or highest) of all that are large enough. Not the smallest: what
  * is asked for at one end must never lie among what lives at the other. */
 static unsigned order_nearest(const struct arena *a, unsigned order, bool high, uint32_t *at) {
@@ -178,7 +183,7 @@ static uint32_t get(struct arena *a, size_t bytes, size_t *actual, bool high) {
   a->orders[first] = (uint8_t)(order + 1);
   a->map.used += size;
   dirty_mark(a, off, size);
-  if (free_touched(a) < a->free_least) a->free_least = free_touched(a);
+  note_free(a);
   if (actual) *actual = size;
   return off;
 }
@@ -316,7 +321,7 @@ size_t arena_trim(struct arena *a, size_t bytes_max) {
       for (uint64_t left = a->free[order].words[0][word]; left && trimmed < bytes_max; left &= left - 1)
         trimmed += block_trim(a, order, word * 64 + (uint32_t)__builtin_ctzll(left), bytes_max - trimmed);
   }
-  if (free_touched(a) < a->free_least) a->free_least = free_touched(a);
+  note_free(a);
   return trimmed;
 }
 

@@ -452,6 +452,7 @@ int conn_open(struct porch *porch, int fd) {
   c->magic = CONN_MAGIC;
   c->porch = porch;
   c->holds = 2;
+  link_init(&c->turn);
   uv_timer_init(porch->loop, &c->timer);
   uv_tcp_init(porch->loop, &c->tcp);
   c->timer.data = c->tcp.data = c;

@@ -2,6 +2,7 @@
 #ifndef FLUO_CONN_H
 #define FLUO_CONN_H
 #include "http.h"
+#include "link.h"
 #include "server.h"
 
 struct conn;
@@ -19,8 +20,6 @@ enum conn_bounds {
   CONN_LONG_A_TURN = 16              /* of those that send much go on in a turn: some 3 us each, beside what is read */
 };
 
-struct conn_line { struct conn *first, *last; };
-
 /* What the connections of a server share. */
 struct porch {
   struct uv_loop_s *loop;
@@ -29,7 +28,7 @@ struct porch {
   struct http_budget budget;
   struct server_stats stats;
   struct conn *conns;                 /* all that are open */
-  struct conn_line line, long_line;   /* whose turn is to come; long_line: of those that send much */
+  struct link line, long_line;        /* whose turn is to come; long_line: of those that send much */
   unsigned pipelined;                 /* requests answered since the last turn that came right behind another */
   size_t long_bytes;                  /* read since then of bodies that are long, or of no use */
   void (*on_turns)(struct porch *p);  /* there is one: see conn_next_turn */

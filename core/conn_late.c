@@ -49,7 +49,7 @@ bool conn_make_room(struct http_budget *budget) {
   struct porch *porch = (struct porch *)(void *)((char *)budget - offsetof(struct porch, budget));
   struct conn *oldest = NULL;
   for (struct conn *c = porch->conns; c; c = c->next)
-    if (c != porch->current && !c->queued && held(c) && (!oldest || c->since_ms < oldest->since_ms)) oldest = c;
+    if (c != porch->current && link_alone(&c->turn) && held(c) && (!oldest || c->since_ms < oldest->since_ms)) oldest = c;
   if (!oldest || conn_now_ms(oldest) - oldest->since_ms < CONN_PATIENCE_MS) return false;
   http1_abandon(oldest->http);
   conn_drop_rest(oldest);

@@ -1,6 +1,8 @@
 /* Connections whose turn is to come. Two lines: of those that send much, long bodies or bytes that are read past, a few go
  * on each turn of the loop, and all of them share what is read of such in it; of the others one. So a crowd of the former
  * delays itself, whatever it sends, and the others wait for a turn that is short. */
+#include <stddef.h>
+
 #include "conn_parts.h"
 #include "limits.h"
 
@@ -12,23 +14,17 @@ static bool is_long(const struct conn *c) {
 }
 
 void conn_join(struct conn *c) {
-  struct conn_line *line = is_long(c) ? &c->porch->long_line : &c->porch->line;
+  struct porch *porch = c->porch;
+  assert(link_alone(&c->turn));
   c->holds++;
-  c->next_turn = NULL;
-  if (line->first)
-    line->last->next_turn = c;
-  else
-    line->first = c;
-  line->last = c;
-  c->queued = true;
-  c->porch->on_turns(c->porch);
+  link_append(is_long(c) ? &porch->long_line : &porch->line, &c->turn);
+  porch->on_turns(porch);
 }
 
-struct conn *conn_leave(struct conn_line *line) {
-  struct conn *c = line->first;
-  if (!c) return NULL;
-  line->first = c->next_turn;
-  c->queued = false;
+struct conn *conn_leave(struct link *line) {
+  if (link_alone(line)) return NULL;
+  struct conn *c = (struct conn *)(void *)((char *)line->next - offsetof(struct conn, turn));
+  link_remove(&c->turn);
   return c;
 }
 

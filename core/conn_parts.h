@@ -35,8 +35,7 @@ struct conn {
   void *work;           /* its own, for it */
   bool streaming;       /* a piece of the answer went out, and there is more to come */
   bool woken;           /* there is, and the piece before is still being taken: held until it is */
-  struct conn *next_turn;
-  bool queued;          /* its turn is to come */
+  struct link turn;     /* among those whose turn is to come; alone: it is not */
   bool answered;        /* the request was refused by its head; its body is read past */
   uint64_t deadline_ms; /* of the phase; the timer may come earlier, and then looks again */
   uint64_t end_ms;      /* of body and linger: not past this, whatever progress there is */
@@ -71,7 +70,7 @@ void conn_extend(struct conn *c);
 
 /* conn_line.c: joins those whose turn is to come, and is held until then; the first of a line, or NULL. */
 void conn_join(struct conn *c);
-struct conn *conn_leave(struct conn_line *line);
+struct conn *conn_leave(struct link *line);
 /* Whether what those that send much may be read of in a turn is used up, and it is one of them. */
 bool conn_must_wait(const struct conn *c);
 /* n bytes of it were read: whether it has had its share of this turn. */

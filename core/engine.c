@@ -71,7 +71,7 @@ static void on_pattern(struct engine *e, struct trace *t, uint32_t span, uint32_
 /* Room for n more questions of this request. */
 static bool asked_reserve(struct engine *e, uint32_t n) {
   while (e->asked_capacity - e->asked_count < n)
-    if (heap_grow((void **)&e->asked, &e->asked_capacity, e->asked_capacity, sizeof *e->asked))
+    if (heap_double((void **)&e->asked, &e->asked_capacity, sizeof *e->asked))
       return false;
   return true;
 }
@@ -291,7 +291,7 @@ static void take_group(struct engine *e, const struct question_note *notes, cons
                        uint32_t n) {
   enum fluo_truth truth = FLUO_UNKNOWN;
   while (answers && e->group_capacity < n)
-    if (heap_grow((void **)&e->group, &e->group_capacity, e->group_capacity, sizeof *e->group))
+    if (heap_double((void **)&e->group, &e->group_capacity, sizeof *e->group))
       answers = NULL;
   if (answers) {
     for (uint32_t i = 0; i < n; i++)

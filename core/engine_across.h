@@ -7,6 +7,7 @@
 #include "engine_parts.h"
 #include "novel.h"
 #include "sequence.h"
+#include "shapes.h"
 #include "window.h"
 
 /* A rule's state, and who reports for it: the newest set that has the rule. */
@@ -71,9 +72,8 @@ struct across_moment {
 enum { ACROSS_MEMO = 4 };
 struct across_memo { uint8_t by[16]; uint32_t key; bool there, by_resource; };
 
-/* Spans that agree in all of this. The texts are symbols, so what is one text is one place. */
+/* Spans of one shape (shapes.h) have one number. */
 enum { ACROSS_SHAPES_BITS = 9, ACROSS_SHAPED_BITS = 12 };
-struct across_shape { struct fluo_text service, name; uint8_t kind, status; bool has_service; };
 /* The cell of spans of a shape, and of a rule, by its number, that groups by what is of the shape. */
 struct across_shaped { uint32_t number, shape, cell; };
 
@@ -96,7 +96,7 @@ struct across_batch {
   const struct across *noted;              /* whose is the last of the notes, if it is of that span; or NULL */
   struct across_memo memo[ACROSS_MEMO];
   uint32_t memo_count, shapes_count;       /* shapes_count: how many numbers there were */
-  struct { struct across_shape shape; uint32_t number; } shapes[1 << ACROSS_SHAPES_BITS];
+  struct { struct shape shape; uint32_t number; } shapes[1 << ACROSS_SHAPES_BITS];
   struct across_shaped shaped[1 << ACROSS_SHAPED_BITS];
   uint32_t sheets;                         /* of questions that are out */
   bool closed;                             /* its request is in */

@@ -97,19 +97,12 @@ int across_key(struct engine *e, struct across_batch *b, const struct ruleset *s
   return err ? err : got;
 }
 
-static bool is_shape(const struct across_shape *a, const struct across_shape *b) {
-  return a->service.off == b->service.off && a->name.off == b->name.off && a->kind == b->kind && a->status == b->status &&
-         a->has_service == b->has_service;
-}
-
 /* The number of the span's shape: a new one where it is not known any more. 0: it has a text that is no symbol. */
-static uint32_t shape_of(struct across_batch *b, const struct fluo_span *span) {
-  const struct window_witness *w = &b->spans[b->spans_count - 1].witness;
-  if (w->name.len != span->name.len || w->service.len != span->service.len) return 0;
-  struct across_shape shape = {w->service, w->name, span->kind, span->status, w->has_service};
-  uint64_t mixed = ((uint64_t)w->service.off << 32 | w->name.off) ^ (uint64_t)span->kind << 16 ^ span->status;
-  uint32_t at = (uint32_t)(mixed * UINT64_C(0x9e3779b97f4a7c15) >> (64 - ACROSS_SHAPES_BITS));
-  if (!b->shapes[at].number || !is_shape(&b->shapes[at].shape, &shape)) {
+static uint32_t shape_number(struct across_batch *b, const struct fluo_span *span) {
+  if (!(span->flags & FLUO_SPAN_LASTING)) return 0;
+  struct shape shape = shape_of(span);
+  uint32_t at = shape_place(&shape, ACROSS_SHAPES_BITS);
+  if (!b->shapes[at].number || !shape_same(&b->shapes[at].shape, &shape)) {
     b->shapes[at].shape = shape;
     b->shapes[at].number = ++b->shapes_count;
   }
@@ -121,7 +114,7 @@ void across_cells_begin(struct across_batch *b, const struct fluo_span *span, bo
   for (uint32_t i = 0; same_resource && i < b->memo_count; i++)
     if (b->memo[i].by_resource) b->memo[kept++] = b->memo[i];
   b->memo_count = kept;
-  b->shape = shape_of(b, span);
+  b->shape = shape_number(b, span);
 }
 
 /* Once a span and list of fields. */

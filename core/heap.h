@@ -23,9 +23,9 @@ char *heap_strdup(const char *s);
 /* What a block of so many bytes takes: with the allocator's own word, in sixteens. 0 of none. */
 size_t heap_block(size_t size);
 
-/* Makes room for one more element of `size` bytes in a growing array (*items, *capacity): 0 or FLUO_ENOMEM,
- * then both are as they were. Grows by doubling, from 8. */
+/* Doubles an array of elements of `size` bytes (*items, *capacity), from 8: 0 or FLUO_ENOMEM, then both are as they were. */
 int heap_double(void **items, uint32_t *capacity, size_t size);
+/* The same, but only where there is no room for one more. */
 #ifdef FLUO_SPEC
 int heap_grow(void **items, uint32_t *capacity, uint32_t count, size_t size);
 #else

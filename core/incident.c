@@ -125,7 +125,7 @@ static bool note_minute(struct incident *inc, uint64_t now_ns) {
   if (inc->minutes_count && inc->minutes[0] == minute) return true;
   if (inc->minutes_count == inc->policy.m) inc->minutes_count--;
   while (inc->minutes_capacity < inc->policy.m)
-    if (heap_grow((void **)&inc->minutes, &inc->minutes_capacity, inc->minutes_capacity, sizeof *inc->minutes))
+    if (heap_double((void **)&inc->minutes, &inc->minutes_capacity, sizeof *inc->minutes))
       return false;
   memmove(inc->minutes + 1, inc->minutes, inc->minutes_count * sizeof *inc->minutes);
   inc->minutes[0] = minute;

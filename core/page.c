@@ -215,7 +215,7 @@ static void write_server(struct buffer *b, const struct server *server) {
   metrics_counter(b, "fluo_http_accept_errors_total", "Failures to accept (EMFILE and the like).",
                   s->accept_errors);
   metrics_counter(b, "fluo_http_accept_paused_total",
-                  "Times that http.connections_max was reached.", s->connections_full);
+                  "Times that somebody waited at http.connections_max.", s->connections_full);
   metrics_counter(b, "fluo_http_overloads_total", "Requests answered 503 for want of memory.",
                   s->overloads);
   metrics_family(b, "fluo_http_responses_total", METRICS_COUNTER,

@@ -278,6 +278,8 @@ static struct server *server_alloc(struct uv_loop_s *loop, const struct http_cal
   s->porch.budget.reserve_bytes = (size_t)s->porch.limits.bytes_reserved;
   s->porch.budget.make_room = conn_make_room;
   s->porch.budget.spare_bytes_max = CONN_BODY_KEPT_BYTES;
+  link_init(&s->porch.line);
+  link_init(&s->porch.long_line);
   s->porch.on_gone = on_gone;
   s->porch.on_turns = on_turns;
   buffer_init(&s->porch.head, HEAD_BYTES_MAX);

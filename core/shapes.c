@@ -1,7 +1,6 @@
 /* One table, directly mapped; the newer of two shapes that meet stays. */
 #include "shapes.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "heap.h"
@@ -12,14 +11,14 @@ enum { ENTRIES_BITS = 10, ONE_BITS = 6 };
 _Static_assert(sizeof(struct shape_entry) == 128, "two cache lines");
 
 struct shapes {
-  uint32_t shift;
+  uint32_t bits;
   struct shape_entry entries[];
 };
 
 struct shapes *shapes_new(uint32_t patterns) {
   uint32_t bits = patterns > 1 ? ENTRIES_BITS : ONE_BITS;
   struct shapes *s = heap_zalloc(sizeof *s + (sizeof s->entries[0] << bits));
-  if (s) s->shift = 64 - bits;
+  if (s) s->bits = bits;
   return s;
 }
 
@@ -27,13 +26,9 @@ void shapes_free(struct shapes *s) {
   heap_free(s);
 }
 
-static inline uint32_t place_of(const struct shapes *s, const struct shape *shape) {
-  return (uint32_t)((shape->texts ^ shape->rest << 40) * UINT64_C(0x9e3779b97f4a7c15) >> s->shift);
-}
-
 const struct shape_entry *shapes_get(const struct shapes *s, const struct shape *shape) {
-  const struct shape_entry *e = &s->entries[place_of(s, shape)];
-  return e->hits_next && e->shape.texts == shape->texts && e->shape.rest == shape->rest ? e : NULL;
+  const struct shape_entry *e = &s->entries[shape_place(shape, s->bits)];
+  return e->hits_next && shape_same(&e->shape, shape) ? e : NULL;
 }
 
 void shapes_put(struct shapes *s, const struct shape *shape, struct shape_list hits, const uint8_t *is_of, struct shape_list atoms) {
@@ -48,5 +43,5 @@ void shapes_put(struct shapes *s, const struct shape *shape, struct shape_list h
   if (atoms.count) memcpy(e.items + count, atoms.items, atoms.count * sizeof *atoms.items);
   e.hits_next = (uint16_t)(count + 1);
   e.atoms = (uint16_t)atoms.count;
-  s->entries[place_of(s, shape)] = e;
+  s->entries[shape_place(shape, s->bits)] = e;
 }

@@ -3,6 +3,7 @@
  * span; and of the others it is known which atoms of theirs hold. A small cache, compared in full. */
 #ifndef FLUO_SHAPES_H
 #define FLUO_SHAPES_H
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "fluo.h"
@@ -18,6 +19,15 @@ struct shape { uint64_t texts, rest; };
 static inline struct shape shape_of(const struct fluo_span *span) {
   uint64_t has_service = span->flags & FLUO_SPAN_SERVICE;
   return (struct shape){(uint64_t)span->service.off << 32 | span->name.off, has_service << 16 | (uint64_t)span->kind << 8 | span->status};
+}
+
+static inline bool shape_same(const struct shape *a, const struct shape *b) {
+  return a->texts == b->texts && a->rest == b->rest;
+}
+
+/* The place of a shape in a table of 2^bits. */
+static inline uint32_t shape_place(const struct shape *shape, uint32_t bits) {
+  return (uint32_t)((shape->texts ^ shape->rest << 40) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
 }
 
 struct shape_entry {

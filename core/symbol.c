@@ -1,7 +1,7 @@
-/* The symbols' story. A text is looked up in a private table (SipHash with a random key:
- * names come from the network; what was asked for lately is found without it) and compared in the arena, where its bytes lie packed in blocks that are
- * never given back before the end. A new text is copied behind the last one. Where the bound, the arena or
- * the heap has no room, symbol_put refuses and nothing has changed. The bound covers blocks and table. */
+/* The symbols' story. A text is looked up in a private table (SipHash with a random key: names come from the network; what
+ * was asked for lately is found without it) and compared in the arena, where its bytes lie packed in blocks that are never
+ * given back before the end. A new text is copied behind the last one. Where the bound, the arena or the heap has no room,
+ * symbol_put refuses and nothing has changed. The bound covers blocks and table. */
 #include "symbol.h"
 
 #include <string.h>

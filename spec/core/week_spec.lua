@@ -94,14 +94,19 @@ local function open_rules(state)
   return windows
 end
 
+local function take_one(window, key, event, witness)
+  core.window_take(window, key, ffi.new("struct window_known"), event, witness)
+end
+jit.off(take_one)
+
 local function take(windows, key, event, witness, duration, failed)
   event.value, event.flags = 1, 4
-  core.window_take(windows[1], key, ffi.new("struct window_known"), event, witness)
-  core.window_take(windows[2], key, ffi.new("struct window_known"), event, witness)
+  take_one(windows[1], key, event, witness)
+  take_one(windows[2], key, event, witness)
   event.flags = failed and 5 or 4
-  core.window_take(windows[3], key, ffi.new("struct window_known"), event, witness)
+  take_one(windows[3], key, event, witness)
   event.value, event.flags = duration, 4
-  core.window_take(windows[4], key, ffi.new("struct window_known"), event, witness)
+  take_one(windows[4], key, event, witness)
 end
 jit.off(take)
 
