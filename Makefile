@@ -23,7 +23,7 @@ LDFLAGS_ALL = $(LDFLAGS) -rdynamic -pthread
 LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS)) -lm -ldl
 
 CORE := $(filter-out core/main.c,$(wildcard core/*.c))
-LUA  := $(shell find lua -name '*.lua' ! -path 'lua/fluo/receivers/*' 2>/dev/null)
+LUA  := $(sort $(shell find lua -name '*.lua' ! -path 'lua/fluo/receivers/*' 2>/dev/null))
 OBJ  := $(CORE:core/%.c=$(BUILD)/obj/%.o)
 GEN  := $(BUILD)/obj/gen/otlp.pb-c.o $(patsubst %,$(BUILD)/obj/gen/%.o,llhttp http api)
 BYTE := $(LUA:lua/%.lua=$(BUILD)/obj/lua/%.o) $(patsubst %,$(BUILD)/obj/lua/fluo/%.o,header builtins)
@@ -31,12 +31,18 @@ RECEIVERS := $(sort $(wildcard lua/fluo/receivers/*.lua))
 
 all: $(BUILD)/fluo
 
-$(BUILD)/fluo: $(BUILD)/obj/main.o $(OBJ) $(GEN) $(BYTE)
-	@echo '  link $@'; $(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+# The names of what is linked, written when they are others: so what has lost a file is linked anew too.
+NAMES := $(BUILD)/gen/names
+$(NAMES): always
+	@mkdir -p $(@D)
+	@echo '$(CORE) $(LUA) $(RECEIVERS)' | cmp -s - $@ || echo '$(CORE) $(LUA) $(RECEIVERS)' > $@
+
+$(BUILD)/fluo: $(BUILD)/obj/main.o $(OBJ) $(GEN) $(BYTE) $(NAMES)
+	@echo '  link $@'; $(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(LDLIBS_ALL)
 
 # What specs call: every room, without main, and protobuf-c as the second opinion.
-$(BUILD)/libfluo.so: $(OBJ) $(GEN) $(BYTE) $(BUILD)/obj/spec/oracle.o
-	@echo '  link $@'; $(CC) $(LDFLAGS_ALL) -shared -o $@ $^ $(LDLIBS_ALL)
+$(BUILD)/libfluo.so: $(OBJ) $(GEN) $(BYTE) $(BUILD)/obj/spec/oracle.o $(NAMES)
+	@echo '  link $@'; $(CC) $(LDFLAGS_ALL) -shared -o $@ $(filter %.o,$^) $(LDLIBS_ALL)
 lib: $(BUILD)/libfluo.so
 
 $(BUILD)/obj/%.o: core/%.c | $(BUILD)/gen/otlp.pb-c.h
@@ -64,14 +70,14 @@ $(BUILD)/obj/lua/%.o: lua/%.lua
 	@echo '  lua $<'; $(LUAJIT) -bg -n $(subst /,.,$*) $< $@
 $(BUILD)/gen/header.lua: include/fluo.h
 	@mkdir -p $(@D)
-	(echo 'return [==['; sed 's/^#.*//' $<; echo ']==]') > $@
+	@(echo 'return [==['; sed 's/^#.*//' $<; echo ']==]') > $@
 # Receivers go in as text: `fluo notify --print` shows it, and it is run as a user's file is.
-$(BUILD)/gen/builtins.lua: $(RECEIVERS)
+$(BUILD)/gen/builtins.lua: $(RECEIVERS) $(NAMES)
 	@mkdir -p $(@D)
-	(echo 'return {'; for file in $^; do echo "$$(basename $$file .lua) = [==["; cat $$file; echo ']==],'; done; echo '}') > $@
+	@(echo 'return {'; for file in $(RECEIVERS); do echo "$$(basename $$file .lua) = [==["; cat $$file; echo ']==],'; done; echo '}') > $@
 $(BUILD)/obj/lua/fluo/header.o $(BUILD)/obj/lua/fluo/builtins.o: $(BUILD)/obj/lua/fluo/%.o: $(BUILD)/gen/%.lua
 	@mkdir -p $(@D)
-	$(LUAJIT) -bg -n fluo.$* $< $@
+	@echo '  lua $<'; $(LUAJIT) -bg -n fluo.$* $< $@
 
 # ---- what a newcomer calls ----------------------------------------------------------------------
 run: deps all
@@ -119,10 +125,10 @@ asan: deps deps-test sanitized $(BUILD)/clients
 FUZZ_SECONDS ?= 60
 FUZZ    := $(patsubst spec/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard spec/fuzz/*.c))
 FUZZING := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZED  := $(patsubst $(BUILD)/%,$(BUILD)/fuzz/build/%,$(OBJ) $(GEN))
 $(BUILD)/fuzz/%: spec/fuzz/%.c spec/oracle.c $(BUILD)/fuzz/objects
-	@echo '  fuzz $@'; clang-14 $(CFLAGS_ALL) $(FUZZING) -fsanitize=fuzzer -I$(BUILD)/fuzz/build/gen -rdynamic -o $@ $< \
-	  $$(find $(BUILD)/fuzz/build/obj -name '*.o' ! -name main.o) $(LDLIBS_ALL)
-$(BUILD)/fuzz/objects: $(CORE) $(wildcard core/*.h) include/fluo.h
+	@echo '  fuzz $@'; clang-14 $(CFLAGS_ALL) $(FUZZING) -fsanitize=fuzzer -I$(BUILD)/fuzz/build/gen -rdynamic -o $@ $< $(FUZZED) $(LDLIBS_ALL)
+$(BUILD)/fuzz/objects: $(CORE) $(wildcard core/*.h) include/fluo.h $(NAMES)
 	$(MAKE) BUILD=$(BUILD)/fuzz/build CC=clang-14 OPTIMIZE='$(FUZZING) -fsanitize=fuzzer-no-link' fuzz-objects
 	@touch $@
 fuzz-objects: $(OBJ) $(GEN)
@@ -174,5 +180,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJ:.o=.d) $(BUILD)/obj/main.d $(BUILD)/obj/spec/oracle.d
-.PHONY: all lib run test deps deps-test deps-fuzz install stubs sanitized asan fuzz fuzz-objects seeds corpus lint bench bench-attacks bench-misbehaving bench-instructions clean
+.PHONY: always all lib run test deps deps-test deps-fuzz install stubs sanitized asan fuzz fuzz-objects seeds corpus lint bench bench-attacks bench-misbehaving bench-instructions clean
 .DELETE_ON_ERROR:
