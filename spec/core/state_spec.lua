@@ -2,10 +2,41 @@ local core, ffi = require("spec.support").core("heap", "state")
 
 jit.off()                                                             -- C calls back into Lua
 
--- What is kept, who goes, and in which order a walk goes, against a list that is in order after every use.
+-- Names in order of use, the latest last. A name is taken out where it stands, however many there are.
+local function order()
+  local list = { after = {}, before = {}, count = 0 }       -- 0 stands before the first and after the last
+  list.after[0], list.before[0] = 0, 0
+
+  function list.forget(name)
+    local before, after = list.before[name], list.after[name]
+    if not after then return end
+    list.after[before], list.before[after] = after, before
+    list.after[name], list.before[name] = nil, nil
+    list.count = list.count - 1
+  end
+
+  function list.use(name)
+    list.forget(name)
+    local last = list.before[0]
+    list.after[last], list.before[name], list.after[name], list.before[0] = name, last, 0, name
+    list.count = list.count + 1
+  end
+
+  function list.first() return list.after[0] end
+
+  function list.names()
+    local names, at = {}, list.after[0]
+    while at ~= 0 do names[#names + 1], at = at, list.after[at] end
+    return names
+  end
+
+  return list
+end
+
+-- What is kept, who goes, and in which order a walk goes, against lists that are in order after every use.
 for _, deferred in ipairs({ false, true }) do
   describe("state whose order is kept " .. (deferred and "when it is asked for" or "at every use"), function()
-    local live, state, owners, gone, used
+    local live, state, owners, gone, used, used_of
 
     local function key_of(g) return ffi.string(core.state_group_key(g), g.key_bytes) end
     local callbacks = {
@@ -17,20 +48,18 @@ for _, deferred in ipairs({ false, true }) do
                                               deinit = callbacks.deinit, bytes = callbacks.bytes })
     local key, out = ffi.new("struct state_key"), ffi.new("struct state_group *[1]")
 
-    local function forget(name)
-      for i, other in ipairs(used) do
-        if other == name then return table.remove(used, i) end
-      end
+    local function key_named(name)
+      key.bytes, key.n, key.hash = ffi.cast("const char *", name), #name, core.state_hash(state, name, #name)
+      return key
     end
 
     -- As the state is told to, and as it has to be.
     local function use(owner, i)
       local name = owner .. ":" .. i
-      key.bytes, key.n, key.hash = ffi.cast("const char *", name), #name, core.state_hash(state, name, #name)
-      assert.equal(0, core.state_get(owners[owner], key, out))
+      assert(core.state_get(owners[owner], key_named(name), out) == 0)
       core.state_account(out[0])
-      forget(name)
-      used[#used + 1] = name
+      used.use(name)
+      used_of[owner].use(name)
     end
 
     local function open(bytes_max, groups_max)
@@ -44,14 +73,6 @@ for _, deferred in ipairs({ false, true }) do
       end
     end
 
-    local function of_owner(owner)
-      local first, count
-      for _, name in ipairs(used) do
-        if name:match("^%d") == tostring(owner) then first, count = first or name, (count or 0) + 1 end
-      end
-      return first, count
-    end
-
     local function walk()
       local list = {}
       core.state_walk(state)
@@ -60,7 +81,7 @@ for _, deferred in ipairs({ false, true }) do
     end
 
     before_each(function()
-      live, gone, used = core.heap_live(), {}, {}
+      live, gone, used, used_of = core.heap_live(), {}, order(), { order(), order(), order() }
       math.randomseed(7)
     end)
     after_each(function()
@@ -73,14 +94,15 @@ for _, deferred in ipairs({ false, true }) do
       open(2 ^ 30, 50)
       for n = 1, 60000 do
         local owner, i = math.random(3), math.random(n % 20000 < 10000 and 45 or 60)
-        local name, before = owner .. ":" .. i, #gone
-        local first, count = of_owner(owner)
-        local full = count == 50 and core.state_find(owners[owner], ffi.new("struct state_key", { ffi.cast("const char *", name), #name,
-          core.state_hash(state, name, #name) })) == nil
+        local list, name, before = used_of[owner], owner .. ":" .. i, #gone
+        local first = list.first()
+        local full = list.count == 50 and core.state_find(owners[owner], key_named(name)) == nil
         use(owner, i)
-        assert.same({ full and first }, { full and gone[#gone] })
-        assert.equal(full and 1 or 0, #gone - before)
-        if full then forget(first) end
+        assert(#gone == before + (full and 1 or 0))
+        if full then
+          assert(gone[#gone] == first)
+          list.forget(first)
+        end
       end
     end)
 
@@ -89,18 +111,20 @@ for _, deferred in ipairs({ false, true }) do
       for n = 1, 40000 do
         local before = #gone
         use(math.random(3), math.random(n % 10000 < 8000 and 80 or 200))
-        for i = before + 1, #gone do assert.equal(table.remove(used, 1), gone[i]) end
+        for i = before + 1, #gone do
+          assert.equal(used.first(), gone[i])
+          used.forget(gone[i])
+        end
       end
-      assert.is_true(#gone > 1000 and #used > 100)
+      assert.is_true(#gone > 1000 and used.count > 100)
     end)
 
     it("is walked over in order of use, each group once, while others go on being used", function()
       open(2 ^ 30, 10000)
       for _ = 1, 40000 do use(math.random(3), math.random(900)) end
-      assert.same(used, walk())
+      assert.same(used.names(), walk())
       for _ = 1, 3 do
-        local expected, seen = {}, {}
-        for i, name in ipairs(used) do expected[i] = name end
+        local expected, seen = used.names(), {}
         core.state_walk(state)
         for n = 1, math.huge do
           local g = core.state_walk_next(state)
@@ -112,7 +136,7 @@ for _, deferred in ipairs({ false, true }) do
         end
         for _, name in ipairs(expected) do assert.is_number(seen[name]) end
       end
-      assert.same(used, walk())
+      assert.same(used.names(), walk())
     end)
 
     it("is walked over to the end while groups go", function()
