@@ -98,7 +98,7 @@ end
 local function finish(delivery, result)
   deliveries[delivery.number] = nil
   if delivery.waits then transport.cancel(delivery.waits) end
-  finished[#finished + 1] = { delivery.number, result.code, result.seconds or 0, outcome.scrub(result.text, setup) }
+  finished[#finished + 1] = { delivery.number, result.code, result.seconds or 0, outcome.line(result.text, setup) }
 end
 
 -- settings: the action's own copy, at the beginning; where it may send to goes by what the configuration says.

@@ -26,6 +26,13 @@ describe("the post room", function()
     assert.equal(1, tonumber(stats(world).starts))
   end)
 
+  it("writes texts in JSON as people read them", function()
+    world = room(POST:format(mock.url "/read"), { hosts = { "127.0.0.1" } })
+    world.send("team", { incidents = { { summary = [[GET /pay: "a\/b" \\/]] } } })
+    world.wait(1)
+    assert.equal([[{"text":"GET /pay: \"a\\/b\" \\\\/"}]], mock.requests "/read"[1].body)
+  end)
+
   it("says of each answer whether to try again, and when", function()
     local rows = { { "/status/204", OK, "^204" }, { "/status/404", FAILED, "^404 no" }, { "/status/500", RETRY, "^500" },
       { "/status/429?retry_after=7", RETRY, "^429", 7 }, { "/status/408", RETRY, "^408" }, { "/loop", RETRY, "^302" },
@@ -149,6 +156,22 @@ describe("the post room", function()
     assert.truthy(o[1].text:find("my ***", 1, true), o[1].text)
     assert.truthy(o[2].text:find("actions.secrets", 1, true))
     assert.same({ "reads: payments has ***" }, world.log)
+  end)
+
+  it("hides it however it is escaped, and where only the beginning of a text is said", function()
+    local token = 'a/b"c\\d\n&\1'
+    world = room([[
+      action "json" (function() action.note(json.encode { secret "TOKEN" }) return true end)
+      action "slashes" (function() action.note((json.encode { secret "TOKEN" }:gsub("/", "\\/"))) return true end)
+      action "form" (function() action.note("a%2Fb%22c%5Cd%0A%26%01") return true end)
+      action "long" (function() error(("x"):rep(295) .. secret "TOKEN", 0) end)
+    ]], { secrets = { TOKEN = token }, hidden = { token } })
+    for i, name in ipairs { "json", "slashes", "form", "long" } do
+      world.send(name)
+      world.wait(i)
+    end
+    assert.same({ 'json: ["***"]', 'slashes: ["***"]', "form: ***" }, world.log)
+    assert.truthy(world.wait(4)[4].text:find("^x+%*%*%*$"), world.wait(4)[4].text)
   end)
 
   it("uses the files in force: others are read by the next process, once this one has delivered", function()

@@ -2,6 +2,7 @@
 -- and no response at all are tried again, at the time that Retry-After names; any other status is final (as
 -- Alertmanager has it).
 local action = require("fluo.action")
+local transport = require("fluo.action.transport")
 
 local M = {}
 
@@ -15,15 +16,10 @@ local TEXT_BYTES = 300
 function M.retry(text, seconds) return { code = RETRY, text = text, seconds = seconds } end
 function M.failed(text) return { code = FAILED, text = text } end
 
-local function short(text)
-  text = text:gsub("%c+", " "):gsub("%s+$", "")
-  return #text > TEXT_BYTES and text:sub(1, TEXT_BYTES) .. "…" or text
-end
-
 -- Of an errand: 0 is good, 75 is tried again, any other exit status is final.
 local function of_exit(ended)
-  if ended.exit == 0 then return { code = OK, text = short(ended.text) } end
-  local text = short(("exit status %d: %s"):format(ended.exit, ended.text))
+  if ended.exit == 0 then return { code = OK, text = ended.text } end
+  local text = ("exit status %d: %s"):format(ended.exit, ended.text)
   return ended.exit == EXIT_AGAIN and M.retry(text) or M.failed(text)
 end
 
@@ -31,11 +27,11 @@ end
 -- good. What could not be sent as things are configured is tried again: that is mended before the alert is old.
 function M.of_response(response)
   local status = response.status
-  if response.refused then return M.failed(short(response.error)) end
-  if response.error then return M.retry(short(response.error)) end
+  if response.refused then return M.failed(response.error) end
+  if response.error then return M.retry(response.error) end
   if response.exit then return of_exit(response) end
   if status >= 200 and status < 300 then return { code = OK, text = ("%d"):format(status) } end
-  local text = short(("%d %s"):format(status, response.body or ""))
+  local text = ("%d %s"):format(status, response.body or "")
   if status >= 500 or status < 400 or AGAIN[status] then return M.retry(text, response.retry_after) end
   return M.failed(text)
 end
@@ -65,35 +61,49 @@ end
 --- Of what an action raised. A mistake in it is tried again, too: its file may be mended before the alert is old.
 function M.of_error(raised)
   local ended = action.ending(raised)
-  if not ended then return M.retry(short(tostring(raised))) end
-  return ended.result == "retry" and M.retry(short(ended.text), ended.seconds) or M.failed(short(ended.text))
+  if not ended then return M.retry(tostring(raised)) end
+  return ended.result == "retry" and M.retry(ended.text, ended.seconds) or M.failed(ended.text)
 end
 
 -- ---- secrets ------------------------------------------------------------------------------------------
 
 local SECRET_BYTES_MIN = 4
+local ESCAPES = { ["\b"] = "\\b", ["\t"] = "\\t", ["\n"] = "\\n", ["\f"] = "\\f", ["\r"] = "\\r",
+                  ['"'] = '\\"', ["\\"] = "\\\\" }
 
 local function plain(text) return (text:gsub("%W", "%%%0")) end
 
---- The text without any secret's value.
+-- As bodies and addresses have it: as it is; in JSON, where a / may be escaped; in a form.
+local function forms(value)
+  local in_json = value:gsub('[%c"\\]', function(c) return ESCAPES[c] or ("\\u%04x"):format(c:byte()) end)
+  return { value, in_json, (in_json:gsub("/", "\\/")), transport.escaped(value) }
+end
+
+--- The text without any secret's value, however it is escaped.
 function M.scrub(text, setup)
   for _, value in pairs(setup.hidden or {}) do
-    if #value >= SECRET_BYTES_MIN then
-      local in_json = value:gsub('[/"\\]', "\\%0")
-      text = text:gsub(plain(value), "***"):gsub(plain(in_json), "***")
-    end
+    for _, form in ipairs(#value >= SECRET_BYTES_MIN and forms(value) or {}) do text = text:gsub(plain(form), "***") end
   end
   return text
 end
 
+--- A line of it for people: cut when no secret is in it any more, for half a one is not found.
+function M.line(text, setup)
+  text = M.scrub(text, setup):gsub("%c+", " "):gsub("%s+$", "")
+  return #text > TEXT_BYTES and text:sub(1, TEXT_BYTES) .. "…" or text
+end
+
 -- ---- JSON ---------------------------------------------------------------------------------------------
 
---- The cjson library, found where it is needed; an error where there is none.
+--- The cjson library, found where it is needed; an error where there is none. It escapes every /, which nobody needs
+-- who does not put JSON into HTML: here texts are as people read them.
 function M.json()
   local open, why = package.loadlib("liblua5.1-cjson.so.0", "luaopen_cjson")
   if not open then error("liblua5.1-cjson.so.0 is needed to send alerts (Debian: lua-cjson): " .. tostring(why), 0) end
   local cjson = open()
   cjson.encode_sparse_array(true)
+  local encode = cjson.encode
+  function cjson.encode(value) return (encode(value):gsub("\\/", "/")) end
   return cjson
 end
 

@@ -69,7 +69,8 @@ end
 
 -- ---- requests -----------------------------------------------------------------------------------------
 
-local function escaped(text)
+--- As it stands in a form.
+function M.escaped(text)
   return (tostring(text):gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
@@ -85,7 +86,7 @@ local function body_of(asked, json)
   if not asked.form then return asked.body or "", nil end
   local fields = {}
   for _, name in ipairs(sorted(asked.form)) do
-    fields[#fields + 1] = escaped(name) .. "=" .. escaped(asked.form[name])
+    fields[#fields + 1] = M.escaped(name) .. "=" .. M.escaped(asked.form[name])
   end
   return table.concat(fields, "&"), "application/x-www-form-urlencoded"
 end

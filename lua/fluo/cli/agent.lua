@@ -27,7 +27,7 @@ function M.finish(text, why)
   return 0
 end
 
-function M.escape(text)
+local function escape(text)
   return (text:gsub("[^%w%-_.~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
@@ -35,7 +35,7 @@ end
 function M.query(pairs_of)
   local words = {}
   for _, pair in ipairs(pairs_of) do
-    if pair[2] then words[#words + 1] = pair[1] .. "=" .. M.escape(tostring(pair[2])) end
+    if pair[2] then words[#words + 1] = pair[1] .. "=" .. escape(tostring(pair[2])) end
   end
   return #words > 0 and "?" .. table.concat(words, "&") or ""
 end

@@ -12,18 +12,14 @@ local HELD_BYTES_MAX = 24 * 1048576
 -- Whole traces that were written: late spans of theirs belong to them.
 local KEPT_MAX = 100000
 
-local function escape(text)
-  return (text:gsub("[^%w%-_.~]", function(c) return ("%%%02X"):format(c:byte()) end))
-end
-
 -- What the agent is asked for.
 local function target_of(flags)
-  local words = {}
-  for _, rule in ipairs(flags.rule or {}) do words[#words + 1] = "rule=" .. escape(rule) end
-  if flags.violated then words[#words + 1] = "violated=1" end
-  if flags.trace then words[#words + 1] = "trace=" .. escape(flags.trace) end
-  if flags.max_traces then words[#words + 1] = "by=trace" end
-  return "/api/v1/record" .. (#words > 0 and "?" .. table.concat(words, "&") or "")
+  local asked = {}
+  for _, rule in ipairs(flags.rule or {}) do asked[#asked + 1] = { "rule", rule } end
+  asked[#asked + 1] = { "violated", flags.violated and 1 }
+  asked[#asked + 1] = { "trace", flags.trace }
+  asked[#asked + 1] = { "by", flags.max_traces and "trace" }
+  return "/api/v1/record" .. agent.query(asked)
 end
 M.target_of = target_of
 
