@@ -157,11 +157,13 @@ function Agent:reload() return self:ask("POST", "/-/reload") end
 
 --- Waits until no reload is under way: status and text of the page that says how the last one went.
 function Agent:reloaded()
-  while true do
-    local status, text = self:ask("GET", "/-/reload")
-    if status ~= 202 then return status, text end
-    self:more_log(POLL_MS)
-  end
+  local status, text
+  socket.until_true(function()
+    if status then self:more_log(POLL_MS) end
+    status, text = self:ask("GET", "/-/reload")
+    return status ~= 202
+  end)
+  return status, text
 end
 
 --- The metrics page as a table: 'name{labels}' to number.

@@ -22,13 +22,6 @@ local function over()
   return alert
 end
 
-local function until_true(what)
-  local until_s, value = socket.now() + socket.PATIENCE_S, what()
-  while not value and socket.now() < until_s do value = what() end
-  assert(value, "it did not come to that in a minute")
-  return value
-end
-
 describe("an alert", function()
   local world, dir
   before_each(function()
@@ -68,7 +61,7 @@ receivers: [ { name: hook, webhook_configs: [ { url: "%s", send_resolved: true }
         --web.listen-address=%s >%s/log 2>&1 & echo $!']]):format(dir, dir, url:match("//(.*)"), dir))
       pid = pipe:read("*n")
       pipe:close()
-      until_true(function() return replay.shell(("curl -sf %s/-/ready"):format(url)) == 0 end)
+      socket.until_true(function() return replay.shell(("curl -sf %s/-/ready"):format(url)) == 0 end)
     end)
     after_each(function()
       os.execute(("kill %d"):format(pid))
@@ -96,10 +89,10 @@ receivers: [ { name: hook, webhook_configs: [ { url: "%s", send_resolved: true }
       local labels = listed()[1].labels
       assert.same({ "checkout-slow", "high", "checkout", "payments" },
         { labels.alertname, labels.severity, labels.service, labels.team_name })
-      local one = until_true(function() return told "firing" end)
+      local one = socket.until_true(function() return told "firing" end)
       assert.equal("checkout: POST /pay took 301 ms", one[1].annotations.summary)
       deliver("alertmanager", settings, over())
-      local two = until_true(function() return told "resolved" end)
+      local two = socket.until_true(function() return told "resolved" end)
       assert.same({ 1, one[1].annotations, one[1].labels, one[1].generatorURL },
         { #two, two[1].annotations, two[1].labels, two[1].generatorURL })
       assert.equal("https://fluo.example.com/incidents/" .. ("a"):rep(32), two[1].generatorURL)
@@ -115,7 +108,7 @@ receivers: [ { name: hook, webhook_configs: [ { url: "%s", send_resolved: true }
       flags = { "-c", dir .. "/fluo.lua", "--trace.idle=100ms" } })
     agent:send { { replay.span { name = "POST /pay", status = "ERROR", at = (os.time() - 1760356800) * 1000 } } }
     local function text_of(name)
-      return until_true(function()
+      return socket.until_true(function()
         local file = io.open(dir .. "/" .. name)
         local text = file and file:read("*a") or ""
         if file then file:close() end

@@ -168,7 +168,10 @@ describe("a recording", function()
       local full = record(agent.admin, "--out /dev/full")
       local unread = record(agent.admin, "| head -c 1 >/dev/null")
       -- It notices that its reader has left when it writes again after that.
-      repeat agent:send(short("a1@0", "one")) until replay.shell("kill -0 " .. unread.pid) ~= 0
+      socket.until_true(function()
+        agent:send(short("a1@0", "one"))
+        return replay.shell("kill -0 " .. unread.pid) ~= 0
+      end)
       local _, said, status = full:finish()
       assert.same({ true, 1 }, { said:find("No space left on device", 1, true) ~= nil, status })
       _, said = unread:finish()

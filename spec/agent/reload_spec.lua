@@ -3,6 +3,7 @@ local ffi = require("ffi")
 local cjson = require("cjson")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
+local socket = require("spec.agent.socket")
 local span = replay.span
 
 local HUP = 1
@@ -90,7 +91,7 @@ describe("a reload of the rules", function()
   it("is asked for by SIGHUP, which never ends the agent, also before it is ready", function()
     local rules = directory { ["a.lua"] = has "one" }
     local agent = harness.start { rules = rules, early = true, flags = { "--watch-rules=false" } }
-    repeat until minds_hangup(agent.pid)                       -- before that it is no program of ours yet
+    socket.until_true(function() return minds_hangup(agent.pid) end)      -- before that it is no program of ours yet
     for _ = 1, 50 do ffi.C.kill(agent.pid, HUP) end
     assert.truthy(agent:await_ready())
     replay.write(rules .. "/b.lua", has "two")
@@ -121,7 +122,7 @@ describe("a reload of the rules", function()
     assert.equal(200, (reload(agent)))
     agent:send { { span { name = "x" } } }
     assert.truthy(agent:metrics().fluo_rules_editions <= 2)
-    repeat until agent:metrics().fluo_rules_editions == 1
+    agent:await(function(page) return page.fluo_rules_editions == 1 end)
     local _, out = replay.shell(("pgrep -c -P %d"):format(agent.pid))
     assert.equal(2, tonumber(out))
     stop(agent)
@@ -339,8 +340,7 @@ rule "unaudited" { when = trace.has { name = "first" } * trace.missing { name = 
       agent:send { { second } }
       if reloads then assert.equal(200, (agent:reloaded())) end
     end
-    local page
-    repeat page = agent:metrics() until page.fluo_in_flight_spans == 0
+    local page = agent:settle()
     local found, totals = stop(agent)
     assert.equal(2 * RELOADS, totals.evaluated)
     return found, page

@@ -35,6 +35,16 @@ function M.now()
   return tonumber(t.s) + tonumber(t.ns) / 1e9
 end
 
+--- Asks until the answer is true, and hands it back.
+function M.until_true(asked)
+  local deadline = M.now() + M.PATIENCE_S
+  repeat
+    local answer = asked()
+    if answer then return answer end
+  until M.now() > deadline
+  error(("%d s later it was still not so"):format(M.PATIENCE_S), 2)
+end
+
 local function bound(fd, address)
   C.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, ffi.new("int[1]", 1), 4)
   return C.bind(fd, address, ffi.sizeof(address)) == 0 and C.getsockname(fd, address, ffi.new("unsigned[1]", ffi.sizeof(address))) == 0

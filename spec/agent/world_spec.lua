@@ -42,16 +42,14 @@ end
 
 -- The child whose title is this; waits for it to be there.
 local function child(agent, title)
-  local deadline = socket.now() + socket.PATIENCE_S
-  repeat
+  return socket.until_true(function()
     for _, pid in ipairs(hostile.children(agent.pid)) do
       local file = io.open(("/proc/%d/cmdline"):format(pid))
       local text = file and file:read("*a")
       if file then file:close() end
       if text and text:find("^" .. title) then return pid end
     end
-  until socket.now() > deadline
-  error("no " .. title)
+  end)
 end
 
 local function errors(n)
@@ -209,16 +207,16 @@ rule "trace" { when = trace.has { status = "ERROR" } * trace.has { service = "ne
     local load = io.popen(("%s --requests=1200 --spans=64 --seed=7 --rate=19200 %s"):format(build, agent.otlp:match(":(%d+)$")))
     local kills, last, wanted = 0, nil, hostile.weighed and 100 or 20      -- a fork is slow under a sanitizer
     while kills < wanted do
-      local pid = child(agent, "fluo: worker")
-      if pid ~= last then
-        -- It has done something: what is asked here, also where the load is over.
-        local replies = agent:metrics().fluo_study_replies_total
-        kills = kills + 1
-        agent:send { { span { name = "own", trace = "own " .. kills, status = "ERROR" } } }
-        agent:await(function(page) return page.fluo_study_replies_total > replies end)
-        ffi.C.kill(pid, 9)
-        last = pid
-      end
+      last = socket.until_true(function()
+        local pid = child(agent, "fluo: worker")
+        return pid ~= last and pid
+      end)
+      -- It has done something: what is asked here, also where the load is over.
+      local replies = agent:metrics().fluo_study_replies_total
+      kills = kills + 1
+      agent:send { { span { name = "own", trace = "own " .. kills, status = "ERROR" } } }
+      agent:await(function(page) return page.fluo_study_replies_total > replies end)
+      ffi.C.kill(last, 9)
     end
     local sent = cjson.decode(load:read("*a"))
     load:close()
@@ -288,8 +286,7 @@ describe("SIGTERM", function()
   for _, ms in ipairs({ 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 100, 900 }) do
     it(("%d ms after the start leaves nothing behind, and is an end like any other"):format(ms), function()
       local agent = assert(harness.start { rules = RULES, early = true })
-      local deadline = socket.now() + socket.PATIENCE_S
-      while not catches(agent.pid) and socket.now() < deadline do end
+      socket.until_true(function() return catches(agent.pid) end)
       local poll = ffi.new("struct spec_pollfd[1]", { { fd = -1 } })
       ffi.C.poll(poll, 1, ms)                      -- a moment, not a wait for something
       local fds = watch(agent)

@@ -57,7 +57,7 @@ describe("the printed rules", function()
   local function fired(kind)
     local agent = assert(harness.start { rules = "spec/fixtures/printed", flags = { "--trace.idle=100ms" } })
     local ended = tonumber((in_clients("printed.js", "", ("node printed.js http://%s %s"):format(agent.otlp, kind))))
-    repeat until agent:metrics().fluo_in_flight_spans == 0
+    agent:settle()
     local found, totals = agent:stop()
     assert.equal(ended, totals.evaluated)
     local names = {}

@@ -1,4 +1,5 @@
 -- The ledger where disks, files, memory and processes fail.
+local socket = require("spec.agent.socket")
 local world = require("spec.core.ledger_world")
 local core = world.core
 jit.off(true, true)
@@ -35,7 +36,10 @@ local function locked(path)
   pipe:write(".timeout 60000\nBEGIN EXCLUSIVE; SELECT 'got it';\n")
   pipe:flush()
   local said
-  repeat said = output_of("cat " .. ready) until said ~= ""
+  socket.until_true(function()
+    said = output_of("cat " .. ready)
+    return said ~= ""
+  end)
   assert.equal("got it\n", said)
   return function()
     pipe:close()
@@ -265,11 +269,9 @@ describe("a process that is killed as it writes", function()
   local function killed_after(data, first, lines)
     local out = os.tmpname()
     local pid = output_of(("luajit spec/core/ledger_writer.lua %s %d >%s 2>&1 & echo $!"):format(data, first, out)):match("%d+")
-    repeat
-      local _, count = output_of("cat " .. out):gsub("\n", "")
-    until count >= lines
+    socket.until_true(function() return select(2, output_of("cat " .. out):gsub("\n", "")) >= lines end)
     os.execute("kill -9 " .. pid)
-    while os.execute("kill -0 " .. pid .. " 2>/dev/null") == 0 do end
+    socket.until_true(function() return os.execute("kill -0 " .. pid .. " 2>/dev/null") ~= 0 end)
     local text = output_of("cat " .. out)
     os.remove(out)
     return text

@@ -4,10 +4,7 @@ local core, ffi = support.core("heap", "buffer", "ledger", "ledger_db", "evidenc
 jit.off(true, true)                                           -- C calls back from within these
 local M = { core = core, ffi = ffi }
 
-ffi.cdef [[
-struct pollfd { int fd; short events, revents; };
-int poll(struct pollfd *fds, unsigned long n, int timeout);
-]]
+require("spec.agent.socket")                                   -- declares poll
 
 local SECOND = 1000000000ull
 M.TROUBLES = { [0] = "well", "disk_full", "read_only", "locked", "io", "no_memory", "corrupt", "behind" }
@@ -76,7 +73,7 @@ end
 
 --- Hears what the ledger has to say until done() or for so many seconds; whether it was done.
 function W:hear(done, seconds)
-  local fds = ffi.new("struct pollfd[1]", { { fd = core.ledger_fd(self.ledger), events = 1 } })
+  local fds = ffi.new("struct spec_pollfd[1]", { { fd = core.ledger_fd(self.ledger), events = 1 } })
   world = self
   local till = os.time() + (seconds or 60)
   while not done() do
