@@ -65,6 +65,7 @@ void store_free(struct store *s) {
   free_all(s, &s->closed);
   free_all(s, &s->kept);
   free_all(s, &s->late);
+  assert(!s->unused_count);
   remembered_deinit(&s->remembered);
   symbols_free(s->symbols);
   arena_free(s->arena);

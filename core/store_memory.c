@@ -14,6 +14,7 @@
  * first. */
 #include <assert.h>
 #include <math.h>
+#include <sanitizer/asan_interface.h>
 
 #include "err.h"
 #include "heap.h"
@@ -228,9 +229,31 @@ uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t neede
 
 /* ---- records --------------------------------------------------------------------------------- */
 
+/* The last record that was given back, which the caches still have: many traces end and begin with each request, and the
+ * library's lock may be the ledger's thread's just then. */
+static struct record *record_get(struct store *s) {
+  if (!s->unused_count) return room_heap_make(s, sizeof(struct record)) ? heap_zalloc(sizeof(struct record)) : NULL;
+  struct record *r = s->unused[--s->unused_count];
+  ASAN_UNPOISON_MEMORY_REGION(r, sizeof *r);
+  s->heap_bytes -= sizeof *r;
+  return memset(r, 0, sizeof *r);
+}
+
+/* With the last open trace all go. */
+static void record_put(struct store *s, struct record *r) {
+  if (s->unused_count < RECORDS_UNUSED && !link_alone(&s->idle)) {
+    s->unused[s->unused_count++] = r;
+    s->heap_bytes += sizeof *r;
+    ASAN_POISON_MEMORY_REGION(r, sizeof *r);
+    return;
+  }
+  heap_free(r);
+  if (!link_alone(&s->idle)) return;
+  while (s->unused_count) heap_free(record_get(s));
+}
+
 struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash) {
-  if (!room_heap_make(s, sizeof(struct record))) return NULL;
-  struct record *r = heap_zalloc(sizeof *r);
+  struct record *r = record_get(s);
   if (!r) return NULL;
   memcpy(r->trace.id, id, 16);
   r->trace.memory = &r->memory;
@@ -265,7 +288,7 @@ void record_free(struct store *s, struct trace *t) {
   heap_free(t->waits);
   s->heap_bytes -= m->heap_bytes;
   s->evicted_bytes -= m->evicted_bytes;
-  heap_free((struct record *)(void *)t);
+  record_put(s, (struct record *)(void *)t);
 }
 
 void store_drop(struct store *s, struct trace *t) {

@@ -23,7 +23,8 @@ enum {
   HOLES_SHARE = 10,              /* of the arena: holes in it that are let be */
   HOLE_BYTES = 64 << 10,          /* the most that goes back to the kernel at once */
   REMEMBERED_KEPT_SHARE = 8,      /* of what may be remembered: not forgotten for the sake of open traces */
-  EVICTED_SHARE = 4               /* of the arena: what evicted traces may hold that are still being judged */
+  EVICTED_SHARE = 4,              /* of the arena: what evicted traces may hold that are still being judged */
+  RECORDS_UNUSED = 64             /* records that wait for a trace: a request ends some 40, the next begins as many */
 };
 
 /* ---- trace ids ------------------------------------------------------------------------------- */
@@ -185,6 +186,8 @@ struct store {
   struct link idle, age, full, spares, closed, kept, late;
   struct link *passed;            /* in `idle`: all up to here were pinned when last looked at */
   struct trace *recent;           /* open, what the span before belonged to: mostly this one does, too */
+  struct record *unused[RECORDS_UNUSED];    /* given back; charged as if in use. None while no trace is open and none ends */
+  uint32_t unused_count;
   struct trace *adding;           /* not to be evicted: a span is being written into it */
   struct fluo_text scope;         /* of the last span: most have those of the one before */
   struct fluo_span resource;      /* its resource, service and flags likewise */

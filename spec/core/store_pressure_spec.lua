@@ -183,6 +183,24 @@ describe("the store under pressure", function()
     assert.equal(table_bytes, number(s:stats().heap_bytes))
   end)
 
+  it("uses up to 64 records again, without the allocator, and keeps none after the last open trace", function()
+    s = support.open()
+    local function heap() return number(s:stats().heap_bytes) end
+    for n = 1, 99 do s:put({ trace = n }, 1) end
+    local without = heap()
+    s:put({ trace = 100 }, 1)
+    local record = heap() - without
+    for _ = 1, 90 do core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 1) end
+    assert.equal(without - (89 - 64) * record, heap())
+    core.heap_fail_from(1)
+    for n = 101, 164 do assert.equal("new", (s:put({ trace = n }, 1))) end
+    assert.equal("no memory", (s:put({ trace = 165 }, 1)))
+    assert.equal(without - (89 - 64) * record, heap())
+    core.heap_fail_from(0)
+    while core.store_close_oldest(s.store, core.CLOSE_SHUTDOWN, 1) do assert.is_true(heap() > 0) end
+    assert.equal(without - 99 * record, heap())
+  end)
+
   it("takes back the texts of a span that found no memory", function()
     s = support.open({ arena_bytes = MIB, symbols_bytes_max = 0 })
     s:put({ id = 1, name = "first", payload_bytes = 10 }, 1)
