@@ -7,7 +7,7 @@
 #include "heap.h"
 #include "store_parts.h"
 
-enum { SLOTS_FIRST = 64, NOWHERE = UINT32_MAX };
+enum { SLOTS_FIRST = 64, HOMES = 2 * IDS_LINEAR_MAX, NOWHERE = UINT32_MAX };
 
 static struct fluo_span *span_at(const struct store *s, uint32_t off) {
   return arena_at(s->arena, off);
@@ -116,6 +116,10 @@ const struct fluo_span *store_parent(struct store *s, struct trace *t, uint32_t 
   return parent ? ids_find(s, t, parent) : NULL;
 }
 
+static uint32_t home_of(uint64_t id) {
+  return id >> 56 & (HOMES - 1);                          /* of its last byte: some count there */
+}
+
 /* Where the parent of the span in each slot is. */
 static void parents_by_slot(const struct store *s, const struct trace *t, uint32_t *parents) {
   const struct trace_memory *m = t->memory;
@@ -125,30 +129,37 @@ static void parents_by_slot(const struct store *s, const struct trace *t, uint32
   }
 }
 
-/* Where the parent of each of a few spans is. */
+/* Where the parent of each of a few spans is. The byte that says where an id is at home is any sender's to choose: at the
+ * worst each search meets all. */
 static void parents_by_index(const struct store *s, const struct trace *t, uint32_t *parents) {
   uint64_t ids[IDS_LINEAR_MAX], wanted[IDS_LINEAR_MAX];
+  uint8_t slots[HOMES] = {0};                             /* index + 1 */
   uint32_t n = 0, count = t->spans.count;
   for (uint32_t off = t->spans.head; n < count;) {
     const struct fluo_extent *extent = arena_at(s->arena, off);
     const struct fluo_span *spans = (const void *)(extent + 1);
     off = extent->next;
-    for (uint32_t i = 0; i < extent->capacity && n < count; i++, n++) {
+    for (uint32_t i = 0; i < extent->capacity && n < count; i++) {
       ids[n] = id_load(spans[i].span_id);
       wanted[n] = parent_id(&spans[i]);
+      uint32_t at = home_of(ids[n]);
+      while (slots[at]) at = (at + 1) % HOMES;
+      slots[at] = (uint8_t)++n;
     }
   }
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t at = 0;
-    while (at < count && ids[at] != wanted[i]) at++;
-    parents[i] = at < count ? at : NOWHERE;               /* no id is 0, so no span is the parent of a root */
+    uint32_t at = home_of(wanted[i]);
+    while (slots[at] && ids[slots[at] - 1] != wanted[i]) at = (at + 1) % HOMES;
+    parents[i] = slots[at] - 1u;                          /* NOWHERE: no id is 0, so no span is the parent of a root */
   }
 }
 
-/* marks: all 0. A walk from child to parent marks what it sees with its own number. */
+/* marks: all 0. A walk from child to parent marks what it sees with its own number. In every cycle some span's parent has
+ * a lower number than itself, so walks begin only there: where spans come children first, as SDKs send them, nearly nowhere. */
 static uint32_t count_cycles(const uint32_t *parents, uint32_t *marks, uint32_t n) {
   uint32_t cycles = 0;
   for (uint32_t from = 0; from < n; from++) {
+    if (parents[from] >= from) continue;
     uint32_t at = from, walk = from + 1;
     while (at != NOWHERE && !marks[at]) {
       marks[at] = walk;
