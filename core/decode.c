@@ -42,6 +42,11 @@ void decode_scratch_trim(struct decode_scratch *s, size_t kept) {
   trim(&s->wire, kept);
 }
 
+void decode_scratch_rest(struct decode_scratch *s) {
+  if (!s->used) decode_scratch_trim(s, 0);
+  s->used = false;
+}
+
 /* What is left of the bound, for one step. */
 static struct buffer *begin(struct buffer *b, size_t max, size_t left) {
   buffer_clear(b);
@@ -92,6 +97,7 @@ static int check(struct decode *d) {
 
 int decode_run(struct decode *d) {
   int err = 0;
+  d->scratch->used |= d->gzip || d->json;
   if (d->gzip) err = inflate(d);
   if (!err) d->inflated_bytes = d->body.n;
   if (!err && d->json) err = transcode(d);

@@ -6,11 +6,17 @@
 #include "otlp.h"
 
 /* What decoding needs besides the body; reused from one body to the next. Each has its bound. */
-struct decode_scratch { struct buffer inflated, wire; size_t inflated_bytes_max, wire_bytes_max; };
+struct decode_scratch {
+  struct buffer inflated, wire;
+  size_t inflated_bytes_max, wire_bytes_max;
+  bool used;                          /* since decode_scratch_rest */
+};
 
 void decode_scratch_init(struct decode_scratch *s, size_t body_bytes_max);
 /* Gives back what is larger than `kept` bytes. */
 void decode_scratch_trim(struct decode_scratch *s, size_t kept);
+/* Gives all of it back if nothing was decoded into it since the last call. */
+void decode_scratch_rest(struct decode_scratch *s);
 
 struct decode {
   struct otlp_bytes body;             /* as sent; then decoded: it lies there, or in the scratch */

@@ -11,7 +11,7 @@
  * nothing of it was counted as spans. No memory: 503 with Retry-After.
  *
  * Who frees what: the request's body stays the server's; the scratch is ours, kept from
- * one request to the next while it is small. A body in line is ours from long_wait to long_end, and the
+ * one request to the next while it is small and needed. A body in line is ours from long_wait to long_end, and the
  * server asks until it is answered, so every one gets there. */
 #include "intake.h"
 
@@ -26,7 +26,6 @@
 #include "limits.h"
 #include "otlp_reply.h"
 
-enum { SCRATCH_KEPT_BYTES = 1 << 20 };
 enum rpc_code {
   RPC_INVALID_ARGUMENT = 3,
   RPC_DEADLINE_EXCEEDED = 4,
@@ -307,7 +306,7 @@ static void long_end(struct intake *in, struct long_body *b) {
   assert(in->line == b);
   in->line = b->next;
   if (!in->line) in->line_end = &in->line;
-  decode_scratch_trim(&in->long_scratch, SCRATCH_KEPT_BYTES);
+  decode_scratch_trim(&in->long_scratch, LIMIT_SCRATCH_KEPT_BYTES);
   if (b->charged) b->request->budget->bytes -= b->charged;
   *b->request->work = NULL;
   long_begin(in);
@@ -396,7 +395,7 @@ static void on_request(void *ctx, const struct http_request *request,
     take_traces(in, request, response);
   else
     reply(in, response, format, &(struct intake_receipt){0});
-  decode_scratch_trim(&in->scratch, SCRATCH_KEPT_BYTES);
+  decode_scratch_trim(&in->scratch, LIMIT_SCRATCH_KEPT_BYTES);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -442,9 +441,9 @@ void intake_http(struct intake *in, struct http_calls *out) {
   *out = (struct http_calls){on_head, on_request, on_refuse, in};
 }
 
-void intake_trim(struct intake *in) {
-  decode_scratch_trim(&in->scratch, 0);
-  if (!in->line) decode_scratch_trim(&in->long_scratch, 0); /* else the thread may be at work in it */
+void intake_rest(struct intake *in) {
+  decode_scratch_rest(&in->scratch);
+  if (!in->line) decode_scratch_rest(&in->long_scratch); /* else the thread may be at work in it */
 }
 
 const struct intake_stats *intake_stats(const struct intake *in) {

@@ -1,5 +1,5 @@
 /* OTLP/HTTP: which request is taken, how it is decoded, and what is answered. Plugs into a server as its
- * http_calls. One body at a time; its scratch memory is reused from one to the next. */
+ * http_calls. Scratch memory is reused from one body to the next. */
 #ifndef FLUO_INTAKE_H
 #define FLUO_INTAKE_H
 #include "http.h"
@@ -39,8 +39,8 @@ int intake_new(const struct intake_options *options, const struct intake_calls *
 void intake_free(struct intake *in);
 /* What to open the server with; the intake outlives it. */
 void intake_http(struct intake *in, struct http_calls *out);
-/* Gives scratch memory back (it does so by itself after a body that took more than 1 MiB). */
-void intake_trim(struct intake *in);
+/* Once a second: gives back the scratch memory that no body has needed since the last call. */
+void intake_rest(struct intake *in);
 
 struct intake_stats {
   uint64_t requests[INTAKE_SIGNALS][INTAKE_FORMATS];   /* whole ones, whatever their answer */
