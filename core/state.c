@@ -21,12 +21,13 @@
 #include "link.h"
 
 /* Sorting so many groups takes a millisecond at the most. */
-enum { SLOTS_FIRST = 16, ERA_BITS = 14 };
+enum { ERA_BITS = 14 };
 
 struct state {
   struct hash_key key;
   struct state_group **slots;
-  uint32_t slots_count; /* a power of two, or 0 */
+  uint32_t slots_count, slots_capacity;
+  uint32_t mask; /* the least 2^n - 1 that the last slot's number is within */
   struct link groups;
   struct state_group **timers; /* a heap by due_ns */
   uint32_t timers_count, timers_capacity;
@@ -173,8 +174,10 @@ const uint8_t *state_group_key(const struct state_group *g) {
   return (const uint8_t *)g + g->owner->ops->size;
 }
 
+/* What belongs into a slot that there is not yet stands in the one that will part with it. */
 static struct state_group **slot_of(const struct state *s, uint64_t hash) {
-  return &s->slots[hash & (s->slots_count - 1)];
+  uint32_t i = (uint32_t)hash & s->mask;
+  return &s->slots[i < s->slots_count ? i : i & s->mask >> 1];
 }
 
 /* Out of everybody's list; a walk that has come as far goes on where it stood. */
@@ -205,22 +208,25 @@ static void evict(struct state_group *g) {
   state_drop(g);
 }
 
-/* Where there is no memory for a wider table, longer chains will do. */
+/* Each group more is a slot more (linear hashing; Litwin, 1980), into which goes what one other slot has for it: so no put
+ * moves more than a chain. Where there is no memory for it, longer chains will do. */
 static int slots_grow(struct state *s) {
   if (s->stats.groups < s->slots_count) return 0;
-  uint32_t count = s->slots_count ? s->slots_count * 2 : SLOTS_FIRST, before_count = s->slots_count;
-  struct state_group **slots = heap_zalloc(count * sizeof *slots), **before = s->slots;
-  if (!slots) return before ? 0 : FLUO_ENOMEM;
-  s->slots = slots;
-  s->slots_count = count;
-  for (uint32_t i = 0; i < before_count; i++)
-    for (struct state_group *g = before[i], *next; g; g = next) {
-      struct state_group **slot = slot_of(s, g->hash);
-      next = g->next;
-      g->next = *slot;
-      *slot = g;
+  int err = heap_grow((void **)&s->slots, &s->slots_capacity, s->slots_count, sizeof *s->slots);
+  if (err) return s->slots ? 0 : err;
+  uint32_t more = s->slots_count++;
+  s->slots[more] = NULL;
+  if (more > s->mask) s->mask = 2 * s->mask + 1;
+  if (!more) return 0;
+  for (struct state_group *g, **at = &s->slots[more & s->mask >> 1]; (g = *at);) {
+    if (slot_of(s, g->hash) != &s->slots[more]) {
+      at = &g->next;
+      continue;
     }
-  heap_free(before);
+    *at = g->next;
+    g->next = s->slots[more];
+    s->slots[more] = g;
+  }
   return 0;
 }
 

@@ -119,6 +119,30 @@ for _, deferred in ipairs({ false, true }) do
       assert.is_true(#gone > 1000 and used.count > 100)
     end)
 
+    it("finds every group, also where there was no memory for a slot of its own", function()
+      open(2 ^ 30, 10000)
+      local put, crowded = {}, 0
+      for i = 1, 3000 do
+        local name = "key " .. i
+        core.heap_fail_only(i % 2)                            -- 0: none fails
+        local err = core.state_get(owners[i % 3 + 1], key_named(name), out)
+        if err == 0 then put[#put + 1] = i else assert(tonumber(core.heap_failed()) == 1) end
+        if err == 0 and core.heap_failed() > 0 then crowded = crowded + 1 end
+      end
+      core.heap_fail_only(0)
+      assert.is_true(#put > 1500 and crowded > 5)
+      for n, i in ipairs(put) do
+        local name = "key " .. i
+        local g = core.state_find(owners[i % 3 + 1], key_named(name))
+        assert(g ~= nil and key_of(g) == name)
+        if n % 2 == 0 then core.state_drop(g) end
+      end
+      for n, i in ipairs(put) do
+        local name = "key " .. i
+        assert((core.state_find(owners[i % 3 + 1], key_named(name)) == nil) == (n % 2 == 0))
+      end
+    end)
+
     it("is walked over in order of use, each group once, while others go on being used", function()
       open(2 ^ 30, 10000)
       for _ = 1, 40000 do use(math.random(3), math.random(900)) end
