@@ -3,11 +3,11 @@
  * bottom, what goes first at the top, and what is between can go back to the kernel); arena_put merges it with
  * free buddies. All books lie in the heap: per order a bitmap of free blocks with summaries above it (the lowest
  * set bit is found in as many steps as there are summaries, four at 4 GiB), and one byte a block for the order of
- * those given out. Of each order the lowest and the highest free block are known, so a search is one look over 25
- * numbers. Only arena_new allocates; if it fails, arena_free takes down what stood. arena_trim knows from one byte
- * a page what was written since it last went back, so a second call costs a look at the large free blocks and no
- * system call. It begins with the largest, which lies between the two ends: what is free near them is written
- * again soonest. */
+ * those given out. Of each order the free blocks nearest to both ends are known, and of it and all larger ones
+ * together, so nothing is searched for. Only arena_new allocates; if it fails, arena_free takes down what stood.
+ * arena_trim knows from one byte a page what was written since it last went back, so a second call costs a look at
+ * the large free blocks and no system call. It begins with the largest, which lies between the two ends: what is free
+ * near them is written again soonest. */
 #include "arena.h"
 
 #include <assert.h>
@@ -26,6 +26,9 @@ enum {
   LEVELS = 5,                 /* 64^4 bits are 4 GiB of blocks; one more where that is not a whole word */
   PAGE_BYTES = 4096,
   SIZE_STEP = 65536,          /* of the whole */
+  PLACES = 1 << (ORDERS - 1), /* of ARENA_BLOCK_MIN */
+  ORDER_BITS = 5,
+  NONE = UINT32_MAX,
   TRIM_ORDER = 5              /* 8 KiB go back to the kernel in a piece: not worth a system call below */
 };
 
@@ -40,8 +43,8 @@ struct arena {
   int fd;
   uint32_t blocks, pages;     /* of ARENA_BLOCK_MIN, of PAGE_BYTES */
   struct bits free[ORDERS];   /* by order: bit i is the free block at i << order */
-  uint32_t free_orders;       /* orders that have a free block */
-  uint32_t first[ORDERS], last[ORDERS];   /* of these: the lowest and the highest such i */
+  /* The low end and the high one: the free block that is nearest to it, as a key; of each order, of this or a larger one. */
+  struct { uint32_t own[ORDERS], best[ORDERS + 1]; } ends[2];
   uint8_t *orders;            /* of the block that starts here: order + 1; 0: none that is given out */
   uint8_t *dirty;             /* pages that may hold memory */
   uint32_t dirty_pages;       /* how many these are */
@@ -108,20 +111,47 @@ static uint32_t bits_last(const struct bits *b) {
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
+/* A free block in one number, that is the smaller, the nearer to an end it lies: the low one, or the high one. */
+static uint32_t key_of(unsigned order, uint32_t i, bool high) {
+  uint32_t place = high ? PLACES - ((i + 1) << order) : i << order;
+  return place << ORDER_BITS | order;
+}
+
+static unsigned key_order(uint32_t key) {
+  return key & ((1 << ORDER_BITS) - 1);
+}
+
+static uint32_t key_index(uint32_t key, bool high) {
+  uint32_t i = (high ? PLACES - (key >> ORDER_BITS) : key >> ORDER_BITS) >> key_order(key);
+  return i - high;
+}
+
+/* The nearest of its order has changed. */
+static void own_set(struct arena *a, unsigned order, bool high, uint32_t key) {
+  uint32_t *own = a->ends[high].own, *best = a->ends[high].best;
+  own[order] = key;
+  for (unsigned o = order + 1; o-- > 0;) {
+    uint32_t now = own[o] < best[o + 1] ? own[o] : best[o + 1];
+    if (best[o] == now) return;           /* the smaller orders know already */
+    best[o] = now;
+  }
+}
+
 static void block_release(struct arena *a, unsigned order, uint32_t i) {
-  bool alone = !(a->free_orders >> order & 1);
+  uint32_t low = key_of(order, i, false), high = key_of(order, i, true);
   bits_set(&a->free[order], i);
-  a->free_orders |= 1u << order;
-  if (alone || i < a->first[order]) a->first[order] = i;
-  if (alone || i > a->last[order]) a->last[order] = i;
+  if (low < a->ends[0].own[order]) own_set(a, order, false, low);
+  if (high < a->ends[1].own[order]) own_set(a, order, true, high);
 }
 
 static void block_claim(struct arena *a, unsigned order, uint32_t i) {
   struct bits *b = &a->free[order];
   bits_clear(b, i);
-  if (bits_empty(b)) a->free_orders &= ~(1u << order);
-  else if (i == a->first[order]) a->first[order] = bits_first(b);
-  else if (i == a->last[order]) a->last[order] = bits_last(b);
+  bool empty = bits_empty(b);
+  if (a->ends[0].own[order] == key_of(order, i, false))
+    own_set(a, order, false, empty ? NONE : key_of(order, bits_first(b), false));
+  if (a->ends[1].own[order] == key_of(order, i, true))
+    own_set(a, order, true, empty ? NONE : key_of(order, bits_last(b), true));
 }
 
 static unsigned order_of(size_t bytes) {
@@ -148,29 +178,15 @@ static void note_free(struct arena *a) {
   if (now < a->free_least) a->free_least = now;
 }
 
-/* The order of the free block that lies lowest (or highest) of all that are large enough. Not the smallest: what
- * is asked for at one end must never lie among what lives at the other. */
-static unsigned order_nearest(const struct arena *a, unsigned order, bool high, uint32_t *at) {
-  unsigned best = 0;
-  uint64_t best_at = 0;
-  for (uint32_t left = a->free_orders >> order << order; left; left &= left - 1) {
-    unsigned o = (unsigned)__builtin_ctz(left);
-    uint32_t i = high ? a->last[o] : a->first[o];
-    uint64_t place = ((uint64_t)i + high) << o;
-    if (best_at && (high ? place <= best_at : place >= best_at)) continue;
-    best = o;
-    best_at = place;
-    *at = i;
-  }
-  return best;
-}
-
 static uint32_t get(struct arena *a, size_t bytes, size_t *actual, bool high) {
   if (bytes > a->map.bytes) return 0;
   unsigned order = order_of(bytes);
-  if (order >= ORDERS || !(a->free_orders >> order)) return 0;
-  uint32_t i = 0;
-  unsigned from = order_nearest(a, order, high, &i);
+  /* The nearest that is large enough, not the smallest: what is asked for at one end must never lie among what lives at
+   * the other. */
+  uint32_t key = order < ORDERS ? a->ends[high].best[order] : NONE;
+  if (key == NONE) return 0;
+  uint32_t i = key_index(key, high);
+  unsigned from = key_order(key);
   block_claim(a, from, i);
   while (from > order) {
     from--;
@@ -255,6 +271,7 @@ int arena_new(size_t bytes, struct arena **out) {
   int err = books_init(a);
   if (!err) err = mapping_init(a);
   if (err) goto err_after_alloc;
+  memset(a->ends, 0xff, sizeof a->ends);      /* NONE */
   blocks_init(a);
   *out = a;
   return 0;
@@ -316,8 +333,9 @@ static size_t block_trim(struct arena *a, unsigned order, uint32_t i, size_t byt
 size_t arena_trim(struct arena *a, size_t bytes_max) {
   size_t trimmed = 0;
   for (unsigned order = ORDERS; order-- > TRIM_ORDER;) {
-    if (!(a->free_orders >> order & 1)) continue;
-    for (uint32_t word = a->first[order] / 64; word <= a->last[order] / 64; word++)
+    if (a->ends[0].own[order] == NONE) continue;
+    uint32_t first = key_index(a->ends[0].own[order], false), last = key_index(a->ends[1].own[order], true);
+    for (uint32_t word = first / 64; word <= last / 64; word++)
       for (uint64_t left = a->free[order].words[0][word]; left && trimmed < bytes_max; left &= left - 1)
         trimmed += block_trim(a, order, word * 64 + (uint32_t)__builtin_ctzll(left), bytes_max - trimmed);
   }
