@@ -112,6 +112,38 @@ describe("the arena", function()
     for i = 2, 8 do assert.truthy(high[i] < high[i - 1]) end
   end)
 
+  -- The lowest, or highest, free place of so many of the smallest blocks: a look through all of them.
+  local function place_by_hand(taken, size, high)
+    local last = MIB / 256 - size
+    for at = high and last or 0, high and 0 or last, high and -size or size do
+      local free = true
+      for i = at, at + size - 1 do free = free and not taken[i] end
+      if free then return at end
+    end
+  end
+
+  it("gives the lowest of all free places that are large enough, or the highest", function()
+    open(MIB)
+    math.randomseed(5)
+    local taken, held = { [0] = true }, {}
+    local function mark(block, as)
+      for i = block.at, block.at + block.size - 1 do taken[i] = as end
+    end
+    for _ = 1, 3000 do
+      if math.random() < 0.45 and #held > 0 then
+        local block = table.remove(held, math.random(#held))
+        core.arena_put(arena, block.at * 256)
+        mark(block, nil)
+      else
+        local size, high = 2 ^ math.random(0, 7), math.random() < 0.5
+        local at = place_by_hand(taken, size, high)
+        assert.equal((at or 0) * 256, (high and core.arena_get_high or core.arena_get)(arena, size * 256, nil))
+        if at then held[#held + 1] = { at = at, size = size } end
+        if at then mark(held[#held], true) end
+      end
+    end
+  end)
+
   it("is read through a descriptor that cannot write", function()
     open(MIB)
     ffi.fill(core.arena_at(arena, (get(256))), 4, 65)
