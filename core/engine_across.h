@@ -77,8 +77,8 @@ enum { ACROSS_SHAPES_BITS = 9, ACROSS_SHAPED_BITS = 12 };
 /* The cell of spans of a shape, and of a rule, by its number, that groups by what is of the shape. */
 struct across_shaped { uint32_t number, shape, cell; };
 
-/* Where things are, by their hash; there is an empty place always. */
-struct across_places { uint32_t *at; uint32_t count, capacity; };
+/* Where keys or cells are, by their hash; there is an empty place always. */
+struct across_places { uint32_t *at; uint32_t capacity; };
 
 struct across_batch {
   struct across_batch *next;

@@ -19,33 +19,29 @@ enum { PLACES_FIRST = 64, KEPT_KEYS = 8192, KEPT_CELLS = 32768, KEPT_BYTES = 512
 /* ---- places -------------------------------------------------------------------------------- */
 
 typedef uint64_t hash_of(const struct across_batch *b, uint32_t i);
+typedef bool is_wanted(const struct across_batch *b, uint32_t i, const void *wanted);
 
-static uint64_t hash_of_key(const struct across_batch *b, uint32_t i) {
-  return b->keys[i].hash;
-}
-
-static uint64_t cell_hash(uint32_t number, uint32_t key) {
-  return ((uint64_t)number << 32 | key) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-}
-
-static uint64_t hash_of_cell(const struct across_batch *b, uint32_t i) {
-  return cell_hash(b->cells[i].number, b->cells[i].key);
-}
-
-static void places_put(struct across_places *p, uint64_t hash, uint32_t i) {
+/* Where the wanted one is, or is to be: ACROSS_NONE stands there then. */
+static inline uint32_t *place_of(const struct across_places *p, uint64_t hash, const struct across_batch *b, is_wanted *is,
+                                 const void *wanted) {
   uint32_t mask = p->capacity - 1, at = (uint32_t)hash & mask;
-  while (p->at[at] != ACROSS_NONE) at = (at + 1) & mask;
-  p->at[at] = i;
-  p->count++;
+  while (p->at[at] != ACROSS_NONE && !is(b, p->at[at], wanted)) at = (at + 1) & mask;
+  return &p->at[at];
 }
 
-static int places_grow(struct across_places *p, const struct across_batch *b, hash_of *of) {
-  if (p->count < p->capacity / 2) return 0;
+static bool is_none(const struct across_batch *b, uint32_t i, const void *wanted) {
+  (void)b, (void)i, (void)wanted;
+  return false;
+}
+
+/* Room for one more than `count`. */
+static int places_grow(struct across_places *p, uint32_t count, const struct across_batch *b, hash_of *of) {
+  if (count < p->capacity / 2) return 0;
   struct across_places wider = {.capacity = p->capacity ? 2 * p->capacity : PLACES_FIRST};
   wider.at = heap_alloc(wider.capacity * sizeof *wider.at);
   if (!wider.at) return FLUO_ENOMEM;
   memset(wider.at, 0xff, wider.capacity * sizeof *wider.at);
-  for (uint32_t i = 0; i < p->count; i++) places_put(&wider, of(b, i), i);
+  for (uint32_t i = 0; i < count; i++) *place_of(&wider, of(b, i), b, is_none, NULL) = i;
   heap_free(p->at);
   *p = wider;
   return 0;
@@ -53,7 +49,12 @@ static int places_grow(struct across_places *p, const struct across_batch *b, ha
 
 /* ---- keys ---------------------------------------------------------------------------------- */
 
-static bool is_key(const struct across_batch *b, const struct across_key *key, const struct across_key *other) {
+static uint64_t hash_of_key(const struct across_batch *b, uint32_t i) {
+  return b->keys[i].hash;
+}
+
+static bool is_key(const struct across_batch *b, uint32_t i, const void *wanted) {
+  const struct across_key *key = &b->keys[i], *other = wanted;
   return key->hash == other->hash && key->bytes == other->bytes &&
          (!key->bytes || !memcmp(b->bytes.data + key->at, b->bytes.data + other->at, key->bytes));
 }
@@ -62,19 +63,13 @@ static bool is_key(const struct across_batch *b, const struct across_key *key, c
 static int key_put(const struct engine *e, struct across_batch *b, uint32_t at, uint32_t *out) {
   struct across_key key = {.at = at, .bytes = (uint32_t)b->bytes.len - at};
   key.hash = state_hash(e->state, key.bytes ? b->bytes.data + at : NULL, key.bytes);
-  int err = places_grow(&b->key_places, b, hash_of_key);
+  int err = places_grow(&b->key_places, b->keys_count, b, hash_of_key);
   if (!err) err = heap_grow((void **)&b->keys, &b->keys_capacity, b->keys_count, sizeof *b->keys);
   if (err) return err;
-  const struct across_places *p = &b->key_places;
-  for (uint32_t i = (uint32_t)key.hash & (p->capacity - 1); p->at[i] != ACROSS_NONE; i = (i + 1) & (p->capacity - 1)) {
-    if (!is_key(b, &b->keys[p->at[i]], &key)) continue;
-    *out = p->at[i];
-    b->bytes.len = at;
-    return 0;
-  }
-  *out = b->keys_count++;
-  b->keys[*out] = key;
-  places_put(&b->key_places, key.hash, *out);
+  uint32_t *place = place_of(&b->key_places, key.hash, b, is_key, &key);
+  if (*place == ACROSS_NONE) b->keys[*place = b->keys_count++] = key;
+  else b->bytes.len = at;
+  *out = *place;
   return 0;
 }
 
@@ -135,19 +130,27 @@ static int key_get(struct engine *e, struct across_batch *b, const struct across
 
 /* ---- cells --------------------------------------------------------------------------------- */
 
+static uint64_t cell_hash(const struct across_cell *cell) {
+  return ((uint64_t)cell->number << 32 | cell->key) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+}
+
+static uint64_t hash_of_cell(const struct across_batch *b, uint32_t i) {
+  return cell_hash(&b->cells[i]);
+}
+
+static bool is_cell(const struct across_batch *b, uint32_t i, const void *wanted) {
+  const struct across_cell *cell = wanted;
+  return b->cells[i].number == cell->number && b->cells[i].key == cell->key;
+}
+
 static int cell_put(struct across_batch *b, struct across *to, uint32_t key, uint32_t *out) {
-  int err = places_grow(&b->cell_places, b, hash_of_cell);
+  struct across_cell cell = {to, {NULL, 0}, to->number, key, ACROSS_NONE, ACROSS_NONE};
+  int err = places_grow(&b->cell_places, b->cells_count, b, hash_of_cell);
   if (!err) err = heap_grow((void **)&b->cells, &b->cells_capacity, b->cells_count, sizeof *b->cells);
   if (err) return err;
-  const struct across_places *p = &b->cell_places;
-  uint64_t hash = cell_hash(to->number, key);
-  for (uint32_t i = (uint32_t)hash & (p->capacity - 1); p->at[i] != ACROSS_NONE; i = (i + 1) & (p->capacity - 1)) {
-    *out = p->at[i];
-    if (b->cells[*out].number == to->number && b->cells[*out].key == key) return 0;
-  }
-  *out = b->cells_count++;
-  b->cells[*out] = (struct across_cell){to, {NULL, 0}, to->number, key, ACROSS_NONE, ACROSS_NONE};
-  places_put(&b->cell_places, hash, *out);
+  uint32_t *place = place_of(&b->cell_places, cell_hash(&cell), b, is_cell, &cell);
+  if (*place == ACROSS_NONE) b->cells[*place = b->cells_count++] = cell;
+  *out = *place;
   return 0;
 }
 
@@ -170,7 +173,7 @@ void across_cells_forget(struct across_batch *b) {
   buffer_deinit(&b->bytes);
   b->keys = NULL;
   b->cells = NULL;
-  b->key_places = b->cell_places = (struct across_places){NULL, 0, 0};
+  b->key_places = b->cell_places = (struct across_places){NULL, 0};
   b->keys_count = b->keys_capacity = b->cells_count = b->cells_capacity = 0;
   b->memo_count = b->shapes_count = b->shape = 0;
   memset(b->shapes, 0, sizeof b->shapes);
