@@ -18,6 +18,10 @@
 #include "limits.h"
 #include "metrics.h"
 
+/* Violations that are only counted come as spans do, and mostly go where the one before them went. */
+enum { COUNTED_BITS = 7 };
+struct counted { uint32_t service; struct incident_known incident; };
+
 struct alerts {
   struct incidents *incidents;
   struct ledger *ledger; /* NULL: none */
@@ -26,6 +30,7 @@ struct alerts {
   struct buffer json, state;                   /* of the row at hand */
   uint64_t started_ns;
   uint64_t groups_lost, rows_lost, restores_failed;
+  struct counted counted[1 << COUNTED_BITS];
 };
 
 /* ---- groups ------------------------------------------------------------------------------------ */
@@ -134,14 +139,38 @@ static const struct incident *take(struct alerts *a, const struct violation *v, 
 
 const char *alerts_violation(struct alerts *a, const struct violation *v, struct text json) {
   struct labels group = group_of(a, v->rules, v->rule, v, NULL);
-  const struct incident *incident = NULL;
   if (a->group.err) {
     a->groups_lost++;
     return "";
   }
-  if (v->withheld) incident = incidents_count(a->incidents, text_in(v->rules, v->rule->name), group, v->now_ns);
-  if (!incident) incident = take(a, v, group, json);
+  const struct incident *incident = take(a, v, group, json);
   return incident ? incident->id : "";
+}
+
+/* Where the incident is noted that a violation of this rule and service was counted by; a service that lasts is told by
+ * where it lies. NULL: that does not say which group it is in. */
+static struct counted *counted_at(struct alerts *a, const struct violation *v) {
+  const struct fluo_ir_incident *it = ruleset_incident(v->rules, v->rule);
+  if ((it && it->grouped) || is_across(v->rule) || !v->witnesses_count) return NULL;
+  const struct fluo_span *span = v->witnesses->span;
+  if (!(span->flags & FLUO_SPAN_LASTING)) return NULL;
+  uint32_t service = span->flags & FLUO_SPAN_SERVICE ? span->service.off : UINT32_MAX;
+  uint64_t key = (uint64_t)v->rule_index << 32 | service;
+  struct counted *at = &a->counted[key * UINT64_C(0x9e3779b97f4a7c15) >> (64 - COUNTED_BITS)];
+  if (at->service != service) *at = (struct counted){.service = service};
+  return at;
+}
+
+void alerts_count(struct alerts *a, const struct violation *v) {
+  struct counted elsewhere = {0}, *at = counted_at(a, v);
+  struct text rule = text_in(v->rules, v->rule->name);
+  if (!at) at = &elsewhere;
+  if (incidents_count_known(a->incidents, &at->incident, rule, v->now_ns)) return;
+  struct labels group = group_of(a, v->rules, v->rule, v, NULL);
+  if (a->group.err)
+    a->groups_lost++;
+  else if (!incidents_count(a->incidents, rule, group, v->now_ns, &at->incident))
+    take(a, v, group, (struct text){"", 0});
 }
 
 void alerts_resolve(struct alerts *a, const struct ruleset *rules, uint32_t rule, const struct span_view *span,

@@ -65,7 +65,7 @@ static void write_json(const struct violation *v, const struct deliver_to *to) {
 }
 
 void deliver(const struct violation *v, const struct deliver_to *to) {
-  if (v->withheld && to->alerts) alerts_violation(to->alerts, v, (struct text){"", 0});
+  if (v->withheld && to->alerts) alerts_count(to->alerts, v);
   if ((to->out || to->alerts || to->keeper) && !v->withheld) write_json(v, to);
   act(v, to->log);
 }

@@ -274,16 +274,31 @@ const struct incident *incidents_take(struct incidents *i, const struct incident
   return inc;
 }
 
-const struct incident *incidents_count(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns) {
-  incidents_step(i, now_ns);
-  struct incident *inc = incident_at(i, rule, group);
-  if (!inc || !incident_burns(inc)) return NULL;
+/* Of several at one time the first does all but the counting. */
+static const struct incident *count_burning(struct incident *inc, uint64_t now_ns) {
+  if (!incident_burns(inc)) return NULL;
+  bool again = inc->dirty && inc->last_seen_ns == now_ns && inc->quiet_ns == now_ns && !inc->cleared_ns;
   inc->count++;
-  inc->last_seen_ns = i->now_ns;
-  go_on(inc, i->now_ns);
-  update(inc, i->now_ns);
+  if (again) return inc;
+  inc->last_seen_ns = now_ns;
+  go_on(inc, now_ns);
+  update(inc, now_ns);
   incident_arm(inc);
   return inc;
+}
+
+const struct incident *incidents_count(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns,
+                                       struct incident_known *out) {
+  incidents_step(i, now_ns);
+  *out = (struct incident_known){incident_at(i, rule, group), i->incidents.gone};
+  return out->it ? count_burning(out->it, i->now_ns) : NULL;
+}
+
+const struct incident *incidents_count_known(struct incidents *i, const struct incident_known *known, struct text rule,
+                                             uint64_t now_ns) {
+  incidents_step(i, now_ns);
+  bool there = known->it && known->gone == i->incidents.gone && text_same(known->it->rule, rule);
+  return there ? count_burning(known->it, i->now_ns) : NULL;
 }
 
 void incidents_renew(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns) {

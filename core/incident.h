@@ -143,9 +143,17 @@ struct incidents_refusal {
   uint32_t burning;             /* of the rule, or remembered */
 };
 bool incidents_refusal(struct incidents *i, const struct incident_violation *v, struct incidents_refusal *out);
+/* An incident as it was found. Zero: none was. */
+struct incident_known { struct incident *it; uint64_t gone; };
 /* One more violation of an incident that burns, of which nothing but the number is kept: what is cheap where violations
- * come as spans do. NULL: there is none that burns, and incidents_take is to be called. */
-const struct incident *incidents_count(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns);
+ * come as spans do. *out: which it was, also one that does not burn. NULL: there is none that burns, and incidents_take is
+ * to be called. */
+const struct incident *incidents_count(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns,
+                                       struct incident_known *out);
+/* Likewise, of the one found then, whatever came meanwhile. NULL: incidents_count is to be called, for that is no more, or not
+ * of this rule, or does not burn. */
+const struct incident *incidents_count_known(struct incidents *i, const struct incident_known *known, struct text rule,
+                                             uint64_t now_ns);
 /* What brought the incident of this rule and group goes on without a new violation: a window that stays crossed. */
 void incidents_renew(struct incidents *i, struct text rule, struct labels group, uint64_t now_ns);
 /* It is over (resolve_when). Nothing happens where there is no such incident. */

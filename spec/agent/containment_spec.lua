@@ -1,4 +1,5 @@
 -- Rules that misbehave, in the real agent: each costs itself, the others' violations are unharmed.
+local api = require("spec.agent.api")
 local harness = require("spec.agent.harness")
 local hostile = require("spec.agent.hostile")
 local replay = require("spec.replay")
@@ -91,6 +92,32 @@ describe("a rule that is true of every span", function()
     assert.equal(SPANS + 1, logged + log_withheld)          -- the other one logs as well
     assert.is_true(counts.every >= 1000 and log_withheld > 0)
     assert.truthy(text:find('fires more often than is written: the rest is counted","rule":"every","violations":%d+'))
+  end)
+
+  it("is counted by its incidents, whether it is written or not", function()
+    local OTHER = 'rule "other" { when = { kind = "SERVER" }, group_by = "name" }'
+    local agent = assert(harness.start { rules = EVERY .. OTHER, flags = { "--output.violations=none", "--ledger.evidence=none" } })
+    local spans, wanted = {}, { ["other/p"] = 2000, ["other/q"] = 2000 }
+    for i = 1, 4000 do
+      local service = ("abcde"):sub(i % 7, i % 7)                       -- of some there is none
+      spans[i] = span { name = i % 2 == 0 and "p" or "q", id = i, trace = "t" .. i % 90, service = service, kind = "SERVER" }
+      wanted["every/" .. service] = (wanted["every/" .. service] or 0) + 1
+    end
+    agent:send { spans }
+    local counts, page = {}, nil
+    agent:await(function(now)                                           -- what has changed is said once a second
+      local _, answer = api.ask(agent, "GET", "incidents")
+      local sum = 0
+      for _, it in ipairs(answer.incidents) do
+        counts[it.rule .. "/" .. (it.group.service or it.group.name or "")] = it.count
+        sum = sum + it.count
+      end
+      page = now
+      return sum >= 8000
+    end)
+    agent:stop()
+    assert.same(wanted, counts)
+    assert.is_true(page['fluo_rule_withheld_lines_total{rule="every",output="violations"}'] > 0)
   end)
 
   it("is written whole in replay", function()

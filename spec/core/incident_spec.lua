@@ -33,6 +33,51 @@ describe("an incident", function()
     assert.same({ "1.001 ops opened r" }, w.notices)
   end)
 
+  it("is one whichever way its violations are counted, and says the same", function()
+    local shapes, policy = {}, { resolve_ns = 10, keep_firing_ns = 5 }
+    for how, count in pairs {
+      taken = function() return w:violate { policy = policy, to = {} } end,
+      found = function(known) return w:count(known) end,
+      known = function(known) return w:count_again(known) or w:count(known) end,
+    } do
+      open()
+      local known = world.unknown()
+      w:violate { policy = policy, to = {} }
+      for _, at in ipairs { 0, 0, 0, 0.5, 0.5, 2, 2, 2, 3, 3.5, 3.5 } do
+        w:to(at)
+        count(known)
+      end
+      w:clear()
+      local incident = count(known)
+      shapes[how] = { tonumber(incident.count), tonumber(incident.last_seen_ns) }
+      w:to(20)
+      shapes[how].said = w.said
+    end
+    assert.same({ 13, world.START + 3.5e9, said = { "0 opened r 1", "1 updated r 6", "2 updated r 7", "3 updated r 9",
+      "4 updated r 13", "18.5 resolved r 13" } }, shapes.known)
+    assert.same({ shapes.known, shapes.known }, { shapes.found, shapes.taken })
+  end)
+
+  it("is not counted as the one that it was, once that is gone, or resolved, or of another rule", function()
+    open()
+    local known, none = world.unknown(), world.unknown()
+    assert.is_nil(w:count(known))
+    assert.is_nil(w:count_again(known))
+    local incident = w:violate { policy = { resolve_ns = 10 }, to = {} }
+    w:violate { rule = "q", policy = { resolve_ns = 1 }, to = {} }
+    assert.equal(2, tonumber(w:count(known).count))
+    assert.is_nil(w:count_again(none))
+    assert.is_nil(w:count_again(known, "q"))
+    assert.equal(3, tonumber(w:count_again(known).count))
+    w:to(9)                                                              -- the other one is gone
+    assert.is_nil(w:count_again(known))
+    assert.equal(4, tonumber(w:count(known).count))
+    w:resolve(incident)
+    assert.same({}, { w:count_again(known), w:count(known) })
+    w:to(30)                                                             -- this one, too
+    assert.is_nil(w:count_again(known))
+  end)
+
   it("keeps the newest eight violations, the newest first", function()
     open()
     local incident

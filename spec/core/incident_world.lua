@@ -220,6 +220,21 @@ end
 function World:renew(rule, group) at(self, "incidents_renew", rule, group) end
 function World:clear(rule, group) at(self, "incidents_clear", rule, group) end
 
+function M.unknown() return ffi.new("struct incident_known") end
+--- One more violation that is only counted: of the incident that is looked up, and noted in `known`; or again, of the one
+-- noted there. Its incident, or nil.
+function World:count(known, rule, group)
+  current = self
+  local run = M.labels(group)
+  local incident = core.incidents_count(self.room, text(rule or "r"), ffi.new("struct labels", run, #run), self.now, known)
+  return incident ~= nil and incident or nil
+end
+function World:count_again(known, rule)
+  current = self
+  local incident = core.incidents_count_known(self.room, known, text(rule or "r"), self.now)
+  return incident ~= nil and incident or nil
+end
+
 function World:acknowledge(incident)
   current = self
   return core.incidents_acknowledge(self.room, incident.id, self.now)
