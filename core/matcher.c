@@ -40,6 +40,7 @@ struct matcher {
   struct shapes *shapes;
   bool shape_known;           /* patterns that the span's shape decides are decided */
   const struct span_view *view;
+  bool loaded;                /* its fields are in the slots */
   uint32_t stamp;             /* of the present span */
   struct mark *marks;         /* of each atom */
   uint32_t *seen;             /* stamps of patterns */
@@ -56,9 +57,9 @@ struct matcher {
 
 /* ---- patterns ------------------------------------------------------------------------------ */
 
-static void load(struct matcher *m, const struct span_view *view) {
+static void look_at(struct matcher *m, const struct span_view *view) {
   m->view = view;
-  slots_load(m->slots, view);
+  m->loaded = false;
   if (++m->stamp) return;
   /* After 2^32 spans the oldest marks would come back to life. */
   memset(m->marks, 0, m->atoms->count * sizeof *m->marks);
@@ -66,8 +67,14 @@ static void load(struct matcher *m, const struct span_view *view) {
   m->stamp = 1;
 }
 
+static void load(struct matcher *m) {
+  slots_load(m->slots, m->view);
+  m->loaded = true;
+}
+
 __attribute__((noinline))
 static enum fluo_truth test_atom(struct matcher *m, uint32_t atom) {
+  if (!m->loaded) load(m);
   const struct datum *value = slots_get(m->slots, m->x->atom_keys[atom]);
   enum fluo_truth truth = FLUO_FALSE;
   if (value) truth = atom_test(&m->atoms->items[atom], value, m->regex);
@@ -291,7 +298,8 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   const struct shape_entry *known = view->span->flags & FLUO_SPAN_LASTING ? shapes_get(m->shapes, &shape) : NULL;
   m->hits_count = m->unknowns_count = m->asks_count = 0;
   m->answers = (struct answers){NULL, 0};
-  load(m, view);
+  look_at(m, view);
+  load(m);
   match_shape(m, &shape, known);
   uint32_t present_count;
   const uint32_t *present = slots_present(m->slots, &present_count);
@@ -311,7 +319,7 @@ const struct fluo_value *matcher_value(struct matcher *m, uint32_t key) {
 enum fluo_truth matcher_resolve(struct matcher *m, const struct span_view *view, uint32_t pattern,
                                 const struct fluo_answer *answers, uint32_t count) {
   assert(ruleset_pattern(m->rules, pattern)->object == FLUO_OBJECT_SPAN);
-  load(m, view);
+  look_at(m, view); /* which is read where its answers do not decide alone */
   m->answers = (struct answers){answers, count};
   struct fluo_range range = ruleset_pattern(m->rules, pattern)->nodes;
   return formula_test(m->x->ir->nodes, range, m->nodes, on_leaf, m);
