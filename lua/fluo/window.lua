@@ -68,6 +68,7 @@ function M.by(context, names, waits)
   if type(names) ~= "table" then names = { names } end
   for i, name in ipairs(names) do
     check_name(context, "by", name)
+    if context.names then context.names.look_group(context, name) end
     local id, key = M.field_of(name)
     if id == "PARENT_SERVICE" and not waits then
       context.fail(("`%s` is known when the parent is there, and only windows wait for it"):format(name), nil, name)
@@ -153,6 +154,7 @@ end
 function methods.distinct(self, name)
   local context = tree.self(self, "distinct", Window).context
   check_name(context, "distinct", name)
+  if context.names then context.names.look_group(context, name) end
   local id, key = M.field_of(name)
   return aggregate(self, "distinct", { aggregate = "DISTINCT", sample = "FIELD", field = id, key = key })
 end

@@ -113,6 +113,12 @@ describe("a name", function()
   it("of a field or of the resource, as an attribute, is told of", function()
     whens("field-as-attribute", '{ Name = "x" }', '{ ["span.name"] = "x" }', '{ ["service.name"] = "x" }', "{ sevrice = 1 }", "{ traceId = 1 }", "{ Status = 1 }")
     whens("resource-as-attribute", '{ ["service.version"] = "1" }', '{ ["k8s.pod.name"] = "x" }')
+    local function by(name) return ('window("1m"):by(%q):count():over(5)'):format(name) end
+    whens("field-as-attribute", by "parent.sevice", by "Service", by "sevrice", by "service.name", 'window("1m"):distinct("parent.name"):over(5)',
+      'sequence { by = "traceId", within = "30s", { name = "a" }, { name = "b" } }', 'query "count() > 5 during 1m by (parent.kind)"')
+    whens("resource-as-attribute", by "service.version", 'cascade { within = "1m", distinct = "k8s.pod.name", at_least = 3, { status = "ERROR" } }')
+    whens("near-attribute", by "resource.service.verison", by "http.respnse.status_code")
+    whens("", by "service", by "parent.service", by "order.id", by "tenant", by "resource.service.version", by "attributes.parent.sevice", by "attributes.Service")
     whens("", '{ attributes = { Name = "x", ["service.name"] = "y", ["service.version"] = 1 } }', '{ resource = { ["service.version"] = 1 } }')
   end)
 end)

@@ -1,6 +1,6 @@
---- Names in patterns that are hardly what was meant: nearly a convention of OpenTelemetry, a field of the span
--- written as an attribute, an attribute of the resource asked of the span. A name that is merely unknown is none:
--- own attributes are what rules are about.
+--- Names in patterns, `by` and `distinct` that are hardly what was meant: nearly a convention of OpenTelemetry, a field
+-- written as an attribute, an attribute of the resource asked of the span. A name that is merely unknown is none: own
+-- attributes are what rules are about.
 --
 -- A typo is one in one place: either the namespace is right and the rest is off by two letters at most, or the rest
 -- is right and the namespace is off. So few names have to be compared.
@@ -145,6 +145,19 @@ local function of_resource(name) return RESOURCE[name] or name:find("^k8s%.%w+%.
 
 -- ---- in a pattern -------------------------------------------------------------------------------
 
+-- Whether a bare key is told of. name: the field that it may be; as_attribute, as_resource: how
+-- the author says that it is the one or the other.
+local function look_bare(context, key, name, as_attribute, as_resource)
+  if name then
+    context.warn("field-as-attribute", ("`%s` is an attribute here"):format(key),
+      ("did you mean the field `%s`? %s says that you did not"):format(name, as_attribute), key)
+  elseif of_resource(key) then
+    context.warn("resource-as-attribute", ("spans seldom have the attribute `%s`: resources do"):format(key),
+      ("write %s; %s says that spans do"):format(as_resource, as_attribute), key)
+  end
+  return name or of_resource(key)
+end
+
 --- What looks at names, and remembers what it found while it is held, which is as long as rules load. A context has one
 -- as `names`, or none where there is nobody to tell of warnings.
 function M.new()
@@ -165,16 +178,19 @@ function M.new()
 
   --- Looks at a bare key of a span's pattern, which may be a field gone wrong.
   function self.look_span(context, key)
-    local name = field_of(key)
-    if name then
-      context.warn("field-as-attribute", ("`%s` is an attribute here"):format(key),
-        ("did you mean the field `%s`? attributes = { [%q] = … } says that you did not"):format(name, key), key)
-    elseif of_resource(key) then
-      context.warn("resource-as-attribute", ("spans seldom have the attribute `%s`: resources do"):format(key),
-        ("write resource = { [%q] = … }; attributes = { [%q] = … } says that spans do"):format(key, key), key)
-    else
-      self.look(context, key)
-    end
+    local as = "%s = { [%q] = … }"
+    local told = look_bare(context, key, field_of(key), as:format("attributes", key), as:format("resource", key))
+    if not told then self.look(context, key) end
+  end
+
+  --- Looks at what `by` or `distinct` names: a field, `resource.` and its attribute, or an attribute of the span.
+  function self.look_group(context, key)
+    local said = key:match("^attributes%.(.+)$") or key:match("^resource%.(.+)$")
+    if said then return self.look(context, said) end
+    if field.SPAN[key] then return end
+    local name = key:find("^parent%.") and "parent.service" or field_of(key)
+    local told = look_bare(context, key, name, ("`attributes.%s`"):format(key), ("`resource.%s`"):format(key))
+    if not told then self.look(context, key) end
   end
   return self
 end
