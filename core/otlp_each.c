@@ -43,16 +43,6 @@ static inline const uint8_t *skip_attributes(const uint8_t *p, const uint8_t *en
   return p;
 }
 
-/* Field 2 of a message, shorter than 16 KiB, which is what a Span is to a ScopeSpans: where its text begins. NULL: any other
- * field, or a longer one. */
-static inline const uint8_t *short_second(const uint8_t *p, size_t *n) {
-  if (p[0] != (2 << 3 | WIRE_LEN)) return NULL;
-  *n = p[1] & 0x7fu;
-  if (p[1] < 0x80) return p + 2;
-  *n |= (size_t)p[2] << 7;
-  return p[2] < 0x80 ? p + 3 : NULL;
-}
-
 static int join(struct otlp_cursor *c, struct otlp_bytes message, size_t bytes) {
   struct otlp_joined *j = heap_alloc(sizeof *j + bytes);
   if (!j) return FLUO_ENOMEM;
@@ -75,10 +65,10 @@ static int join(struct otlp_cursor *c, struct otlp_bytes message, size_t bytes) 
 static int join_pieces(struct otlp_cursor *c, struct otlp_bytes message) {
   struct wire_field field;
   size_t count = 0, bytes = 0;
-  for (const uint8_t *p = message.p, *end = wire_end(p, message.n), *text; p < end;) {
-    size_t n;
-    if ((text = short_second(p, &n))) {
-      p = text + n;
+  for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
+    struct otlp_bytes text;
+    if (otlp_short_second(p, end, &text)) {
+      p = text.p + text.n;
       continue;
     }
     p = next_field(p, end, &field);
@@ -241,13 +231,15 @@ void otlp_close(struct otlp_cursor *c) {
 
 /* Takes the next field of a message of which this is left. */
 static inline size_t take_field(struct otlp_bytes *left, struct wire_field *field) {
-  const uint8_t *next;
-  field->text = short_second(left->p, &field->len);
-  if (field->text) {
+  const uint8_t *next, *end = left->p + left->n;
+  struct otlp_bytes text;
+  if (otlp_short_second(left->p, end, &text)) {
     field->number = 2;
-    next = field->text + field->len;
+    field->text = text.p;
+    field->len = text.n;
+    next = text.p + text.n;
   } else {
-    next = next_field(left->p, left->p + left->n, field);
+    next = next_field(left->p, end, field);
   }
   size_t taken = (size_t)(next - left->p);
   *left = (struct otlp_bytes){next, left->n - taken};

@@ -21,6 +21,16 @@ enum {
   OTLP_HEAD_TAIL = 2 + 9 + 9          /* kind and times */
 };
 
+/* Field 2 of a message, shorter than 16 KiB, which is what a Span is to a ScopeSpans. false: any other field, or a longer one. */
+static inline bool otlp_short_second(const uint8_t *p, const uint8_t *end, struct otlp_bytes *text) {
+  if (end - p < 3 || p[0] != (2 << 3 | WIRE_LEN)) return false;
+  bool two = p[1] >= 0x80;
+  if (two && p[2] >= 0x80) return false;
+  text->p = p + 2 + two;
+  text->n = two ? (p[1] & 0x7fu) | (size_t)p[2] << 7 : p[1];
+  return text->n <= (size_t)(end - text->p);
+}
+
 static inline uint64_t otlp_head_fixed64(const uint8_t *p) {
   uint64_t value;
   memcpy(&value, p, 8);

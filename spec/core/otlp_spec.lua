@@ -234,7 +234,10 @@ describe("a budget is met exactly, and not by one more:", function()
     assert.is_truthy(what:find(text, 1, true), what)
   end
 
-  it("depth, through arrays, maps and plain attributes", function()
+  it("depth, through spans short and long, arrays, maps and plain attributes", function()
+    for _, bytes in ipairs { 10, 20000 } do
+      exact(wire.body { wire.span { name = ("n"):rep(bytes) } }, "depth_max", 3, EDEPTH, "ScopeSpans.spans: nested deeper than 2")
+    end
     local nested = wire.span { extra = wire.text(9, wire.text(2, wire.nested(10))) }
     exact(wire.body { nested }, "depth_max", 5 + 20, EDEPTH, "nested deeper than 24")
     exact(wire.body { wire.span { attributes = { key = "value" } } }, "depth_max", 5, EDEPTH,
