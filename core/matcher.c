@@ -46,6 +46,8 @@ struct matcher {
   uint32_t *seen;             /* stamps of patterns */
   uint32_t holding[SHAPE_ITEMS], holding_count; /* atoms that hold for the value, or the shape, being looked up */
   bool uncertain;             /* one of its atoms is unknown */
+  uint32_t *recalled, recalled_count; /* atoms that hold for values that came lately */
+  uint32_t *fresh, fresh_count; /* keys with another value */
   uint8_t *nodes;             /* truths of the pattern under test */
   uint32_t *hits, hits_count, *unknowns, unknowns_count;
   struct match_ask *asks;
@@ -74,12 +76,15 @@ static void load(struct matcher *m) {
 
 __attribute__((noinline))
 static enum fluo_truth test_atom(struct matcher *m, uint32_t atom) {
+  uint32_t key = m->x->atom_keys[atom], n;
   if (!m->loaded) load(m);
-  const struct datum *value = slots_get(m->slots, m->x->atom_keys[atom]);
+  const struct datum *value = slots_get(m->slots, key);
   enum fluo_truth truth = FLUO_FALSE;
   if (value) truth = atom_test(&m->atoms->items[atom], value, m->regex);
   m->marks[atom].tested = m->stamp;
   m->marks[atom].truth = truth;
+  const uint8_t *bytes = value && truth != FLUO_UNKNOWN ? slots_bytes(m->slots, key, &n) : NULL;
+  if (bytes) memo_add(m->memo, key, bytes, n, atom, truth == FLUO_TRUE);
   return truth;
 }
 
@@ -186,7 +191,9 @@ static void on_ref(void *ctx, uint32_t atom, bool equal) {
   reach(m, atom);
 }
 
-static void look_up(struct matcher *m, uint32_t key, const uint8_t *bytes, uint32_t n) {
+static void look_up(struct matcher *m, uint32_t key) {
+  uint32_t n;
+  const uint8_t *bytes = slots_bytes(m->slots, key, &n);
   m->holding_count = 0;
   m->uncertain = false;
   index_probe(m->x, key, slots_get(m->slots, key), on_ref, m);
@@ -202,14 +209,22 @@ static void reach_all(struct matcher *m, const uint32_t *atoms, uint32_t count) 
   }
 }
 
-static void probe(struct matcher *m, uint32_t key) {
-  uint32_t n;
-  const uint8_t *bytes = slots_bytes(m->slots, key, &n);
-  const struct memo_entry *known = bytes ? memo_get(m->memo, key, bytes, n) : NULL;
-  if (known)
-    reach_all(m, known->atoms, known->count_next - 1u);
-  else
-    look_up(m, key, bytes, n);
+/* Before any pattern is tested, so that none tests what is known. */
+static void recall(struct matcher *m) {
+  uint32_t count, n;
+  const uint32_t *present = slots_present(m->slots, &count);
+  m->recalled_count = m->fresh_count = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const uint8_t *bytes = slots_bytes(m->slots, present[i], &n);
+    const struct memo_entry *known = bytes ? memo_get(m->memo, present[i], bytes, n) : NULL;
+    if (!known) m->fresh[m->fresh_count++] = present[i];
+    for (uint32_t k = 0; known && k + 1 < known->count_next; k++) {
+      uint32_t atom = known->truths[k] >> 1, holds = known->truths[k] & 1;
+      m->marks[atom].tested = m->stamp;
+      m->marks[atom].truth = holds ? FLUO_TRUE : FLUO_FALSE;
+      if (holds) m->recalled[m->recalled_count++] = atom;
+    }
+  }
 }
 
 /* ---- what a shape decides ------------------------------------------------------------------ */
@@ -300,10 +315,10 @@ int matcher_span(struct matcher *m, const struct span_view *view, struct match *
   m->answers = (struct answers){NULL, 0};
   look_at(m, view);
   load(m);
+  recall(m);
   match_shape(m, &shape, known);
-  uint32_t present_count;
-  const uint32_t *present = slots_present(m->slots, &present_count);
-  for (uint32_t i = 0; i < present_count; i++) probe(m, present[i]);
+  for (uint32_t i = 0; i < m->recalled_count; i++) reach(m, m->recalled[i]);
+  for (uint32_t i = 0; i < m->fresh_count; i++) look_up(m, m->fresh[i]);
   sort_indices(m->hits, m->hits_count);
   sort_indices(m->unknowns, m->unknowns_count);
   sort_asks(m);
@@ -357,8 +372,10 @@ static int take_scratch(struct matcher *m) {
   m->asks_max = most_asks(ir);
   m->asks = heap_alloc(m->asks_max * sizeof *m->asks);
   m->memo = memo_new(m->x->keys_count);
+  m->recalled = heap_alloc(m->x->keys_count * MEMO_ATOMS * sizeof *m->recalled);
+  m->fresh = heap_alloc(m->x->keys_count * sizeof *m->fresh);
   m->shapes = shapes_new(ir->header->patterns);
-  bool all = m->marks && m->seen && m->nodes && m->hits && m->unknowns && m->asks && m->memo && m->shapes;
+  bool all = m->marks && m->seen && m->nodes && m->hits && m->unknowns && m->asks && m->memo && m->recalled && m->fresh && m->shapes;
   if (!all) return FLUO_ENOMEM;
   int err = nested_new(ir, m->atoms, nodes, &m->nested);
   if (!err) err = slots_new(m->x, &m->slots);
@@ -395,6 +412,8 @@ void matcher_free(struct matcher *m) {
   nested_free(m->nested);
   slots_free(m->slots);
   memo_free(m->memo);
+  heap_free(m->recalled);
+  heap_free(m->fresh);
   shapes_free(m->shapes);
   regex_scratch_free(m->regex);
   heap_free(m);

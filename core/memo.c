@@ -1,7 +1,6 @@
 /* One table, directly mapped, of one cache line a value. The newer of two values that meet stays. */
 #include "memo.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "bytes.h"
@@ -40,10 +39,14 @@ static inline struct memo_entry *entry_of(struct memo *m, uint32_t key, const ui
   return &m->entries[sketch >> (64 - ENTRIES_BITS)];
 }
 
+static inline bool is_of(const struct memo_entry *e, uint32_t key, const uint8_t *p, uint32_t n) {
+  return e->count_next && e->key == key && e->len == n && bytes_same(e->bytes, p, n);
+}
+
 const struct memo_entry *memo_get(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n) {
   if (rests(m, key) || n > MEMO_BYTES) return NULL;
   const struct memo_entry *e = entry_of(m, key, p, n);
-  if (!e->count_next || e->key != key || e->len != n || !bytes_same(e->bytes, p, n)) {
+  if (!is_of(e, key, p, n)) {
     m->patience[key]--;
     return NULL;
   }
@@ -58,5 +61,14 @@ void memo_put(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n, const 
   e->len = (uint8_t)n;
   e->count_next = (uint8_t)(count + 1);
   memcpy(e->bytes, p, n);
-  if (count) memcpy(e->atoms, atoms, count * sizeof *atoms);
+  for (uint32_t i = 0; i < count; i++) e->truths[i] = atoms[i] << 1 | 1;
+}
+
+void memo_add(struct memo *m, uint32_t key, const uint8_t *p, uint32_t n, uint32_t atom, bool holds) {
+  if (m->patience[key] < 0 || n > MEMO_BYTES) return;
+  struct memo_entry *e = entry_of(m, key, p, n);
+  if (!is_of(e, key, p, n) || e->count_next > MEMO_ATOMS) return;
+  for (uint32_t i = 0; i + 1 < e->count_next; i++)
+    if (e->truths[i] >> 1 == atom) return;
+  e->truths[e->count_next++ - 1] = atom << 1 | holds;
 }

@@ -214,8 +214,9 @@ const uint32_t *slots_present(const struct slots *s, uint32_t *count) {
 }
 
 const uint8_t *slots_bytes(const struct slots *s, uint32_t key, uint32_t *n) {
-  *n = s->slots[key].bytes_count;
-  return s->slots[key].bytes;
+  const struct slot *slot = &s->slots[key];
+  *n = slot->bytes_count;
+  return slot->probed ? slot->bytes : NULL;
 }
 
 /* A field that was not loaded since no atom is reached by it, or only by way of its shape. */
