@@ -336,6 +336,7 @@ static void send_asked(struct engine *e) {
 }
 
 static void settle_touched(struct engine *e) {
+  if (e->calls.on_request_end) e->calls.on_request_end(e->calls.ctx);
   while (e->touched) {
     struct trace *t = e->touched;
     e->touched = t->next_touched;

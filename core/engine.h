@@ -26,6 +26,9 @@ struct engine_calls {
   /* A group of a window begins, of this key (as group_add writes it): by how many thousandths people have its limit
    * widened. NULL: by none, as in replay. */
   uint32_t (*widening)(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes);
+  /* A request, or what answers to its questions led to, is in: what its violations with `more` are about is as whole as
+   * it makes it, and may go from now on. NULL: nobody wants to know. */
+  void (*on_request_end)(void *ctx);
 };
 
 struct engine_options {

@@ -43,7 +43,7 @@ static void report(struct engine *e, struct violation *v, struct trace *t, uint3
 void engine_report_span(struct engine *e, struct trace *t, uint32_t rule, uint32_t span) {
   struct span_view witness = engine_view(e, t, span);
   /* Its end; of a span that ends before it starts, whose duration is 0, its start. */
-  struct violation v = {.witnesses = &witness, .witnesses_count = 1, .witness_total = 1,
+  struct violation v = {.witnesses = &witness, .witnesses_count = 1, .witness_total = 1, .more = true,
                         .time_ns = witness.span->start_ns + span_duration_ns(witness.span)};
   report(e, &v, t, rule, t->spans.count);
 }

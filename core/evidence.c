@@ -243,6 +243,13 @@ int evidence_collect(struct buffer *out, struct store *s, const struct violation
   return 0;
 }
 
+bool evidence_is_whole(const struct buffer *collected) {
+  struct head head;
+  if (collected->len < sizeof head) return false;
+  memcpy(&head, collected->data, sizeof head);
+  return head.spans == head.spans_total && !head.without && !head.traces_missing && !head.witnesses_missing;
+}
+
 /* ---- printing -------------------------------------------------------------------------------- */
 
 int evidence_print(struct buffer *out, const uint8_t *p, size_t n) {

@@ -1,5 +1,6 @@
-/* Evidence: the trace as it was when a violation fired, so that people can look at it, and `fluo replay` judge it again,
- * when the buffer has long forgotten it. Collected on the loop by copying, printed and packed by the ledger's thread. */
+/* Evidence: the trace as it was when a violation fired, or at the end of that request, so that people can look at it, and
+ * `fluo replay` judge it again, when the buffer has long forgotten it. Collected on the loop by copying, printed and packed
+ * by the ledger's thread. */
 #ifndef FLUO_EVIDENCE_H
 #define FLUO_EVIDENCE_H
 #include "buffer.h"
@@ -13,6 +14,8 @@
  * witnesses and traces are gone stands at its beginning, also where that is all of them. For evidence_pack, not for
  * people. 0 or out->err; nothing is appended where there is neither span nor witness. */
 int evidence_collect(struct buffer *out, struct store *s, const struct violation *v, enum evidence_mode mode);
+/* Whether what was collected is all of its traces, every span with what it came with. */
+bool evidence_is_whole(const struct buffer *collected);
 /* What was collected, as one ExportTraceServiceRequest in OTLP/JSON, which begins with how much of it there is:
  *   {"fluo":{"evidence":{"spans":3,"spans_total":3,"without_attributes":0,"witnesses_missing":0,"traces_missing":0,"cut":false}},
  *    "resourceSpans":[…]}

@@ -68,6 +68,11 @@ static uint32_t on_widening(void *ctx, const char *rule, uint32_t rule_bytes, co
   return h->calls.widening(h->calls.ctx, rule, rule_bytes, group, group_bytes);
 }
 
+static void on_request_end(void *ctx) {
+  struct host *h = ctx;
+  h->calls.on_request_end(h->calls.ctx);
+}
+
 static void on_error(void *ctx, uint32_t rule, uint32_t errors, const char *text, uint32_t bytes) {
   struct edition *e = ctx;
   struct host *h = e->host;
@@ -270,7 +275,8 @@ static int open_engine(struct host *h, const struct host_options *options) {
       .state_bytes_max = c->state.bytes_max};
   struct engine_calls calls = {on_violation, h, h->calls.on_trace_end ? on_trace_end : NULL,
                                h->calls.on_resolve ? on_resolve : NULL,
-                               h->calls.widening ? on_widening : NULL};
+                               h->calls.widening ? on_widening : NULL,
+                               h->calls.on_request_end ? on_request_end : NULL};
   return engine_new(&engine, &calls, &h->engine);
 }
 

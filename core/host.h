@@ -37,6 +37,7 @@ struct host_calls {
   void (*on_resolve)(void *ctx, const struct ruleset *rules, uint32_t rule, const struct span_view *span,
                      uint64_t now_ns);
   uint32_t (*widening)(void *ctx, const char *rule, uint32_t rule_bytes, const void *group, uint32_t group_bytes);
+  void (*on_request_end)(void *ctx);
 };
 
 struct host_options {

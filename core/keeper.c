@@ -4,12 +4,15 @@
  * ledger's queue. The ledger's descriptor is polled by the loop; what it tells goes to the log and to whom it concerns.
  *
  * What evidence costs the loop is bounded by a token bucket of bytes, of whose lower half no rule gets more than one a
- * second, so that one that fires all the time leaves some to the others. Violations of the same spans of the same trace,
- * which come one after the other, share the first one's.
+ * second, so that one that fires all the time leaves some to the others. Violations of the same spans of the same trace
+ * share the first one's. Where a request is still being taken apart its rest may belong to the trace: the row that evidence
+ * goes with is held until keeper_settle, so that it is taken once, of all that the request has, for all that share it.
  *
- * Ways it fails: no memory for evidence, or none is taken: the violation goes without, counted. */
+ * Ways it fails: no memory for evidence, or none is taken: the violation goes without, counted. A row that is held is this
+ * file's until it is put. */
 #include "keeper.h"
 
+#include <assert.h>
 #include <string.h>
 #include <uv.h>
 
@@ -20,8 +23,23 @@
 #include "limits.h"
 #include "metrics.h"
 
-enum { RULE_SLOTS = 64 };             /* of rules by the hash of their name: two may share one */
+enum {
+  RULE_SLOTS = 64,                    /* of rules by the hash of their name: two may share one */
+  TAKEN_SLOTS = 256                   /* likewise of traces, by their ids */
+};
 #define RULE_EVERY_NS 1000000000ull
+
+/* Evidence that was taken of a trace when it had so many spans, 0: none; and the violation that has it. */
+struct taken { uint32_t spans; uint8_t trace[16]; char id[33]; };
+
+/* A violation that waits for its trace's evidence, with the witnesses of all that share it. */
+struct held {
+  struct ledger_row *row;
+  const struct trace *trace;
+  char id[33];
+  uint32_t witnesses_count;
+  const struct fluo_span *witnesses[FLUO_WITNESSES_MAX];
+};
 
 struct keeper {
   struct ledger *ledger;
@@ -33,9 +51,9 @@ struct keeper {
   int64_t bytes;                      /* of evidence that may still be taken */
   uint64_t bytes_ns;                  /* as of then */
   uint64_t rule_ns[RULE_SLOTS];       /* when rules last had some */
-  char shared[33];                    /* the violation whose evidence was taken last, */
-  uint8_t shared_trace[16];           /* of this trace */
-  uint32_t shared_spans;              /* when it had so many spans; 0: none */
+  struct taken taken[TAKEN_SLOTS];
+  struct held held[LIMIT_EVIDENCE_HELD];
+  uint32_t held_count;
   uint64_t withheld, failed;
 };
 
@@ -108,6 +126,7 @@ err_after_alloc:
 
 void keeper_close(struct keeper *k) {
   if (!k) return;
+  assert(!k->held_count);             /* no request is being taken apart */
   uv_poll_stop(&k->poll);
   uv_close((uv_handle_t *)&k->poll, NULL);
   if (!ledger_close(k->ledger, LIMIT_DRAIN_NS))
@@ -129,10 +148,11 @@ struct ledger *keeper_ledger(const struct keeper *k) {
 
 /* ---- evidence -------------------------------------------------------------------------------- */
 
+static const struct hash_key slots_key = {0};
+
 static bool may_take(struct keeper *k, const struct violation *v) {
-  static const struct hash_key key = {0};
   const char *name = ruleset_text(v->rules, v->rule->name);
-  uint64_t *rule_ns = &k->rule_ns[hash64(&key, name, v->rule->name.len) % RULE_SLOTS];
+  uint64_t *rule_ns = &k->rule_ns[hash64(&slots_key, name, v->rule->name.len) % RULE_SLOTS];
   uint64_t passed = v->now_ns > k->bytes_ns ? v->now_ns - k->bytes_ns : 0;
   if (passed > 60000000000u) passed = 60000000000u;
   k->bytes_ns = v->now_ns;
@@ -144,35 +164,99 @@ static bool may_take(struct keeper *k, const struct violation *v) {
   return ledger_takes_evidence(k->ledger);
 }
 
-static bool is_shared(const struct keeper *k, const struct violation *v) {
-  return v->trace && k->mode == EVIDENCE_TRACE && k->shared_spans == v->trace->spans.count &&
-         !memcmp(k->shared_trace, v->trace->id, 16);
+static struct taken *taken_slot(struct keeper *k, const struct trace *t) {
+  return &k->taken[hash64(&slots_key, t->id, sizeof t->id) % TAKEN_SLOTS];
 }
 
-/* The violation's id is known by then. */
-static void take_evidence(struct keeper *k, const struct violation *v, struct buffer *out, struct ledger_violation *row) {
-  if (is_shared(k, v)) {
-    row->evidence_of = k->shared;
-    return;
-  }
-  if (!may_take(k, v)) {
-    k->withheld++;
-    return;
-  }
+static void note_taken(struct keeper *k, const struct trace *t, const char id[33]) {
+  struct taken *slot = taken_slot(k, t);
+  slot->spans = t->spans.count;
+  memcpy(slot->trace, t->id, sizeof slot->trace);
+  memcpy(slot->id, id, sizeof slot->id);
+}
+
+/* false: none was, which is counted. */
+static bool collect(struct keeper *k, const struct violation *v, struct buffer *out) {
   if (evidence_collect(out, k->store, v, k->mode)) {
     buffer_deinit(out);
     k->failed++;
-    return;
+    return false;
   }
   k->bytes -= (int64_t)out->len;
-  k->shared_spans = v->trace && out->len ? v->trace->spans.count : 0;
-  memcpy(k->shared, row->id, sizeof k->shared);
-  memcpy(k->shared_trace, v->trace_id, sizeof k->shared_trace);
+  return out->len > 0;
 }
 
-uint64_t keeper_violation(struct keeper *k, const struct violation *v, const char *incident, struct ledger_text json) {
-  char id[33], trace_id[33] = "", version[33];
+static bool is_among(const struct held *h, const struct fluo_span *span) {
+  for (uint32_t i = 0; i < h->witnesses_count; i++)
+    if (h->witnesses[i] == span) return true;
+  return false;
+}
+
+/* false: no room. */
+static bool add_witnesses(struct held *h, const struct violation *v) {
+  if (h->witnesses_count + v->witnesses_count > FLUO_WITNESSES_MAX) return false;
+  for (uint32_t i = 0; i < v->witnesses_count; i++)
+    if (!is_among(h, v->witnesses[i].span)) h->witnesses[h->witnesses_count++] = v->witnesses[i].span;
+  return true;
+}
+
+/* The violation whose evidence is this one's, too. NULL: it needs its own. */
+static const char *shared_with(struct keeper *k, const struct violation *v) {
+  if (!v->trace || k->mode != EVIDENCE_TRACE) return NULL;
+  for (uint32_t i = 0; i < k->held_count; i++)
+    if (k->held[i].trace == v->trace && add_witnesses(&k->held[i], v)) return k->held[i].id;
+  const struct taken *slot = taken_slot(k, v->trace);
+  bool same = slot->spans == v->trace->spans.count && !memcmp(slot->trace, v->trace->id, sizeof slot->trace);
+  return same ? slot->id : NULL;
+}
+
+static void hold(struct keeper *k, const struct violation *v, const struct ledger_violation *row) {
+  struct ledger_row *made = ledger_violation_row(row);
+  if (!made) {
+    ledger_violation_put(k->ledger, NULL, NULL);
+    return;
+  }
+  if (k->held_count == LIMIT_EVIDENCE_HELD) keeper_settle(k);
+  struct held *h = &k->held[k->held_count++];
+  h->row = made;
+  h->trace = v->trace;
+  h->witnesses_count = 0;
+  memcpy(h->id, row->id, sizeof h->id);
+  add_witnesses(h, v);
+}
+
+/* Those that come later share it where nothing is left out: their witnesses are not asked for. */
+static void settle(struct keeper *k, const struct held *h) {
+  struct span_view views[FLUO_WITNESSES_MAX];
+  struct violation v = {.trace = h->trace, .witnesses = views, .witnesses_count = h->witnesses_count};
   struct buffer evidence;
+  for (uint32_t i = 0; i < h->witnesses_count; i++) views[i] = (struct span_view){.span = h->witnesses[i]};
+  buffer_init(&evidence, 4 * LIMIT_EVIDENCE_BYTES);
+  if (collect(k, &v, &evidence) && evidence_is_whole(&evidence)) note_taken(k, h->trace, h->id);
+  ledger_violation_put(k->ledger, h->row, &evidence);
+}
+
+void keeper_settle(struct keeper *k) {
+  for (uint32_t i = 0; i < k->held_count; i++) settle(k, &k->held[i]);
+  k->held_count = 0;
+}
+
+static void put(struct keeper *k, const struct violation *v, struct ledger_violation *row) {
+  struct buffer evidence;
+  row->evidence_of = shared_with(k, v);
+  bool takes = k->mode != EVIDENCE_NONE && !row->evidence_of && may_take(k, v);
+  k->withheld += k->mode != EVIDENCE_NONE && !row->evidence_of && !takes;
+  if (takes && v->more && k->mode == EVIDENCE_TRACE) {
+    hold(k, v, row);
+    return;
+  }
+  buffer_init(&evidence, 4 * LIMIT_EVIDENCE_BYTES);
+  if (takes && collect(k, v, &evidence) && v->trace) note_taken(k, v->trace, row->id);
+  ledger_violation(k->ledger, row, &evidence);
+}
+
+void keeper_violation(struct keeper *k, const struct violation *v, const char *incident, struct ledger_text json) {
+  char id[33], trace_id[33] = "", version[33];
   violation_id(v, id);
   if (v->trace) hex_text(v->trace_id, 16, trace_id);
   hex_text(v->rule->version, sizeof v->rule->version, version);
@@ -185,9 +269,7 @@ uint64_t keeper_violation(struct keeper *k, const struct violation *v, const cha
                                  .at_ns = v->time_ns,
                                  .written_ns = v->now_ns,
                                  .json = json};
-  buffer_init(&evidence, 4 * LIMIT_EVIDENCE_BYTES);
-  if (k->mode != EVIDENCE_NONE) take_evidence(k, v, &evidence, &row);
-  return ledger_violation(k->ledger, &row, &evidence);
+  put(k, v, &row);
 }
 
 /* ---- /metrics -------------------------------------------------------------------------------- */

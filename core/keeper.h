@@ -32,8 +32,10 @@ void keeper_use(struct keeper *k, struct store *store);
 struct ledger *keeper_ledger(const struct keeper *k);
 
 /* json: as violation_json writes it; incident: its id, or "". Evidence goes with it as far as its rate allows: past half of
- * the bound only of rules that have had none in the last second. Gives the row's number, as ledger_violation. */
-uint64_t keeper_violation(struct keeper *k, const struct violation *v, const char *incident, struct ledger_text json);
+ * the bound only of rules that have had none in the last second. Of one with `more` it is taken at keeper_settle. */
+void keeper_violation(struct keeper *k, const struct violation *v, const char *incident, struct ledger_text json);
+/* What there is of a request is in its traces: takes the evidence that waited for that. */
+void keeper_settle(struct keeper *k);
 /* Appends its part of /metrics. */
 void keeper_write(const struct keeper *k, struct buffer *out);
 

@@ -124,6 +124,11 @@ uint64_t ledger_incident(struct ledger *l, const struct ledger_incident *i);
 /* evidence: an ExportTraceServiceRequest (evidence.h) that is taken (the buffer is empty afterwards); NULL or empty:
  * none. It may be dropped where the violation is not. */
 uint64_t ledger_violation(struct ledger *l, const struct ledger_violation *v, struct buffer *evidence);
+/* The same in two steps, for evidence that is there later: the row, which is the caller's, or NULL; and taking it. A NULL
+ * is counted as dropped. */
+struct ledger_row;
+struct ledger_row *ledger_violation_row(const struct ledger_violation *v);
+uint64_t ledger_violation_put(struct ledger *l, struct ledger_row *row, struct buffer *evidence);
 uint64_t ledger_delivery(struct ledger *l, const struct ledger_delivery *d);
 uint64_t ledger_silence(struct ledger *l, const struct ledger_silence *s);
 uint64_t ledger_feedback(struct ledger *l, const struct ledger_feedback *f);

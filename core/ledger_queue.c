@@ -152,36 +152,45 @@ static struct ledger_row *row_of(enum ledger_kind kind, const struct db_value *v
   return row;
 }
 
-#define PUT(l, kind, evidence, ...) \
-  put((l), (kind), row_of((kind), (const struct db_value[]){__VA_ARGS__}, \
-                          sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value)), (evidence))
+#define ROW(kind, ...) \
+  row_of((kind), (const struct db_value[]){__VA_ARGS__}, \
+         sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value))
+#define PUT(l, kind, ...) put((l), (kind), ROW((kind), __VA_ARGS__), NULL)
 
 uint64_t ledger_incident(struct ledger *l, const struct ledger_incident *i) {
-  return PUT(l, LEDGER_ROW_INCIDENT, NULL, text(i->id), text(i->severity), text(i->status), piece(i->rule),
+  return PUT(l, LEDGER_ROW_INCIDENT, text(i->id), text(i->severity), text(i->status), piece(i->rule),
              piece(i->group), whole(i->count), whole(i->started_ns), whole(i->last_seen_ns), whole(i->resolved_ns),
              piece(i->json), bytes(i->state));
 }
 
-uint64_t ledger_violation(struct ledger *l, const struct ledger_violation *v, struct buffer *evidence) {
-  return PUT(l, LEDGER_ROW_VIOLATION, evidence, text(v->id), text(v->incident), text(v->severity), text(v->trace_id),
+struct ledger_row *ledger_violation_row(const struct ledger_violation *v) {
+  return ROW(LEDGER_ROW_VIOLATION, text(v->id), text(v->incident), text(v->severity), text(v->trace_id),
              piece(v->rule), piece(v->rule_version), whole(v->at_ns), whole(v->written_ns), text(v->evidence_of),
              piece(v->json), evidence_later());
+}
+
+uint64_t ledger_violation_put(struct ledger *l, struct ledger_row *row, struct buffer *evidence) {
+  return put(l, LEDGER_ROW_VIOLATION, row, evidence);
+}
+
+uint64_t ledger_violation(struct ledger *l, const struct ledger_violation *v, struct buffer *evidence) {
+  return ledger_violation_put(l, ledger_violation_row(v), evidence);
 }
 
 uint64_t ledger_delivery(struct ledger *l, const struct ledger_delivery *d) {
   struct db_value alert = piece(d->alert);
   if (!d->alert.p) alert = (struct db_value){.type = DB_NULL};
-  return PUT(l, LEDGER_ROW_DELIVERY, NULL, text(d->id), text(d->receiver), whole(d->state), whole(d->attempts),
+  return PUT(l, LEDGER_ROW_DELIVERY, text(d->id), text(d->receiver), whole(d->state), whole(d->attempts),
              whole(d->created_ns), whole(d->next_ns), alert, piece(d->outcome));
 }
 
 uint64_t ledger_silence(struct ledger *l, const struct ledger_silence *s) {
-  return PUT(l, LEDGER_ROW_SILENCE, NULL, text(s->id), whole(s->over), whole(s->created_ns), whole(s->ends_ns),
+  return PUT(l, LEDGER_ROW_SILENCE, text(s->id), whole(s->over), whole(s->created_ns), whole(s->ends_ns),
              piece(s->json));
 }
 
 uint64_t ledger_feedback(struct ledger *l, const struct ledger_feedback *f) {
-  return PUT(l, LEDGER_ROW_FEEDBACK, NULL, text(f->violation), text(f->incident), piece(f->rule), piece(f->group),
+  return PUT(l, LEDGER_ROW_FEEDBACK, text(f->violation), text(f->incident), piece(f->rule), piece(f->group),
              piece(f->who), whole(f->verdict), whole(f->at_ns));
 }
 

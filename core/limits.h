@@ -200,6 +200,8 @@
  * packing it another processor's (some 5 %). What is more goes without (fluo_ledger_withheld_evidence_total). */
 #define LIMIT_EVIDENCE_BYTES_A_SECOND (1u << 20)
 #define LIMIT_EVIDENCE_BURST_BYTES (8 << 20)
+/* Traces of one request whose evidence waits for its end. With one more theirs is taken as they are then. */
+#define LIMIT_EVIDENCE_HELD 16u
 
 /* Deliveries that wait in memory, and their alerts. A receiver that is down for a day takes some 10 KiB each. Past it a
  * delivery is refused (fluo_notifications_refused_total): it is on disk, and tried after the next start. */

@@ -154,7 +154,8 @@ int playback_open(struct playback *p, const struct config *config, const char *e
   struct host_options options = {
       .config = config, .explain = explain, .diagnostics_fd = STDERR_FILENO};
   struct host_calls calls = {on_violation, on_error, on_fault, on_quarantine, on_trouble,
-                             on_lost,      NULL,     p,        NULL,     NULL,     p->feedback ? on_widening : NULL};
+                             on_lost,      NULL,     p,        NULL,     NULL,     p->feedback ? on_widening : NULL,
+                             NULL};
   char why[256];
   int err = host_open(&options, &calls, &p->host, why);
   if (!err) return 0;

@@ -161,7 +161,12 @@ static uint32_t on_widening(void *ctx, const char *rule, uint32_t rule_bytes, co
   return r->feedback ? feedback_widening(r->feedback, (struct text){rule, rule_bytes}, group, group_bytes) : 0;
 }
 
+static void on_request_end(void *ctx) {
+  const struct report *r = ctx;
+  if (r->keeper) keeper_settle(r->keeper);
+}
+
 struct host_calls report_calls(struct report *r) {
   return (struct host_calls){on_violation, on_error, on_fault, on_quarantine, on_trouble, on_lost, on_reload, r,
-                             on_trace_end, on_resolve, on_widening};
+                             on_trace_end, on_resolve, on_widening, on_request_end};
 }

@@ -51,6 +51,7 @@ struct violation {
   const void *group; uint32_t group_bytes;          /* as group_add wrote it, for the fields of `by` */
   struct fluo_range by;
   const struct violation_cause *cause;              /* NULL: none is known */
+  bool more;                          /* its request may have more of the trace, which stays until on_request_end */
   bool withheld;                      /* live: the rule has had its lines, so this one is counted and not written */
   struct voice *voice;                /* the rule's, for the lines of the log. Not const: saying more changes it */
   uint64_t now_ns;                    /* when it was found, on the engine's clock */

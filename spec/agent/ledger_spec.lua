@@ -98,6 +98,57 @@ describe("the agent's ledger", function()
     return { spans }
   end
 
+  -- What the ledger has once so many violations are written of these spans, which come in one request.
+  local LOUD = [[
+rule "span-failed" { when = { status = "ERROR" } }
+rule "span-slow"   { when = { attempt = ge(1) } }
+rule "has-failed"  { when = trace.has { status = "ERROR" } }
+]]
+  local function written(spans, violations)
+    local a = assert(harness.start { rules = LOUD, data = data, flags = FLAGS })
+    agents[#agents + 1] = a
+    a:send { spans }
+    a:await(function(page) return page['fluo_ledger_written_rows_total{kind="violation"}'] == violations end)
+    stop(a)
+  end
+
+  local NOW = (os.time() - 1760356800) * 1000
+  local function span(trace, i, status, extra)
+    return replay.span { trace = trace, name = "s" .. i, at = NOW + i, status = status, service = "shop",
+                         attr = { attempt = status and 1 or nil, text = extra } }
+  end
+
+  it("has what came with the same request after the span that a rule fired on, once for all that fire", function()
+    written({ span("t", 1, "ERROR"), span("t", 2), span("t", 3, "ERROR"), span("t", 4, nil, "last") }, 5)
+    local json = evidence_of(sql("SELECT id FROM violations WHERE evidence IS NOT NULL"))
+    assert.same({ spans = 4, spans_total = 4, without_attributes = 0, witnesses_missing = 0, traces_missing = 0, cut = false }, json.fluo.evidence)
+    assert.is_truthy(cjson.encode(json):find("last", 1, true))
+    assert.equal("span-failed 1, span-slow 0", sql([[SELECT group_concat(text, ', ') FROM (SELECT rule || ' ' || count(evidence)
+      AS text FROM violations WHERE rule LIKE 'span-%' GROUP BY rule ORDER BY rule)]]))
+    assert.equal("4", sql([[SELECT count(*) FROM violations WHERE evidence_of IN (SELECT id FROM violations WHERE evidence IS NOT NULL)]]))
+  end)
+
+  it("has the witnesses of all that share it, and does not share what is not whole with those that come later", function()
+    local spans = {}
+    for i = 1, 1200 do spans[i] = span("t", i, (i == 1 or i == 1150) and "ERROR" or nil) end
+    written(spans, 5)
+    local json = evidence_of(sql("SELECT id FROM violations WHERE rule LIKE 'span-%' AND evidence IS NOT NULL"))
+    local names = cjson.encode(json)
+    assert.same({ 1001, 1200, 0 }, { json.fluo.evidence.spans, json.fluo.evidence.spans_total, json.fluo.evidence.witnesses_missing })
+    assert.is_truthy(names:find('"s1150"', 1, true))
+    assert.is_falsy(names:find('"s1149"', 1, true))
+    assert.equal("2", sql("SELECT count(evidence) FROM violations"))
+    assert.equal("1", sql("SELECT count(evidence) FROM violations WHERE rule = 'has-failed'"))
+  end)
+
+  it("has the evidence of each of many traces in one request", function()
+    local spans = {}
+    for i = 1, 40 do spans[i], spans[80 - i + 1] = span("t" .. i, 1, "ERROR"), span("t" .. i, 2) end
+    written(spans, 120)
+    assert.equal("40 120", sql([[SELECT count(DISTINCT trace_id) || ' ' || count(*) FROM violations WHERE
+      coalesce(evidence, (SELECT evidence FROM violations o WHERE o.id = violations.evidence_of)) IS NOT NULL]]))
+  end)
+
   it("has the traces of a window's witnesses, as far as they are still there", function()
     local a = start()
     a:send(at_once(payments()))

@@ -105,6 +105,37 @@ describe("the engine", function()
     core.ruleset_free(rules)
   end)
 
+  it("says when a request is in, while the traces of its violations are there, whatever became of them meanwhile", function()
+    local rules, told, pending = ruleset('rule "first" { when = { name = "a" } }'), {}, {}
+    local hit = ffi.cast("void (*)(void *, const struct violation *)", function(_, v)
+      assert(v.more)
+      pending[#pending + 1] = v.trace
+      told[#told + 1] = "first"
+    end)
+    local finish = ffi.cast("void (*)(void *)", function()
+      for _, trace in ipairs(pending) do told[#told + 1] = tonumber(trace.spans.count) end
+      told[#told + 1], pending = "end", {}
+    end)
+    local out, options = ffi.new("struct engine *[1]"), ffi.new("struct engine_options")
+    options.store = { 4194304, 10 * SECOND, 300 * SECOND, 60 * SECOND, 3, 1048576, 262144, 524288 }
+    assert(core.engine_new(options, ffi.new("struct engine_calls", { on_violation = hit, on_request_end = finish }), out) == 0)
+    local e = out[0]
+    assert(core.engine_use(e, rules, nil) == 0)
+    local function spans(first, n)
+      local list = {}
+      for i = 1, n do list[i] = wire.span { span_id = ("%08x"):format(first + i), name = i == 1 and "a" or "b" } end
+      return wire.body(list)
+    end
+    receive(e, spans(0, 2), T0)
+    receive(e, spans(10, 3), T0)          -- two more than a trace may have, which close it
+    receive(e, spans(20, 1), T0 + SECOND)
+    assert.same({ "first", 2, "end", "first", 3, "end", "first", 1, "end" }, told)
+    core.engine_free(e)
+    core.ruleset_free(rules)
+    hit:free()
+    finish:free()
+  end)
+
   it("never lets time run backwards", function()
     local rules = ruleset()
     local e = assert(engine(rules))
