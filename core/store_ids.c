@@ -63,10 +63,9 @@ static void slot_put(const struct store *s, uint32_t *slots, uint32_t capacity,
   slots[i] = store_offset(s, span);
 }
 
-bool ids_reserve(struct store *s, struct trace *t) {
+bool ids_grow(struct store *s, struct trace *t) {
   struct trace_memory *m = t->memory;
   uint32_t needed = t->spans.count + 1, capacity = m->ids_capacity ? m->ids_capacity : SLOTS_FIRST;
-  if (needed <= IDS_LINEAR_MAX || needed <= m->ids_capacity / 4 * 3) return true;
   while (needed > capacity / 4 * 3) capacity *= 2;
   size_t bytes = capacity * sizeof *m->ids;
   if (!room_heap_make(s, bytes)) return false;

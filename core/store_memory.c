@@ -170,20 +170,6 @@ bool pressure(struct store *s) {
   return spare_shed(s) || shed_oldest(s) || release_oldest(s) || remembered_shrink(&s->remembered) || evict_oldest(s);
 }
 
-static size_t books_bytes(const struct store *s) {
-  return s->heap_bytes + s->remembered.bytes;
-}
-
-bool room_is(const struct store *s, size_t bytes) {
-  return arena_bytes_used(s->arena) + books_bytes(s) + bytes <= arena_bytes(s->arena);
-}
-
-bool room_make(struct store *s, size_t bytes) {
-  while (!room_is(s, bytes))
-    if (!pressure(s)) return false;
-  return true;
-}
-
 /* Returns free pages of the arena to the kernel: false: there were none. To look for one is not free, so after a
  * search in vain the next one waits until there are more holes. */
 static bool hole_return(struct store *s) {

@@ -211,9 +211,20 @@ void store_wake(struct store *s, struct trace *t);        /* a TRACE_KEPT trace 
 void store_let_go(struct store *s, struct trace *t);
 
 /* store_memory.c */
-bool room_is(const struct store *s, size_t bytes);        /* of heap or arena */
+static inline size_t books_bytes(const struct store *s) {
+  return s->heap_bytes + s->remembered.bytes;
+}
+/* Of heap or arena; asked for each span. */
+static inline bool room_is(const struct store *s, size_t bytes) {
+  return arena_bytes_used(s->arena) + books_bytes(s) + bytes <= arena_bytes(s->arena);
+}
 bool pressure(struct store *s);                           /* one step down its order; false: nothing left */
-bool room_make(struct store *s, size_t bytes);            /* as many steps as it takes */
+/* As many steps as it takes. */
+static inline bool room_make(struct store *s, size_t bytes) {
+  while (!room_is(s, bytes))
+    if (!pressure(s)) return false;
+  return true;
+}
 bool room_heap_make(struct store *s, size_t bytes);       /* for heap, which has no use for holes in the arena */
 void heap_charge(struct store *s, struct trace *t, size_t bytes);
 void heap_discharge(struct store *s, struct trace *t, size_t bytes);
@@ -239,7 +250,11 @@ bool spare_shed(struct store *s);                         /* of one trace; false
 
 /* store_ids.c */
 bool ids_has(const struct store *s, const struct trace *t, const uint8_t id[8]);
-bool ids_reserve(struct store *s, struct trace *t);       /* for one more span */
+bool ids_grow(struct store *s, struct trace *t);
+/* Room for one more span. */
+static inline bool ids_reserve(struct store *s, struct trace *t) {
+  return t->spans.count < IDS_LINEAR_MAX || t->spans.count < t->memory->ids_capacity / 4 * 3 || ids_grow(s, t);
+}
 void ids_put(struct store *s, struct trace *t, const struct fluo_span *span);
 void ids_free(struct store *s, struct trace *t);
 uint32_t ids_cycles(const struct store *s, const struct trace *t);

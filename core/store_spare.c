@@ -39,7 +39,7 @@ static bool grow(struct store *s, struct trace *t, size_t bytes) {
 }
 
 void spare_put(struct store *s, struct trace *t, const struct otlp_span *span) {
-  if (arena_bytes_used(s->arena) + s->heap_bytes + s->remembered.bytes >= s->limits.spare_bytes_max) return;
+  if (arena_bytes_used(s->arena) + books_bytes(s) >= s->limits.spare_bytes_max) return;
   struct spare *p = &t->memory->spare;
   struct entry entry = {t->spans.count, (uint32_t)span->payload_bytes};
   size_t bytes = sizeof entry + padded(span->payload_bytes);

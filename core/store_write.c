@@ -278,7 +278,7 @@ static void span_arrived(struct store *s, struct trace *t, const struct otlp_spa
     idle_remove(s, t);
     link_append(&s->idle, &m->idle);
   }
-  if (later || link_alone(&m->full)) full_update(s, t);
+  if (m->payload.bytes && (later || link_alone(&m->full))) full_update(s, t);
 }
 
 struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_span *span, uint32_t *index) {
