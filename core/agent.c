@@ -195,7 +195,7 @@ static void on_housekeeping(uv_timer_t *timer) {
   while (engine_step(host_engine(a->host), now_ns(a))) {}     /* what closed long ago is forgotten without a timer */
   trim_begin(a);
   intake_rest(a->intake);
-  warnings_tick(&a->warnings, a->host, a->intake, a->log, a->config->trace.idle_ns, now_ns(a));
+  warnings_tick(&a->warnings, a->host, a->intake, a->report.violations, a->log, a->config->trace.idle_ns, now_ns(a));
   report_tick(&a->report, a->host, uv_hrtime());
   report_renew(&a->report, host_engine(a->host), now_ns(a));
   feedback_step(a->report.feedback, now_ns(a));

@@ -1,6 +1,8 @@
 /* Counters are compared with what they were when they were last spoken of; nothing here fails. */
 #include "warnings.h"
 
+#include <string.h>
+
 enum { BETWEEN_S = 60 };
 
 static bool is_time(uint64_t said_ns, uint64_t now_ns) {
@@ -38,8 +40,20 @@ static void warn_of_strindex(struct warnings *w, const struct intake *intake, st
          "once)");
 }
 
-void warnings_tick(struct warnings *w, const struct host *host, const struct intake *intake,
+static void warn_of_output(struct warnings *w, const struct out *violations, struct log *log, uint64_t now_ns) {
+  uint64_t dropped = out_dropped(violations), failed = out_failed(violations);
+  uint64_t lost = dropped - w->dropped + failed - w->failed;
+  if (!lost || !is_time(w->output_said_ns, now_ns)) return;
+  log_to(log, LOG_WARN, "violations could not be written to the output", log_u("count", lost),
+         log_s("error", failed != w->failed ? strerror(out_errno(violations)) : "its reader is too slow"));
+  w->output_said_ns = now_ns;
+  w->dropped = dropped;
+  w->failed = failed;
+}
+
+void warnings_tick(struct warnings *w, const struct host *host, const struct intake *intake, const struct out *violations,
                    struct log *log, uint64_t idle_ns, uint64_t now_ns) {
   warn_of_pressure(w, host, log, idle_ns, now_ns);
-  if (intake) warn_of_strindex(w, intake, log);
+  if (violations) warn_of_output(w, violations, log, now_ns);
+  warn_of_strindex(w, intake, log);
 }

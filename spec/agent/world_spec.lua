@@ -79,11 +79,11 @@ end
 
 describe("an output that fails", function()
   for what, options in pairs({
-    ["a full disk under a file"] = { flags = { "--output.violations=/dev/full" } },
-    ["a full disk under stdout"] = { shell = 'exec "$@" >/dev/full' },
-    ["a pipe that nobody reads"] = { shell = 'exec "$@" > >(exit 0)' },
+    ["a full disk under a file"] = { flags = { "--output.violations=/dev/full" }, error = "No space left on device" },
+    ["a full disk under stdout"] = { shell = 'exec "$@" >/dev/full', error = "No space left on device" },
+    ["a pipe that nobody reads"] = { shell = 'exec "$@" > >(exit 0)', error = "Broken pipe" },
   }) do
-    it("costs what was written to it, counted, and nothing else: " .. what, function()
+    it("costs what was written to it, counted and said, and nothing else: " .. what, function()
       options.rules = RULES
       local agent = assert(harness.start(options))
       agent:send(errors(3))
@@ -91,6 +91,9 @@ describe("an output that fails", function()
       if what:find("file") then agent:await(function(page) return page.fluo_output_failed_lines_total == 6 end) end
       agent:send({ { span { name = "later", trace = "later", status = "ERROR" } } })
       agent:read_log(function(line) return line:find('"rule":"asked"', 1, true) end)
+      local function says(line) return line:find("violations could not be written to the output", 1, true) end
+      local said = says(table.concat(agent.log, "\n")) and table.concat(agent.log, "\n") or agent:read_log(says)
+      assert.truthy(said:find(options.error, 1, true), said)
       local _, totals, status = agent:stop()
       assert.same({ 4, 0 }, { totals.evaluated, status })
     end)

@@ -40,7 +40,7 @@ error. A warning has a code; `-- fluo: allow CODE` in or above a rule says that 
   {
     name = "replay", usage = "fluo replay [--rules PATH] [FLAG…] FILE…", arguments = { 1, 65536 },
     flags = {
-      { name = "fail-on-violation", help = "end with 3 when a rule is violated" },
+      { name = "fail-on-violation", help = "end with 3 when a rule that is not in shadow is violated" },
       { name = "widened", value = "FILE", help = "limits that feedback has widened, by `fluo feedback list --json`" },
     },
     summary = "judge recorded traces, as the agent would have",
