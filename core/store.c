@@ -392,6 +392,7 @@ enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_
 
 void store_end_request(struct store *s, uint64_t now_ns) {
   clock_set(s, now_ns);
+  s->scope_at = s->resource_at = NULL;
   while (!link_alone(&s->late)) {
     struct trace *t = trace_of(s->late.next, idle);
     if (t->memory->ghost) t->memory->ghost->late = NULL;

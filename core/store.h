@@ -105,10 +105,11 @@ enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_
  * traces that cannot need them, kept traces, ids of closed ones, then the oldest idle trace is closed (CLOSE_EVICTED),
  * pinned ones passed over. NULL: dropped for memory (all is pinned, or evicted traces that hold a quarter of the arena are still
  * being judged, or the span alone would take a quarter). Then nothing was written; the trace is marked cut, and
- * one that has no span and no pin is gone, without on_close: do not look at it again. */
+ * one that has no span and no pin is gone, without on_close: do not look at it again. Until store_end_request a resource or
+ * scope that lies where the one before lay, and is as long, is the same. */
 struct fluo_span *store_add(struct store *s, struct trace *t, const struct otlp_span *span,
                             uint32_t *index);
-/* After the last span of a request: every TRACE_LATE trace of it is closed (CLOSE_LATE). */
+/* After the last span of a request, or of a part of it: every TRACE_LATE trace of it is closed (CLOSE_LATE). */
 void store_end_request(struct store *s, uint64_t now_ns);
 
 /* Notes a hit (pattern may carry FLUO_HIT_UNKNOWN). false: no memory; the trace is marked cut, counted. */

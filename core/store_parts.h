@@ -191,6 +191,7 @@ struct store {
   struct trace *adding;           /* not to be evicted: a span is being written into it */
   struct fluo_text scope;         /* of the last span: most have those of the one before */
   struct fluo_span resource;      /* its resource, service and flags likewise */
+  const uint8_t *scope_at, *resource_at;   /* where they lie in the request that is being taken; NULL: not known */
   bool keep_payloads;
   uint64_t now_ns;
   size_t heap_bytes, evicted_bytes;

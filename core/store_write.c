@@ -142,6 +142,13 @@ static bool text_is(const struct store *s, struct fluo_text text, struct otlp_by
   return text.len == bytes.n && (!bytes.n || !memcmp(arena_at(s->arena, text.off), bytes.p, bytes.n));
 }
 
+/* Likewise of the text that spans had before: where it lay in this request it still lies. */
+static bool is_again(const struct store *s, struct fluo_text text, const uint8_t **at, struct otlp_bytes bytes) {
+  bool same = (bytes.p == *at && bytes.n == text.len) || text_is(s, text, bytes);
+  if (same) *at = bytes.p;
+  return same;
+}
+
 static void goes_with_trace(struct fluo_span *k) {
   k->flags &= (uint16_t)~FLUO_SPAN_LASTING;
 }
@@ -174,8 +181,8 @@ static const struct fluo_span *span_before(const struct store *s, const struct t
 
 static bool scope_place(struct store *s, struct trace *t, struct otlp_bytes scope, struct fluo_span *k) {
   const struct fluo_span *before;
-  if (text_is(s, s->scope, scope)) k->scope = s->scope;
-  else if (symbol_put(s->symbols, scope.p, scope.n, &k->scope)) s->scope = k->scope;
+  if (is_again(s, s->scope, &s->scope_at, scope)) k->scope = s->scope;
+  else if (symbol_put(s->symbols, scope.p, scope.n, &k->scope)) s->scope = k->scope, s->scope_at = scope.p;
   else if ((before = span_before(s, t)) && text_is(s, before->scope, scope)) k->scope = before->scope, goes_with_trace(k);
   else return text_keep(s, t, scope, k, &k->scope);
   return true;
@@ -204,7 +211,7 @@ static void resource_copy(struct fluo_span *k, const struct fluo_span *from) {
  * this trace's span before; else it is kept with the trace. */
 static bool resource_place(struct store *s, struct trace *t, struct otlp_bytes resource, struct fluo_span *k) {
   const struct fluo_span *before;
-  if (text_is(s, s->resource.resource, resource)) {
+  if (is_again(s, s->resource.resource, &s->resource_at, resource)) {
     resource_copy(k, &s->resource);
     return true;
   }
@@ -217,7 +224,7 @@ static bool resource_place(struct store *s, struct trace *t, struct otlp_bytes r
     if (!text_keep(s, t, resource, k, &k->resource)) return false;
   }
   if (!service_place(s, t, k)) return false;
-  if (k->flags & FLUO_SPAN_LASTING) s->resource = *k;
+  if (k->flags & FLUO_SPAN_LASTING) s->resource = *k, s->resource_at = resource.p;
   return true;
 }
 

@@ -67,6 +67,22 @@ describe("the store", function()
       assert.equal(ROOT + SERVICE + LASTING, span.flags)
     end)
 
+    it("with what lies there where another request's resource and scope lay", function()
+      local trace, index = ffi.new("struct trace *[1]"), ffi.new("uint32_t[1]")
+      s = support.open()
+      local resource, scope = ffi.new("uint8_t[2]"), ffi.new("uint8_t[2]")
+      for id, text in ipairs { "aa", "aa", "bb", "aa" } do
+        local span = support.span({ id = id })
+        ffi.copy(resource, text, 2)
+        ffi.copy(scope, text, 2)
+        span.resource, span.scope = { resource, 2 }, { scope, 2 }
+        core.store_admit(s.store, span.trace_id, span.span_id, 0, trace)
+        local written = core.store_add(s.store, trace[0], span, index)
+        assert.same({ text, text }, { s:text(written.resource), s:text(written.scope) })
+        if id > 1 then s:end_request(0) end
+      end
+    end)
+
     it("whose resource has no service", function()
       s = support.open()
       local _, _, _, span = s:put({ resource = support.key_value("a", "b") })

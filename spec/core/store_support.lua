@@ -27,10 +27,12 @@ end
 function M.field(number, text) return varint(number * 8 + 2) .. varint(#text) .. text end
 function M.key_value(key, value) return M.field(1, M.field(1, key) .. M.field(2, M.field(1, value))) end
 
--- What lends its text to C has to live as long.
-local anchors = {}
-local function bytes(out, text)
-  anchors[#anchors + 1] = text
+-- What lends its text to C has to live as long; and resources and scopes, which are told by their places within a request, as
+-- long as the test.
+local anchors, around = {}, {}
+local function bytes(out, text, kept)
+  kept = kept or anchors
+  kept[#kept + 1] = text
   out.p, out.n = ffi.cast("const uint8_t *", text), #text
 end
 
@@ -45,8 +47,8 @@ function M.span(spec)
   span.start_ns, span.end_ns = spec.start_ns or 1000, spec.end_ns or 2000
   span.kind, span.status = 2, 1
   bytes(span.name, spec.name or "a name")
-  bytes(span.resource, spec.resource or "")
-  bytes(span.scope, spec.scope or "")
+  bytes(span.resource, spec.resource or "", around)
+  bytes(span.scope, spec.scope or "", around)
   local message = spec.payload or spec.payload_bytes and spec.payload_bytes > 0 and M.field(9, ("p"):rep(spec.payload_bytes)) or ""
   bytes(span.message, message)
   bytes(span.payload, message)
@@ -60,6 +62,7 @@ local open, live = {}, nil
 -- compiled loop must not do.
 function M.begin()
   jit.off()
+  around = {}
   live = core.heap_live()
 end
 function M.finish()
