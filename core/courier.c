@@ -30,7 +30,7 @@
 #define FUNCTIONS(X)                                                                                    \
   X(global_init) X(easy_init) X(easy_setopt) X(easy_cleanup) X(easy_getinfo) X(easy_strerror)             \
   X(multi_init) X(multi_add_handle) X(multi_remove_handle) X(multi_perform) X(multi_poll)                 \
-  X(multi_info_read) X(multi_cleanup) X(multi_setopt) X(slist_append) X(slist_free_all) X(getdate)        \
+  X(multi_info_read) X(multi_setopt) X(slist_append) X(slist_free_all) X(getdate)                         \
   X(url) X(url_cleanup) X(url_get) X(url_set) X(free)
 
 struct library {
@@ -320,15 +320,6 @@ int fluo_courier_next(struct fluo_courier *c, struct fluo_response *out) {
 
 struct fluo_courier *courier_new(void) {
   return heap_zalloc(sizeof(struct fluo_courier));
-}
-
-void courier_free(struct fluo_courier *c) {
-  if (!c) return;
-  struct fluo_response none;
-  while (c->requests) fluo_courier_cancel(c, c->requests->id);
-  fluo_courier_next(c, &none);
-  if (c->multi) c->lib.multi_cleanup(c->multi);
-  heap_free(c);
 }
 
 void courier_turn(struct fluo_courier *c) {

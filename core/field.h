@@ -35,9 +35,6 @@ bool field_get(const struct span_view *view, uint32_t field, const char *key, ui
 /* Duration in ns: end - start, 0 where the span is skewed. */
 uint64_t span_duration_ns(const struct fluo_span *span);
 
-/* -1, 0, 1: exact, also int against double beyond 2^53; 2: no order (different types, not numeric). */
-int value_compare(const struct fluo_value *a, const struct fluo_value *b);
-bool value_equal(const struct fluo_value *a, const struct fluo_value *b);
 /* Text that is a decimal number (RULES.md section 2), of 64 KiB at most, as INT where it is whole and fits, else DOUBLE. */
 bool value_number(const uint8_t *p, size_t n, struct fluo_value *out);
 

@@ -102,7 +102,8 @@ int http_judge(struct http_request *r, const char **why) {
   return 0;
 }
 
-const char *http_status_text(int status) {
+/* "Not Found" of 404; "Unknown" for what is not in the list. */
+static const char *status_text(int status) {
   switch (status) {
   case 100: return "Continue";
   case 200: return "OK";
@@ -165,7 +166,7 @@ static void add_cors(struct buffer *b, const struct http_response *r) {
 
 int http_head(struct buffer *b, const struct http_response *response, size_t body_bytes,
               bool keep_alive, const char *date) {
-  buffer_printf(b, "HTTP/1.1 %d %s\r\n", response->status, http_status_text(response->status));
+  buffer_printf(b, "HTTP/1.1 %d %s\r\n", response->status, status_text(response->status));
   if (date) buffer_printf(b, "Date: %s\r\n", date);
   if (response->content_type) buffer_printf(b, "Content-Type: %s\r\n", response->content_type);
   bool sized = body_bytes != (size_t)HTTP_LENGTH_UNKNOWN;

@@ -84,8 +84,6 @@ int http_judge(struct http_request *request, const char **why);
  * as its host, and is not sent by a page of another site. A browser asks this machine for anything that a page wants, and under
  * a name of the page's own that leads here it would also hand it the answer. */
 bool http_is_local(const struct http_request *request);
-/* "Not Found" of 404 (static); "Unknown" for what is not in the list. */
-const char *http_status_text(int status);
 /* Fills a response with status and a line of text/plain ("\n" is added). */
 void http_say(struct http_response *response, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

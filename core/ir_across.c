@@ -4,7 +4,8 @@
 
 #include "ir_check.h"
 
-bool ir_by_fits(const struct ir_check *c, struct fluo_range by, uint32_t least, bool literals) {
+/* Whether each of these pairs names one part, which is a field, or a literal where that is allowed. */
+static bool by_fits(const struct ir_check *c, struct fluo_range by, uint32_t least, bool literals) {
   if (by.count < least || by.count > IR_BY_MAX || !ir_range_fits(by, c->ir->header->pairs))
     return false;
   for (uint32_t i = by.first; i < by.first + by.count; i++) {
@@ -33,7 +34,7 @@ static const char *window_fault(const struct ir_check *c, uint32_t index) {
   if (w->baseline > FLUO_BASELINE_SIGMAS) return "baseline";
   if (w->every > 1) return "every";
   if (!ir_text_fits(c, w->key)) return "key";
-  if (!ir_by_fits(c, w->by, w->aggregate == FLUO_AGGREGATE_NEW, false)) return "by";
+  if (!by_fits(c, w->by, w->aggregate == FLUO_AGGREGATE_NEW, false)) return "by";
   if (!w->ns || w->ns > INT64_MAX) return "length";
   if (!(w->quantile >= 0 && w->quantile <= 100)) return "quantile";
   if (!isfinite(w->normal_min)) return "normal";
@@ -47,10 +48,10 @@ static const char *sequence_fault(const struct ir_check *c, uint32_t index) {
   bool cascade = s->at_least;
   if (s->rooted > cascade) return "rooted";
   if (cascade && (s->absent || steps != 1 + s->rooted)) return "patterns";
-  if (s->distinct.count != cascade || !ir_by_fits(c, s->distinct, cascade, false)) return "distinct";
+  if (s->distinct.count != cascade || !by_fits(c, s->distinct, cascade, false)) return "distinct";
   if (!steps || steps > IR_STEPS_MAX) return "steps";
   if (s->absent & 1 || s->absent >> steps) return "absent";
-  if (!ir_by_fits(c, s->by, !cascade, false)) return "by";
+  if (!by_fits(c, s->by, !cascade, false)) return "by";
   return s->ns && s->ns <= INT64_MAX ? NULL : "length";
 }
 
@@ -88,7 +89,7 @@ static const char *incident_fault(const struct ir_check *c, uint32_t index) {
   const struct fluo_ir_incident *it = &c->ir->incidents[index];
   if (it->rule >= c->ir->header->rules || c->ir->rules[it->rule].incident != index + 1) return "rule";
   if (it->m > it->n || it->n > IR_M_OF_N_MAX || !it->m != !it->n) return "m of n";
-  if (!ir_by_fits(c, it->group_by, 0, true)) return "group_by";
+  if (!by_fits(c, it->group_by, 0, true)) return "group_by";
   if (!ir_range_fits(it->resolve, c->ir->header->patterns) || it->resolve.count > 1) return "resolve";
   bool sound = is_duration(it->pending_ns) && is_duration(it->keep_firing_ns) &&
                is_duration(it->cooldown_ns) && is_duration(it->resolve_ns);

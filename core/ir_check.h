@@ -24,7 +24,5 @@ bool ir_across_check(const struct ir_check *c);
 bool ir_incidents_check(const struct ir_check *c);
 /* Whether these patterns are the rule's own, and of spans. */
 bool ir_claim_check(const struct ir_check *c, uint32_t rule, struct fluo_range patterns);
-/* Whether each of these pairs names one part, which is a field, or a literal where that is allowed. */
-bool ir_by_fits(const struct ir_check *c, struct fluo_range by, uint32_t least, bool literals);
 
 #endif

@@ -305,10 +305,6 @@ void recorder_free(struct recorder *r) {
   heap_free(r);
 }
 
-bool recorder_active(const struct recorder *r) {
-  return r->recordings.count;
-}
-
 void recorder_tick(struct recorder *r) {
   for (struct recording *c = NULL; (c = next_of(r, c));) {
     say_lost(c);

@@ -22,8 +22,6 @@ struct recorder *recorder_new(void);
 /* After recorder_end, and after the server is closed. */
 void recorder_free(struct recorder *r);
 
-/* Whether anybody records: else there is nothing to be told. */
-bool recorder_active(const struct recorder *r);
 /* What lies before the cursor, up to that cost (otlp_step), arrives; it does not move. To be told before the engine is,
  * so that spans come before what is said of their trace. */
 void recorder_take(struct recorder *r, const struct otlp_cursor *body, size_t cost_max, uint64_t now_ns);

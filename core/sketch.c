@@ -7,7 +7,6 @@
  * store). Ways to fail: no memory for a bin, found out before anything is changed. */
 #include "sketch.h"
 
-#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -121,14 +120,6 @@ bool sketch_subtract(struct sketch *s, const struct sketch *part) {
 void sketch_clear(struct sketch *s) {
   s->bins_count = 0;
   s->count = 0;
-}
-
-double sketch_at_rank(const struct sketch *s, uint64_t rank) {
-  uint64_t below = 0;
-  uint32_t i = 0;
-  assert(rank >= 1 && rank <= s->count);
-  while ((below += s->bins[i].count) < rank) i++;
-  return sketch_bin_value(&s->bins[i]);
 }
 
 size_t sketch_bytes(const struct sketch *s) {

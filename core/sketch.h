@@ -40,10 +40,8 @@ bool sketch_subtract(struct sketch *s, const struct sketch *part);
 /* Empties it and keeps its memory. */
 void sketch_clear(struct sketch *s);
 
-/* For walking the numbers in order, bins standing for theirs: what all numbers of a bin are taken as. */
+/* For walking the numbers in order, bins standing for theirs: what all numbers of a bin are taken as, within 1 % of each. */
 double sketch_bin_value(const struct sketch_bin *bin);
-/* The number of this rank (1 is the least), 1 <= rank <= count, within 1 % of the true one. */
-double sketch_at_rank(const struct sketch *s, uint64_t rank);
 size_t sketch_bytes(const struct sketch *s);
 
 void sketch_write(const struct sketch *s, struct pack *p);

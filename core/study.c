@@ -16,7 +16,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -336,21 +335,6 @@ int study_opened(struct study *s, void **ir, size_t *ir_bytes, char why[256]) {
   *ir_bytes = s->ir_bytes;
   s->ir = NULL;
   return 0;
-}
-
-int study_open(const struct study_options *options, const struct study_calls *calls, struct study **out,
-               void **ir, size_t *ir_bytes, char why[256]) {
-  struct study *s;
-  int err = study_start(options, calls, &s, why);
-  if (err) return err;
-  while ((err = study_opened(s, ir, ir_bytes, why)) > 0) {
-    struct pollfd fd = {.fd = s->epoll_fd, .events = POLLIN};
-    poll(&fd, 1, (int)(STUDY_TICK_NS / 1000000));
-    study_tick(s, monotonic_ns());
-  }
-  if (err) study_close(s);
-  else *out = s;
-  return err;
 }
 
 void study_use(struct study *s, const struct ruleset *rules) {

@@ -104,16 +104,13 @@ struct study_options {
   uint64_t cpu_ns, wall_ns, load_cpu_ns, heap_bytes;   /* 0: the limits above */
 };
 
-/* Starts the rule process, waits until the rules are loaded (its diagnostics are then printed) and the
- * worker stands. 0: *out, and *ir (heap, the caller's) of *ir_bytes. FLUO_EINVALID: rules did not load;
- * FLUO_ETIMEOUT, FLUO_EDIED, FLUO_EIO, FLUO_ENOMEM: a text in `why`. */
-int study_open(const struct study_options *options, const struct study_calls *calls, struct study **out,
-               void **ir, size_t *ir_bytes, char why[256]);
-/* The same without waiting: study_fd, study_tick and study_busy are then served as for a study that stands, and
- * study_opened is asked after each. On an error there is no study. */
+/* Starts the rule process: study_fd, study_tick and study_busy are then served as for a study that stands, and study_opened
+ * is asked after each. 0: *out; or an error, a text in `why`, and there is no study. */
 int study_start(const struct study_options *options, const struct study_calls *calls, struct study **out,
                 char why[256]);
-/* 1: the rules are being loaded. 0, once: it stands. Else what study_open returns: all that is left is study_close. */
+/* 1: the rules are being loaded. 0, once: they are (their diagnostics were printed) and the worker stands: *ir (heap, the
+ * caller's) of *ir_bytes. FLUO_EINVALID: rules did not load; FLUO_ETIMEOUT, FLUO_EDIED, FLUO_EIO, FLUO_ENOMEM: a text in
+ * `why`, and all that is left is study_close. */
 int study_opened(struct study *s, void **ir, size_t *ir_bytes, char why[256]);
 /* How many errors the rule files had when they were loaded. */
 uint32_t study_load_errors(const struct study *s);

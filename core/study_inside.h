@@ -46,7 +46,7 @@ struct study {
 
   struct hash_key ir_key;
   uint8_t ir_hash[16];
-  bool opening;                       /* within study_open: failures end in `failure`, not in a callback */
+  bool opening;                       /* until study_opened gave 0: failures end in `failure`, not in a callback */
   int failure;
   uint32_t load_errors;
   char why[256];

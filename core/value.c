@@ -202,20 +202,6 @@ bool datum_equal(const struct datum *a, const struct datum *b) {
   return datum_compare(a, b) == 0;
 }
 
-int value_compare(const struct fluo_value *a, const struct fluo_value *b) {
-  struct datum x, y;
-  datum_init(&x, a);
-  datum_init(&y, b);
-  return datum_compare(&x, &y);
-}
-
-bool value_equal(const struct fluo_value *a, const struct fluo_value *b) {
-  struct datum x, y;
-  datum_init(&x, a);
-  datum_init(&y, b);
-  return datum_equal(&x, &y);
-}
-
 void value_hex(const uint8_t *id, uint32_t n, char scratch[32], struct fluo_value *out) {
   assert(n <= 16);
   for (uint32_t i = 0; i < n; i++) {

@@ -16,7 +16,7 @@ void datum_init(struct datum *d, const struct fluo_value *value);
 /* The same of one whose value is there already. */
 void datum_number(struct datum *d);
 bool datum_equal(const struct datum *a, const struct datum *b);
-/* As value_compare. */
+/* -1, 0, 1: exact, also int against double beyond 2^53; 2: no order (different types, not numeric). */
 int datum_compare(const struct datum *a, const struct datum *b);
 
 /* n bytes of an id as lower-case hex in scratch, which *out then lends. n is at most 16. */

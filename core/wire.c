@@ -16,10 +16,6 @@ const uint8_t *wire_next(const uint8_t *p, const uint8_t *end, struct wire_field
   return wire_read_field(p, end, field);
 }
 
-const uint8_t *wire_varint(const uint8_t *p, const uint8_t *end, uint64_t *out) {
-  return wire_read_varint(p, end, WIRE_VARINT_BYTES, out);
-}
-
 bool wire_utf8(const uint8_t *p, size_t n) {
   size_t i = utf8_ascii(p, n);
   while (i < n) {

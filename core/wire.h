@@ -21,8 +21,6 @@ struct wire_field {
 /* Reads the field at p. Returns the byte after it, or NULL: the bytes are no field (groups and
  * field number 0 included) or are cut short. */
 const uint8_t *wire_next(const uint8_t *p, const uint8_t *end, struct wire_field *field);
-/* Reads a varint of at most 10 bytes (padded ones are fine): the byte after it, or NULL. */
-const uint8_t *wire_varint(const uint8_t *p, const uint8_t *end, uint64_t *out);
 /* Whether n bytes are valid UTF-8 (RFC 3629). */
 bool wire_utf8(const uint8_t *p, size_t n);
 

@@ -369,9 +369,6 @@ function M.is(x)
   return type(x) == "function" or (type(x) == "table" and getmetatable(x) == nil)
 end
 
---- Whether a value is a pattern object.
-function M.is_object(x) return getmetatable(x) == Pattern end
-
 --- The pattern object for what an author wrote. What is wrong in it goes to context.report(message, hint,
 -- word), all of it, and an object comes back all the same, so that the rest can be checked too. `what`
 -- is the word that asked for it ("when", "trace.has"). context also has warn, authored(fn), source_of(x).

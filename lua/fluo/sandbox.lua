@@ -67,7 +67,6 @@ local function sorted_keys(t)
   table.sort(keys, before(check_ranks(keys)))
   return keys
 end
-M.sorted_keys = sorted_keys
 
 function M.pairs(t)
   if type(t) ~= "table" then

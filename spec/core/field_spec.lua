@@ -1,5 +1,5 @@
 local support = require("spec.support")
-local core, ffi = support.core("field", "glob", "rename")
+local core, ffi = support.core("field", "value", "glob", "rename")
 
 local NO_ORDER = 2
 local INT, DOUBLE = 3, 4
@@ -24,8 +24,14 @@ local function value(v)
   return out
 end
 
-local function compare(a, b) return core.value_compare(value(a), value(b)) end
-local function equal(a, b) return core.value_equal(value(a), value(b)) end
+local function datum(v)
+  local out = ffi.new("struct datum")
+  core.datum_init(out, value(v))
+  return out
+end
+
+local function compare(a, b) return core.datum_compare(datum(a), datum(b)) end
+local function equal(a, b) return core.datum_equal(datum(a), datum(b)) end
 
 describe("text of 64 KiB", function()
   it("may be a number, and longer text is none", function()

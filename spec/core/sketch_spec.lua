@@ -16,6 +16,16 @@ describe("a sketch", function()
     assert.equal(live, core.heap_live())
   end)
 
+  -- The number of this rank, 1 being the least.
+  local function at_rank(s, rank)
+    local below, i = 0, -1
+    repeat
+      i = i + 1
+      below = below + tonumber(s.bins[i].count)
+    until below >= rank
+    return core.sketch_bin_value(s.bins + i)
+  end
+
   -- Inverse transforms, so that one seeded generator makes them all.
   local DISTRIBUTIONS = {
     uniform = function(u) return 1 + 999 * u end,
@@ -39,7 +49,7 @@ describe("a sketch", function()
     assert.equal(#list, tonumber(s.count))
     for _, q in ipairs({ 0, 0.01, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1 }) do
       local rank = math.max(1, math.ceil(q * #list))
-      local exact, got = list[rank], core.sketch_at_rank(s, rank)
+      local exact, got = list[rank], at_rank(s, rank)
       assert.is_true(math.abs(got - exact) <= 0.01 * math.abs(exact) * (1 + 1e-9) + 1e-300,
         ("rank %d: %g for %g"):format(rank, got, exact))
     end
@@ -104,15 +114,15 @@ describe("a sketch", function()
     core.sketch_add(sketch, core.sketch_key(math.huge), 1)
     core.sketch_add(sketch, core.sketch_key(-math.huge), 1)
     local largest = 1.7976931348623157e308
-    assert.is_true(core.sketch_at_rank(sketch, 2) >= 0.99 * largest)
-    assert.is_true(core.sketch_at_rank(sketch, 1) <= -0.99 * largest)
+    assert.is_true(at_rank(sketch, 2) >= 0.99 * largest)
+    assert.is_true(at_rank(sketch, 1) <= -0.99 * largest)
   end)
 
   it("takes the outermost doubles, and zero", function()
     local list = { -1.7e308, -5e-324, 0, 5e-324, 1e-308, 1.7e308 }
     fill(sketch, list)
     for rank, exact in ipairs(list) do
-      local got = core.sketch_at_rank(sketch, rank)
+      local got = at_rank(sketch, rank)
       assert.is_true(got == exact or math.abs(got - exact) <= 0.0101 * math.abs(exact) or math.abs(exact) < 1e-307)
     end
   end)
@@ -121,7 +131,7 @@ describe("a sketch", function()
     for i = 0, 3999 do core.sketch_add(sketch, core.sketch_key(1.03 ^ (i - 2000)), 1) end
     assert.equal(2048, sketch.bins_count)
     local top = 1.03 ^ 1999
-    assert.is_true(math.abs(core.sketch_at_rank(sketch, 4000) - top) <= 0.01 * top)
+    assert.is_true(math.abs(at_rank(sketch, 4000) - top) <= 0.01 * top)
     core.sketch_add(sketch, core.sketch_key(1e-200), 3)
     assert.equal(2048, sketch.bins_count)
     assert.equal(4003, tonumber(sketch.count))

@@ -115,6 +115,22 @@ local function options_of(w, o)
   return options
 end
 
+-- Starts a study and waits until it stands: 0, or the error, and then there is none.
+local function opened(options, calls, s, ir, bytes, why)
+  local err = core.study_start(options, calls, s, why)
+  if err ~= 0 then return err end
+  local fd, deadline = ffi.new("struct world_poll[1]", { { core.study_fd(s[0]), 1, 0 } }), M.mono() + DEADLINE_NS
+  repeat
+    err = core.study_opened(s[0], ir, bytes, why)
+    if err > 0 then
+      ffi.C.poll(fd, 1, 50)
+      core.study_tick(s[0], M.mono())
+    end
+  until err <= 0 or M.mono() > deadline
+  if err ~= 0 then core.study_close(s[0]) end
+  return err
+end
+
 --- Opens a study over rules (text). Gives the world, or nil, the error, why, and the world to look at.
 function M.open(o)
   local w = setmetatable({ seen = {}, names = {}, callbacks = {}, jobs = 0, path = os.tmpname() .. ".lua" }, World)
@@ -130,7 +146,7 @@ function M.open(o)
   local options, why = options_of(w, o), ffi.new("char[256]")
   local s, ir, bytes = ffi.new("struct study *[1]"), ffi.new("void *[1]"), ffi.new("size_t[1]")
   if o.fail_from then core.heap_fail_from(o.fail_from) end
-  local err = core.study_open(options, callbacks(w), s, ir, bytes, why)
+  local err = opened(options, callbacks(w), s, ir, bytes, why)
   core.heap_fail_from(0)
   if err ~= 0 then return nil, err, ffi.string(why), w end
   w.study = s[0]

@@ -21,7 +21,6 @@ local function target_of(flags)
   asked[#asked + 1] = { "by", flags.max_traces and "trace" }
   return "/api/v1/record" .. agent.query(asked)
 end
-M.target_of = target_of
 
 local Recording = {}
 Recording.__index = Recording
