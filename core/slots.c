@@ -37,6 +37,7 @@ struct slots {
   uint32_t *present, present_count; /* keys that are probed */
   uint32_t *serving, serving_count; /* keys whose values others take */
   uint32_t resource_len; /* of the copy; UINT32_MAX: there is none */
+  uint32_t resource_off; /* where what it was copied from stays; 0: it may go */
   uint32_t *resource_keys, resource_keys_count;
   char hex[ID_FIELDS][32];
   uint8_t resource[RESOURCE_BYTES_MAX];
@@ -181,7 +182,10 @@ static void read_resource(struct slots *s, const uint8_t *p, uint32_t n) {
 static void load_resource(struct slots *s) {
   struct fluo_text text = s->view->span->resource;
   const uint8_t *p = s->view->arena + text.off;
-  if (text.len == s->resource_len && (text.len == 0 || memcmp(p, s->resource, text.len) == 0)) {
+  uint32_t off = s->view->span->flags & FLUO_SPAN_LASTING ? text.off : 0;
+  bool same = text.len == s->resource_len && ((off && off == s->resource_off) || !text.len || !memcmp(p, s->resource, text.len));
+  s->resource_off = off;
+  if (same) {
     for (uint32_t i = 0; i < s->resource_keys_count; i++) mark(s, s->resource_keys[i], 0);
     return;
   }

@@ -105,6 +105,15 @@ describe("patterns that a span's shape decides", function()
     end
   end)
 
+  it("have a resource that is told by its place where it stays there, and else by its bytes", function()
+    local self, made = matching.of { { "eq", "resource:r", "a" }, { "eq", "resource:r", "b" } }, lasting()
+    for _, make in ipairs { made, ir.span, made } do
+      for _, r in ipairs { "a", "b", "b", "a" } do
+        assert.same({ r == "a" and 1 or 2 }, matching.match(self, make { name = "n", resource = { r = r } }).hits)
+      end
+    end
+  end)
+
   it("are tested anew while one of them is undecided", function()
     local list = formulas(40)
     list[41] = { "and", { "eq", ".name", "GET /a" }, { "matches", ".service", "(a+)+b" } }
