@@ -309,7 +309,7 @@ struct fluo_pulse {
   char place[FLUO_PLACE_BYTES]; /* the file, and the rule, that is being loaded, as people are told it */
 };
 
-/* ---- what Lua calls in the binary (core/abi.c) ---------------------------------------------- */
+/* ---- what Lua calls in the binary ----------------------------------------------------------- */
 
 /* A reader of repeated messages within a message: field `number` of [p, p + n). */
 struct fluo_item { const uint8_t *text; uint32_t len, next; };
