@@ -283,7 +283,7 @@ struct fluo_reply {
   uint32_t message, count;
   uint64_t sequence;
   uint32_t notes, heap_kib;
-  uint64_t cpu_ns;              /* that the job took */
+  uint64_t cpu_ns;              /* that an ASK took; else 0 */
 };
 struct fluo_verdict {
   uint32_t rule;
