@@ -268,11 +268,8 @@ int evidence_print(struct buffer *out, const uint8_t *p, size_t n) {
   return err;
 }
 
-int evidence_pack(struct buffer *out, const uint8_t *p, size_t n) {
-  struct buffer json;
-  buffer_init(&json, LIMIT_EVIDENCE_JSON_BYTES);
-  int err = evidence_print(&json, p, n);
-  if (!err) err = deflate_gzip(json.data, json.len, out);
-  buffer_deinit(&json);
-  return err;
+int evidence_pack(struct buffer *out, struct buffer *json, const uint8_t *p, size_t n) {
+  buffer_clear(json);
+  int err = evidence_print(json, p, n);
+  return err ? err : deflate_gzip(json->data, json->len, out);
 }

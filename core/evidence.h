@@ -19,8 +19,9 @@ bool evidence_is_whole(const struct buffer *collected);
 /* What was collected, as one ExportTraceServiceRequest in OTLP/JSON, which begins with how much of it there is:
  *   {"fluo":{"evidence":{"spans":3,"spans_total":3,"without_attributes":0,"witnesses_missing":0,"traces_missing":0,"cut":false}},
  *    "resourceSpans":[…]}
- * evidence_pack has it gzipped. 0, FLUO_ENOMEM, FLUO_ETOOLARGE, or FLUO_EMALFORMED: it was not collected here. */
+ * evidence_pack has it gzipped; json is the room that it is printed in. 0, FLUO_ENOMEM, FLUO_ETOOLARGE, or
+ * FLUO_EMALFORMED: it was not collected here. */
 int evidence_print(struct buffer *out, const uint8_t *p, size_t n);
-int evidence_pack(struct buffer *out, const uint8_t *p, size_t n);
+int evidence_pack(struct buffer *out, struct buffer *json, const uint8_t *p, size_t n);
 
 #endif

@@ -107,18 +107,18 @@ int ledger_thread_set_aside(struct ledger *l) {
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
-/* Evidence as it is kept. Without memory for that, none: false. */
-static bool pack(struct ledger_row *row) {
-  struct buffer packed;
-  buffer_init(&packed, LIMIT_LEDGER_ANSWER_BYTES);
-  int err = evidence_pack(&packed, (const uint8_t *)row->evidence.data, row->evidence.len);
-  buffer_deinit(&row->evidence);
-  if (err) {
-    buffer_deinit(&packed);
-    buffer_init(&row->evidence, 0);
-  } else {
-    row->evidence = packed;
-  }
+/* What evidence of one batch is packed in, one after the other. */
+struct packing { struct buffer json, packed; };
+
+/* Evidence as it is kept, where it was, for it nearly always takes less. Without memory for that, none: false. */
+static bool pack(struct ledger_row *row, struct packing *p) {
+  struct buffer *evidence = &row->evidence;
+  buffer_clear(&p->packed);
+  int err = evidence_pack(&p->packed, &p->json, (const uint8_t *)evidence->data, evidence->len);
+  buffer_clear(evidence);
+  evidence->max = LIMIT_LEDGER_ANSWER_BYTES;
+  if (!err) err = buffer_add(evidence, p->packed.data, p->packed.len);
+  if (err) buffer_deinit(evidence);
   row->packed = true;
   return !err;
 }
@@ -139,15 +139,20 @@ static void take_batch(struct ledger *l, struct batch *b) {
 }
 
 static void pack_batch(struct ledger *l, struct batch *b) {
+  struct packing packing;
+  buffer_init(&packing.json, LIMIT_EVIDENCE_JSON_BYTES);
+  buffer_init(&packing.packed, LIMIT_LEDGER_ANSWER_BYTES);
   for (struct ledger_row *row = b->first; row; row = row->next) {
     size_t before = row->evidence.len;
     if (!before || row->packed) continue;
-    bool lost = !pack(row);
+    bool lost = !pack(row, &packing);
     pthread_mutex_lock(&l->mutex);
     l->stats.queue_bytes += row->evidence.len - before;
     if (lost) l->stats.dropped[LEDGER_ROW_EVIDENCE]++;
     pthread_mutex_unlock(&l->mutex);
   }
+  buffer_deinit(&packing.json);
+  buffer_deinit(&packing.packed);
 }
 
 /* The last value of a violation. Between two tries it may have been dropped. */

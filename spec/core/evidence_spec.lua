@@ -218,14 +218,16 @@ describe("evidence", function()
     open()
     local _, t = s:put({ id = 1, payload = attribute("a") }, 1)
     local bytes = collected(violation(t, { 0 }), TRACE)
-    local packed, plain = ffi.new("struct buffer"), ffi.new("struct buffer")
-    core.buffer_init(packed, 16777216)
-    core.buffer_init(plain, 16777216)
-    assert.equal(0, core.evidence_pack(packed, bytes, #bytes))
-    assert.equal(0, core.inflate_gzip(packed.data, packed.len, plain))
-    assert.equal(printed(bytes), ffi.string(plain.data, plain.len))
-    core.buffer_deinit(packed)
-    core.buffer_deinit(plain)
+    local packed, json, plain = ffi.new("struct buffer"), ffi.new("struct buffer"), ffi.new("struct buffer")
+    for _, b in ipairs { packed, json, plain } do core.buffer_init(b, 16777216) end
+    for _ = 1, 2 do                       -- in room that another one left
+      core.buffer_clear(packed)
+      core.buffer_clear(plain)
+      assert.equal(0, core.evidence_pack(packed, json, bytes, #bytes))
+      assert.equal(0, core.inflate_gzip(packed.data, packed.len, plain))
+      assert.equal(printed(bytes), ffi.string(plain.data, plain.len))
+    end
+    for _, b in ipairs { packed, json, plain } do core.buffer_deinit(b) end
     for n = 0, HEAD do assert.equal(-2, printed(n < HEAD and bytes:sub(1, n) or ("x"):rep(HEAD))) end
   end)
 
@@ -237,15 +239,17 @@ describe("evidence", function()
     local bytes = collected(v, TRACE)
     local before = core.heap_live()
     for _, work in ipairs { function(b) return core.evidence_collect(b, s.store, v, TRACE) end,
-      function(b) return core.evidence_pack(b, bytes, #bytes) end } do
+      function(b, json) return core.evidence_pack(b, json, bytes, #bytes) end } do
       for n = 1, 100 do
-        local b = ffi.new("struct buffer")
+        local b, json = ffi.new("struct buffer"), ffi.new("struct buffer")
         core.buffer_init(b, 16777216)
+        core.buffer_init(json, 16777216)
         core.heap_fail_only(n)
-        local err = work(b)
+        local err = work(b, json)
         local failed = core.heap_failed() > 0
         core.heap_fail_from(0)
         core.buffer_deinit(b)
+        core.buffer_deinit(json)
         assert.equal(failed and -1 or 0, err)
         assert.equal(before, core.heap_live())
         if not failed then break end
