@@ -38,7 +38,9 @@ void alerts_resolve(struct alerts *a, const struct ruleset *rules, uint32_t rule
 /* What a window's violation stood for goes on: rules, rule, group and by of it, and now_ns, are all that is looked at. */
 void alerts_renew(struct alerts *a, const struct violation *v);
 
+/* When something is due; UINT64_MAX: nothing is. */
 uint64_t alerts_next_due(const struct alerts *a);
+/* What is due by now. */
 void alerts_step(struct alerts *a, uint64_t now_ns);
 /* For the API. */
 struct incidents *alerts_incidents(struct alerts *a);

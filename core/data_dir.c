@@ -1,3 +1,5 @@
+/* Each directory on the way is made, or is there. What was wrong with one shows at the last, which is looked at by the
+ * kernel's rules for whoever runs the agent, read-only mounts included; nothing is written to find out. */
 #include "data_dir.h"
 
 #include <errno.h>

@@ -40,6 +40,7 @@ struct engine_options {
   size_t state_bytes_max;       /* of windows and sequences */
 };
 
+/* 0, FLUO_ENOMEM, or what arena_new says of the buffer. */
 int engine_new(const struct engine_options *options, const struct engine_calls *calls, struct engine **out);
 void engine_free(struct engine *e);
 struct store *engine_store(const struct engine *e);

@@ -1,3 +1,5 @@
+/* One walk over the nodes: in postorder a branch stands behind its operands, so its truth is joined from theirs as they come.
+ * What is still open is found by a second walk, from the root down. Nothing fails. */
 #include "formula.h"
 
 #include <stdbool.h>

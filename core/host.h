@@ -74,7 +74,7 @@ bool host_reloading(const struct host *h);
 /* After the engine was called: ends editions that no trace needs any more, and starts what waited for that. */
 void host_tidy(struct host *h);
 
-struct engine *host_engine(const struct host *h);
+struct engine *host_engine(const struct host *h);     /* as long as the host */
 /* What is in force. Valid until the next call of host_readable, host_tick or host_tidy. */
 const struct ruleset *host_rules(const struct host *h);
 /* The name of a rule in force, NUL-terminated, valid as the rules are. */

@@ -35,6 +35,7 @@ struct intake_calls {
   bool (*receive_some)(void *ctx, struct otlp_cursor *body, size_t cost_max, struct intake_receipt *receipt);
 };
 
+/* 0 or FLUO_ENOMEM. */
 int intake_new(const struct intake_options *options, const struct intake_calls *calls, struct intake **out);
 void intake_free(struct intake *in);
 /* What to open the server with; the intake outlives it. */

@@ -19,7 +19,7 @@ struct labels {
 };
 
 bool text_same(struct text a, struct text b);
-struct text text_of(const char *s);
+struct text text_of(const char *s);   /* of NUL-terminated text, lent */
 
 /* Appends one: 0, or b->err. An empty value is left out. */
 int labels_add(struct buffer *b, struct text name, struct text value);

@@ -24,6 +24,7 @@ struct log_field {
 #define log_i(k, v)    ((struct log_field){ .key = (k), .type = LOG_INT, .i = (v) })
 #define log_b(k, v, n) ((struct log_field){ .key = (k), .type = LOG_BYTES, .string = (v), .len = (n) })
 
+/* Takes the descriptor, as out_new does. 0 or FLUO_ENOMEM. */
 int log_new(int fd, enum log_level level, enum log_format format, struct log **out);
 void log_free(struct log *l);                    /* flushes for 5 s at most */
 bool log_enabled(const struct log *l, enum log_level level);
@@ -32,6 +33,6 @@ bool log_is_json(const struct log *l);
 void log_line(struct log *l, enum log_level level, const char *message, const struct log_field *fields);
 #define log_to(l, level, message, ...) \
   log_line((l), (level), (message), (struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { .type = LOG_END } })
-uint64_t log_dropped(const struct log *l);
+uint64_t log_dropped(const struct log *l);       /* lines */
 
 #endif

@@ -12,6 +12,7 @@ struct mute_time {
   int16_t  offset_minutes;      /* local time minus UTC */
 };
 
+/* Whether it is such a time. */
 bool mute_time_is(const struct mute_time *m, uint64_t unix_ns);
 
 #endif

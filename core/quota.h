@@ -14,7 +14,9 @@ struct quota_terms {
   uint64_t each_ns;
 };
 
+/* Whether there is one. */
 bool quota_left(const struct quota *q, struct quota_terms terms, uint64_t now_ns);
+/* One that there is. */
 void quota_spend(struct quota *q, struct quota_terms terms, uint64_t now_ns);
 /* Spends one where there is one. */
 bool quota_take(struct quota *q, struct quota_terms terms, uint64_t now_ns);
