@@ -145,13 +145,11 @@ static int take_value(enum type type, char *value, void *member) {
   return FLUO_EMALFORMED;
 }
 
-/* A line of the schema: its value into its member, where it comes from beside it. Each key once. */
+/* A line of the schema: its value into its member. Each key once. */
 static int take_key(struct config *c, size_t key, char *value) {
-  char *tab = strchr(value, '\t');
-  if (!tab || c->sources[key]) return FLUO_EMALFORMED;
-  *tab = '\0';
-  int err = take_string(tab + 1, &c->sources[key]);
-  return err ? err : take_value(keys[key].type, value, (char *)c + keys[key].offset);
+  if (c->given[key]) return FLUO_EMALFORMED;
+  c->given[key] = true;
+  return take_value(keys[key].type, value, (char *)c + keys[key].offset);
 }
 
 /* An argument that is no flag: its place among the call's. */
@@ -196,7 +194,7 @@ static int take_reply(struct config *c, const struct config_call *call, struct b
   }
   if (strcmp(line, "end\n")) return FLUO_ETRUNCATED;
   for (size_t i = 0; i < CONFIG_KEYS_COUNT; i++)
-    if (!c->sources[i]) return FLUO_ETRUNCATED;
+    if (!c->given[i]) return FLUO_ETRUNCATED;
   return c->alerting.setup ? 0 : FLUO_ETRUNCATED;
 }
 
@@ -265,10 +263,8 @@ int config_show(const struct config_call *call) {
 }
 
 void config_deinit(struct config *c) {
-  for (size_t i = 0; i < CONFIG_KEYS_COUNT; i++) {
-    heap_free(c->sources[i]);
+  for (size_t i = 0; i < CONFIG_KEYS_COUNT; i++)
     if (keys[i].type == STRING) heap_free(*(char **)(void *)((char *)c + keys[i].offset));
-  }
   for (uint32_t i = 0; i < c->args_count; i++) heap_free(c->args[i]);
   alerting_deinit(&c->alerting);
   heap_free(c->args);
@@ -277,12 +273,6 @@ void config_deinit(struct config *c) {
   heap_free(c->widened);
   heap_free(c->color);
   memset(c, 0, sizeof *c);
-}
-
-const char *config_source(const struct config *c, const char *key) {
-  for (size_t i = 0; i < CONFIG_KEYS_COUNT; i++)
-    if (!strcmp(keys[i].name, key) && c->sources[i]) return c->sources[i];
-  return "default";
 }
 
 bool config_is_loopback(const struct config_address *address) {

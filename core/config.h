@@ -91,7 +91,7 @@ struct config {
   char *widened;                     /* replay --widened=FILE; NULL: not given */
   char *trace_id, *color;            /* explain --trace=ID, --color=WHEN; NULL: not given */
 
-  char *sources[CONFIG_KEYS_COUNT];  /* "default", "fluo.lua:3", "FLUO_DATA", "--data" */
+  bool given[CONFIG_KEYS_COUNT];     /* while it is read: which keys have come */
 };
 
 struct config_call {
@@ -120,8 +120,5 @@ bool config_unescape(char *s);
 
 /* Whether only this machine reaches it. */
 bool config_is_loopback(const struct config_address *address);
-
-/* Where the value of a key comes from; "default" for what is no key. Valid as long as *c. */
-const char *config_source(const struct config *c, const char *key);
 
 #endif

@@ -239,8 +239,7 @@ end
 function M.encode(result)
   local lines = {}
   for _, entry in ipairs(schema) do
-    local given = result.values[entry.key]
-    lines[#lines + 1] = ("%s=%s\t%s"):format(entry.key, plain(entry, given.value), escape(given.source))
+    lines[#lines + 1] = ("%s=%s"):format(entry.key, plain(entry, result.values[entry.key].value))
   end
   for _, text in ipairs(alerting.encode(result.alerting, escape)) do lines[#lines + 1] = text end
   if result.file then lines[#lines + 1] = "file=" .. escape(result.file) end

@@ -253,9 +253,9 @@ unknown flag --trace.idl; did you mean `--trace.idle`?
   it("reaches the core as plain lines", function()
     local result = resolve("return { rules = '/a%\\n\\tb' }", nil, { "--json", "x" }, "check")
     local text = config.encode(result)
-    assert.truthy(text:find("rules=/a%25%0a%09b\t", 1, true))
-    assert.truthy(text:find("\ntrace.idle=10000000000\tdefault\n", 1, true))
-    assert.truthy(text:find("\nskip_broken=0\tdefault\n", 1, true))
+    assert.truthy(text:find("rules=/a%25%0a%09b\n", 1, true))
+    assert.truthy(text:find("\ntrace.idle=10000000000\n", 1, true))
+    assert.truthy(text:find("\nskip_broken=0\n", 1, true))
     assert.truthy(text:find("\nflag.json=1\narg=4\nend\n$"))
   end)
 
