@@ -30,7 +30,7 @@ void alerts_keep(struct alerts *a, struct ledger *ledger);
 
 /* Takes a violation, with its text. The id of its incident, lent until the next call; "": it has none. */
 const char *alerts_violation(struct alerts *a, const struct violation *v, struct text json);
-/* Takes one that is withheld: its incident counts it, and keeps nothing of it but what it has no other violation for. */
+/* Takes one that is withheld: where its incident burns, that counts it; else it is taken as any other, without its text. */
 void alerts_count(struct alerts *a, const struct violation *v);
 /* A span that the rule's resolve_when asks for. */
 void alerts_resolve(struct alerts *a, const struct ruleset *rules, uint32_t rule, const struct span_view *span,

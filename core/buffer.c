@@ -45,7 +45,7 @@ static int grow(struct buffer *b, size_t needed) {
   return 0;
 }
 
-char *buffer_reserve(struct buffer *b, size_t n) {
+static char *make_room(struct buffer *b, size_t n) {
   assert(b->max < SIZE_MAX && b->len <= b->max);
   if (b->err) return NULL;
   if (n > b->max - b->len) {
@@ -56,16 +56,31 @@ char *buffer_reserve(struct buffer *b, size_t n) {
   return b->data + b->len;
 }
 
-int buffer_add(struct buffer *b, const void *p, size_t n) {
-  char *to = buffer_reserve(b, n);
+/* A line of JSON is a hundred short pieces, nearly all of which fit into what is there; that may be more than the bound,
+ * which its owner may have lowered since. */
+static inline char *room_for(struct buffer *b, size_t n) {
+  bool there = !b->err && n < b->capacity - b->len && n <= b->max - b->len;
+  return there ? b->data + b->len : make_room(b, n);
+}
+
+static inline int add(struct buffer *b, const void *p, size_t n) {
+  char *to = room_for(b, n);
   if (!to) return b->err;
   if (n) memcpy(to, p, n);
   b->len += n;
   return 0;
 }
 
+char *buffer_reserve(struct buffer *b, size_t n) {
+  return room_for(b, n);
+}
+
+int buffer_add(struct buffer *b, const void *p, size_t n) {
+  return add(b, p, n);
+}
+
 int buffer_text(struct buffer *b, const char *s) {
-  return buffer_add(b, s, strlen(s));
+  return add(b, s, strlen(s));
 }
 
 /* Most texts fit into what is there, and are made once. */

@@ -75,6 +75,18 @@ describe("a buffer", function()
     end
   end)
 
+  it("keeps to a bound that was lowered since it took memory for more", function()
+    with(100, function(b)
+      core.buffer_text(b, ("x"):rep(80))
+      core.buffer_clear(b)
+      b.max = 10
+      assert.same({ 0, ETOOLARGE }, { core.buffer_text(b, ("y"):rep(10)), core.buffer_text(b, "z") })
+      assert.equal(("y"):rep(10), text_of(b))
+      core.buffer_clear(b)
+      assert.is_true(core.buffer_reserve(b, 11) == nil)
+    end)
+  end)
+
   it("stays refused after the first append that did not fit, until it is cleared", function()
     with(4, function(b)
       assert.equal(ETOOLARGE, core.buffer_text(b, "hello"))
