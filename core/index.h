@@ -121,6 +121,7 @@ uint32_t index_key_find(const struct index *x, uint32_t field, const void *name,
 
 /* The same of an attribute, with x's hints: nearly every name that nobody asks for is told by its ends and its length,
  * without a look at the keys. */
+__attribute__((always_inline))
 static inline uint32_t index_attribute_find(const struct index *x, struct index_hints hints, const uint8_t *name, size_t n) {
   uint32_t hint = hints.keys[bytes_sketch(name, n) >> hints.shift];
   if (!hint) return INDEX_KEY_NONE;

@@ -123,6 +123,20 @@ static inline bool walk_plain_attribute(struct scan *s, const uint8_t *p, size_t
   return true;
 }
 
+/* Past an attribute of a Span of 128 bytes or more whose value is a string; NULL: it goes the long way. */
+__attribute__((noinline))
+static const uint8_t *walk_long_attribute(struct scan *s, const uint8_t *p, const uint8_t *end) {
+  struct otlp_bytes attribute, key, value, string;
+  if (!otlp_short_field(p, end, 9, &attribute) || !otlp_short_attribute(attribute, &key, &value)) return NULL;
+  end = value.p + value.n;
+  if (!otlp_short_field(value.p, end, 1, &string) || string.p + string.n != end) return NULL;
+  if (s->elements == s->limits->elements_max) return NULL;
+  s->elements++;
+  if (!is_ascii(string.p, string.n)) s->summary->invalid_utf8 += !wire_utf8(string.p, string.n);
+  s->summary->invalid_utf8 += !is_utf8(key.p, key.n);
+  return end;
+}
+
 /* What may come once is an element when it comes again: the last one wins, but all are read. */
 static inline bool is_element(const struct otlp_field *known, uint32_t number, uint32_t *seen) {
   if (known->kind == OTLP_UNKNOWN) return true;
@@ -189,7 +203,7 @@ static int walk(struct scan *s, uint32_t message, struct otlp_bytes text, uint32
   while (p < end) {
     struct wire_field field = {0};
     struct otlp_bytes span;
-    if (spans && otlp_short_second(p, end, &span)) {
+    if (spans && otlp_short_field(p, end, 2, &span)) {
       int err = walk_new_span(s, (struct place){p, message, 2}, span, depth + 1);
       if (err) return err;
       p = span.p + span.n;
@@ -269,6 +283,11 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     payload_bytes += (size_t)(plain - p);
     p = plain;
     if (p == end) break;
+    if (!deep && (plain = walk_long_attribute(s, p, end))) {
+      payload_bytes += (size_t)(plain - p);
+      p = plain;
+      continue;
+    }
     uint32_t bit = 1u << (p[0] >> 3 & 15);
     plain = seen & bit ? NULL : walk_plain_field(s, p, end, &ids);
     if (plain) {

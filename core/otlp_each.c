@@ -67,7 +67,7 @@ static int join_pieces(struct otlp_cursor *c, struct otlp_bytes message) {
   size_t count = 0, bytes = 0;
   for (const uint8_t *p = message.p, *end = wire_end(p, message.n); p < end;) {
     struct otlp_bytes text;
-    if (otlp_short_second(p, end, &text)) {
+    if (otlp_short_field(p, end, 2, &text)) {
       p = text.p + text.n;
       continue;
     }
@@ -233,7 +233,7 @@ void otlp_close(struct otlp_cursor *c) {
 static inline size_t take_field(struct otlp_bytes *left, struct wire_field *field) {
   const uint8_t *next, *end = left->p + left->n;
   struct otlp_bytes text;
-  if (otlp_short_second(left->p, end, &text)) {
+  if (otlp_short_field(left->p, end, 2, &text)) {
     field->number = 2;
     field->text = text.p;
     field->len = text.n;

@@ -1,5 +1,6 @@
 /* The beginning of a Span as nearly every client writes it, read in one go by both passes: ids, name, kind and times in the
- * order of their numbers, once each, no length of more than a byte. Not part of any contract. */
+ * order of their numbers, once each, no length of more than a byte; and fields and attributes with lengths of up to two. Not
+ * part of any contract. */
 #ifndef FLUO_OTLP_HEAD_H
 #define FLUO_OTLP_HEAD_H
 #include "otlp.h"
@@ -21,14 +22,20 @@ enum {
   OTLP_HEAD_TAIL = 2 + 9 + 9          /* kind and times */
 };
 
-/* Field 2 of a message, shorter than 16 KiB, which is what a Span is to a ScopeSpans. false: any other field, or a longer one. */
-static inline bool otlp_short_second(const uint8_t *p, const uint8_t *end, struct otlp_bytes *text) {
-  if (end - p < 3 || p[0] != (2 << 3 | WIRE_LEN)) return false;
+/* A field of this number, below 16, whose length takes two bytes at most: where its text lies. false: any other. */
+static inline bool otlp_short_field(const uint8_t *p, const uint8_t *end, uint32_t number, struct otlp_bytes *text) {
+  if (end - p < 3 || p[0] != (number << 3 | WIRE_LEN)) return false;
   bool two = p[1] >= 0x80;
   if (two && p[2] >= 0x80) return false;
   text->p = p + 2 + two;
   text->n = two ? (p[1] & 0x7fu) | (size_t)p[2] << 7 : p[1];
   return text->n <= (size_t)(end - text->p);
+}
+
+/* The same of a KeyValue: a key and then a value, once each. */
+static inline bool otlp_short_attribute(struct otlp_bytes attribute, struct otlp_bytes *key, struct otlp_bytes *value) {
+  const uint8_t *end = attribute.p + attribute.n;
+  return otlp_short_field(attribute.p, end, 1, key) && otlp_short_field(key->p + key->n, end, 2, value) && value->p + value->n == end;
 }
 
 static inline uint64_t otlp_head_fixed64(const uint8_t *p) {

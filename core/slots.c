@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "heap.h"
+#include "otlp_head.h"
 #include "wire.h"
 
 /* A larger resource is read anew for each span. */
@@ -124,6 +125,16 @@ static void load_part(struct slots *s, const struct wire_field *field) {
     load_presence(s, INDEX_KEY_LINK);
 }
 
+/* An attribute of 128 bytes or more that is otherwise like nearly all. NULL: any other field, or form. */
+__attribute__((noinline))
+static const uint8_t *load_long(struct slots *s, const uint8_t *p, const uint8_t *end) {
+  struct otlp_bytes attribute, name, value;
+  if (!otlp_short_field(p, end, 9, &attribute) || !otlp_short_attribute(attribute, &name, &value)) return NULL;
+  uint32_t key = index_attribute_find(s->x, s->x->hints, name.p, name.n);
+  if (key != INDEX_KEY_NONE) put_wire(mark(s, key, 0), value.p, (uint32_t)value.n);
+  return attribute.p + attribute.n;
+}
+
 /* Any field. */
 static const uint8_t *load_field(struct slots *s, const uint8_t *p, const uint8_t *end) {
   struct wire_field field;
@@ -141,7 +152,8 @@ static void load_payload(struct slots *s) {
   for (const uint8_t *p = payload.p, *end = p + payload.n, *next, *value; p && p < end; p = next) {
     next = plain_end(p, end, &value);
     if (!next) {
-      next = load_field(s, p, end);
+      next = load_long(s, p, end);
+      if (!next) next = load_field(s, p, end);
       continue;
     }
     uint32_t key = index_attribute_find(s->x, hints, p + 4, p[3]);

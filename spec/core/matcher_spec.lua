@@ -95,6 +95,19 @@ describe("a comparison", function()
     assert.is_true(matching.holds({ "exists", "k" }, { extra = wire.text(9, key) }))
   end)
 
+  it("reads an attribute of any length, in whatever order", function()
+    for _, n in ipairs { 1, 100, 117, 118, 119, 120, 121, 130, 200, 16370, 16371, 16372, 16373, 16374, 16380, 40000 } do
+      local text, name = ("x"):rep(n) .. "y", ("k"):rep(n)
+      for key, value in pairs { k = text, [name] = "y", [name .. "k"] = text } do
+        local parts = { wire.text(1, key), wire.text(2, wire.text(1, value)) }
+        for _, form in ipairs { parts[1] .. parts[2], parts[2] .. parts[1], parts[1] .. wire.text(2, wire.text(1, "z")) .. parts[2] } do
+          assert.is_true(matching.holds({ "eq", key, value }, { extra = wire.text(9, form) .. wire.attribute(9, "l", 5) }))
+          assert.is_false(matching.holds({ "suffix", key, "x" }, { extra = wire.text(9, form) }))
+        end
+      end
+    end
+  end)
+
   it("tells values apart in whatever form they were written, and whatever came before", function()
     local self = matching.of { { "eq", "k", 5 } }
     local five = wire.text(9, wire.text(1, "k") .. wire.text(2, wire.varint_field(3, 5)))

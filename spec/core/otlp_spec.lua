@@ -243,6 +243,7 @@ describe("a budget is met exactly, and not by one more:", function()
     exact(wire.body { wire.span { attributes = { key = "value" } } }, "depth_max", 5, EDEPTH,
       "KeyValue.value: nested deeper than 4")
     exact(wire.body { wire.span { attributes = { key = "value" } } }, "depth_max", 5, EDEPTH, "deeper")
+    exact(wire.body { wire.span { attributes = { key = ("v"):rep(200) } } }, "depth_max", 5, EDEPTH, "deeper")
     exact(wire.body({}, wire.attribute(1, "service.name", "s")), "depth_max", 4, EDEPTH, "deeper")
   end)
 
@@ -254,12 +255,17 @@ describe("a budget is met exactly, and not by one more:", function()
     local span = wire.span { attributes = { a = { 1, 2 }, b = 1 },
       extra = wire.text(11, wire.attribute(3, "e", 1)) .. wire.text(13, "") }
     exact(wire.body { span }, "elements_max", 2 + 4 + 2 + 1, ETOOMANY, "more elements than 8")
+    local long = wire.span { attributes = { a = ("x"):rep(200), b = ("x"):rep(300), [("c"):rep(200)] = "x" } }
+    exact(wire.body { long }, "elements_max", 2 + 3, ETOOMANY, "more elements than 4")
   end)
 
   it("decoded bytes: skeletons and payloads of good spans", function()
     local span = wire.span { attributes = { k = "v" } }
     local payload = #wire.attribute(9, "k", "v")
     exact(wire.body { span, span, "" }, "decoded_bytes_max", 2 * (80 + payload), ETOOLARGE, "decoded bytes exceed")
+    local long = ("v"):rep(200)
+    exact(wire.body { wire.span { attributes = { k = long } } }, "decoded_bytes_max", 80 + #wire.attribute(9, "k", long), ETOOLARGE,
+      "decoded bytes exceed")
   end)
 
   it("a bomb of nesting ends at the bound, whatever its size", function()
@@ -503,6 +509,15 @@ describe("what is counted while checking:", function()
     local body = wire.body { wire.span { name = "\255", attributes = { ["k\254"] = "ok", ok = "\237\160\128" } } }
     local err, summary = check(body)
     assert.same({ 0, 3 }, { err, summary.invalid_utf8 })
+  end)
+
+  it("such strings in attributes of any length", function()
+    for _, n in ipairs { 0, 10, 100, 117, 118, 119, 120, 200, 16370, 16371, 16372, 16373, 16374, 16384, 40000 } do
+      for text, bad in pairs { [("x"):rep(n) .. "\255"] = 2, ["\255" .. ("x"):rep(n)] = 2, [("x"):rep(n) .. "\195\188"] = 1 } do
+        local err, summary = check(wire.body { wire.span { attributes = { ["k\254"] = text } } })
+        assert.same({ 0, bad }, { err, summary.invalid_utf8 })
+      end
+    end
   end)
 
   it("string indices, which are absent values", function()
