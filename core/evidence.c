@@ -22,7 +22,8 @@
 
 enum { MAGIC = 0x44495645, LENGTH_BYTES = 4, SKELETON_BYTES = 200 };
 
-struct head { uint32_t magic, spans, spans_total, without, witnesses_missing, traces_missing, cut; };
+/* crowded: payloads that were there and found no room; they are among those without, as are those that were gone. */
+struct head { uint32_t magic, spans, spans_total, without, witnesses_missing, traces_missing, cut, crowded; };
 
 /* Fields of the wire form: number and type. */
 enum tag {
@@ -179,7 +180,10 @@ static void take_span(struct collector *c, uint32_t index, const struct fluo_spa
   size_t used = c->out->len - c->from + c->kept_bytes, room = LIMIT_EVIDENCE_BYTES > used ? LIMIT_EVIDENCE_BYTES - used : 0;
   size_t needed = SKELETON_BYTES + span->name.len + span->resource.len + span->scope.len;
   const struct otlp_bytes *payload = payload_of(c, span, index);
-  if (payload && needed + payload->n > room) payload = NULL;
+  if (payload && needed + payload->n > room) {
+    payload = NULL;
+    c->head.crowded++;
+  }
   if (witness || (c->head.spans < LIMIT_EVIDENCE_SPANS && needed <= room)) put_span(c, c->trace, span, payload);
   if (witness && c->head.witnesses_missing) c->head.witnesses_missing--;      /* one that came twice counts once */
 }
@@ -247,7 +251,7 @@ bool evidence_is_whole(const struct buffer *collected) {
   struct head head;
   if (collected->len < sizeof head) return false;
   memcpy(&head, collected->data, sizeof head);
-  return head.spans == head.spans_total && !head.without && !head.traces_missing && !head.witnesses_missing;
+  return head.spans == head.spans_total && !head.crowded && !head.traces_missing && !head.witnesses_missing;
 }
 
 /* ---- printing -------------------------------------------------------------------------------- */

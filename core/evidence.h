@@ -14,7 +14,7 @@
  * witnesses and traces are gone stands at its beginning, also where that is all of them. For evidence_pack, not for
  * people. 0 or out->err; nothing is appended where there is neither span nor witness. */
 int evidence_collect(struct buffer *out, struct store *s, const struct violation *v, enum evidence_mode mode);
-/* Whether what was collected is all of its traces, every span with what it came with. */
+/* Whether what was collected is all of its traces, every span with what the store still had of it. */
 bool evidence_is_whole(const struct buffer *collected);
 /* What was collected, as one ExportTraceServiceRequest in OTLP/JSON, which begins with how much of it there is:
  *   {"fluo":{"evidence":{"spans":3,"spans_total":3,"without_attributes":0,"witnesses_missing":0,"traces_missing":0,"cut":false}},

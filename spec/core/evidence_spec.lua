@@ -5,7 +5,7 @@ local support = require("spec.core.store_support")
 local cjson = require("cjson")
 local core, ffi, MIB = support.core, support.ffi, support.MIB
 local TRACE, WITNESSES, NONE, S = 0, 1, 2, support.S
-local MAX, HEAD = 262144, 28
+local MAX, HEAD = 262144, 32
 
 local function resource(service) return support.key_value("service.name", service) end
 local function attribute(text) return support.field(9, support.field(1, "text") .. support.field(2, support.field(1, text))) end
@@ -125,6 +125,23 @@ describe("evidence", function()
     local all, spans = read(violation(t, { 0 }))
     assert.same({ 100, 0 }, { all.spans, all.without_attributes })
     for id = 1, 100 do assert.equal("text " .. id, spans[id].attributes[1].value.stringValue) end
+  end)
+
+  it("is whole where nothing that is there is left out: neither a span nor attributes, but for those that are gone", function()
+    local cases = { { true, 3, 10 }, { true, 3, 10, function() return false end }, { false, 1200, 10 }, { false, 20, 20000 } }
+    for _, case in ipairs(cases) do
+      open(nil, case[4])
+      local t
+      for id = 1, case[2] do t = select(2, s:put({ id = id, payload = attribute(("x"):rep(case[3])) }, id)) end
+      local b = ffi.new("struct buffer")
+      core.buffer_init(b, 16777216)
+      assert.is_false(core.evidence_is_whole(b))
+      assert.equal(0, core.evidence_collect(b, s.store, violation(t, { 0 }), TRACE))
+      assert.equal(case[1], core.evidence_is_whole(b))
+      core.buffer_deinit(b)
+      support.finish()
+      support.begin()
+    end
   end)
 
   it("is of the witnesses alone where that is wanted, and of nothing where none is", function()
