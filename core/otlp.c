@@ -283,16 +283,16 @@ static int walk_span(struct scan *s, struct otlp_bytes text, uint32_t depth) {
     payload_bytes += (size_t)(plain - p);
     p = plain;
     if (p == end) break;
-    if (!deep && (plain = walk_long_attribute(s, p, end))) {
-      payload_bytes += (size_t)(plain - p);
-      p = plain;
-      continue;
-    }
     uint32_t bit = 1u << (p[0] >> 3 & 15);
     plain = seen & bit ? NULL : walk_plain_field(s, p, end, &ids);
     if (plain) {
       seen |= bit;
       rest_is_payload = false;
+      p = plain;
+      continue;
+    }
+    if (!deep && (plain = walk_long_attribute(s, p, end))) {
+      payload_bytes += (size_t)(plain - p);
       p = plain;
       continue;
     }
