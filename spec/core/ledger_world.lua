@@ -160,6 +160,6 @@ function M.sql(path, statement)
 end
 
 --- Evidence without a span (of a resource that is nothing), as the ledger's thread takes it.
-M.EVIDENCE = ffi.string(ffi.new("uint32_t[7]", { 0x44495645, 0, 0, 0, 0, 0, 0 }), 28) .. "\n\0"
+M.EVIDENCE = ffi.string(ffi.new("uint32_t[8]", { 0x44495645, 0, 0, 0, 0, 0, 0, 0 }), 32) .. "\n\0"
 
 return M
