@@ -110,13 +110,14 @@ int ledger_thread_set_aside(struct ledger *l) {
 /* What evidence of one batch is packed in, one after the other. */
 struct packing { struct buffer json, packed; };
 
-/* Evidence as it is kept, where it was, for it nearly always takes less. Without memory for that, none: false. */
+/* Evidence as it is kept, in memory of its own: the row is charged with what it holds, also while the disk refuses it.
+ * Without memory for that, none: false. */
 static bool pack(struct ledger_row *row, struct packing *p) {
   struct buffer *evidence = &row->evidence;
   buffer_clear(&p->packed);
   int err = evidence_pack(&p->packed, &p->json, (const uint8_t *)evidence->data, evidence->len);
-  buffer_clear(evidence);
-  evidence->max = LIMIT_LEDGER_ANSWER_BYTES;
+  buffer_deinit(evidence);
+  buffer_init(evidence, LIMIT_LEDGER_ANSWER_BYTES);
   if (!err) err = buffer_add(evidence, p->packed.data, p->packed.len);
   if (err) buffer_deinit(evidence);
   row->packed = true;
