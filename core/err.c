@@ -1,3 +1,4 @@
+/* The texts of the list in err.h, and of numbers that are not in it. */
 #include "err.h"
 
 const char *err_text(int err) {

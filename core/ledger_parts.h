@@ -62,8 +62,6 @@ struct ledger {
 
 uint64_t ledger_now_ns(void);           /* CLOCK_MONOTONIC */
 void ledger_row_free(struct ledger_row *row);
-/* Rows that wait no longer: with the mutex held. */
-void ledger_row_leaves(struct ledger *l, const struct ledger_row *row);
 
 /* ledger_thread.c */
 void *ledger_thread(void *l);

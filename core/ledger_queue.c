@@ -18,7 +18,8 @@ void ledger_row_free(struct ledger_row *row) {
   heap_free(row);
 }
 
-void ledger_row_leaves(struct ledger *l, const struct ledger_row *row) {
+/* Rows that wait no longer: with the mutex held. */
+static void row_leaves(struct ledger *l, const struct ledger_row *row) {
   l->stats.queue_rows--;
   l->stats.queue_bytes -= row->bytes + row->evidence.len;
 }
@@ -46,7 +47,7 @@ static void shed_violations(struct ledger *l) {
     *at = row->next;
     l->stats.dropped[LEDGER_ROW_VIOLATION]++;
     l->violation_bytes -= row->bytes;
-    ledger_row_leaves(l, row);
+    row_leaves(l, row);
     ledger_row_free(row);
   }
   while (*at) at = &(*at)->next;

@@ -29,7 +29,8 @@ static void taken_decay(double *bytes, uint64_t from_ns, uint64_t to_ns) {
   if (to_ns > from_ns) *bytes *= exp(-(double)(to_ns - from_ns) / 1e9 / TAKEN_OVER_S);
 }
 
-void store_taken(struct store *s, size_t bytes) {
+/* For the horizon. */
+static void count_taken(struct store *s, size_t bytes) {
   if (!s->taken_from_ns) s->taken_from_ns = s->taken_ns = s->now_ns;
   taken_decay(&s->taken_bytes, s->taken_ns, s->now_ns);
   s->taken_ns = s->now_ns;
@@ -209,7 +210,7 @@ uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t neede
   while (!off && !(off = block_try(s, needed, actual, payload)))
     if (!pressure(s)) return 0;
   t->memory->arena_bytes += (uint32_t)*actual;
-  store_taken(s, *actual);
+  count_taken(s, *actual);
   return off;
 }
 
@@ -252,7 +253,7 @@ struct record *record_new(struct store *s, const uint8_t id[16], uint64_t hash) 
   link_init(&r->memory.full);
   link_init(&r->memory.spares);
   heap_charge(s, &r->trace, sizeof *r);
-  store_taken(s, sizeof *r);
+  count_taken(s, sizeof *r);
   return r;
 }
 

@@ -107,7 +107,7 @@ struct remembered {
 
 void remembered_init(struct remembered *r, size_t bytes_max, struct hash_key key);
 void remembered_deinit(struct remembered *r);
-/* Notes a trace; then its ids with remembered_ids and remembered_add. NULL: no room. */
+/* Notes a trace; then its ids with remembered_reserve and remembered_add. NULL: no room. */
 struct ghost *remembered_put(struct remembered *r, const uint8_t id[16], uint64_t hash, uint64_t until_ns);
 /* Room for n ids at once. false: only the trace is remembered. */
 bool remembered_reserve(struct remembered *r, struct ghost *g, uint32_t n);
@@ -235,7 +235,6 @@ void full_update(struct store *s, struct trace *t);       /* whether it can be s
  * marked when somebody does, who comes through store_span or pins the trace. */
 void shed_mark(const struct store *s, const struct trace *t);
 struct fluo_span *span_at_index(const struct store *s, const struct trace *t, uint32_t index);   /* unmarked */
-void store_taken(struct store *s, size_t bytes);          /* for the horizon */
 /* A block for the trace: of `wanted` bytes if a little pressure gives it, else as near to that as there is, but
  * of what is needed at any price. */
 uint32_t block_get(struct store *s, struct trace *t, size_t wanted, size_t needed, bool payload, size_t *actual);

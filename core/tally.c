@@ -1,3 +1,4 @@
+/* A search by halves: a trace has few of them, and asks often. Nothing fails. */
 #include "tally.h"
 
 #include <stddef.h>
