@@ -6,6 +6,7 @@ local harness = require("spec.agent.harness")
 local receiver = require("spec.agent.receiver")
 local replay = require("spec.replay")
 local socket = require("spec.agent.socket")
+local sqlite = require("spec.sqlite")
 local cjson = require("cjson")
 local ffi = require("ffi")
 
@@ -85,8 +86,8 @@ function World:sql(statement, data)
   local file = io.open((data or self.data) .. "/fluo.db")
   if not file then return {} end                     -- sqlite3 would make one
   file:close()
-  local status, out, err = replay.shell(('sqlite3 -batch -separator "\t" -cmd ".timeout 5000" %s/fluo.db "%s"')
-    :format(data or self.data, statement))
+  local status, out, err = replay.shell(('%s -separator "\t" %s/fluo.db "%s"')
+    :format(sqlite.SHELL, data or self.data, statement))
   if err:find("no such table", 1, true) then return {} end
   assert(status == 0, err)
   local rows = {}

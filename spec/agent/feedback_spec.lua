@@ -2,6 +2,7 @@
 local api = require("spec.agent.api")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
+local sqlite = require("spec.sqlite")
 
 local RULES = [[
 rule "often" { when = window("1s", { name = "login" }):by("user"):count():over(16) }
@@ -211,8 +212,8 @@ describe("an agent", function()
     stop()
     for _, row in ipairs { "'x', '', 'often', '{}', '', 0, 1", "'%s', '', 'often', '{\"a\":', '', 0, 1", "'%s', '', 'often', '{}', '', 7, 1",
                            "'%s', '', 'often', '{}', '', -1, 1" } do
-      assert.equal(0, (replay.shell(("sqlite3 -batch %s/fluo.db \"INSERT INTO feedback(violation, incident, rule, grouped, who, right, at)" ..
-        " VALUES(%s)\""):format(data, (row:format(("0"):rep(32)):gsub('"', '\\"'))))))
+      assert.equal(0, (replay.shell(("%s %s/fluo.db \"INSERT INTO feedback(violation, incident, rule, grouped, who, right, at)" ..
+        " VALUES(%s)\""):format(sqlite.SHELL, data, (row:format(("0"):rep(32)):gsub('"', '\\"'))))))
     end
     start()
     local m = agent:metrics()

@@ -2,6 +2,7 @@
 local cjson = require("cjson")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
+local sqlite = require("spec.sqlite")
 
 local RULES = [[
 rule "failed"   { when = trace.has { status = "ERROR" } }
@@ -34,7 +35,7 @@ describe("the agent's ledger", function()
   end
 
   local function sql(statement)
-    local _, out = replay.shell(("sqlite3 -batch %s/fluo.db \"%s\""):format(data, statement))
+    local _, out = replay.shell(("%s %s/fluo.db \"%s\""):format(sqlite.SHELL, data, statement))
     return (out:gsub("\n$", ""))
   end
 

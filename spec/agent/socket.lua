@@ -41,6 +41,7 @@ function M.until_true(asked)
   repeat
     local answer = asked()
     if answer then return answer end
+    C.poll(nil, 0, 5)
   until M.now() > deadline
   error(("%d s later it was still not so"):format(M.PATIENCE_S), 2)
 end

@@ -2,6 +2,7 @@
 -- whatever the disk does.
 local alerting = require("spec.agent.alerting")
 local replay = require("spec.replay")
+local sqlite = require("spec.sqlite")
 
 describe("alerts", function()
   local world, agent
@@ -127,16 +128,12 @@ describe("alerts", function()
     start { "ops" }
     agent:send { alerting.failure(1) }
     comes("/ok/ops", "pay")
-    local ready = os.tmpname()
-    local pipe = assert(io.popen(("exec sqlite3 -batch %s/fluo.db >%s"):format(world.data, ready), "w"))
-    pipe:write("BEGIN EXCLUSIVE; SELECT 'got it';\n")
-    pipe:flush()
-    world:until_true("a lock", function() return replay.shell("grep -q 'got it' " .. ready) == 0 end)
+    local release = sqlite.locked(world.data .. "/fluo.db")
+    finally(release)
     agent:send { alerting.failure(2) }
     comes("/ok/ops", "pay", 2)
     assert.same({ trouble = "locked" }, comes("/ok/ops", "fluo:ledger")[1].incidents[1].group)
-    pipe:close()
-    os.remove(ready)
+    release()
     world:until_true("both rows", function() return #world:sql("select 1 from violations where rule = 'pay'") == 2 end)
     world:until_true("the end of it", function()
       return #world:sql("select 1 from incidents where rule = 'fluo:ledger' and status = 'resolved'") == 1

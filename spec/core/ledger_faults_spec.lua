@@ -1,5 +1,6 @@
 -- The ledger where disks, files, memory and processes fail.
 local socket = require("spec.agent.socket")
+local sqlite = require("spec.sqlite")
 local world = require("spec.core.ledger_world")
 local core = world.core
 jit.off(true, true)
@@ -27,24 +28,6 @@ local function with_rows(count)
     if i == count then w:until_saved(number) end
   end
   return w
-end
-
--- Somebody else who has the database for himself until release() is called.
-local function locked(path)
-  local ready = os.tmpname()
-  local pipe = assert(io.popen("exec sqlite3 -batch -bail " .. path .. " >" .. ready .. " 2>&1", "w"))
-  pipe:write(".timeout 60000\nBEGIN EXCLUSIVE; SELECT 'got it';\n")
-  pipe:flush()
-  local said
-  socket.until_true(function()
-    said = output_of("cat " .. ready)
-    return said ~= ""
-  end)
-  assert.equal("got it\n", said)
-  return function()
-    pipe:close()
-    os.remove(ready)
-  end
 end
 
 describe("a damaged database", function()
@@ -118,7 +101,7 @@ describe("a database that cannot be written", function()
   it("for somebody has locked it is said, tried again, and written when he lets go", function()
     local w = assert(world.open {})
     w:until_saved(w:incident { id = "a" })
-    local release = locked(w.db)
+    local release = sqlite.locked(w.db)
     local number = w:incident { id = "b" }
     assert.is_true(w:hear(function() return #w.troubles > 0 end))
     assert.same({ "locked" }, w.troubles)
@@ -133,7 +116,7 @@ describe("a database that cannot be written", function()
   it("lets go of who waits for it after ten seconds, and is still tried", function()
     local w = assert(world.open {})
     w:until_saved(w:incident { id = "a" })
-    local release = locked(w.db)
+    local release = sqlite.locked(w.db)
     local number = w:delivery { id = "d", alert = "{}" }
     assert.is_true(w:hear(function() return w.held == number end))
     assert.equal(1, w.saved)
@@ -168,7 +151,7 @@ describe("a database that cannot be written", function()
   it("at the end makes the end late by no more than it was given, and says that rows were lost", function()
     local w = assert(world.open {})
     w:until_saved(w:incident { id = "a" })
-    local release = locked(w.db)
+    local release = sqlite.locked(w.db)
     w:incident { id = "b" }
     assert.is_false(w:close(100000000))
     release()
@@ -179,7 +162,7 @@ describe("a queue that fills", function()
   it("drops evidence first, then violations, and keeps incidents and deliveries", function()
     local w = assert(world.open {})
     w:until_saved(w:incident { id = "a" })
-    local release = locked(w.db)
+    local release = sqlite.locked(w.db)
     local json, evidence = ("x"):rep(4000), world.EVIDENCE .. ("\0"):rep(10000)
     -- Three queues full: the thread may have taken one of them before the lock stopped it.
     for i = 1, 4000 do w:violation { id = "v" .. i, json = json, evidence = evidence } end

@@ -1,4 +1,5 @@
 --- A ledger in a directory of its own, called as the loop calls it, and what it said.
+local sqlite = require("spec.sqlite")
 local support = require("spec.support")
 local core, ffi = support.core("heap", "buffer", "ledger", "ledger_db", "evidence", "inflate")
 jit.off(true, true)                                           -- C calls back from within these
@@ -153,7 +154,7 @@ end
 
 --- What another program reads from the file.
 function M.sql(path, statement)
-  local pipe = io.popen(("sqlite3 -batch %s '%s' 2>&1"):format(path, statement))
+  local pipe = io.popen(("%s %s '%s' 2>&1"):format(sqlite.SHELL, path, statement))
   local out = pipe:read("*a")
   pipe:close()
   return (out:gsub("\n$", ""))
