@@ -48,6 +48,7 @@ struct trace {
   uint64_t start_min_ns, end_max_ns;
   struct chain spans, hits;
   uint32_t settled;              /* spans, in order of arrival, that are in flight no longer */
+  uint32_t errors;               /* spans whose status is ERROR */
   /* The engine's notes; the store only frees the arrays (heap_free) and counts their bytes. */
   struct tally *tallies;         /* sorted by pattern */
   uint32_t tallies_count, tallies_capacity;
@@ -56,7 +57,6 @@ struct trace {
   struct trace_wait *waits;
   uint32_t waits_count, waits_capacity, waits_due;     /* due: whose parent is there */
   uint32_t questions;            /* unanswered */
-  uint32_t errors;               /* spans whose status is ERROR */
   uint64_t cause_visits;         /* spans that were looked at for its cause: see LIMIT_CAUSE_VISITS */
   uint32_t look_spans;           /* once closed: the spans that it is judged on now; later ones came late */
   uint32_t close_from;           /* rules below it were judged on these */

@@ -68,24 +68,21 @@ void notes_charge(struct store *s, struct trace *t) {
 }
 
 void blocks_push(struct store *s, struct blocks *b, uint32_t off, size_t bytes) {
-  *(struct block *)arena_at(s->arena, off) = (struct block){b->recent[0]};
-  memmove(b->recent + 1, b->recent, (BLOCKS_RECENT - 1) * sizeof *b->recent);
-  b->recent[0] = off;
+  *(struct block *)arena_at(s->arena, off) = (struct block){b->newest};
+  b->newest = off;
   b->bytes += (uint32_t)bytes;
 }
 
 static void blocks_pop(struct store *s, struct trace *t, struct blocks *b) {
-  uint32_t off = b->recent[0];
+  uint32_t off = b->newest;
+  b->newest = ((const struct block *)arena_at(s->arena, off))->next;
   size_t bytes = arena_put(s->arena, off);
-  memmove(b->recent, b->recent + 1, (BLOCKS_RECENT - 1) * sizeof *b->recent);
-  b->recent[BLOCKS_RECENT - 1] = 0;
   b->bytes -= (uint32_t)bytes;
   t->memory->arena_bytes -= (uint32_t)bytes;
-  if (!b->recent[0] && b->bytes) b->recent[0] = ((struct block *)arena_at(s->arena, off))->next;
 }
 
 void blocks_free(struct store *s, struct trace *t, struct blocks *b, uint32_t until) {
-  while (b->recent[0] != until) blocks_pop(s, t, b);
+  while (b->newest != until) blocks_pop(s, t, b);
 }
 
 /* ---- pressure -------------------------------------------------------------------------------- */

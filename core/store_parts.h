@@ -125,10 +125,8 @@ bool remembered_shrink(struct remembered *r);
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
-/* Bytes of one trace: blocks linked through their first words, newest first, one of them being filled. The newest are
- * noted here, so that most are freed without a look at them, for they are cold by then. */
-enum { BLOCKS_RECENT = 5 };
-struct blocks { uint32_t recent[BLOCKS_RECENT], fill, used, capacity, bytes; };
+/* Bytes of one trace: blocks linked through their first words, newest first, one of them being filled. */
+struct blocks { uint32_t newest, fill, used, capacity, bytes; };
 
 struct block { uint32_t next; };             /* stands at the start of each */
 
@@ -143,17 +141,18 @@ struct spare { uint32_t head, tail, capacity, bytes, count; };
 
 struct extent_at { uint32_t first, off; };   /* the index of its first record, and where it lies */
 
-enum { EXTENTS_NOTED = 8 };                  /* 24 spans, the extents being of 256 bytes so far */
+enum { EXTENTS_NOTED = 4 };                  /* 12 spans, the extents being of 256 bytes so far */
 
+/* A record for each open trace: some thirty bytes a span, where traces are short. */
 struct trace_memory {
   struct store *store;
   uint64_t hash;
   struct link idle, age;          /* open; closed, kept and late ones use idle */
   struct link same;               /* those of the same id, the newest of which stands in the table; by age from there */
   struct link spares;             /* has some */
-  struct spare spare;
   struct link full;               /* open or kept, no hit, and with payload: can be shed */
   struct ghost *ghost;            /* whose late spans it takes */
+  struct spare spare;
   struct blocks payload, kept;    /* kept: texts that the symbols refused; never shed */
   uint64_t filter[2];             /* of span ids: a bit each. Where it is not set, the id is new */
   uint32_t *ids;                  /* arena offsets of skeletons by span id; NULL: few spans */
@@ -162,12 +161,12 @@ struct trace_memory {
   uint32_t noted[EXTENTS_NOTED];  /* its first extents: found without a look at one for the next */
   uint32_t shed_marked, shed;     /* spans below have no payload: and say so; and are to say so (shed_mark) */
   uint32_t payloads;              /* spans from `shed` on that have one */
-  bool parked;                    /* taken off `full` because it was pinned */
   /* All within the arena's size, which is below 4 GiB. */
   uint32_t bytes;                 /* what trace_bytes_max is about */
   uint32_t arena_bytes, heap_bytes;   /* what it takes */
   uint32_t notes_bytes;           /* of heap_bytes: the engine's arrays */
   uint32_t evicted_bytes;         /* what it held when it was evicted */
+  bool parked;                    /* taken off `full` because it was pinned */
 };
 
 struct record { struct trace trace; struct trace_memory memory; };

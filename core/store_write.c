@@ -251,7 +251,7 @@ static bool span_write(struct store *s, struct trace *t, const struct otlp_span 
   if (resource_place(s, t, span->resource, k) && name_place(s, t, span->name, k) &&
       scope_place(s, t, span->scope, k) && room_make(s, 0) && payload_place(s, t, span, k))
     return true;
-  blocks_free(s, t, kept, before.recent[0]);
+  blocks_free(s, t, kept, before.newest);
   *kept = before;
   return false;
 }

@@ -291,6 +291,14 @@ describe("the store under pressure", function()
     assert.is_true(s:stats(200 * S).horizon_s > 1e5)
   end)
 
+  it("is not that yet with 50,000 spans a second, in traces of fourteen, held for ten seconds in 64 MiB", function()
+    s = support.open({ arena_bytes = 64 * MIB, remembered_bytes_max = 8 * MIB }, false, function() return false end)
+    assert.equal(500000, (s:flood(500000, 14, {})))
+    assert.equal(0, number(s:stats().traces_closed[core.CLOSE_EVICTED]))
+    -- The rest is for traces that closed, and for the attributes of errors.
+    assert.is_true(held() < 62 * MIB, held() / MIB)
+  end)
+
   it("stays whole when any allocation fails", function()
     for n = 1, 60 do
       local before = core.heap_live()
