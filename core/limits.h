@@ -67,7 +67,7 @@
 #define LIMIT_RULE_LINES 1000u
 #define LIMIT_RULE_LINE_NS 500000u
 /* Of these a rule has some for itself, 20 at once and one a second; all else is of all rules together, 1,000 at once and
- * 4,000 a second: with its incident a line takes some 10 us, and a hundred rules that are true of every span took the loop. */
+ * 4,000 a second: with its incident a line took some 10 us when a hundred rules that are true of every span took the loop. */
 #define LIMIT_RULE_OWN_LINES 20u
 #define LIMIT_RULE_OWN_LINE_NS 1000000000u
 #define LIMIT_ALL_LINES 1000u

@@ -62,6 +62,13 @@ function M.resolve(self, span, formula, answers)
   return tonumber(core.matcher_resolve(self.matcher, span.view, self.patterns[formula], list, #answers))
 end
 
+--- Of n formulas those that hold of a span, each by itself and without the index.
+function M.alone(self, n, span)
+  local hits = {}
+  for i = 1, n do if M.resolve(self, span, i) == 1 then hits[#hits + 1] = i end end
+  return hits
+end
+
 --- Whether one formula holds of a span: true, false, or "unknown". Asked twice, through the index and past it.
 function M.holds(formula, span, options)
   local self = M.of({ formula }, options)

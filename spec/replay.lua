@@ -115,6 +115,14 @@ local function read(path)
   return text
 end
 
+--- What a file holds, "" where there is none.
+function M.text(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read("*a") or ""
+  if file then file:close() end
+  return text
+end
+
 function M.write(path, text)
   local file = assert(io.open(path, "wb"))
   file:write(text)

@@ -1,18 +1,12 @@
 --- A ledger's database as somebody else has it open, by the shell of SQLite. Whoever comes while the ledger's thread is at
 -- work waits for it.
+local replay = require("spec.replay")
 local socket = require("spec.agent.socket")
 
 local M = {}
 
 --- What to call the shell with.
 M.SHELL = 'sqlite3 -batch -cmd ".timeout 30000"'
-
-local function text_of(path)
-  local file = io.open(path)
-  local text = file and file:read("*a") or ""
-  if file then file:close() end
-  return text
-end
 
 --- Somebody else who has the database for himself until what comes back is called, once or more often.
 function M.locked(path)
@@ -26,7 +20,7 @@ function M.locked(path)
   pipe:write("BEGIN EXCLUSIVE; SELECT 'got it';\n")
   pipe:flush()
   socket.until_true(function()
-    said = text_of(ready)
+    said = replay.text(ready)
     return said ~= ""
   end)
   if said ~= "got it\n" then

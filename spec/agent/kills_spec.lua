@@ -12,17 +12,10 @@ local FRESH, HOT = 4, 3
 local PROCESSES = { core = true, rules = "fluo: rules", worker = "fluo: worker", post = "fluo: post" }
 local NAMES = { "core", "rules", "worker", "post" }
 
-local function read(path)
-  local file = io.open(path)
-  local text = file and file:read("*a") or ""
-  if file then file:close() end
-  return text
-end
-
 -- The process of the agent whose command line begins so.
 local function child(agent, title)
-  for pid in read(("/proc/%d/task/%d/children"):format(agent.pid, agent.pid)):gmatch("%d+") do
-    if read("/proc/" .. pid .. "/cmdline"):sub(1, #title) == title then return tonumber(pid) end
+  for pid in replay.text(("/proc/%d/task/%d/children"):format(agent.pid, agent.pid)):gmatch("%d+") do
+    if replay.text("/proc/" .. pid .. "/cmdline"):sub(1, #title) == title then return tonumber(pid) end
   end
   return nil
 end

@@ -109,9 +109,7 @@ receivers: [ { name: hook, webhook_configs: [ { url: "%s", send_resolved: true }
     agent:send { { replay.span { name = "POST /pay", status = "ERROR", at = (os.time() - 1760356800) * 1000 } } }
     local function text_of(name)
       return socket.until_true(function()
-        local file = io.open(dir .. "/" .. name)
-        local text = file and file:read("*a") or ""
-        if file then file:close() end
+        local text = replay.text(dir .. "/" .. name)
         return (text:find("\n$") or name == "input" and text ~= "") and text
       end)
     end

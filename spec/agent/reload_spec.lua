@@ -28,9 +28,7 @@ end
 
 -- Whether a process ignores or catches SIGHUP.
 local function minds_hangup(pid)
-  local file = io.open(("/proc/%d/status"):format(pid))
-  local text = file and file:read("*a") or ""
-  if file then file:close() end
+  local text = replay.text(("/proc/%d/status"):format(pid))
   local ignored, caught = text:match("SigIgn:%s*%x*(%x)\n"), text:match("SigCgt:%s*%x*(%x)\n")
   return ignored and (tonumber(ignored, 16) % 2 == 1 or tonumber(caught, 16) % 2 == 1)
 end

@@ -62,12 +62,6 @@ local function lasting()
   end
 end
 
-local function alone(self, n, view)
-  local hits = {}
-  for i = 1, n do if matching.resolve(self, view, i) == 1 then hits[#hits + 1] = i end end
-  return hits
-end
-
 describe("patterns that a span's shape decides", function()
   for _, n in ipairs { 5, 40, 120 } do
     it(("match as each does alone, whatever came before: %d of them"):format(n), function()
@@ -75,7 +69,7 @@ describe("patterns that a span's shape decides", function()
       local self, made = matching.of(formulas(n)), lasting()
       for i = 1, 2000 do
         local view = (i % 10 == 0 and ir.span or made)(span())
-        assert.same(alone(self, n, view), matching.match(self, view).hits)
+        assert.same(matching.alone(self, n, view), matching.match(self, view).hits)
       end
     end)
   end
@@ -84,7 +78,7 @@ describe("patterns that a span's shape decides", function()
     local self, made = matching.of(formulas(40)), lasting()
     for i = 1, 1500 do
       local view = made(span(i % 200 < 150 and "GET /" .. i or nil))
-      assert.same(alone(self, 40, view), matching.match(self, view).hits)
+      assert.same(matching.alone(self, 40, view), matching.match(self, view).hits)
     end
   end)
 
@@ -101,7 +95,7 @@ describe("patterns that a span's shape decides", function()
     local self, made = matching.of(list), lasting()
     for _ = 1, 300 do
       local view = made(span())
-      assert.same(alone(self, 100, view), matching.match(self, view).hits)
+      assert.same(matching.alone(self, 100, view), matching.match(self, view).hits)
     end
   end)
 

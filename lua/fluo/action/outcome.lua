@@ -2,7 +2,7 @@
 -- and no response at all are tried again, at the time that Retry-After names; any other status is final (as
 -- Alertmanager has it).
 local action = require("fluo.action")
-local transport = require("fluo.action.transport")
+local percent = require("fluo.percent")
 
 local M = {}
 
@@ -76,7 +76,7 @@ local function plain(text) return (text:gsub("%W", "%%%0")) end
 -- As bodies and addresses have it: as it is; in JSON, where a / may be escaped; in a form.
 local function forms(value)
   local in_json = value:gsub('[%c"\\]', function(c) return ESCAPES[c] or ("\\u%04x"):format(c:byte()) end)
-  return { value, in_json, (in_json:gsub("/", "\\/")), transport.escaped(value) }
+  return { value, in_json, (in_json:gsub("/", "\\/")), percent(value) }
 end
 
 --- The text without any secret's value, however it is escaped.

@@ -1,6 +1,7 @@
 --- Requests of actions: checked against what they may reach, handed to the courier, and back as tables. Errands take
 -- the same way; their numbers are negative.
 local abi = require("fluo.abi")
+local percent = require("fluo.percent")
 local units = require("fluo.units")
 local ffi = abi.ffi
 
@@ -69,11 +70,6 @@ end
 
 -- ---- requests -----------------------------------------------------------------------------------------
 
---- As it stands in a form.
-function M.escaped(text)
-  return (tostring(text):gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
-end
-
 local function sorted(t)
   local names = {}
   for name in pairs(t) do names[#names + 1] = tostring(name) end
@@ -86,7 +82,7 @@ local function body_of(asked, json)
   if not asked.form then return asked.body or "", nil end
   local fields = {}
   for _, name in ipairs(sorted(asked.form)) do
-    fields[#fields + 1] = M.escaped(name) .. "=" .. M.escaped(asked.form[name])
+    fields[#fields + 1] = percent(name) .. "=" .. percent(asked.form[name])
   end
   return table.concat(fields, "&"), "application/x-www-form-urlencoded"
 end

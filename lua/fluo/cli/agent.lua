@@ -1,4 +1,5 @@
 --- The running agent's API, as the commands ask it, and how they print what it says.
+local percent = require("fluo.percent")
 local stream = require("fluo.cli.stream")
 
 local M = {}
@@ -27,15 +28,11 @@ function M.finish(text, why)
   return 0
 end
 
-local function escape(text)
-  return (text:gsub("[^%w%-_.~]", function(c) return ("%%%02X"):format(c:byte()) end))
-end
-
 --- "?a=1&b=2" of { { name, value } }; those without a value are left out.
 function M.query(pairs_of)
   local words = {}
   for _, pair in ipairs(pairs_of) do
-    if pair[2] then words[#words + 1] = pair[1] .. "=" .. escape(tostring(pair[2])) end
+    if pair[2] then words[#words + 1] = pair[1] .. "=" .. percent(pair[2]) end
   end
   return #words > 0 and "?" .. table.concat(words, "&") or ""
 end
