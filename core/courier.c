@@ -8,6 +8,9 @@
  * finds wrong, and an address that is not to be reached, come as a response with an error. A body that has no end
  * is cut, and then the status is the answer.
  *
+ * How many go out at once is the sender's to say, receiver by receiver. A bound of libcurl's for each host would let
+ * a path that hangs hold back the others of its host, whose time runs while they wait for a connection.
+ *
  * Each request owns copies of what it needs; a handle is freed with its request, whatever state it is in. */
 #include "courier.h"
 
@@ -30,7 +33,7 @@
 #define FUNCTIONS(X)                                                                                    \
   X(global_init) X(easy_init) X(easy_setopt) X(easy_cleanup) X(easy_getinfo) X(easy_strerror)             \
   X(multi_init) X(multi_add_handle) X(multi_remove_handle) X(multi_perform) X(multi_poll)                 \
-  X(multi_info_read) X(multi_setopt) X(slist_append) X(slist_free_all) X(getdate)                         \
+  X(multi_info_read) X(slist_append) X(slist_free_all) X(getdate)                                       \
   X(url) X(url_cleanup) X(url_get) X(url_set) X(free)
 
 struct library {
@@ -81,8 +84,7 @@ static bool load(struct fluo_courier *c, char why[256]) {
     return false;
   }
   if (!c->lib.global_init(CURL_GLOBAL_DEFAULT)) c->multi = c->lib.multi_init();
-  if (c->multi) c->lib.multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, 4L);
-  else snprintf(why, 256, "libcurl cannot be set up");
+  if (!c->multi) snprintf(why, 256, "libcurl cannot be set up");
   return c->multi != NULL;
 }
 

@@ -6,6 +6,7 @@ local post_room = require("spec.core.post_room")
 local memfd, rule_texts, room, stats = post_room.memfd, post_room.texts, post_room.open, post_room.stats
 
 local OK, RETRY, FAILED = 0, 1, 2
+local PLACES = 32                      -- POST_IN_FLIGHT_MAX
 
 local POST = [[action "team" (function(alert) return http.post { url = "%s", json = { text = alert.summary } } end)]]
 
@@ -65,6 +66,14 @@ describe("the post room", function()
     local results = {}
     for i, outcome in ipairs(world.wait(4)) do results[i] = outcome.result end
     assert.same({ RETRY, OK, OK, RETRY }, results)
+  end)
+
+  it("lets a path that hangs delay no other of its host", function()
+    world = room(('action "hangs" (function() return http.post { url = "%s" } end)'):format(mock.url "/hang") .. "\n"
+      .. POST:format(mock.url "/ok?of-its-host"), { hosts = { "127.0.0.1" } })
+    for _ = 1, PLACES - 1 do world.send "hangs" end
+    local team = world.send "team"
+    assert.same({ [team] = { result = OK, after = 0, text = "200" } }, world.wait(1))
   end)
 
   it("blames an action that loops, and delivers the others", function()
