@@ -5,7 +5,7 @@
 
 /* Append without a line end: 0, or out->err (FLUO_ETOOLARGE, FLUO_ENOMEM). */
 int alert_json(const struct notice *notice, struct buffer *out);
-/* with_violations: its newest ones, as RULES.md section 8 has them, as many as fit. */
+/* with_violations: its newest ones, as violation_json writes them, as many as fit. */
 int incident_json(const struct incident *incident, bool with_violations, struct buffer *out);
 int silence_json(const struct silence *silence, struct buffer *out);
 

@@ -1,7 +1,7 @@
 /* What is normal for a group of a window: the median of what its aggregate was lately, and, once enough weeks or days
  * are known, what this hour of the week or of the day brings (UTC); and how far it strays from that. One sample per
  * D / 60 is learnt once it is D old, and only if nothing was wrong meanwhile: so what is reported as abnormal never
- * becomes normal by itself. RULES.md section 5, Baselines. Time is an argument.
+ * becomes normal by itself. rules/README.md, Windows and sequences. Time is an argument.
  *
  * A baseline takes 5.7 KB, and from its second hour on 2.7 KB more. */
 #ifndef FLUO_BASELINE_H

@@ -1,5 +1,5 @@
-/* What a span is to a window or a sequence: its group, when it counts, and what it adds. RULES.md
- * sections 5 and 6.
+/* What a span is to a window or a sequence: its group, when it counts, and what it adds:
+ * rules/README.md, Windows and sequences.
  *
  * A window's span counts at its end, its events at their own times. What is needed of the span is
  * copied into a note, so that the trace may go. Ways it fails: a field is missing, which is no

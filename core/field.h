@@ -1,4 +1,4 @@
-/* The value of a field of a span, and comparing values: RULES.md section 2, in one place. */
+/* The value of a field of a span, and comparing values (rules/README.md, Patterns), in one place. */
 #ifndef FLUO_FIELD_H
 #define FLUO_FIELD_H
 #include <stdbool.h>
@@ -35,7 +35,7 @@ bool field_get(const struct span_view *view, uint32_t field, const char *key, ui
 /* Duration in ns: end - start, 0 where the span is skewed. */
 uint64_t span_duration_ns(const struct fluo_span *span);
 
-/* Text that is a decimal number (RULES.md section 2), of 64 KiB at most, as INT where it is whole and fits, else DOUBLE. */
+/* Text that is a decimal number, of 64 KiB at most, as INT where it is whole and fits, else DOUBLE. */
 bool value_number(const uint8_t *p, size_t n, struct fluo_value *out);
 
 #endif

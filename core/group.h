@@ -1,4 +1,4 @@
-/* Keys of groups: the values of a rule's `by` fields as text. Values that RULES.md section 2 calls equal give one key:
+/* Keys of groups: the values of a rule's `by` fields as text. Values that a pattern would call equal give one key:
  * 500, 500.0 and "500" do, "true" and true do; two different strings never do, so "500.0" is a group of its own. */
 #ifndef FLUO_GROUP_H
 #define FLUO_GROUP_H

@@ -153,7 +153,7 @@
 /* Hits of one trace that wait for their span's parent, 16 bytes each; every span that arrives there is compared with them.
  * Past it events are lost, counted likewise. */
 #define LIMIT_TRACE_WAITS 4096u
-/* A window's span may end so far behind the clock, and an event so far before it (RULES.md section 5). Later ones are
+/* A window's span may end so far behind the clock, and an event so far before it. Later ones are
  * dropped, as are steps of a sequence past its D and lateness (fluo_window_late_events_total), newer ones moved
  * (fluo_window_future_events_total). */
 #define LIMIT_ACROSS_LATE_NS 30000000000ull

@@ -1,5 +1,5 @@
 /* Keys that were not seen before: which operations, callers, kinds of errors there are, and the first span of one that
- * nobody knew. RULES.md's windows (section 5) are what it is like: D is how long a key has to have been away, and how
+ * nobody knew. Windows (window.h) are what it is like: D is how long a key has to have been away, and how
  * long everything was looked at before anything is told. Time is an argument. */
 #ifndef FLUO_NOVEL_H
 #define FLUO_NOVEL_H

@@ -1,7 +1,7 @@
 /* OTLP/JSON to protobuf wire form, streaming: one pass over the text, recursion bounded by depth_max,
  * the output bounded by the buffer's max. Then the body takes the same scanner as protobuf does.
- * Rules: OTLP.md section 3 (lowerCamelCase keys, hex ids, digits read as digits, unknown keys skipped,
- * null is absent, enum names taken, old instrumentationLibrary keys taken). */
+ * Rules: OTLP's specification, JSON Protobuf Encoding (lowerCamelCase keys, hex ids, digits read as digits, unknown
+ * keys skipped, null is absent); beyond it enum names and old instrumentationLibrary keys are taken. */
 #ifndef FLUO_OTLP_JSON_H
 #define FLUO_OTLP_JSON_H
 #include "buffer.h"

@@ -1,6 +1,6 @@
 /* Sequences: spans of any traces that share a key, in order of their start, all within D; and what must not come between
- * or after them. RULES.md section 6. Time is an argument; nothing here knows spans or rules: the engine hands in hits,
- * each saying which of the sequence's patterns it satisfies, and is told of matches. */
+ * or after them. rules/README.md, Windows and sequences. Time is an argument; nothing here knows spans or rules: the
+ * engine hands in hits, each saying which of the sequence's patterns it satisfies, and is told of matches. */
 #ifndef FLUO_SEQUENCE_H
 #define FLUO_SEQUENCE_H
 #include <stdbool.h>

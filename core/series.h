@@ -1,7 +1,7 @@
-/* The events of one group of a window, and what they add up to: RULES.md section 5. The window is (t - D, t], and t
- * only grows. Exact up to SERIES_EVENTS_MAX events; beyond that they are kept in buckets of at most D / 60, each of
- * which leaves when its newest event does, so that a full one overcounts by one bucket at most. Events may come that
- * are newer than t (a timer judges some time later); they count once t has come to them. */
+/* The events of one group of a window, and what they add up to (rules/README.md, Windows and sequences).
+ * The window is (t - D, t], and t only grows. Exact up to SERIES_EVENTS_MAX events; beyond that they are kept in buckets
+ * of at most D / 60, each of which leaves when its newest event does, so that a full one overcounts by one bucket at
+ * most. Events may come that are newer than t (a timer judges some time later); they count once t has come to them. */
 #ifndef FLUO_SERIES_H
 #define FLUO_SERIES_H
 #include <stdbool.h>

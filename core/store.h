@@ -101,7 +101,7 @@ enum admit { ADMIT_NEW, ADMIT_DUPLICATE, ADMIT_LATE, ADMIT_NO_MEMORY };
 enum admit store_admit(struct store *s, const uint8_t trace_id[16], const uint8_t span_id[8],
                        uint64_t now_ns, struct trace **out);
 /* Writes the span into the trace that store_admit gave for it: the skeleton, and its index in *index
- * (index of arrival). Frees memory by the order of HOUSE.md section 3 where there is none: payloads of
+ * (index of arrival). Frees memory in this order where there is none: payloads of
  * traces that cannot need them, kept traces, ids of closed ones, then the oldest idle trace is closed (CLOSE_EVICTED),
  * pinned ones passed over. NULL: dropped for memory (all is pinned, or evicted traces that hold a quarter of the arena are still
  * being judged, or the span alone would take a quarter). Then nothing was written; the trace is marked cut, and

@@ -1,4 +1,4 @@
-/* Values as they are compared: RULES.md section 2. What is public of it is declared in field.h. */
+/* Values as they are compared: rules/README.md, Patterns. What is public of it is declared in field.h. */
 #ifndef FLUO_VALUE_H
 #define FLUO_VALUE_H
 #include <stdbool.h>

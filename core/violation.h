@@ -1,4 +1,4 @@
-/* A violation: a fact about a rule, with the spans that prove it. RULES.md section 8. */
+/* A violation: a fact about a rule, with the spans that prove it: rules/README.md, What comes out. */
 #ifndef FLUO_VIOLATION_H
 #define FLUO_VIOLATION_H
 #include <stdbool.h>
@@ -67,7 +67,7 @@ struct violation_span violation_span_of(const struct span_view *view);
  * traces the group, the time and the first witness): the same violation has the same id after a restart, a replay or a
  * second delivery. */
 void violation_id(const struct violation *v, char out[33]);
-/* Appends the object of RULES.md section 8, without a line end. 0 or a negative fluo_err. */
+/* Appends the object that rules/README.md describes (What comes out), without a line end. 0 or a negative fluo_err. */
 int violation_json(const struct violation *v, struct buffer *out);
 /* Appends a template of the rule (summary, or an action's): of the first witness; what is absent is "-". */
 int violation_template(const struct violation *v, struct fluo_range parts, struct buffer *out);

@@ -1,6 +1,7 @@
-/* Windows: what many spans add up to, per rule and group. RULES.md section 5. Time is an argument; nothing here knows
- * spans or rules: the engine hands in events with their group's key, and is told when a comparison becomes true.
- * `over` and `at_least` are judged as events are taken, `under` and `at_most` by timers. */
+/* Windows: what many spans add up to, per rule and group (rules/README.md, Windows and sequences).
+ * Time is an argument; nothing here knows spans or rules: the engine hands in events with their group's key, and is
+ * told when a comparison becomes true. `over` and `at_least` are judged as events are taken, `under` and `at_most` by
+ * timers. */
 #ifndef FLUO_WINDOW_H
 #define FLUO_WINDOW_H
 #include <stdbool.h>

@@ -142,7 +142,7 @@ enum fluo_field {
   FLUO_FIELD_REASON, FLUO_FIELD_SPAN_TOTAL, FLUO_FIELD_BASELINE
 };
 
-/* RULES.md section 2 and 3. EQ has one value or, as one_of, several; NE (none_of) likewise; BETWEEN two;
+/* rules/README.md, Patterns. EQ has one value or, as one_of, several; NE (none_of) likewise; BETWEEN two;
  * EXISTS none (missing is NOT EXISTS); STRICT one, equal and of one type (integers and doubles are one), of an
  * ATTRIBUTE or RESOURCE alone. Durations and times compare as integers of nanoseconds.
  * STATUS is compared with EQ/NE and text: "UNSET" "OK" "ERROR" "EXPLICIT_OK" (upper case, stripped);
@@ -175,7 +175,7 @@ struct fluo_ir_gate {
   int64_t  n;
 };
 
-/* What a window adds up to, and of what. RULES.md section 5. */
+/* What a window adds up to, and of what: rules/README.md, Windows and sequences. */
 enum fluo_aggregate { FLUO_AGGREGATE_COUNT, FLUO_AGGREGATE_SUM, FLUO_AGGREGATE_AVG, FLUO_AGGREGATE_MIN,
                       FLUO_AGGREGATE_MAX, FLUO_AGGREGATE_QUANTILE, FLUO_AGGREGATE_RATE,
                       FLUO_AGGREGATE_DISTINCT, FLUO_AGGREGATE_RATIO,

@@ -1,6 +1,6 @@
 --- What is known while one rule file is evaluated: the texts involved (the file and the modules that it
 -- requires), the rule being built, what was found wrong. Everything that checks reports through it, and it
--- alone decides where an error stands (RULES.md section 1):
+-- alone decides where an error stands:
 --
 --   the line of the word at fault where the word stands once in the rule, else the rule's line;
 --   the column where the word stands once in that line, else where the line begins.

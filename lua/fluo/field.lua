@@ -1,5 +1,5 @@
 --- The fields that patterns ask about, and what may be asked of each: turns a field, an operator and what
--- the author wrote into an atom of the intermediate form, its values normalised (RULES.md sections 2, 3).
+-- the author wrote into an atom of the intermediate form, its values normalised (rules/README.md, Patterns).
 local abi = require("fluo.abi")
 local suggest = require("fluo.suggest")
 local units = require("fluo.units")
@@ -56,7 +56,7 @@ end
 
 local TWO_63 = 2 ^ 63
 
--- A plain value, by RULES.md section 2: text, bool, int, double. Or nil and why.
+-- A plain value: text, bool, int, double. Or nil and why.
 local function plain(value)
   local kind = type(value)
   if kind == "string" then return { type = "STRING", text = value } end

@@ -1,4 +1,4 @@
---- One rule: checks every key of `rule "name" { … }` (RULES.md section 1) and gives the rule object that
+--- One rule: checks every key of `rule "name" { … }` and gives the rule object that
 -- ir.lua writes down and the study judges by. All that is wrong is reported, not only the first.
 local cascade = require("fluo.cascade")
 local condition = require("fluo.condition")

@@ -1,4 +1,4 @@
---- What a rule file may use of Lua (RULES.md section 1): an allow-list, fresh for each file, so that no
+--- What a rule file may use of Lua (rules/README.md): an allow-list, fresh for each file, so that no
 -- file can change what another sees, and with nothing in it that differs from one process to the next:
 -- no addresses, no order of a hash table, no clock, no randomness.
 local M = {}

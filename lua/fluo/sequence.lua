@@ -1,4 +1,5 @@
---- Sequences across traces: `sequence { by = "order.id", within = "30s", { … }, not_ { … } }`. RULES.md section 6.
+--- Sequences across traces: `sequence { by = "order.id", within = "30s", { … }, not_ { … } }`.
+-- rules/README.md, Windows and sequences.
 --
 -- A node of kind "sequence" has: ns, by (as of a window), steps (patterns), absent (for each step whether it must
 -- not come).

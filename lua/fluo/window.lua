@@ -1,4 +1,5 @@
---- Windows: `window("1m", { … }):by("service"):count():over(5)`. RULES.md section 5.
+--- Windows: `window("1m", { … }):by("service"):count():over(5)`.
+-- rules/README.md, Windows and sequences.
 --
 -- Each call gives a new handle; what has an aggregate and a comparison can be a rule's `when`. A node of kind
 -- "window" has: ns, pattern, by (list of { label, field, key }), samples_min, and once they are known

@@ -1,4 +1,5 @@
---- Text queries: `query "sum(api_calls) > 10000 during 1m where service = \"bot\" by (service)"`. RULES.md section 5.
+--- Text queries: `query "sum(api_calls) > 10000 during 1m where service = \"bot\" by (service)"`.
+-- rules/README.md, Windows and sequences.
 -- M.parse gives a plain table, or nil, message, hint, the word at fault; M.window makes a window of it.
 local operand = require("fluo.operand")
 local scan = require("fluo.dialect.scan")

@@ -1,4 +1,4 @@
--- TraceQL selectors (RULES.md section 7) through the whole agent: `trace.ql` in rules, and what it gives.
+-- TraceQL selectors (rules/traceql.md) through the whole agent: `trace.ql` in rules, and what it gives.
 local replay = require("spec.replay")
 local span = replay.span
 

@@ -1,4 +1,4 @@
--- What a trace condition means (RULES.md section 4), through the whole agent. A pattern { name = "a" } is written A
+-- What a trace condition means (rules/README.md, Conditions), through the whole agent. A pattern { name = "a" } is written A
 -- in the tables below, and traces in the short notation of spec/replay.lua.
 local replay = require("spec.replay")
 local arrival, run = replay.arrival, replay.rule

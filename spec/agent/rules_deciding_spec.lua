@@ -1,4 +1,4 @@
--- When a trace rule decides, and on what (RULES.md section 4): early, at the close, in a trace that was cut, late.
+-- When a trace rule decides, and on what (rules/README.md, Conditions): early, at the close, in a trace that was cut, late.
 -- Conditions and traces are in the short notations of spec/replay.lua.
 local replay = require("spec.replay")
 local arrival, run = replay.arrival, replay.rule

@@ -1,4 +1,4 @@
--- Rules with `late = true` (RULES.md section 4): a trace that closed is judged again when spans come late. Idle is 10 s
+-- Rules with `late = true` (rules/README.md, Conditions): a trace that closed is judged again when spans come late. Idle is 10 s
 -- here and late 60 s, so a trace whose last span came at 0 closes at 10000, and is remembered until 70000.
 local replay = require("spec.replay")
 local arrival, run, clock = replay.arrival, replay.rule, replay.clock

@@ -1,4 +1,4 @@
--- What loads and what does not (RULES.md section 1), said by `fluo check`, `fluo replay` and `fluo run`.
+-- What loads and what does not (rules/README.md), said by `fluo check`, `fluo replay` and `fluo run`.
 local replay = require("spec.replay")
 
 -- A directory with the given files (a name with / makes its folder) for the time of one function.

@@ -1,4 +1,4 @@
--- What a span pattern matches (RULES.md section 3), through the whole agent.
+-- What a span pattern matches (rules/README.md, Patterns), through the whole agent.
 local replay = require("spec.replay")
 local span, wire = replay.span, replay.wire
 

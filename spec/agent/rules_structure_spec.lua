@@ -1,4 +1,4 @@
--- Structure, order and time in conditions (RULES.md section 4), through the whole agent: the short notations are
+-- Structure, order and time in conditions (rules/README.md, Conditions), through the whole agent: the short notations are
 -- those of spec/replay.lua.
 local replay = require("spec.replay")
 local arrival, run, times = replay.arrival, replay.rule, replay.times

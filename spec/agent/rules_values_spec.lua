@@ -1,4 +1,4 @@
--- What comparing a value means (RULES.md section 2), through the whole agent: each row is a rule, a span,
+-- What comparing a value means (rules/README.md, Patterns), through the whole agent: each row is a rule, a span,
 -- and whether the rule fires.
 local replay = require("spec.replay")
 local wire = replay.wire

@@ -1,4 +1,4 @@
--- What a violation says, and how replay says it (RULES.md section 8).
+-- What a violation says, and how replay says it (rules/README.md, What comes out).
 local cjson = require("cjson")
 local replay = require("spec.replay")
 local span, arrival, clock = replay.span, replay.arrival, replay.clock

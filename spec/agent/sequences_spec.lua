@@ -1,4 +1,4 @@
--- Sequences across traces (RULES.md section 6), from the text of a rule to its violations.
+-- Sequences across traces (rules/README.md, Windows and sequences), from the text of a rule to its violations.
 local replay = require("spec.replay")
 
 -- "a@0 x@5/late": names at their start in ms, all with the key k; each its own trace and request, which arrives at

@@ -1,4 +1,4 @@
--- A comparison means the same in every dialect (RULES.md sections 2 and 7): each value beside each operand by each
+-- A comparison means the same in every dialect (rules/README.md, Patterns; rules/traceql.md): each value beside each operand by each
 -- operator, against plain definitions. Beyond 2^53 rules_values_spec.lua looks.
 local replay = require("spec.replay")
 local wire = replay.wire

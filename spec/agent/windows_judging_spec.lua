@@ -1,5 +1,5 @@
 -- When windows are judged, to the nanosecond: their edges, what comes late or early, what makes them fire again, and
--- what their violations name (RULES.md section 5).
+-- what their violations name (rules/README.md, Windows and sequences).
 local replay = require("spec.replay")
 
 local count = 0

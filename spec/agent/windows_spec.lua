@@ -1,4 +1,4 @@
--- Windows and text queries (RULES.md section 5), from the text of a rule to its violations.
+-- Windows and text queries (rules/README.md, Windows and sequences), from the text of a rule to its violations.
 local cjson = require("cjson")
 local replay = require("spec.replay")
 

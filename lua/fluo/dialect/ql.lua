@@ -1,4 +1,4 @@
---- `trace.ql "…"`: a TraceQL selector as a condition. RULES.md section 7. It stands for spans, so it can be joined,
+--- `trace.ql "…"`: a TraceQL selector as a condition (rules/traceql.md). It stands for spans, so it can be joined,
 -- related and followed as `trace.has` can; where it is the proof, all of its spans are witnesses.
 --
 -- M.build checks a query and makes the patterns of its filters; M.set puts it in the shape that ql_judge.lua runs:

@@ -1,5 +1,5 @@
 --- Values of TraceQL expressions while they are reckoned with: what a literal or a field is, arithmetic, and comparing
--- by RULES.md section 2. Where patterns can ask (a field against a literal) they do; this is for the rest.
+-- as patterns compare. Where patterns can ask (a field against a literal) they do; this is for the rest.
 --   int64 cdata   an integer           number   a double          string, boolean
 --   Duration      {ns}, exact          table    an array          nil      there is none
 -- Beside a duration a bare number is milliseconds. Two integers stay one (7 / 2 is 3, -7 / 2 is -3), and so do two

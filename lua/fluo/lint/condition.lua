@@ -1,4 +1,4 @@
---- What can be proven of a trace condition (RULES.md, section 4), for a whole trace that has at least one span: that
+--- What can be proven of a trace condition (rules/README.md, Conditions), for a whole trace of at least one span: that
 -- it never holds, that it always does. Cases are of how many spans match a pattern, of the trace's duration and of
 -- its number of spans. Of a chain only what each of its steps needs is looked at: so it is false or open.
 local cases = require("fluo.lint.cases")

@@ -1,4 +1,4 @@
---- What can be proven of a span pattern (RULES.md, section 2): that no span matches it, that every span does.
+--- What can be proven of a span pattern (rules/README.md, Patterns): that no span matches it, that every span does.
 -- Fields have one value each, and their values are split into cases. An attribute may be an array, of which several
 -- elements satisfy several operands: there only presence is, and what stands twice word by word.
 local cases = require("fluo.lint.cases")

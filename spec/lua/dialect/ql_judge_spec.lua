@@ -1,4 +1,4 @@
--- Three values of a query (RULES.md section 4): true, false, unknown where spans may have been lost, where a parent has
+-- Three values of a query (rules/README.md, Conditions): true, false, unknown where spans may have been lost, where a parent has
 -- not arrived, where a pattern's answer is unknown. A span of these traces is called by the filter that it satisfies.
 local traces = require("spec.lua.traces")
 

@@ -1,4 +1,4 @@
--- What is TraceQL and what is not (RULES.md section 7), and what is said about the latter.
+-- What is TraceQL and what is not (rules/traceql.md), and what is said about the latter.
 local parser = require("fluo.dialect.ql_parser")
 
 local function each(text, check)

@@ -1,4 +1,4 @@
--- Values as queries reckon with them (RULES.md sections 2 and 7).
+-- Values as queries reckon with them (rules/README.md, Patterns; rules/traceql.md).
 local value = require("fluo.dialect.ql_value")
 local ffi = require("ffi")
 local MAX, MIN = 0x7fffffffffffffffLL, -0x7fffffffffffffffLL - 1
