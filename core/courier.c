@@ -14,6 +14,7 @@
  * Each request owns copies of what it needs; a handle is freed with its request, whatever state it is in. */
 #include "courier.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
@@ -344,9 +345,9 @@ static void wait_plainly(struct pollfd *fds, unsigned count, int timeout_ms) {
 }
 
 void courier_wait(struct fluo_courier *c, struct pollfd *fds, unsigned count, int timeout_ms) {
-  enum { FDS_MAX = 64 };
-  struct curl_waitfd extra[FDS_MAX];
-  if (!c->requests || count > FDS_MAX) {
+  struct curl_waitfd extra[COURIER_FDS_MAX];
+  assert(count <= COURIER_FDS_MAX);
+  if (!c->requests) {
     wait_plainly(fds, count, timeout_ms);
     return;
   }

@@ -11,11 +11,12 @@ struct pollfd;
 struct sockaddr;
 
 /* Of an answer: what is beyond is not read. */
-enum { COURIER_BODY_BYTES = 65536, COURIER_HEADERS_BYTES = 16384, COURIER_REQUESTS_MAX = 256 };
+enum { COURIER_BODY_BYTES = 65536, COURIER_HEADERS_BYTES = 16384, COURIER_REQUESTS_MAX = 256, COURIER_FDS_MAX = 128 };
 
 /* NULL: no memory. It ends with its process. */
 struct fluo_courier *courier_new(void);
-/* Waits until one of the descriptors is ready, a request goes on, or the time is over (-1: no end); revents are set. */
+/* Waits until one of the descriptors (COURIER_FDS_MAX at most) is ready, a request goes on, or the time is over (-1: no
+ * end); revents are set. */
 void courier_wait(struct fluo_courier *c, struct pollfd *fds, unsigned count, int timeout_ms);
 /* Lets all requests go on as far as they can without waiting. */
 void courier_turn(struct fluo_courier *c);

@@ -11,7 +11,7 @@ struct pollfd;
 #define ERRAND "--internal-errand"
 
 enum {
-  ERRANDS_MAX = 8,                     /* processes at once; one more is tried again */
+  ERRANDS_MAX = 32,                    /* processes at once, one for each delivery; one more is tried again */
   ERRAND_FDS_MAX = 2 * ERRANDS_MAX,
   ERRAND_TEXT_BYTES = 1024,            /* of what one says; what is beyond is read and passed over */
   ERRAND_WORDS_MAX = 128,

@@ -25,12 +25,14 @@
 
 #include "buffer.h"
 #include "err.h"
+#include "errand.h"
 #include "fluo.h"
 #include "heap.h"
 #include "spawn.h"
 #include "study_process.h"
 
 enum { DEATHS_MAX = 3 };
+_Static_assert(ERRANDS_MAX >= POST_IN_FLIGHT_MAX, "a receiver that hangs leaves the others their programs");
 
 struct place {
   uint64_t delivery;               /* 0: free */

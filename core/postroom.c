@@ -244,6 +244,7 @@ static bool turn(struct postroom *p, int *timeout_ms) {
 
 static int serve(struct postroom *p) {
   struct pollfd fds[1 + ERRAND_FDS_MAX];
+  _Static_assert(1 + ERRAND_FDS_MAX <= COURIER_FDS_MAX, "all of them are waited for");
   int timeout_ms = -1;
   for (;;) {
     fds[0] = (struct pollfd){.fd = POSTROOM_FD_CONTROL, .events = POLLIN};

@@ -33,7 +33,7 @@ describe("errands", function()
 
   -- The next one that has ended: its number, exit status, signal and text.
   local function wait()
-    local fds, ended = ffi.new("struct errand_spec_pollfd[16]"), ffi.new("struct fluo_errand_end")
+    local fds, ended = ffi.new("struct errand_spec_pollfd[?]", core.ERRAND_FDS_MAX), ffi.new("struct fluo_errand_end")
     local until_s = receiver.clock() + 60
     while receiver.clock() < until_s do
       core.errands_turn(errands)

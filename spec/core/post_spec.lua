@@ -76,6 +76,14 @@ describe("the post room", function()
     assert.same({ [team] = { result = OK, after = 0, text = "200" } }, world.wait(1))
   end)
 
+  it("has room for another program, whatever hangs", function()
+    local function program(...) return { type = "exec", settings = { argv = { ... } } } end
+    world = room("", { exec = true, receivers = { hangs = program("/bin/sleep", "300"), good = program("/bin/true") } })
+    for _ = 1, PLACES - 1 do world.send "hangs" end
+    local good = world.send "good"
+    assert.equal(OK, world.wait(1)[good].result, world.outcomes[good].text)
+  end)
+
   it("blames an action that loops, and delivers the others", function()
     world = room([[action "loops" (function() while true do end end)]] .. "\n" .. POST:format(mock.url "/ok?beside"),
       { hosts = { "127.0.0.1" } })
