@@ -17,6 +17,7 @@ local sandbox = require("fluo.sandbox")
 local sequence = require("fluo.sequence")
 local suggest = require("fluo.suggest")
 local syntax = require("fluo.syntax")
+local twice = require("fluo.twice")
 local window = require("fluo.window")
 
 local M = {}
@@ -294,6 +295,14 @@ local function without(unit, text, notes, blanked)
   return text
 end
 
+local function look_twice(context, unit)
+  twice(unit:lex(), function(line, column, key)
+    context_of.add_warning(context, "duplicate-key", unit, line, column,
+      ("`%s` stands twice in one table: the one before is lost"):format(key),
+      "two conditions on one field: all_of { { … }, { … } }, any_of, or one operand such as one_of { … }")
+  end)
+end
+
 local function keep(all, notes)
   for _, note in ipairs(notes) do all[#all + 1] = note end
 end
@@ -314,6 +323,7 @@ function M.file(source, modules, options)
   end
   if not notes then look_back(context, next(blanked) == nil) end
   allow.check(unit, function(...) context_of.add_warning(context, "unknown-code", unit, ...) end)
+  look_twice(context, unit)
   for _, note in ipairs(all) do
     context_of.add_error(context, note.unit, note.line, note.column, note.message, note.hint)
   end

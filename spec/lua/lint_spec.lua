@@ -169,6 +169,24 @@ describe("the rest", function()
   end)
 end)
 
+describe("a key that stands twice in one table", function()
+  it("is told at the later one, wherever the table is", function()
+    whens("duplicate-key", '{ x = 1, x = 2 }', '{ x = 1; ["x"] = 2 }', '{ ["http.method"] = "GET", y = 1, [\'http.method\'] = "PUT" }',
+      '{ x = 1, event = { name = "a" }, x = 2 }', '{ x = function(v) return v end, y = 1, x = 2 }', '{ x = one_of { 1, 2 }, x = 2 }')
+    warned("duplicate-key", 'rule "r" { when = { x = 1 }, summary = "a", summary = "b" }',
+      'local t = { f = function() if type then return { a = 1, a = 2 } end end } rule "r" { when = { x = 1 } }')
+    local d = rulefiles.good('rule "r" { when = {\n  x = 1,\n  y = 2, x = 3 } }').warnings[1]
+    assert.same({ "duplicate-key", 3, 10 }, { d.code, d.line, d.column })
+  end)
+
+  it("is none where the tables are two, or no table is written", function()
+    whens("", '{ x = 1, event = { x = 1 }, resource = { x = 1 } }', 'any_of { { x = 1 }, { x = 2 } }', '{ x = "x = 1, x = 2" }',
+      '{ x = function(v) local x, y = 1, 2 x = 3 return v == x + y end, y = 1 }',
+      '{ x = function(v) local t, x = { v }, 1 for i = 1, 2 do x = i end repeat x = 2 until v return x end, y = 1 }')
+    warned("", 'local x, y = 1, 2 x = 3 rule "r" { when = { x = x }, --[[ when = 1 ]] summary = "{x}" }')
+  end)
+end)
+
 describe("fluo: allow", function()
   it("in a rule, or right above it, is for that rule", function()
     warned("", 'rule "r" { when = {} } -- fluo: allow always-fires', 'rule "r" {\n  when = {}, -- fluo: allow no-form, always-fires\n}',

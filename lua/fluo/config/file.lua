@@ -1,5 +1,8 @@
 --- The configuration file: Lua that returns a table, evaluated with nothing in reach but Lua's own basics.
 -- How long it may run is the parent's business, how much memory the Lua state's.
+local lexer = require("fluo.lexer")
+local twice = require("fluo.twice")
+
 local M = {}
 
 local BYTES_MAX = 2 ^ 20
@@ -44,11 +47,21 @@ function M.read(path)
   return text
 end
 
+-- The first key that one table has twice, as an error.
+local function given_twice(path, text)
+  local failure
+  twice(lexer.scan(text), function(line, _, key)
+    failure = failure or ("%s:%d: `%s` is given twice in one table"):format(path, line, key)
+  end)
+  return failure
+end
+
 local function evaluate(path, text, api)
   local seen, strings = environment(api)
   if text:byte() == 27 then return nil, path .. ": bytecode, not text" end
   local chunk, failure = load(text:gsub("^\239\187\191", ""), "@" .. path, "t", seen)
-  if not chunk then return nil, failure end
+  if chunk then failure = given_twice(path, text) end
+  if failure then return nil, failure end
   -- ("").dump must not be a way out. This process does nothing else afterwards that would miss it.
   getmetatable("").__index = strings
   local ok, result = pcall(chunk)

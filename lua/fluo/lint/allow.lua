@@ -16,6 +16,7 @@ M.CODES = {
   ["reads-as-invariant"] = "`when` says A and B, the description that A needs B",
   ["same-condition"] = "two rules ask the same",
   ["near-attribute"] = "an attribute named almost as OpenTelemetry names one",
+  ["duplicate-key"] = "a key that stands twice in one table",
   ["field-as-attribute"] = "a field written as an attribute",
   ["resource-as-attribute"] = "an attribute of resources asked of a span",
   ["unguarded-function"] = "a function that runs for every span, or every trace",
