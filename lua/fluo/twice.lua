@@ -1,7 +1,6 @@
 --- Keys that stand twice in one table constructor: Lua keeps the last value and says nothing.
 local OPENS = { ["("] = true, ["["] = true, ["function"] = true, ["if"] = true, ["do"] = true, ["repeat"] = true }
 local CLOSES = { [")"] = true, ["]"] = true, ["}"] = true, ["end"] = true, ["until"] = true }
-local BEFORE_ENTRY = { ["{"] = true, [","] = true, [";"] = true }
 
 -- The key of an entry that begins with token i; nil where it is computed, a number, or there is none.
 local function key_at(lex, i)
@@ -14,8 +13,8 @@ end
 return function(lex, each)
   local open, depth = {}, 0                    -- of each bracket and block: the keys so far, false where it is no table
   for i = 1, lex.n do
-    local keys, key = open[depth], nil
-    if keys and BEFORE_ENTRY[lex:text(i - 1)] then key = key_at(lex, i) end
+    local keys = open[depth]
+    local key = keys and key_at(lex, i)
     if key and keys[key] then
       local line, column = lex:place(lex.from[i])
       each(line, column, key)

@@ -29,6 +29,7 @@ function M.texts(file)
   return table.concat(texts.write { { file = "actions.lua", text = file, modules = { names = {} } } })
 end
 
+M.PLACES = 32                           -- POST_IN_FLIGHT_MAX
 M.now_ns = 0                             -- the clock that post is told; the processes have their own
 
 -- A post room with these actions and this set-up. Gives { send, outcomes, wait }.

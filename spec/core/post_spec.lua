@@ -6,7 +6,7 @@ local post_room = require("spec.core.post_room")
 local memfd, rule_texts, room, stats = post_room.memfd, post_room.texts, post_room.open, post_room.stats
 
 local OK, RETRY, FAILED = 0, 1, 2
-local PLACES = 32                      -- POST_IN_FLIGHT_MAX
+local PLACES = post_room.PLACES
 
 local POST = [[action "team" (function(alert) return http.post { url = "%s", json = { text = alert.summary } } end)]]
 
