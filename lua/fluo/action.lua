@@ -73,7 +73,8 @@ end
 
 local BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-local function base64(text)
+--- RFC 4648, section 4.
+function M.base64(text)
   local out = {}
   for i = 1, #text, 3 do
     local a, b, c = text:byte(i, i + 2)
@@ -188,13 +189,13 @@ end
 --- The five names that files see. context.on_action and context.action_names are set.
 function M.api(context)
   local members = {
-    render = M.render, cut = M.cut, plain = M.plain, base64 = base64, base64_decode = base64_decode,
+    render = M.render, cut = M.cut, plain = M.plain, base64 = M.base64, base64_decode = base64_decode,
     hmac_sha256 = function(key, text) return runtime().hmac(key, text) end,
     now = function(seconds) return runtime().now(seconds or 0) end,
     unix = function() return runtime().unix() end,
     mail = function(asked)
       local now = runtime()
-      return now.request(mail.request(asked, now.unix(), base64))
+      return now.request(mail.request(asked, now.unix(), M.base64))
     end,
     note = function(text) runtime().log(tostring(text)) end,
     retry = function(text, seconds) runtime(); error(ending("retry", text, seconds), 0) end,

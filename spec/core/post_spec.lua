@@ -181,14 +181,19 @@ describe("the post room", function()
       action "json" (function() action.note(json.encode { secret "TOKEN" }) return true end)
       action "slashes" (function() action.note((json.encode { secret "TOKEN" }:gsub("/", "\\/"))) return true end)
       action "form" (function() action.note("a%2Fb%22c%5Cd%0A%26%01") return true end)
+      action "basic" (function()
+        for _, user in ipairs { "", "a", "ab", "abc" } do action.note(action.base64(user .. ":" .. secret "TOKEN" .. "!")) end
+        return true
+      end)
       action "long" (function() error(("x"):rep(295) .. secret "TOKEN", 0) end)
     ]], { secrets = { TOKEN = token }, hidden = { token } })
-    for i, name in ipairs { "json", "slashes", "form", "long" } do
+    for i, name in ipairs { "json", "slashes", "form", "basic", "long" } do
       world.send(name)
       world.wait(i)
     end
-    assert.same({ 'json: ["***"]', 'slashes: ["***"]', "form: ***" }, world.log)
-    assert.truthy(world.wait(4)[4].text:find("^x+%*%*%*$"), world.wait(4)[4].text)
+    assert.same({ 'json: ["***"]', 'slashes: ["***"]', "form: ***", "basic: Om***Eh", "basic: YTp***IQ==", "basic: YWI6***SE=",
+                  "basic: YWJjOm***Eh" }, world.log)
+    assert.truthy(world.wait(5)[5].text:find("^x+%*%*%*$"), world.wait(5)[5].text)
   end)
 
   it("uses the files in force: others are read by the next process, once this one has delivered", function()

@@ -73,10 +73,17 @@ local ESCAPES = { ["\b"] = "\\b", ["\t"] = "\\t", ["\n"] = "\\n", ["\f"] = "\\f"
 
 local function plain(text) return (text:gsub("%W", "%%%0")) end
 
--- As bodies and addresses have it: as it is; in JSON, where a / may be escaped; in a form.
+-- In base64 behind some bytes (of a name and a colon, say): the digits that nothing but the value decides.
+local function in_base64(value, before)
+  local digits = action.base64(("\0"):rep(before) .. value)
+  return digits:sub(math.ceil(before * 8 / 6) + 1, math.floor((before + #value) * 8 / 6))
+end
+
+-- As bodies, addresses and headers have it: as it is; in JSON, where a / may be escaped; in a form; in base64.
 local function forms(value)
   local in_json = value:gsub('[%c"\\]', function(c) return ESCAPES[c] or ("\\u%04x"):format(c:byte()) end)
-  return { value, in_json, (in_json:gsub("/", "\\/")), percent(value) }
+  return { value, in_json, (in_json:gsub("/", "\\/")), percent(value),
+           in_base64(value, 0), in_base64(value, 1), in_base64(value, 2) }
 end
 
 --- The text without any secret's value, however it is escaped.
