@@ -1,7 +1,7 @@
 --- An exact tokenizer of Lua, for places: which line and column, where a rule stands in its file, the
 -- text of a pattern, what Lua itself drops without a word (a side of `and`). It never fails: what cannot
 -- be a token ends the scan, for Lua's own parser has refused the file already or is about to.
-local ffi = require("fluo.abi").ffi
+local ffi = require("ffi")
 local M = {}
 local Lex = {}
 Lex.__index = Lex
