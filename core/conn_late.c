@@ -1,6 +1,7 @@
 /* Connections and time: each phase has its deadline, and what is done about a peer that is past it; and
  * who makes room where bodies find none. A connection has one timer, which may come too early, and
- * then looks again. */
+ * then looks again. A deadline that is past is looked at twice, with a look at the sockets in between: where it
+ * was the loop that stood still, or the machine, the peer's bytes have been there all the while. */
 #include <stddef.h>
 
 #include "conn_parts.h"
@@ -109,8 +110,12 @@ static void on_timer(uv_timer_t *timer) {
   struct conn *c = conn_of(timer->data);
   if (c->phase == PHASE_CLOSED) return;
   uint64_t now = conn_now_ms(c);
-  if (now < c->deadline_ms)
+  if (now < c->deadline_ms) {
     uv_timer_start(timer, on_timer, c->deadline_ms - now, 0);
-  else
+  } else if (c->late_ms != c->deadline_ms) {
+    c->late_ms = c->deadline_ms;
+    uv_timer_start(timer, on_timer, 1, 0); /* not 0: that would be before the sockets */
+  } else {
     conn_late(c);
+  }
 }

@@ -38,6 +38,7 @@ struct conn {
   struct link turn;     /* among those whose turn is to come; alone: it is not */
   bool answered;        /* the request was refused by its head; its body is read past */
   uint64_t deadline_ms; /* of the phase; the timer may come earlier, and then looks again */
+  uint64_t late_ms;     /* the deadline that was found to be past; the sockets are looked at before anybody is late */
   uint64_t end_ms;      /* of body and linger: not past this, whatever progress there is */
   uint64_t since_ms;    /* when the phase began */
   uint64_t read_ms;     /* the turn that it was last read in, by the loop's clock */

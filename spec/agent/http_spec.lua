@@ -333,6 +333,25 @@ describe("the server's clock", function()
     end)
   end)
 
+  it("reads what lies in the socket before it calls a peer late: it may have been the loop that stood still", function()
+    local limit = 20
+    local limits = { idle_ns = limit * MS, header_ns = limit * MS, body_ns = limit * MS }
+    local request = post(JSON, JSON_BODY)
+    for _, sent in ipairs({ 0, 10, #request - 10 }) do          -- idle, amid the head, amid the body
+      serving({ limits = limits }, function(s)
+        local c = s.connect()
+        c.loop = nil
+        s.loop:run()
+        if sent > 0 then c:send(request:sub(1, sent)) end
+        s.loop:run()
+        c:send(request:sub(sent + 1))
+        ffi.C.poll(nil, 0, 2 * limit)                           -- this is what stands still
+        c.loop = s.loop
+        assert.equal(200, assert(c:answer()).status)
+      end)
+    end
+  end)
+
   it("gives a body that keeps coming more time, but not for ever", function()
     -- Sends bytes until the answer is there: it, their number, and the longest that two of them took, in seconds.
     local function drip(s)
