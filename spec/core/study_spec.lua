@@ -407,11 +407,16 @@ describe("the study", function()
   end)
 
   describe("when its rule process is killed", function()
+    -- Until that has been noticed.
+    local function kill_rules()
+      local pid = core.study_rules_pid(w.study)
+      ffi.C.kill(pid, 9)
+      while core.study_rules_pid(w.study) == pid do w:turn() end
+    end
+
     it("starts another one, whose workers go on", function()
       open(YES)
-      local first = core.study_rules_pid(w.study)
-      ffi.C.kill(first, 9)
-      while core.study_rules_pid(w.study) == first do w:turn() end
+      kill_rules()
       w:run()
       w:kill(9)
       w:ask { { 0, w:span {} } }
@@ -422,15 +427,13 @@ describe("the study", function()
     it("starts another one with the same rules, whatever the files are by now", function()
       open(YES)
       world.write_rules(w.path, 'rule "other" { when = { name = "x" } }')
-      ffi.C.kill(core.study_rules_pid(w.study), 9)
-      w:turn()
+      kill_rules()
       w:run()
       os.remove(w.path)
       w:kill(9)
       w:ask { { 0, w:span {} } }
       w:run()
-      ffi.C.kill(core.study_rules_pid(w.study), 9)
-      w:turn()
+      kill_rules()
       w:run()
       assert.same({ "trouble: the rule process died", "fault nobody: the worker died", "1: yes",
         "trouble: the rule process died" }, w.seen)
@@ -441,8 +444,7 @@ describe("the study", function()
       os.execute(("ln -sf $(realpath %s) %s"):format(world.exe, exe))
       open { rules = YES, exe = exe }
       os.remove(exe)
-      ffi.C.kill(core.study_rules_pid(w.study), 9)
-      w:turn()
+      kill_rules()
       w:kill(9)
       w:ask { { 0, w:span {} } }
       w:turn()
