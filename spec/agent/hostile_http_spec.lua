@@ -30,12 +30,15 @@ local function disperse(list)
   for _, c in ipairs(list) do c:close() end
 end
 
--- Fills the arena with spans whose payloads some rule wants.
+-- Fills the arena with spans whose payloads some rule wants. Where the machine stands still, the sender is a slow one, and told so.
 local function fill(agent)
   for part = 1, 12 do
     local text = hostile.spans(20000, function(i) return part * 20000 + i, i end, nil, 10,
       function(b, i, k) b:hex(i * 16 + k) end)
-    assert.equal(200, hostile.post(agent, text).status)
+    assert.equal(200, socket.until_true(function()
+      local status = hostile.post(agent, text).status
+      return status ~= 408 and status
+    end))
   end
 end
 
@@ -66,19 +69,24 @@ describe("three hundred peers", function()
   end)
 
   it("that stop amid their body are told so, or to come again, also beside a full buffer", function()
-    survives(function(agent)
-      fill(agent)
-      local list = crowd(agent, HEAD .. "Content-Length: 8000000\r\n\r\n" .. ("x"):rep(300000))
-      hostile.weigh(agent)
-      local told = {}
-      for _, c in ipairs(list) do
-        local answer, why = c:answer()
-        local what = answer and answer.status or why
-        told[what] = (told[what] or 0) + 1
-      end
-      assert.equal(PEERS, (told[408] or 0) + told[503])
-      disperse(list)
-    end, { flags = { "--http.body-timeout=500ms" } })
+    local ms, told = 250, nil
+    repeat                                      -- on a busy machine the first are told before so many have come that they fill it
+      ms = ms * 2
+      survives(function(agent)
+        fill(agent)
+        local list = crowd(agent, HEAD .. "Content-Length: 8000000\r\n\r\n" .. ("x"):rep(300000))
+        hostile.weigh(agent)
+        told = { [408] = 0, [503] = 0 }
+        for _, c in ipairs(list) do
+          local answer, why = c:answer()
+          local what = answer and answer.status or why
+          told[what] = (told[what] or 0) + 1
+        end
+        assert.equal(PEERS, told[408] + told[503])
+        disperse(list)
+      end, { flags = { ("--http.body-timeout=%dms"):format(ms) } })
+    until told[503] > 0 or ms > 10000
+    assert.is_true(told[503] > 0)
   end)
 
   it("that never read their answers are served until their sockets are full, and hold up nobody", function()
