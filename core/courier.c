@@ -5,8 +5,14 @@
  * fluo_courier_next hands out one after the other. The one handed out is freed at the next call.
  *
  * Ways it fails: no libcurl, too many requests, no memory: 0 and why, and nothing was begun. What libcurl itself
- * finds wrong, and an address that is not to be reached, come as a response with an error. A body that has no end
- * is cut, and then the status is the answer.
+ * finds wrong, and an address that is not to be reached, come as a response with an error. A body that has no end, or
+ * does not come, is cut: once the head is whole the status is the answer, for the receiver has said it.
+ *
+ * One loop serves all, so nothing that libcurl does may wait. Of itself it waits for the thread that looks up a name when
+ * the request's time is over (CURLOPT_QUICK_EXIT: the thread ends by itself), and for a mail server's answer to QUIT
+ * (on_debug: it is not read). A connection ends with its request, and HTTP is 1.1: one that died silently while it was kept would
+ * take the next request's time, libcurl sends a request again where a kept connection ends without an answer, and one of HTTP/2 is
+ * kept though all on it have timed out.
  *
  * How many go out at once is the sender's to say, receiver by receiver. A bound of libcurl's for each host would let
  * a path that hangs hold back the others of its host, whose time runs while they wait for a connection.
@@ -43,11 +49,15 @@ struct library {
 #undef X
 };
 
+/* Of one request at once: libcurl tries an IPv6 and an IPv4 address. */
+enum { SOCKETS_MAX = 4 };
+
 struct request {
   struct request *next;
   struct fluo_courier *courier;
   uint32_t id, flags, retry_after_s;
-  bool done, refused, cut;
+  bool done, refused, cut, answered;      /* answered: the head is whole */
+  int sockets[SOCKETS_MAX];               /* that libcurl has open for it; -1: none */
   CURLcode result;
   CURL *easy;
   struct curl_slist *headers, *to;
@@ -104,13 +114,14 @@ static bool is_header(const char *p, size_t n, const char *name) {
   return n > strlen(name) && strncasecmp(p, name, strlen(name)) == 0;
 }
 
-/* Seconds, or a date (RFC 9110 10.2.3). */
+/* Seconds, or a date (RFC 9110 10.2.3); anything else is as if it were not there. */
 static void note_retry_after(struct request *r, const char *p, size_t n) {
-  char text[64], *end;
+  char text[64], *end = text;
+  while (n && (*p == ' ' || *p == '\t')) p++, n--;
   if (n >= sizeof text) return;
   memcpy(text, p, n);
   text[n] = '\0';
-  unsigned long s = strtoul(text, &end, 10);
+  unsigned long s = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
   while (*end == ' ' || *end == '\r' || *end == '\n') end++;
   if (*end) {
     time_t at = r->courier->lib.getdate(text, NULL), now = time(NULL);
@@ -119,10 +130,17 @@ static void note_retry_after(struct request *r, const char *p, size_t n) {
   r->retry_after_s = s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
 }
 
+static long status_of(const struct request *r) {
+  long status = 0;
+  r->courier->lib.easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+  return status;
+}
+
 static size_t on_header(char *p, size_t size, size_t n, void *ctx) {
   struct request *r = ctx;
   n *= size;
   if (is_header(p, n, "retry-after:")) note_retry_after(r, p + 12, n - 12);
+  if (n <= 2 && (*p == '\r' || *p == '\n') && status_of(r) >= 200) r->answered = true;
   if (r->answer_headers.len + n > COURIER_HEADERS_BYTES) return n;      /* what is beyond is not handed on */
   return buffer_add(&r->answer_headers, p, n) ? 0 : n;
 }
@@ -144,7 +162,30 @@ static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sock
     r->refused = true;
     return CURL_SOCKET_BAD;
   }
-  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  for (int i = 0; i < SOCKETS_MAX; i++)
+    if (fd >= 0 && r->sockets[i] < 0) {
+      r->sockets[i] = fd;
+      return fd;
+    }
+  return fd;
+}
+
+static int on_close(void *ctx, curl_socket_t fd) {
+  struct request *r = ctx;
+  for (int i = 0; i < SOCKETS_MAX; i++)
+    if (r->sockets[i] == fd) r->sockets[i] = -1;
+  return close(fd);
+}
+
+/* Past QUIT a mail server has nothing to say that we wait for. */
+static int on_debug(CURL *easy, curl_infotype type, char *text, size_t n, void *ctx) {
+  const struct request *r = ctx;
+  (void)easy;
+  if (type != CURLINFO_HEADER_OUT || n < 4 || memcmp(text, "QUIT", 4)) return 0;
+  for (int i = 0; i < SOCKETS_MAX; i++)
+    if (r->sockets[i] >= 0) shutdown(r->sockets[i], SHUT_RD);
+  return 0;
 }
 
 /* ---- requests ------------------------------------------------------------------------------------- */
@@ -198,6 +239,7 @@ static void set_http(struct request *r, const struct fluo_request *from) {
   set(r->easy, CURLOPT_PROTOCOLS_STR, "http,https");
   set(r->easy, CURLOPT_HTTPHEADER, r->headers);
   set(r->easy, CURLOPT_FOLLOWLOCATION, 0L);
+  set(r->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 }
 
 static void set_mail(struct request *r, const struct fluo_request *from) {
@@ -206,6 +248,9 @@ static void set_mail(struct request *r, const struct fluo_request *from) {
   set(r->easy, CURLOPT_MAIL_FROM, from->from);
   set(r->easy, CURLOPT_MAIL_RCPT, r->to);
   set(r->easy, CURLOPT_UPLOAD, 1L);
+  set(r->easy, CURLOPT_VERBOSE, 1L);        /* for on_debug */
+  set(r->easy, CURLOPT_DEBUGFUNCTION, on_debug);
+  set(r->easy, CURLOPT_DEBUGDATA, r);
   set(r->easy, CURLOPT_READFUNCTION, on_read);
   set(r->easy, CURLOPT_READDATA, r);
   set(r->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->body_bytes);
@@ -227,6 +272,10 @@ static void set_common(struct request *r, const struct fluo_request *from) {
   set(r->easy, CURLOPT_HEADERDATA, r);
   set(r->easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
   set(r->easy, CURLOPT_OPENSOCKETDATA, r);
+  set(r->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+  set(r->easy, CURLOPT_CLOSESOCKETDATA, r);
+  set(r->easy, CURLOPT_FORBID_REUSE, 1L);
+  set(r->easy, CURLOPT_QUICK_EXIT, 1L);
   set(r->easy, CURLOPT_USERAGENT, "fluo/" FLUO_VERSION);
   if (from->user) set(r->easy, CURLOPT_USERNAME, from->user);
   if (from->password) set(r->easy, CURLOPT_PASSWORD, from->password);
@@ -238,6 +287,7 @@ static struct request *request_new(struct fluo_courier *c, const struct fluo_req
   if (!r) return NULL;
   r->courier = c;
   r->flags = from->flags;
+  for (int i = 0; i < SOCKETS_MAX; i++) r->sockets[i] = -1;
   buffer_init(&r->answer, COURIER_BODY_BYTES);
   buffer_init(&r->answer_headers, COURIER_HEADERS_BYTES);
   r->easy = c->lib.easy_init();
@@ -289,21 +339,19 @@ void fluo_courier_cancel(struct fluo_courier *c, uint32_t id) {
 
 /* ---- responses ------------------------------------------------------------------------------------ */
 
-static const char *error_of(struct request *r, long status) {
+static const char *error_of(struct request *r) {
   if (r->refused) return "the address is a private one, or this machine's own: it has to be allowed";
-  if (r->result == CURLE_OK || (r->cut && status)) return NULL;
+  if (r->result == CURLE_OK || r->answered) return NULL;
   return r->error[0] ? r->error : r->courier->lib.easy_strerror(r->result);
 }
 
 static void fill(struct request *r, struct fluo_response *out) {
-  long status = 0;
-  r->courier->lib.easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
-  *out = (struct fluo_response){.id = r->id, .status = (uint32_t)status, .retry_after_s = r->retry_after_s,
-                                .cut = r->cut, .body_bytes = (uint32_t)r->answer.len,
+  *out = (struct fluo_response){.id = r->id, .status = (uint32_t)status_of(r), .retry_after_s = r->retry_after_s,
+                                .cut = r->cut || r->result != CURLE_OK, .body_bytes = (uint32_t)r->answer.len,
                                 .headers_bytes = (uint32_t)r->answer_headers.len,
                                 .body = r->answer.data ? r->answer.data : "",
                                 .headers = r->answer_headers.data ? r->answer_headers.data : "",
-                                .error = error_of(r, status)};
+                                .error = error_of(r)};
 }
 
 int fluo_courier_next(struct fluo_courier *c, struct fluo_response *out) {

@@ -393,7 +393,7 @@ struct fluo_request {
   uint32_t timeout_ms;          /* for all of it */
   uint32_t flags;               /* enum fluo_request_flag */
 };
-/* Valid until the next call. error: NULL, or why there is no answer. cut: there was more of the body. */
+/* Valid until the next call. error: NULL, or why there is no answer. cut: there is more of the body. */
 struct fluo_response {
   uint32_t id, status, retry_after_s, cut, body_bytes, headers_bytes;
   const char *body, *headers, *error;

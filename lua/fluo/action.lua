@@ -7,6 +7,7 @@ local mail = require("fluo.action.mail")
 local M = {}
 
 M.NAME_BYTES_MAX = 256
+M.SECONDS_MAX = 2 ^ 31               -- that action.retry asks for; it is as good as never
 
 --- What the functions below call: request(table) gives a response, now(seconds) RFC 3339, unix() seconds, log(text),
 -- json (encode, decode), env and secrets (name to value), hmac(key, text), errand(table) for what is built in. nil: no
@@ -24,7 +25,9 @@ local endings = setmetatable({}, { __mode = "k" })
 
 local function ending(result, text, seconds)
   local token = setmetatable({}, Ending)
-  endings[token] = { result = result, text = tostring(text or ""), seconds = tonumber(seconds) }
+  seconds = tonumber(seconds)
+  endings[token] = { result = result, text = tostring(text or ""),
+                     seconds = seconds and seconds > 0 and math.min(seconds, M.SECONDS_MAX) or nil }
   return token
 end
 

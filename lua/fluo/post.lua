@@ -19,6 +19,8 @@ local M = {}
 M.DELIVERY_MS = 60000
 --- POSTROOM_TEXT_BYTES.
 M.TEXT_BYTES = 1024
+--- Lines for the log, of one delivery: it is everybody's.
+M.NOTES = 50
 
 local setup, pulse, json
 local actions = {}                   -- by name
@@ -49,7 +51,7 @@ end
 -- Runs in the delivery's coroutine: waits for what was begun. id nil: it was not, and why.
 local function wait(id, why)
   local response = id and coroutine.yield(id) or { error = why }
-  running.responses[#running.responses + 1] = response
+  running.worst = outcome.worse(running.worst, response)
   return response
 end
 
@@ -83,14 +85,19 @@ local function errand(asked)
   return wait(transport.errand(asked))
 end
 
+local function note(text)
+  running.notes = running.notes + 1
+  if running.notes > M.NOTES then return end
+  if running.notes == M.NOTES then text = "it has more to say, which is left out: " .. text end
+  local line = outcome.scrub(("%s: %s"):format(running.receiver, text), setup)
+  finished[#finished + 1] = action.cut(line, M.TEXT_BYTES - 1)
+end
+
 local function runtime()
   return { request = request, errand = errand, json = json, hmac = transport.hmac, env = setup.env or {},
            secrets = setup.secrets or {},
            now = function(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + seconds) end, unix = os.time,
-           log = function(text)
-             local line = outcome.scrub(("%s: %s"):format(running.receiver, text), setup)
-             finished[#finished + 1] = action.cut(line, M.TEXT_BYTES - 1)
-           end }
+           log = note }
 end
 
 -- ---- deliveries ---------------------------------------------------------------------------------------
@@ -115,7 +122,7 @@ local function resume(delivery, value, settings)
       finish(delivery, outcome.failed("the action yielded, which is for requests to do"))
     end
   elseif ok then
-    finish(delivery, outcome.of_return(result, delivery.responses))
+    finish(delivery, outcome.of_return(result, delivery.worst))
   else
     finish(delivery, outcome.of_error(result))
   end
@@ -141,7 +148,7 @@ end
 function M.deliver(number, receiver, text, now)
   now_ms = now
   local configured = setup.receivers and setup.receivers[receiver]
-  local delivery = { number = number, receiver = receiver, responses = {}, began = now, due = now + M.DELIVERY_MS,
+  local delivery = { number = number, receiver = receiver, began = now, notes = 0, due = now + M.DELIVERY_MS,
                      settings = configured and configured.settings or {} }
   local good, fn = pcall(action_of, configured and configured.type or receiver)
   local understood, alert = pcall(alert_of, text)

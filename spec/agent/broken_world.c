@@ -1,11 +1,13 @@
 /* A world that fails around one process, for specs of the real agent: preloaded, it stands before the C library's
- * memory and its clock of the day.
+ * memory, its resolver and its clock of the day.
  *   BROKEN_EVERY=n   once the event loop turns, every n-th allocation fails
  *   BROKEN_AT=n      before that, the n-th one does
+ *   BROKEN_NAMES=n   a name is looked up for n seconds, and not found
  *   BROKEN_CLOCK=f   the clock of the day is off by as many seconds as the file f says, which may change */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
@@ -35,6 +37,15 @@ __attribute__((constructor)) static void start(void) {
   at = once ? atol(once) : 0;
   unsetenv("LD_PRELOAD");
   is_set = 1;
+}
+
+int getaddrinfo(const char *name, const char *port, const struct addrinfo *hints, struct addrinfo **out) {
+  int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  const char *seconds = getenv("BROKEN_NAMES");
+  *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+  if (!seconds || (hints && hints->ai_flags & AI_NUMERICHOST)) return real(name, port, hints, out);
+  sleep((unsigned)atoi(seconds));
+  return EAI_NONAME;
 }
 
 int uv_run(void *loop, int mode) {

@@ -4,11 +4,12 @@
     receiver.py LOG PORT [CERT KEY]
 
 Prints its port (0: any), then appends each request to LOG, a JSON line each. The path says how it answers: /ok, /status/429, with
-?retry_after=2; /slow (the head after 2 s), /drip (a byte each 0.3 s), /reset, /endless, /loop (redirects to itself),
-/hang, /cut (half of an answer), /garbage (no HTTP). A first part /N-times/REST does REST the first N times a body's
-`id` comes, and then answers 200; /until/NAME/REST does REST until /mend/NAME was asked for; /rarely/REST does
-REST the first time of one id in sixteen. `said` of a line is the status that a
-good answer had, 0 where it misbehaved.
+?retry_after=2; /slow (the head after 2 s), /drip (a byte of the head each 0.3 s), /reset, /endless, /loop (redirects to
+itself), /hang, /held (a head, and nothing of its body), /cut (half of a head), /garbage (no HTTP), /blank (a header that is
+mostly white space), /much (60,000 bytes, others each time).
+A first part /N-times/REST does REST the first N times a body's `id` comes, and then answers 200;
+/until/NAME/REST does REST until /mend/NAME was asked for; /rarely/REST does REST the first time of one id in sixteen. `said`
+of a line is the status that a good answer had, 0 where it misbehaved; `from` the other side's port.
 """
 import json
 import socket
@@ -50,8 +51,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def note(self, body, said):
-        line = {"said": said,"path": self.path, "method": self.command, "headers": {k.lower(): v for k, v in self.headers.items()},
-                "body": body.decode("utf-8", "replace"), "time": time.time()}
+        line = {"said": said, "path": self.path, "from": self.client_address[1], "method": self.command,
+                "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body.decode("utf-8", "replace"), "time": time.time()}
         with LOCK:
             self.server.log.write(json.dumps(line) + "\n")
             self.server.log.flush()
@@ -89,13 +90,13 @@ class Handler(BaseHTTPRequestHandler):
         if how == "slow":
             time.sleep(2)
         elif how == "drip":
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n")
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
             for _ in range(200):
                 self.wfile.write(b".")
                 self.wfile.flush()
                 time.sleep(0.3)
             return None
-        elif how in ("reset", "cut", "garbage", "hang", "endless", "loop"):
+        elif how in ("reset", "cut", "garbage", "hang", "held", "blank", "much", "endless", "loop"):
             return getattr(self, how)()
         return self.answer(200)
 
@@ -108,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end()
 
     def cut(self):
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nX: half")
         self.end()
 
     def garbage(self):
@@ -118,6 +119,16 @@ class Handler(BaseHTTPRequestHandler):
     def hang(self):
         time.sleep(300)
         self.end()
+
+    def held(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        self.hang()
+
+    def blank(self):
+        self.answer(200, b"", X="a" + " " * 15000 + "b")
+
+    def much(self):
+        self.answer(200, b"%060000d" % time.time_ns())
 
     def endless(self):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
@@ -143,6 +154,7 @@ def main():
     server.log = open(sys.argv[1], "a", encoding="utf-8")
     if len(sys.argv) > 4:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["h2", "http/1.1"])       # of which the first is not spoken here
         context.load_cert_chain(sys.argv[3], sys.argv[4])
         server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_address[1], flush=True)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Takes messages of alerts: datagrams, streams, mail.
 
-    sink.py LOG udp|tcp|smtp|smtp-refuses
+    sink.py LOG udp|tcp|smtp|smtp-refuses|smtp-stays
     sink.py LOG unix PATH
 
 Prints its port (0 of a path), then appends what comes to LOG, a JSON line each: a datagram, a stream to its end, a mail
-with its envelope. smtp-refuses has no such mailbox.
+with its envelope. smtp-refuses has no such mailbox; smtp-stays has it later, and never answers QUIT.
 """
 import base64
 import json
@@ -35,7 +35,7 @@ def streams(log, server):
         peer.close()
 
 
-def one_mail(log, peer, refuses):
+def one_mail(log, peer, kind):
     lines = peer.makefile("rb")
     mail = {"from": None, "to": [], "data": ""}
 
@@ -46,8 +46,12 @@ def one_mail(log, peer, refuses):
     for line in lines:
         text = line.decode().rstrip("\r\n")
         word = text[:4].upper()
-        if word == "RCPT" and refuses:
+        if kind == "smtp-refuses" and word == "RCPT":
             say("550 no such mailbox")
+            continue
+        if kind == "smtp-stays" and word in ("RCPT", "QUIT"):
+            if word == "RCPT":
+                say("450 later")
             continue
         if word == "MAIL":
             mail["from"] = text.split(":", 1)[1]
@@ -66,10 +70,10 @@ def one_mail(log, peer, refuses):
         say("250 ok")
 
 
-def mails(log, server, refuses):
+def mails(log, server, kind):
     while True:
         peer, _ = server.accept()
-        one_mail(log, peer, refuses)
+        one_mail(log, peer, kind)
         peer.close()
 
 
@@ -87,7 +91,7 @@ def main():
     print(server.getsockname()[1], flush=True)
     if kind == "udp":
         return datagrams(log, server)
-    return streams(log, server) if kind == "tcp" else mails(log, server, kind == "smtp-refuses")
+    return streams(log, server) if kind == "tcp" else mails(log, server, kind)
 
 
 main()

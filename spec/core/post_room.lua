@@ -32,8 +32,8 @@ end
 M.PLACES = 32                           -- POST_IN_FLIGHT_MAX
 M.now_ns = 0                             -- the clock that post is told; the processes have their own
 
--- A post room with these actions and this set-up. Gives { send, outcomes, wait }.
-function M.open(actions, setup)
+-- A post room with these actions and this set-up; exe: another binary to start. Gives { send, outcomes, wait }.
+function M.open(actions, setup, exe)
   local world = { outcomes = {}, log = {}, trouble = {}, sent = 0 }
   local calls = ffi.new("struct post_calls")
   world.callbacks = {
@@ -47,7 +47,7 @@ function M.open(actions, setup)
   calls.on_outcome = ffi.cast("void *", world.callbacks[1])
   calls.on_log, calls.on_trouble = world.callbacks[2], world.callbacks[3]
   local text = cjson.encode(setup or {})
-  world.exe = FLUO
+  world.exe = exe or FLUO
   local options = ffi.new("struct post_options", { exe = world.exe, setup = text, setup_bytes = #text,
     heap_bytes = 64 * 1048576, diagnostics_fd = 2 })
   local out = ffi.new("struct post *[1]")

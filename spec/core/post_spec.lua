@@ -38,7 +38,7 @@ describe("the post room", function()
     local rows = { { "/status/204", OK, "^204" }, { "/status/404", FAILED, "^404 no" }, { "/status/500", RETRY, "^500" },
       { "/status/429?retry_after=7", RETRY, "^429", 7 }, { "/status/408", RETRY, "^408" }, { "/loop", RETRY, "^302" },
       { "/status/400", FAILED, "^400" }, { "/reset", RETRY, "." }, { "/garbage", RETRY, "." }, { "/cut", RETRY, "." },
-      { "/endless", OK, "^200" }, { "/status/503?retry_after=Fri,%2001%20Jan%202100%2000:00:00%20GMT", RETRY, "^503", "later" } }
+      { "/endless", OK, "^200" }, { "/status/503?retry_after=-5", RETRY, "^503" }, { "/status/503?retry_after=Fri,%2001%20Jan%202100%2000:00:00%20GMT", RETRY, "^503", "later" } }
     local file = {}
     for i, row in ipairs(rows) do
       file[i] = ('action "a%d" (function() return http.post { url = "%s" } end)'):format(i, mock.url(row[1]))

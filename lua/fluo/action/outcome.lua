@@ -12,6 +12,7 @@ local BADNESS = { [OK] = 0, [FAILED] = 1, [RETRY] = 2 }
 local EXIT_AGAIN = 75                -- EX_TEMPFAIL
 local AGAIN = { [408] = true, [425] = true, [429] = true }
 local TEXT_BYTES = 300
+local SAID_BYTES_MAX = 2 ^ 17        -- COURIER_BODY_BYTES, and what an action says of them
 
 function M.retry(text, seconds) return { code = RETRY, text = text, seconds = seconds } end
 function M.failed(text) return { code = FAILED, text = text } end
@@ -40,22 +41,23 @@ local function is_response(value)
   return type(value) == "table" and (value.status or value.error or value.exit) and true or false
 end
 
+--- The worse of what was said until now (nil: nothing) and a response, so that one that nobody looked at is not lost.
+-- To be tried again is worse than final, which it will be the next time, too.
+function M.worse(worst, response)
+  local this = M.of_response(response)
+  return worst and BADNESS[this.code] <= BADNESS[worst.code] and worst or this
+end
+
 --- Of what an action returned: a response speaks for itself; true is good; nothing at all is as good as the worst of
--- its responses, so that one that nobody looked at is not lost. To be tried again is worse than final, which it will be
--- the next time, too.
-function M.of_return(value, responses)
+-- its responses (nil: it made no request).
+function M.of_return(value, worst)
   if action.ending(value) then return M.of_error(value) end
   if is_response(value) then return M.of_response(value) end
   if value == true then return { code = OK, text = "" } end
   if value ~= nil then
     return M.failed(("the action returned a %s; it returns a response, true, or nothing"):format(type(value)))
   end
-  local worst = { code = OK, text = "" }
-  for _, response in ipairs(responses) do
-    local this = M.of_response(response)
-    if BADNESS[this.code] > BADNESS[worst.code] or worst.text == "" then worst = this end
-  end
-  return worst
+  return worst or { code = OK, text = "" }
 end
 
 --- Of what an action raised. A mistake in it is tried again, too: its file may be mended before the alert is old.
@@ -94,9 +96,11 @@ function M.scrub(text, setup)
   return text
 end
 
---- A line of it for people: cut when no secret is in it any more, for half a one is not found.
+--- A line of it for people: cut when no secret is in it any more, for half a one is not found. Others wait meanwhile:
+-- what is longer than any answer is not looked through, and white space is not matched from where a line may end.
 function M.line(text, setup)
-  text = M.scrub(text, setup):gsub("%c+", " "):gsub("%s+$", "")
+  if #text > SAID_BYTES_MAX then return ("a text of %d bytes, which is too long to be said"):format(#text) end
+  text = M.scrub(text, setup):gsub("[%s%c]+", " "):gsub(" $", "")
   return #text > TEXT_BYTES and text:sub(1, TEXT_BYTES) .. "…" or text
 end
 

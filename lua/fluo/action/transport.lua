@@ -118,7 +118,7 @@ local function request_of(asked, json)
   return { method = asked.method or "POST", headers = headers, body = body }
 end
 
-local mails = {}                       -- by number: what an answer means is another thing for them
+local under_way = {}                   -- by number: { host, mail }; what an answer means is another thing for mails
 
 --- Sends what an action asks for: its number, or nil and why not. settings: of the receiver.
 function M.send(asked, setup, json, settings)
@@ -131,7 +131,7 @@ function M.send(asked, setup, json, settings)
     ca_file = settings.ca_file or setup.ca_file, timeout_ms = M.timeout_ms(asked), flags = flags }
   local id = abi.C.fluo_courier_send(courier, given, why)
   if id == 0 then return nil, ffi.string(why) end
-  mails[id] = asked.mail
+  under_way[id] = { host = host_of(asked.url), mail = asked.mail }
   return id
 end
 
@@ -156,7 +156,7 @@ function M.errand(asked)
 end
 
 function M.cancel(id)
-  mails[id] = nil
+  under_way[id] = nil
   if id < 0 then abi.C.fluo_errand_cancel(errands, -id)
   else abi.C.fluo_courier_cancel(courier, id) end
 end
@@ -167,8 +167,8 @@ end
 local function headers_table(text)
   local headers = {}
   for line in text:gmatch("[^\r\n]+") do
-    local name, value = line:match("^([^:]+):%s*(.-)%s*$")
-    if name then headers[name:lower()] = value
+    local name, value = line:match("^([^:]+):%s*(.*)$")
+    if name then headers[name:lower()] = value:match("^.*%S") or ""
     elseif line:find("^HTTP/") then headers = {} end
   end
   return headers
@@ -188,10 +188,11 @@ local function next_response()
   if ended then return ended, result end
   if abi.C.fluo_courier_next(courier, response) == 0 then return nil end
   local id = response.id
-  local mail = mails[id]
-  mails[id] = nil
+  local it = under_way[id]
+  under_way[id] = nil
   if response.error ~= nil then
-    return id, { error = ffi.string(response.error), refused = mail and response.status >= 500 or nil }
+    return id, { error = it.host .. ": " .. ffi.string(response.error),
+                 refused = it.mail and response.status >= 500 or nil }
   end
   return id, { status = response.status, body = ffi.string(response.body, response.body_bytes),
                cut = response.cut ~= 0 or nil,

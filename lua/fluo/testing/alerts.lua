@@ -65,7 +65,7 @@ local function take(run)
     for key, value in pairs(asked) do request[key] = value end
     run.requests[#run.requests + 1] = request
     local response = answer_of(run.answers, asked)
-    run.responses[#run.responses + 1] = response
+    run.worst = outcome.worse(run.worst, response)
     return response
   end
 end
@@ -91,13 +91,13 @@ end
 --- Runs an action: { outcome, why, retry_after, requests, notes }.
 function M.run(fn, name, incident, how, unix)
   local json = outcome.json()
-  local run = { requests = {}, responses = {}, notes = {}, answers = { unpack(how.answers or {}) } }
+  local run = { requests = {}, notes = {}, answers = { unpack(how.answers or {}) } }
   local alert, before = alert_of(name, incident, how, json, unix), action.runtime
   action.runtime = runtime(run, how, json, unix)
   run.thread = coroutine.create(fn)
   local good, returned = coroutine.resume(run.thread, alert, how.settings or {})
   action.runtime = before
-  local result = good and outcome.of_return(returned, run.responses) or outcome.of_error(returned)
+  local result = good and outcome.of_return(returned, run.worst) or outcome.of_error(returned)
   if coroutine.status(run.thread) == "suspended" then result = outcome.failed("the action yielded") end
   return { name = name, outcome = OUTCOMES[result.code], why = result.text, retry_after = result.seconds,
            requests = run.requests, notes = run.notes }
