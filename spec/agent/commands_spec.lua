@@ -2,6 +2,7 @@
 local cjson = require("cjson")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
+local socket = require("spec.agent.socket")
 
 local RULES = [[
 rule "failed" { severity = "high", when = trace.has { status = "ERROR" }, summary = "{service}: {name} failed" }
@@ -107,7 +108,7 @@ describe("a command that asks the agent", function()
 
   it("follows what comes", function()
     local out, log = os.tmpname(), os.tmpname()
-    local pipe = io.popen(("%s tail --count=3 --duration=20s --admin=%s 2>%s >%s; echo $?"):format(replay.fluo, agent.admin, log, out))
+    local pipe = io.popen(("%s tail --count=3 --duration=60s --admin=%s 2>%s >%s; echo $?"):format(replay.fluo, agent.admin, log, out))
     agent:await(function(page) return page.fluo_events_clients == 1 end)
     agent:send { { span("slow", { trace = "t9", id = "s9", attr = { ["http.route"] = "/new" } }) } }
     agent:send { { span("slow", { trace = "t10", id = "s10", attr = { ["http.route"] = "/newer" } }) } }
@@ -124,10 +125,14 @@ describe("a command that asks the agent", function()
   it("follows on where an agent was that has ended, once another one is there, and misses nothing", function()
     local out, log, of = os.tmpname(), os.tmpname(), os.tmpname()
     os.remove(of)
-    finally(function() os.execute(("rm -rf %s %s %s"):format(out, log, of)) end)
     local function slow(n) return { { span("slow", { trace = "u" .. n, id = "u" .. n, attr = { ["http.route"] = "/" .. n } }) } } end
-    local other = assert(harness.start { rules = RULES, data = of })
-    local address = other.admin
+    local port, let_go = socket.reserve()                    -- nobody else is given it between the two
+    finally(function()
+      let_go()
+      os.execute(("rm -rf %s %s %s"):format(out, log, of))
+    end)
+    local address = "127.0.0.1:" .. port
+    local other = assert(harness.start { rules = RULES, data = of, flags = { "--listen.admin=" .. address } })
     local pipe = io.popen(("%s tail --json --count=7 --duration=60s --admin=%s 2>%s >%s; echo $?"):format(replay.fluo, address, log, out))
     other:await(function(page) return page.fluo_events_clients == 1 end)
     other:send(slow(1))
