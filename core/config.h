@@ -99,7 +99,7 @@ struct config_call {
   int argc;                          /* what follows the command on the command line */
   char **argv;
   const char *exe;                   /* who runs in `--internal-config` mode; NULL: this program */
-  uint64_t cpu_s, wall_ns;           /* 0: 2 s of CPU, 5 s altogether */
+  uint64_t cpu_s, wall_ns;           /* 0: 2 s of CPU, a minute altogether */
 };
 
 enum config_exit { CONFIG_EXIT_USAGE = 2, CONFIG_EXIT_SOFTWARE = 70, CONFIG_EXIT_CONFIG = 78 };

@@ -5,8 +5,10 @@
 #include "buffer.h"
 #include "config.h"
 
+/* A loop is stopped by the first. The second is for a disk that hangs: a machine that boots, or that others have, may take
+ * seconds for what is milliseconds else, and the agent is to start all the same. */
 #define CONFIG_CPU_S   2u
-#define CONFIG_WALL_NS 5000000000ull
+#define CONFIG_WALL_NS 60000000000ull
 
 /* The call's bounds, or where it names none those above. */
 uint64_t config_cpu_s(const struct config_call *call);
