@@ -1,6 +1,6 @@
-/* HyperLogLog. A register holds the longest run of leading zeros, plus one, among the hashes that
- * belong to it; how many registers hold which value is all that the estimate needs. Nothing
- * allocates, nothing can fail. */
+/* Few hashes are a sorted array. More are a HyperLogLog: a register holds the longest run of leading zeros, plus one, among
+ * the hashes that belong to it; how many registers hold which value is all that the estimate needs. Nothing allocates,
+ * nothing can fail. */
 #include "distinct.h"
 
 #include <math.h>
@@ -10,16 +10,47 @@
 
 enum { RANK_BITS = 64 - DISTINCT_BITS, RANK_MAX = RANK_BITS + 1 };
 
-void distinct_add(struct distinct *d, uint64_t hash) {
+/* ---- exact --------------------------------------------------------------------------------- */
+
+static uint32_t below(const struct distinct *d, uint64_t hash) {
+  uint32_t lo = 0, hi = d->count;
+  while (lo < hi) {
+    uint32_t middle = lo + (hi - lo) / 2;
+    if (d->hashes[middle] < hash)
+      lo = middle + 1;
+    else
+      hi = middle;
+  }
+  return lo;
+}
+
+bool distinct_lacks(const struct distinct *d, uint64_t hash) {
+  if (d->estimated) return false;
+  uint32_t at = below(d, hash);
+  return at == d->count || d->hashes[at] != hash;
+}
+
+static void insert(struct distinct *d, uint64_t hash) {
+  uint32_t at = below(d, hash);
+  memmove(d->hashes + at + 1, d->hashes + at, (d->count - at) * sizeof *d->hashes);
+  d->hashes[at] = hash;
+  d->count++;
+}
+
+/* ---- estimated ----------------------------------------------------------------------------- */
+
+static void mark(struct distinct *d, uint64_t hash) {
   uint8_t *at = &d->registers[hash >> RANK_BITS];
   uint64_t rest = hash << DISTINCT_BITS;
   uint8_t rank = rest ? (uint8_t)(__builtin_clzll(rest) + 1) : RANK_MAX;
   if (rank > *at) *at = rank;
 }
 
-void distinct_merge(struct distinct *d, const struct distinct *part) {
-  for (int i = 0; i < DISTINCT_REGISTERS; i++)
-    if (part->registers[i] > d->registers[i]) d->registers[i] = part->registers[i];
+void distinct_estimate(struct distinct *d) {
+  if (d->estimated) return;
+  struct distinct exact = *d;
+  *d = (struct distinct){.estimated = true};
+  for (uint32_t i = 0; i < exact.count; i++) mark(d, exact.hashes[i]);
 }
 
 /* Ertl's sigma: x + sum over k of x^(2^k) 2^(k-1), for the empty registers. x < 1. */
@@ -48,6 +79,7 @@ static double tau(double x) {
 }
 
 double distinct_count(const struct distinct *d) {
+  if (!d->estimated) return d->count;
   const double m = DISTINCT_REGISTERS, alpha = 0.5 / M_LN2;
   uint32_t registers[RANK_MAX + 1] = {0};
   for (int i = 0; i < DISTINCT_REGISTERS; i++) registers[d->registers[i]]++;
@@ -58,8 +90,37 @@ double distinct_count(const struct distinct *d) {
   return alpha * m * m / z;
 }
 
-/* A register that is not empty is itself, a run of empty ones 0 and its length. */
+/* ---- either -------------------------------------------------------------------------------- */
+
+void distinct_add(struct distinct *d, uint64_t hash) {
+  bool lacks = distinct_lacks(d, hash);
+  if (lacks && d->count == DISTINCT_EXACT_MAX) distinct_estimate(d);
+  if (d->estimated)
+    mark(d, hash);
+  else if (lacks)
+    insert(d, hash);
+}
+
+void distinct_merge(struct distinct *d, const struct distinct *part) {
+  if (!part->estimated) {
+    for (uint32_t i = 0; i < part->count; i++) distinct_add(d, part->hashes[i]);
+    return;
+  }
+  distinct_estimate(d);
+  for (int i = 0; i < DISTINCT_REGISTERS; i++)
+    if (part->registers[i] > d->registers[i]) d->registers[i] = part->registers[i];
+}
+
+/* EXACT, the count and the hashes; or registers: one that is not empty is itself, a run of empty ones 0 and its length. */
+enum { EXACT = RANK_MAX + 1 };
+
 void distinct_write(const struct distinct *d, struct pack *p) {
+  if (!d->estimated) {
+    pack_uint(p, EXACT);
+    pack_uint(p, d->count);
+    pack_bytes(p, d->hashes, d->count * sizeof *d->hashes);
+    return;
+  }
   for (uint32_t i = 0, end; i < DISTINCT_REGISTERS; i = end) {
     end = i + 1;
     pack_uint(p, d->registers[i]);
@@ -69,9 +130,22 @@ void distinct_write(const struct distinct *d, struct pack *p) {
   }
 }
 
+static int read_exact(struct distinct *d, struct unpack *u) {
+  uint32_t count = unpack_count(u, DISTINCT_EXACT_MAX);
+  *d = (struct distinct){0};
+  for (uint64_t hash; !u->bad && d->count < count;) {
+    unpack_copy(u, &hash, sizeof hash);
+    if (u->bad || (d->count && hash <= d->hashes[d->count - 1])) return FLUO_EMALFORMED;
+    d->hashes[d->count++] = hash;
+  }
+  return u->bad ? FLUO_EMALFORMED : 0;
+}
+
 int distinct_read(struct distinct *d, struct unpack *u) {
+  *d = (struct distinct){.estimated = true};
   for (uint32_t i = 0; i < DISTINCT_REGISTERS;) {
-    uint8_t rank = (uint8_t)unpack_upto(u, RANK_MAX);
+    uint8_t rank = (uint8_t)unpack_upto(u, i ? RANK_MAX : EXACT);
+    if (rank == EXACT) return read_exact(d, u);
     uint32_t run = rank ? 1 : (uint32_t)unpack_upto(u, DISTINCT_REGISTERS - i);
     if (u->bad || !run) return FLUO_EMALFORMED;
     memset(d->registers + i, rank, run);

@@ -38,6 +38,13 @@ int multiset_add(struct multiset *m, uint64_t key) {
   return 0;
 }
 
+int multiset_reserve(struct multiset *m, uint32_t n) {
+  int err = 0;
+  while (!err && m->capacity - m->count < n)
+    err = heap_grow((void **)&m->keys, &m->capacity, m->capacity, sizeof *m->keys);
+  return err;
+}
+
 void multiset_remove(struct multiset *m, uint64_t key) {
   uint32_t at = multiset_below(m, key);
   assert(is_there(m, at, key));

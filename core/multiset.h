@@ -14,6 +14,8 @@ struct multiset {
 void multiset_deinit(struct multiset *m);
 /* 0 or FLUO_ENOMEM, and then it is as it was. */
 int multiset_add(struct multiset *m, uint64_t key);
+/* Room for n keys more, so that as many calls of multiset_add cannot fail. 0 or FLUO_ENOMEM. */
+int multiset_reserve(struct multiset *m, uint32_t n);
 /* One of that key, which is there. */
 void multiset_remove(struct multiset *m, uint64_t key);
 

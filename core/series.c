@@ -243,7 +243,9 @@ uint64_t series_spans(const struct series *s) {
 
 bool series_estimated(const struct series *s) {
   const struct series_more *m = s->more;
-  return m && (m->totals.estimated || (m->buckets_count && s->kind != SERIES_SUMS));
+  if (!m) return false;
+  if (s->kind == SERIES_DISTINCT) return m->estimates || m->totals.estimated;
+  return m->totals.estimated || (m->buckets_count && s->kind != SERIES_SUMS);
 }
 
 double series_sum(const struct series *s) {
@@ -257,7 +259,7 @@ double series_sum(const struct series *s) {
 double series_distinct(const struct series *s) {
   const struct series_more *m = s->more;
   if (!m) return 0;
-  return m->buckets_count ? distinct_count(m->distinct) : m->keys.different;
+  return m->estimates ? round(distinct_count(m->distinct)) : m->keys.different;
 }
 
 uint64_t series_oldest_ns(const struct series *s) {

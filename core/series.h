@@ -64,7 +64,7 @@ double   series_sum(const struct series *s);              /* NaN: of infinities 
 double   series_least(const struct series *s);            /* of at least one sample */
 double   series_greatest(const struct series *s);
 double   series_at_rank(const struct series *s, uint64_t rank);   /* 1 <= rank <= samples; 1 is the least */
-double   series_distinct(const struct series *s);         /* a whole number while all events are exact */
+double   series_distinct(const struct series *s);         /* exact, unless a bucket had more than DISTINCT_EXACT_MAX */
 
 /* The event that will leave first, in the window or yet to come into it; UINT64_MAX: none. */
 uint64_t series_oldest_ns(const struct series *s);

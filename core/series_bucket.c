@@ -7,6 +7,10 @@
  * (series_settle). Of SERIES_LIMIT it is always made anew: how many lie above the limit is a count, and nobody asks for
  * more but at a crossing.
  *
+ * Of SERIES_DISTINCT a bucket has the hashes of what is in it, as long as they are few, and those of all buckets inside are
+ * among the series' keys: how many are different is exact. A bucket of too many is an estimate, and as long as one is
+ * inside, so is the count.
+ *
  * Ways to fail: no memory, or buckets past their bound (a window far shorter than the time by which t lags): the event is
  * refused before anything is changed. */
 #include <assert.h>
@@ -52,25 +56,38 @@ static bool keeps_sketch(const struct series *s) {
   return s->kind == SERIES_ORDER && !s->more->stale;
 }
 
-static void entered(struct series *s, const struct series_bucket *b) {
+static void hashes_enter(struct series_more *m, struct distinct *d) {
+  if (!d->estimated && multiset_reserve(&m->keys, d->count)) distinct_estimate(d);
+  m->estimates += d->estimated;
+  for (uint32_t i = 0; !d->estimated && i < d->count; i++) multiset_add(&m->keys, d->hashes[i]);
+  distinct_merge(m->distinct, d);
+}
+
+static void hashes_leave(struct series_more *m, const struct distinct *d) {
+  m->estimates -= d->estimated;
+  for (uint32_t i = 0; !d->estimated && i < d->count; i++) multiset_remove(&m->keys, d->hashes[i]);
+}
+
+static void entered(struct series *s, struct series_bucket *b) {
   struct series_more *m = s->more;
   totals_add(&m->totals, &b->totals, 1);
   if (s->kind == SERIES_LIMIT || (keeps_sketch(s) && sketch_merge(&m->sketch, &b->sketch))) m->stale = true;
-  if (b->distinct) distinct_merge(m->distinct, b->distinct);
+  if (b->distinct) hashes_enter(m, b->distinct);
 }
 
 static void left(struct series *s, const struct series_bucket *b) {
   struct series_more *m = s->more;
   totals_add(&m->totals, &b->totals, -1);
+  if (b->distinct) hashes_leave(m, b->distinct);
   if (!keeps_sketch(s) || !sketch_subtract(&m->sketch, &b->sketch)) m->stale = true;
 }
 
 int series_settle(struct series *s) {
   struct series_more *m = s->more;
   int err = 0;
-  if (!m || !m->stale || s->kind == SERIES_SUMS) return 0;
+  if (!m || !m->stale || s->kind == SERIES_SUMS || (m->distinct && !m->estimates)) return 0;
   sketch_clear(&m->sketch);
-  if (m->distinct) *m->distinct = (struct distinct){{0}};
+  if (m->distinct) *m->distinct = (struct distinct){.estimated = true};
   for (uint32_t i = 0; !err && i < m->buckets_inside; i++) {
     err = sketch_merge(&m->sketch, &m->buckets[i].sketch);
     if (m->buckets[i].distinct) distinct_merge(m->distinct, m->buckets[i].distinct);
@@ -97,6 +114,7 @@ static int bucket_new(struct series *s, uint32_t i, uint64_t slot) {
   if (s->kind == SERIES_DISTINCT) {
     if (!m->distinct) {
       if (!(m->distinct = heap_zalloc(sizeof *m->distinct))) return FLUO_ENOMEM;
+      distinct_estimate(m->distinct);
       m->stale = true;
     }
     if (!(distinct = heap_zalloc(sizeof *distinct))) return FLUO_ENOMEM;
@@ -126,6 +144,20 @@ static void bucket_remove(struct series_more *m, uint32_t i) {
   memmove(m->buckets + i, m->buckets + i + 1, (m->buckets_count - i) * sizeof *m->buckets);
 }
 
+/* The hash into the bucket's, and into what all inside come to. One that is new in a bucket that has no room for it makes
+ * that an estimate. */
+static int bucket_hash(struct series_more *m, struct distinct *d, uint64_t hash, bool inside) {
+  bool lacks = distinct_lacks(d, hash), turns = lacks && d->count == DISTINCT_EXACT_MAX;
+  if (inside && lacks && !turns && multiset_add(&m->keys, hash)) return FLUO_ENOMEM;
+  if (inside && turns) {
+    hashes_leave(m, d);
+    m->estimates++;
+  }
+  distinct_add(d, hash);
+  if (inside) distinct_add(m->distinct, hash);
+  return 0;
+}
+
 /* The number into the bucket's sketch, and into that of all inside, or into neither; its mark is by what the sketch has
  * it as, so that how many are marked says the same as at_rank. */
 static int bucket_sketch(struct series *s, struct series_bucket *b, struct series_event *e, bool inside) {
@@ -142,7 +174,6 @@ static int bucket_sketch(struct series *s, struct series_bucket *b, struct serie
 
 static inline void bucket_count(struct series_bucket *b, const struct series_event *e) {
   totals_count(&b->totals, e, 1);
-  if (b->distinct) distinct_add(b->distinct, e->hash);
   if (e->time_ns < b->oldest_ns) b->oldest_ns = e->time_ns;
   if (e->time_ns > b->newest_ns) b->newest_ns = e->time_ns;
   if (e->value < b->least) b->least = e->value;
@@ -163,13 +194,11 @@ int series_bucket_add(struct series *s, const struct series_event *event) {
   if (err) return err;
   bool inside = i < m->buckets_inside;
   if (series_has_sketch(s)) err = bucket_sketch(s, &m->buckets[i], &e, inside);
+  if (m->distinct) err = bucket_hash(m, m->buckets[i].distinct, e.hash, inside);
   if (err && fresh) bucket_remove(m, i);
   if (err) return err;
   bucket_count(&m->buckets[i], &e);
-  if (inside) {
-    totals_count(&m->totals, &e, 1);
-    if (m->distinct) distinct_add(m->distinct, e.hash);
-  }
+  if (inside) totals_count(&m->totals, &e, 1);
   series_buckets_enter(s);
   return 0;
 }

@@ -116,6 +116,7 @@ static int read_buckets(struct series *s, struct unpack *u) {
   if (!(m->buckets = heap_zalloc(count * sizeof *m->buckets))) return FLUO_ENOMEM;
   m->buckets_capacity = count;
   if (s->kind == SERIES_DISTINCT && !(m->distinct = heap_zalloc(sizeof *m->distinct))) return FLUO_ENOMEM;
+  if (m->distinct) distinct_estimate(m->distinct);
   for (uint32_t i = 0; !err && i < count; i++) {
     err = read_bucket(s, &m->buckets[m->buckets_count++], u);
     m->buckets_bytes += series_bucket_bytes(&m->buckets[i]);

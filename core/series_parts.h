@@ -18,12 +18,14 @@ struct series_bucket {
 /* What a series has once whole numbers and a few counts do not say it all. */
 struct series_more {
   struct totals totals;          /* of all that is inside */
-  struct multiset keys;          /* SERIES_ORDER, SERIES_DISTINCT: of the exact events inside, in order */
+  struct multiset keys;          /* SERIES_ORDER, SERIES_DISTINCT: of the exact events inside, in order; and, once a bucket,
+                                  * the hashes of each bucket inside that has them */
   struct series_bucket *buckets; /* by slot; the first buckets_inside are in the window */
   uint32_t buckets_count, buckets_capacity, buckets_inside;
+  uint32_t estimates;        /* how many of the buckets inside have no hashes any more, but an estimate */
   bool stale;                /* the next two are to be made anew before anybody looks at them */
   struct sketch sketch;      /* SERIES_ORDER, SERIES_LIMIT: of all buckets inside */
-  struct distinct *distinct; /* SERIES_DISTINCT: of all that is inside; NULL: no bucket yet */
+  struct distinct *distinct; /* SERIES_DISTINCT: an estimate of all that is inside; NULL: no bucket yet */
   size_t buckets_bytes;      /* what buckets hold on the heap */
 };
 

@@ -232,6 +232,13 @@ describe("keys and numbers of a window", function()
     assert.same({ at(3, 500) }, told('window("1m"):avg("k"):over(4):min_samples(3)', list))
   end)
 
+  it("that are distinct are counted exactly however many spans there are", function()
+    local spans = {}
+    for i = 0, 4999 do spans[i + 1] = one(i, { attr = { k = "u" .. i % 100 } }) end
+    assert.same({}, told('window("1m"):distinct("k"):over(100)', { spans }))
+    assert.same({ at(99, 100) }, told('window("1m"):distinct("k"):at_least(100)', { spans }))
+  end)
+
   it("go by the exact name first, whatever it is on the span, and then by the one with an s more or less", function()
     local function total(name, more)
       local found = run(('window("1m"):sum(%q):over(0)'):format(name), { one(0, more) })

@@ -336,6 +336,56 @@ describe("a series", function()
     assert.equal(0, core.series_distinct(series))
   end)
 
+  -- One event each D / 10,000, of one of so many things, now and then late.
+  local function things_of(n, t, many)
+    local events = {}
+    for i = 1, n do
+      t = t + MINUTE / 10000
+      local e = { time = i % 97 == 0 and t - math.random(0, 20) * SECOND or t, value = 1, hash = math.random(1, many) }
+      events[i] = e
+      assert.equal(0, add(e.time, 1, { hash = core.hash64(key, tostring(e.hash), #tostring(e.hash)) }))
+      move(t)
+    end
+    return events, t
+  end
+
+  local function assert_distinct(events, t)
+    local _, _, least = window_of(events, t, MINUTE)
+    local _, _, most = window_of(events, t, MINUTE + SECOND)
+    assert.equal(0, core.series_settle(series))
+    local got = core.series_distinct(series)
+    assert.is_true(got >= least and got <= most, ("%g, of %d to %d"):format(got, least, most))
+    assert.is_false(core.series_estimated(series))
+  end
+
+  it("counts the distinct exactly however many events there are, but for one bucket, and as they leave", function()
+    for _, many in ipairs({ 1, 10, 255, 2000, 1e9 }) do
+      new(DISTINCT, MINUTE)
+      local events, t = things_of(12000, 100 * MINUTE, many)
+      assert_distinct(events, t)
+      for _ = 1, 13 do
+        t = t + 5 * SECOND
+        move(t)
+        assert_distinct(events, t)
+      end
+      assert.equal(0, core.series_distinct(series))
+      core.series_deinit(series)
+    end
+    new(DISTINCT, 1)
+  end)
+
+  it("estimates the distinct as long as a bucket of too many is inside, and no longer", function()
+    local _, t = busy(DISTINCT, 30000, 5)
+    assert.is_true(core.series_estimated(series))
+    local value = core.series_distinct(series)
+    assert.equal(math.floor(value), value)                   -- a whole number also then
+    local later
+    later, t = things_of(9000, t, 1e9)
+    assert.is_true(core.series_estimated(series))
+    move(t + 7 * SECOND)                                     -- the first ones are gone
+    assert_distinct(later, t + 7 * SECOND)
+  end)
+
   it("takes late events into buckets that are there", function()
     local _, t = busy(ORDER, 20000, 6)
     local before = samples()
