@@ -64,8 +64,8 @@ static void note_add(const struct sample *s, uint64_t at_ns) {
 
 /* An event is never newer than 5 s past the clock. */
 static uint64_t clamped(const struct engine *e, uint64_t time_ns) {
-  uint64_t newest = e->now_ns + LIMIT_ACROSS_FUTURE_NS;
-  return time_ns <= newest ? time_ns : newest;
+  bool beyond = time_ns > e->now_ns && time_ns - e->now_ns > LIMIT_ACROSS_FUTURE_NS;
+  return beyond ? e->now_ns + LIMIT_ACROSS_FUTURE_NS : time_ns;
 }
 
 static void add_event(struct sample *s, uint64_t time_ns, double value, uint32_t weight, uint32_t flags) {

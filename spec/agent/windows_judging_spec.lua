@@ -116,6 +116,11 @@ describe("what is ahead of the clock", function()
     assert.same({}, told('window("1m"):count():over(1)', { late(0, 0), late(900000, 55000) }))
     assert.same({ at(59999.999999, 2) }, told('window("1m"):count():over(1)', { late(0, 0), late(900000, 54999.999999) }))
   end)
+
+  it("is not where there is no later time", function()
+    local found = run('window("1m"):count():over(0)', { one(0, { end_ns = "18446744073709551615" }) })
+    assert.equal("2554-07-21T23:34:33.709551615Z", found[1].time)
+  end)
 end)
 
 describe("a crossing", function()
