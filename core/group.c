@@ -22,7 +22,7 @@ static int add_int(int64_t x, struct buffer *out) {
 
 static int add_double(double x, struct buffer *out) {
   char text[32];
-  if (x == trunc(x) && fabs(x) < 0x1p63) return add_int((int64_t)x, out);
+  if (x == trunc(x) && x >= -0x1p63 && x < 0x1p63) return add_int((int64_t)x, out);
   buffer_number_text(x, text);
   return buffer_text(out, text);
 }
