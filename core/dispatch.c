@@ -33,7 +33,6 @@ struct dispatch {
   uv_poll_t poll;
   uv_timer_t due, tick;
   uint64_t wall_ns, mono_ns;           /* the same moment on both clocks */
-  uint64_t said_ns, unsaid;            /* of attempts that failed */
   bool settling;
 };
 
@@ -96,20 +95,16 @@ static uint64_t on_keep(void *ctx, const struct outbox_delivery *d) {
   return ledger_delivery(self->ledger, &row);
 }
 
-static void say(struct dispatch *d, const struct outbox_delivery *o, enum postroom_result result, const char *text, size_t n) {
-  uint64_t now = dispatch_now_ns(d);
+static void say(const struct dispatch *d, const struct outbox_delivery *o, enum postroom_result result, const char *text, size_t n) {
   if (result == POSTROOM_FAILED) {
     log_to(d->log, LOG_ERROR, "an alert was not delivered, and is given up", log_s("receiver", o->receiver),
            log_s("delivery", o->id), log_u("attempts", o->attempts), log_b("why", text, (uint32_t)n));
     return;
   }
-  d->unsaid++;
-  if (d->said_ns && now - d->said_ns < LIMIT_TOLD_NS) return;
+  if (!o->to_say) return;
   log_to(d->log, LOG_WARN, "an alert was not delivered, and is tried again", log_s("receiver", o->receiver),
-         log_s("delivery", o->id), log_u("attempts", o->attempts), log_u("failures", d->unsaid),
+         log_s("delivery", o->id), log_u("attempts", o->attempts), log_u("failures", o->to_say),
          log_b("why", text, (uint32_t)n));
-  d->said_ns = now;
-  d->unsaid = 0;
 }
 
 static bool is_late(const struct dispatch *d, const struct outbox_delivery *o) {

@@ -7,7 +7,8 @@
  * caller's to cancel: its whole process group is killed.
  *
  * A place owns its pidfd and pipe until the process was reaped. What a program leaves behind may hold the pipe open: its
- * end is not waited for. */
+ * end is not waited for. Nor is that of a process that was killed: one that waits for a broken disk ends when that says
+ * something. It is reaped in some later turn, and where too many do not end, no others are started. */
 #include "errand.h"
 
 #include <errno.h>
@@ -25,6 +26,9 @@
 #include "heap.h"
 #include "spawn.h"
 
+/* That were killed and have not ended, up to which others are started: a dead disk gets one more an attempt. */
+enum { LEAVING_MAX = 2 * ERRANDS_MAX };
+
 struct place {
   uint32_t id;                     /* 0: free */
   int pid, pidfd, pipe;
@@ -38,6 +42,7 @@ struct fluo_errands {
   const char *exe;
   uint32_t last_id;
   struct place places[ERRANDS_MAX];
+  int leaving[LEAVING_MAX + ERRANDS_MAX];  /* pids of those that were killed, and are not reaped; 0: none */
 };
 
 struct fluo_errands *errands_new(const char *exe) {
@@ -80,6 +85,12 @@ static bool split_words(const struct fluo_errand *from, char *argv[]) {
   return true;
 }
 
+static unsigned count_leaving(const struct fluo_errands *e) {
+  unsigned n = 0;
+  for (int i = 0; i < LEAVING_MAX + ERRANDS_MAX; i++) n += e->leaving[i] != 0;
+  return n;
+}
+
 static int start(struct fluo_errands *e, struct place *place, const struct fluo_errand *from, char *const argv[]) {
   int pipes[2], input = memfd_of(from), err = -1;
   if (input < 0) return -1;
@@ -107,6 +118,10 @@ uint32_t fluo_errand_start(struct fluo_errands *e, const struct fluo_errand *err
   struct place *place = find(e, 0);
   if (!place) {
     snprintf(why, 256, "%d programs, files and sockets are at work: no more fit", ERRANDS_MAX);
+    return 0;
+  }
+  if (count_leaving(e) >= LEAVING_MAX) {
+    snprintf(why, 256, "%d programs, files and sockets took too long, were killed, and do not end", LEAVING_MAX);
     return 0;
   }
   if (!split_words(errand, argv)) {
@@ -146,7 +161,13 @@ static void release(struct place *place) {
   place->pipe = place->pidfd = -1;
 }
 
+static void reap_leaving(struct fluo_errands *e, int flags) {
+  for (int i = 0; i < LEAVING_MAX + ERRANDS_MAX; i++)
+    if (e->leaving[i] && waitpid(e->leaving[i], NULL, flags) != 0) e->leaving[i] = 0;
+}
+
 void errands_turn(struct fluo_errands *e) {
+  reap_leaving(e, WNOHANG);
   for (int i = 0; i < ERRANDS_MAX; i++) {
     struct place *place = &e->places[i];
     if (!place->id || place->done) continue;
@@ -186,8 +207,10 @@ void fluo_errand_cancel(struct fluo_errands *e, uint32_t id) {
   struct place *place = id ? find(e, id) : NULL;
   if (!place) return;
   if (!place->done) {
+    int at = 0;
+    while (e->leaving[at]) at++;            /* there is one: those that may leave are as many as are here */
+    e->leaving[at] = place->pid;
     kill(-place->pid, SIGKILL);
-    waitpid(place->pid, NULL, 0);
     release(place);
   }
   place->id = 0;
@@ -196,5 +219,6 @@ void fluo_errand_cancel(struct fluo_errands *e, uint32_t id) {
 void errands_free(struct fluo_errands *e) {
   if (!e) return;
   for (int i = 0; i < ERRANDS_MAX; i++) fluo_errand_cancel(e, e->places[i].id);
+  reap_leaving(e, 0);
   heap_free(e);
 }

@@ -205,7 +205,7 @@
 
 /* Deliveries that wait in memory, and their alerts. A receiver that is down for a day takes some 10 KiB each. Past it a
  * delivery is refused (fluo_notifications_refused_total): it is on disk, and tried after the next start. */
-#define LIMIT_OUTBOX_DELIVERIES 4096u
+#define LIMIT_OUTBOX_DELIVERIES 4096u        /* half of them of one receiver */
 #define LIMIT_OUTBOX_BYTES (16u << 20)
 /* Deliveries out at once up to which a receiver may have four of them (OUTBOX_RECEIVER_IN_FLIGHT); past it, one. The post room
  * has 32 places, and eight receivers that hang had them all. It costs time alone, so nothing counts it. */

@@ -38,7 +38,9 @@ struct receiver {
   uint32_t in_flight, failures, unsaved;
   uint64_t down_until_ns;          /* 0: it is up */
   uint64_t due_ns;                 /* nothing is to be done by time alone before it */
-  uint64_t waiting, delivered, dead;
+  uint64_t waiting, bytes, delivered, dead;
+  uint64_t said_ns;                /* when its last failure was said */
+  uint32_t unsaid;                 /* and how many there were since */
   char last_error[ERROR_BYTES];
   char name[];
 };
@@ -104,6 +106,7 @@ static void append(struct outbox *o, struct receiver *r, struct delivery *d) {
   *alike = d;
   r->waiting++;
   r->unsaved += d->row != 0;
+  r->bytes += d->d.bytes;
   o->stats.waiting++;
   o->stats.bytes += d->d.bytes;
 }
@@ -116,6 +119,7 @@ static void take_out(struct outbox *o, struct receiver *r, struct delivery *d) {
   *alike = d->next_alike;
   r->waiting--;
   r->unsaved -= d->row != 0;
+  r->bytes -= d->d.bytes;
   o->stats.waiting--;
   o->stats.bytes -= d->d.bytes;
   heap_free(d);
@@ -137,10 +141,15 @@ static void expect(struct receiver *r, const struct delivery *d, uint64_t after_
   r->due_ns = least(r->due_ns, due_of(r, d, after_ns));
 }
 
+/* One receiver has as much as is left to all others, so that one that is down leaves them half, and several a part each. */
+static bool has_room(const struct outbox *o, const struct receiver *r, size_t bytes) {
+  return o->stats.waiting + r->waiting < LIMIT_OUTBOX_DELIVERIES && o->stats.bytes + r->bytes + bytes <= LIMIT_OUTBOX_BYTES;
+}
+
 static int add(struct outbox *o, const struct outbox_delivery *from, uint64_t row, bool fallen) {
   if (is_there(o, from)) return 0;
   struct receiver *r = get_receiver(o, from->receiver);
-  bool full = o->stats.waiting >= LIMIT_OUTBOX_DELIVERIES || o->stats.bytes + from->bytes > LIMIT_OUTBOX_BYTES;
+  bool full = r && !has_room(o, r, from->bytes);
   struct delivery *d = r && !full ? copy(from) : NULL;
   if (!d) {
     o->stats.refused++;
@@ -220,12 +229,22 @@ static void note_error(struct receiver *r, const char *text, size_t n) {
   snprintf(r->last_error, sizeof r->last_error, "%.*s", (int)(n < ERROR_BYTES ? n : ERROR_BYTES - 1), text);
 }
 
+/* How many failures to say now; 0: one was said a moment ago. */
+static uint32_t to_say(struct receiver *r, uint64_t now_ns) {
+  uint32_t count = ++r->unsaid;
+  if (r->said_ns && now_ns - r->said_ns < LIMIT_TOLD_NS) return 0;
+  r->said_ns = now_ns;
+  r->unsaid = 0;
+  return count;
+}
+
 static void again(struct outbox *o, struct receiver *r, struct delivery *d, uint32_t retry_after_s, uint64_t now_ns) {
   uint64_t wait_ns = backoff_ns(o, r, retry_after_s);
   r->failures++;
   r->down_until_ns = now_ns + wait_ns;
   d->d.next_ns = r->down_until_ns;
   expect(r, d, now_ns);
+  d->d.to_say = to_say(r, now_ns);
   o->stats.retried++;
 }
 

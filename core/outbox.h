@@ -28,6 +28,7 @@ struct outbox_delivery {
   const char *alert; size_t bytes; /* JSON */
   uint64_t created_ns, next_ns;    /* next_ns: when it is tried (again) */
   uint32_t attempts;               /* that ended */
+  uint32_t to_say;                 /* of an attempt to be made again: failures of its receiver that were not said yet; 0: not now */
   uint64_t order;                  /* of one receiver, those of equal order go one after the other; 0: it waits for all before it, and
                                       all behind it for it */
 };
@@ -57,7 +58,8 @@ int outbox_new(const struct outbox_options *options, const struct outbox_calls *
 void outbox_free(struct outbox *o);
 
 /* Takes a delivery (number is not used, texts are copied). It may go once outbox_saved has said `row`, 0: at once. One that is
- * there already, by id and receiver, stays as it is. 0; FLUO_EFULL (limits.h) or FLUO_ENOMEM: it is not sent, counted. */
+ * there already, by id and receiver, stays as it is. 0; FLUO_EFULL: as much waits for its receiver as there is room left to all
+ * (limits.h); or FLUO_ENOMEM. Then it is not sent, counted. */
 int outbox_add(struct outbox *o, const struct outbox_delivery *d, uint64_t row);
 /* All rows up to this one are on disk. */
 void outbox_saved(struct outbox *o, uint64_t row, uint64_t now_ns);

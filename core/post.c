@@ -54,7 +54,7 @@ struct post {
   bool writing;                    /* poll_fd tells when there is room, too */
   struct place places[POST_IN_FLIGHT_MAX];
   uint32_t in_flight;
-  uint64_t order, last_call, call_cpu_ns, alive_ns, start_ns, restart_ns, idle_ns;
+  uint64_t order, last_call, call_cpu_ns, alive_ns, start_ns, restart_ns, idle_ns, outdated_ns;
   struct buffer in;
   struct post_stats stats;
 };
@@ -124,6 +124,7 @@ static int start(struct post *p) {
 
 static void clear_process(struct post *p) {
   p->ready = p->writing = p->outdated = false;
+  p->outdated_ns = 0;
   p->pulse->running = 0;
   buffer_clear(&p->in);
   for (int i = 0; i < POST_IN_FLIGHT_MAX; i++) {
@@ -156,6 +157,7 @@ static void start_if_due(struct post *p, uint64_t mono_ns) {
 static void bury(struct post *p, const char *why, uint64_t mono_ns) {
   bool blames = p->pulse->running && p->ready, was_ready = p->ready;
   uint32_t to_blame = p->pulse->rule;
+  char text[128];
   study_end(&p->process);
   p->stats.deaths++;
   for (int i = 0; i < POST_IN_FLIGHT_MAX; i++) p->places[i].deaths += p->places[i].delivery && (p->places[i].begun || !was_ready);
@@ -167,7 +169,8 @@ static void bury(struct post *p, const char *why, uint64_t mono_ns) {
     struct place *place = &p->places[i];
     if (!place->delivery) continue;
     bool blamed = blames && (uint32_t)place->delivery == to_blame;
-    if (blamed || place->deaths >= DEATHS_MAX) end_place(p, place, POSTROOM_RETRY, 0, why, strlen(why));
+    int n = snprintf(text, sizeof text, blames && !blamed ? "%s (another delivery's), time after time" : "%s", why);
+    if (blamed || place->deaths >= DEATHS_MAX) end_place(p, place, POSTROOM_RETRY, 0, text, (size_t)n);
   }
 }
 
@@ -322,18 +325,23 @@ bool post_busy(const struct post *p) {
   return p->in_flight || p->process.pid;
 }
 
+/* The one whose rule files are not in force any more ends with what it has. What hangs there goes again to the next one, for
+ * which all the others wait. */
+static void retire(struct post *p, uint64_t mono_ns) {
+  bool busy = false;
+  if (!p->outdated) return;
+  if (!p->outdated_ns) p->outdated_ns = mono_ns;
+  for (int i = 0; i < POST_IN_FLIGHT_MAX; i++) busy |= p->places[i].begun;
+  if (busy && mono_ns - p->outdated_ns < POST_RETIRE_NS) return;
+  study_end(&p->process);
+  clear_process(p);
+}
+
 void post_turn(struct post *p, uint64_t mono_ns) {
   const char *why = p->process.fd >= 0 ? read_frames(p) : NULL;
   p->alive_ns = mono_ns;
   if (why) bury(p, why, mono_ns);
-  if (p->outdated && !why) {
-    bool busy = false;
-    for (int i = 0; i < POST_IN_FLIGHT_MAX; i++) busy |= p->places[i].begun;
-    if (!busy) {
-      study_end(&p->process);
-      clear_process(p);
-    }
-  }
+  retire(p, mono_ns);
   start_if_due(p, mono_ns);
   write_frames(p);
 }
@@ -357,6 +365,7 @@ void post_tick(struct post *p, uint64_t mono_ns) {
     study_end(&p->process);
     clear_process(p);
   }
+  retire(p, mono_ns);
   start_if_due(p, mono_ns);
 }
 

@@ -23,6 +23,9 @@
 #define POST_RESTART_NS 100000000ull
 #define POST_RESTART_MAX_NS 30000000000ull
 
+/* For what is out when other rule files come; then it goes again to the next process. */
+#define POST_RETIRE_NS 5000000000ull
+
 struct post;
 
 struct post_options {
@@ -46,8 +49,8 @@ struct post_calls {
 int post_new(const struct post_options *options, const struct post_calls *calls, struct post **out);
 /* Ends the process; what was not delivered has no outcome. NULL is fine. */
 void post_free(struct post *p);
-/* Other rule files are in force (a memfd, copied; -1: none): the next process reads them. The one that runs is ended when
- * what it has is delivered, and takes no more. */
+/* Other rule files are in force (a memfd, copied; -1: none): the next process reads them. The one that runs takes no more,
+ * and is ended when what it has is delivered, after POST_RETIRE_NS at the latest. */
 int post_texts(struct post *p, int texts_fd);
 
 /* Whether it takes one more delivery now. */

@@ -81,7 +81,7 @@ local function errand(asked)
     return { exit = 0, text = "" }
   end
   local due = now_ms + transport.timeout_ms(asked)
-  if due < running.due then running.due = due end
+  if due < running.due then running.due, running.what = due, asked.what end
   return wait(transport.errand(asked))
 end
 
@@ -185,7 +185,8 @@ function M.turn(now)
   local due
   for _, delivery in pairs(deliveries) do
     if now >= delivery.due then
-      finish(delivery, outcome.retry(("it took more than %g s"):format((delivery.due - delivery.began) / 1000)))
+      local seconds = (delivery.due - delivery.began) / 1000
+      finish(delivery, outcome.retry(("%s took more than %g s"):format(delivery.what or "it", seconds)))
     elseif not due or delivery.due < due then
       due = delivery.due
     end

@@ -10,13 +10,15 @@ int getrlimit(int, struct errand_spec_limit *);
 int setrlimit(int, const struct errand_spec_limit *);
 ]]
 
+local FLUO = os.getenv("FLUO") or "build/fluo"            -- for as long as errands are
+
 describe("errands", function()
   local errands, live
   local why = ffi.new("char[256]")
 
   before_each(function()
     live = core.heap_live()
-    errands = core.errands_new(os.getenv("FLUO") or "build/fluo")
+    errands = core.errands_new(FLUO)
   end)
   after_each(function()
     core.errands_free(errands)
@@ -68,6 +70,29 @@ describe("errands", function()
     core.fluo_errand_cancel(errands, ids[3])
     local id = start { "exec", "--", "/bin/true" }
     assert.same({ id, 0 }, { (wait()), 0 })
+  end)
+
+  it("are waited for by nobody once they were killed, though they do not end", function()
+    local path = os.tmpname()
+    -- A process that another one traces has not ended before that has seen it.
+    start { "exec", "PATH=" .. os.getenv("PATH"), "--", "/usr/bin/env", "python3", "-c", ([[
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+libc.prctl(0x59616d61, ctypes.c_long(-1), 0, 0, 0)
+if os.fork() == 0:
+    os.setsid()
+    traced = libc.ptrace(0x4206, os.getppid(), 0, 0) == 0
+    print(os.getpid() if traced else "no tracing", file=open("%s", "w"), flush=True)
+time.sleep(300)]]):format(path) }
+    local tracer
+    local until_s = receiver.clock() + 60
+    while not tracer and receiver.clock() < until_s do tracer = support.read(path):match("(.+)\n") end
+    assert.truthy(tonumber(tracer), tracer)
+    core.fluo_errand_cancel(errands, 1)
+    local id = start { "exec", "--", "/bin/true" }
+    assert.same({ id, 0, 0 }, { (wait()), 0, 0 })
+    os.execute("kill " .. tracer)
+    os.remove(path)
   end)
 
   it("refuse too many words", function()

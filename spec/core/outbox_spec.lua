@@ -10,7 +10,7 @@ local anchored
 -- An outbox under a stepped clock. answers[receiver](delivery, now) gives result, retry_after, and how long it takes (s);
 -- room: how many may be out at once.
 local function world(answers, policies, room)
-  local w = { now = 1000 * S, done = {}, dead = {}, attempts = {}, sent = {}, kept = {}, out = 0, most = {} , flying = {} }
+  local w = { now = 1000 * S, done = {}, dead = {}, attempts = {}, sent = {}, kept = {}, said = {}, out = 0, most = {} , flying = {} }
   local function policy(_, name, out)
     local p = (policies or {})[ffi.string(name)] or {}
     out.max_age_ns, out.fallback = (p.max_age or 86400) * S, p.fallback
@@ -36,6 +36,11 @@ local function world(answers, policies, room)
   local function on_attempt(_, d, result, text, n)
     local id = ffi.string(d.receiver) .. " " .. ffi.string(d.id)
     w.attempts[id] = (w.attempts[id] or 0) + 1
+    if result == RETRY and d.to_say > 0 then
+      local receiver = ffi.string(d.receiver)
+      w.said[receiver] = w.said[receiver] or {}
+      table.insert(w.said[receiver], { d.to_say, w.now })
+    end
     if result == OK then w.done[#w.done + 1] = id
     elseif result == FAILED then w.dead[id] = ffi.string(text, n) end
   end
@@ -263,12 +268,35 @@ describe("the outbox", function()
     assert.is_true(#w.kept <= 2)
   end)
 
-  it("refuses what is beyond its bounds, and counts it", function()
-    w = world { a = always(RETRY, 1e9) }
-    local refused = 0
-    for i = 1, 5000 do refused = refused + (w.add("a", tostring(i), 0, i) ~= 0 and 1 or 0) end
-    assert.equal(5000 - 4096, refused)
-    assert.equal(refused, tonumber(w.stats().refused))
+  it("refuses what is beyond its bounds, of each receiver as much as is left to all, and counts it", function()
+    w = world { a = always(RETRY, 1e9), b = always(RETRY, 1e9), c = always(OK) }
+    local function refused(receiver, count)
+      local n = 0
+      for i = 1, count do n = n + (w.add(receiver, receiver .. i, 0, i) ~= 0 and 1 or 0) end
+      return n
+    end
+    assert.equal(5000 - 2048, refused("a", 5000))
+    assert.equal(5000 - 1024, refused("b", 5000))
+    assert.equal(0, refused("c", 512))
+    assert.equal(2 * 5000 - 2048 - 1024, tonumber(w.stats().refused))
+  end)
+
+  it("has each receiver's failures said, the first and then one a minute, with how many there were", function()
+    w = world { a = always(RETRY), b = always(RETRY) }
+    w.add("a", "1")
+    w.run(10)
+    w.add("b", "2")
+    w.run(600)
+    assert.equal(1, w.said.a[1][1])
+    assert.equal(1, w.said.b[1][1])
+    for _, said in pairs(w.said) do
+      local sum = 0
+      for i, each in ipairs(said) do
+        sum = sum + each[1]
+        assert.is_true(i == 1 or each[2] - said[i - 1][2] >= 60 * S)
+      end
+      assert.is_true(#said >= 3 and sum > #said)
+    end
   end)
 
   it("loses and doubles nothing, whatever receivers do", function()

@@ -1,8 +1,10 @@
 --- What one receiver does, or one action, is its own: others are delivered meanwhile, and once.
 local receiver = require("spec.agent.receiver")
 local replay = require("spec.replay")
+local support = require("spec.support")
 local post_room = require("spec.core.post_room")
 local room = post_room.open
+local core, ffi = support.core("heap", "courier", "post")
 
 local OK, RETRY, FAILED = 0, 1, 2
 
@@ -46,6 +48,21 @@ describe("beside a receiver that misbehaves", function()
     end)]]):format(port), 1)
     assert.same({ OK, RETRY }, { good, bad.result })
     assert.truthy(bad.text:find("450", 1, true), bad.text)
+  end)
+
+  it("nobody waits for it where other rule files come", function()
+    local file = GOOD:format(mock.url "/ok") .. ('action "hangs" (function() return http.post { url = "%s", timeout = "60s" } end)'):format(mock.url "/hang")
+    world = room(file, { hosts = { "127.0.0.1" } })
+    local hangs = world.send "hangs"
+    world.send "good"
+    world.wait(1)
+    local fd = post_room.memfd(post_room.texts(file))
+    assert.equal(0, core.post_texts(world.post, fd))
+    ffi.C.close(fd)
+    world.send "good"
+    local delivered = { result = OK, after = 0, text = "200" }
+    assert.same({ [hangs + 1] = delivered, [hangs + 2] = delivered }, world.wait(2))
+    assert.equal(0, tonumber(post_room.stats(world).deaths))
   end)
 
   it("texts are read in a time that goes by their length", function()

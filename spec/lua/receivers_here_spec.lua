@@ -121,7 +121,7 @@ describe("a built-in receiver, on this machine", function()
     repeat                                    -- a busy machine takes longer to begin it
       ms = ms * 2
       local outcome = send("exec", { argv = program(("cd %s; sleep 300 & echo $! >new && mv new pid; wait"):format(dir)), timeout = ms .. "ms" })
-      assert.same({ RETRY, ("it took more than %g s"):format(ms / 1000) }, { outcome.result, outcome.text })
+      assert.same({ RETRY, ("%s/program took more than %g s"):format(dir, ms / 1000) }, { outcome.result, outcome.text })
       said = io.open(dir .. "/pid")
     until said or ms > 20000
     local pid = assert(said):read("*n")

@@ -1,4 +1,5 @@
---- What errand.append, .send and .run ask of the process that does it (core/errand.h): its words and its input.
+--- What errand.append, .send and .run ask of the process that does it (core/errand.h): its words and its input; and for
+-- people what it is about.
 local M = {}
 
 local function text_of(asked, key)
@@ -18,14 +19,16 @@ local function sorted(t)
 end
 
 function M.append(asked)
-  return { words = { "append", text_of(asked, "path") }, input = asked.text, timeout = asked.timeout }
+  return { words = { "append", text_of(asked, "path") }, input = asked.text, timeout = asked.timeout,
+           what = asked.path }
 end
 
 --- Messages with their lengths (RFC 6587 3.4.1).
 function M.send(asked)
   local framed = {}
   for i, message in ipairs(asked.messages) do framed[i] = ("%d %s"):format(#message, message) end
-  return { words = { "send", text_of(asked, "address") }, input = table.concat(framed), timeout = asked.timeout }
+  return { words = { "send", text_of(asked, "address") }, input = table.concat(framed), timeout = asked.timeout,
+           what = asked.address }
 end
 
 function M.run(asked)
@@ -35,7 +38,7 @@ function M.run(asked)
   end
   words[#words + 1] = "--"
   for _, argument in ipairs(asked.argv) do words[#words + 1] = word(argument) end
-  return { words = words, input = asked.input or "", timeout = asked.timeout }
+  return { words = words, input = asked.input or "", timeout = asked.timeout, what = word(asked.argv[1]) }
 end
 
 return M
