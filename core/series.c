@@ -232,11 +232,6 @@ uint64_t series_numerator(const struct series *s) {
   return s->more ? s->more->totals.numerator : s->numerator;
 }
 
-uint64_t series_above(const struct series *s) {
-  assert(s->kind == SERIES_LIMIT);
-  return series_numerator(s);
-}
-
 uint64_t series_spans(const struct series *s) {
   return s->more ? s->more->totals.spans : s->spans;
 }

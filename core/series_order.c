@@ -51,16 +51,18 @@ static double number_at(struct numbers *n, uint32_t rank) {
   return multiset_to_number(keys[0]);
 }
 
-/* The numbers of the buckets, by their sketch, and the exact ones are both in order. A bin can hold the rank only where
+/* The numbers of the buckets, by their sketch, and the exact ones are both in order. None is taken for less than the least
+ * or more than the greatest: what is always the same is that. A bin can hold the rank only where
  * those below it and all exact ones come up to it: what a bin stands for is worked out for few. */
 double series_at_rank(const struct series *s, uint64_t rank) {
   uint64_t scratch[EVENTS_MAX], below = 0;
   struct numbers exact = numbers_of(s, scratch);
   const struct sketch none = {0}, *sketch = s->more ? &s->more->sketch : &none;
+  double least = sketch->count ? series_least(s) : 0, greatest = sketch->count ? series_greatest(s) : 0;
   assert(rank >= 1 && rank <= sketch->count + exact.count);
   for (uint32_t i = 0; i < sketch->bins_count; below += sketch->bins[i++].count) {
     if (below + sketch->bins[i].count + exact.count < rank) continue;
-    double x = sketch_bin_value(&sketch->bins[i]);
+    double x = fmin(fmax(sketch_bin_value(&sketch->bins[i]), least), greatest);
     uint64_t before = below + numbers_below(&exact, x);
     if (before >= rank) return number_at(&exact, (uint32_t)(rank - below));
     if (before + sketch->bins[i].count >= rank) return x;
@@ -95,6 +97,24 @@ static uint64_t bucket_above(const struct series *s, const struct series_bucket 
     if (b->sketch.bins[i].key > s->limit_key) above += b->sketch.bins[i].count;
   if (s->rounded) return above;
   return above < 1 ? 1 : above < samples ? above : samples - 1;
+}
+
+/* Whether all that is inside, or nothing, is above the limit. Mostly the first bucket tells that it is not so. */
+static bool is_all(const struct series *s, bool above) {
+  const struct series_more *m = s->more;
+  for (uint32_t i = 0; i < m->buckets_inside; i++)
+    if (above ? m->buckets[i].least <= s->limit : m->buckets[i].greatest > s->limit) return false;
+  for (uint32_t i = 0; i < s->inside; i++)
+    if (!!(events_get(&s->events, i).flags & SERIES_NUMERATOR) != above) return false;
+  return true;
+}
+
+uint64_t series_above(const struct series *s) {
+  uint64_t above = series_numerator(s), samples = series_samples(s);
+  assert(s->kind == SERIES_LIMIT);
+  if (!s->rounded || !s->more || !s->more->buckets_inside) return above;
+  if (above && is_all(s, false)) return 0;
+  return above < samples && is_all(s, true) ? samples : above;
 }
 
 void series_limit(struct series *s, double limit, bool rounded) {

@@ -244,6 +244,14 @@ describe("keys and numbers of a window", function()
     assert.same({ at(99, 100) }, told('window("1m"):distinct("k"):at_least(100)', { spans }))
   end)
 
+  it("that are always the same are that in a percentile, however many spans there are", function()
+    local spans = {}
+    for i = 0, 4999 do spans[i + 1] = n(i, 300) end
+    assert.same({}, told('window("1m"):p(95, "n"):over(300)', { spans }))
+    assert.same({}, told('window("1m"):p(95, "n"):over(299):min_samples(5001)', { spans }))
+    assert.same({ at(4499, 300) }, told('window("1m"):p(95, "n"):over(299):min_samples(4500)', { spans }))
+  end)
+
   it("go by the exact name first, whatever it is on the span, and then by the one with an s more or less", function()
     local function total(name, more)
       local found = run(('window("1m"):sum(%q):over(0)'):format(name), { one(0, more) })

@@ -315,6 +315,29 @@ describe("a series", function()
     end
   end)
 
+  it("of very many numbers takes none for less than the least or more than the greatest", function()
+    for _, x in ipairs({ 300, 3, 0, -7.5 }) do
+      for kind = ORDER, LIMIT, LIMIT - ORDER do
+        new(kind, MINUTE)
+        if kind == LIMIT then core.series_limit(series, x, true) end
+        for i = 1, 5000 do add(100 * MINUTE + i, x) end
+        move(100 * MINUTE + 5000)
+        add(100 * MINUTE + 5001, x)
+        move(100 * MINUTE + 5001)
+        assert.equal(0, core.series_settle(series))
+        for _, rank in ipairs({ 1, 2500, 5001 }) do assert.equal(x, core.series_at_rank(series, rank)) end
+        if kind == LIMIT then
+          check_above(x)
+          assert.equal(0, tonumber(core.series_above(series)))
+          core.series_limit(series, x - 1e-9, true)
+          assert.equal(5001, tonumber(core.series_above(series)))
+        end
+        core.series_deinit(series)
+      end
+    end
+    new(SUMS, 1)
+  end)
+
   it("of very many numbers knows whether any, or all, are above a limit", function()
     busy(LIMIT, 20000, 8)
     local least, greatest = core.series_least(series), core.series_greatest(series)
