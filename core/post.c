@@ -4,8 +4,8 @@
  * the frames of all places that were not sent are written to it, and each OUTCOME frees its place.
  *
  * Ways it fails: the process dies, or is killed for its time: the delivery whose action ran then (the pulse page says
- * which) ends with RETRY and the reason; the others are sent again to the next process, but for those that have seen
- * DEATHS_MAX of them, which end with RETRY as well, so that none is passed from process to process for ever. A process
+ * which) ends with RETRY and the reason; the others are sent again to the next process. Where none is to blame, those that have
+ * seen DEATHS_MAX of them end with RETRY as well, so that none is passed from process to process for ever. A process
  * that never says READY leads to the same end: the next one is started later and later. An OUTCOME for a delivery that
  * is not out is passed over: it belongs to the process before.
  *
@@ -157,10 +157,10 @@ static void start_if_due(struct post *p, uint64_t mono_ns) {
 static void bury(struct post *p, const char *why, uint64_t mono_ns) {
   bool blames = p->pulse->running && p->ready, was_ready = p->ready;
   uint32_t to_blame = p->pulse->rule;
-  char text[128];
   study_end(&p->process);
   p->stats.deaths++;
-  for (int i = 0; i < POST_IN_FLIGHT_MAX; i++) p->places[i].deaths += p->places[i].delivery && (p->places[i].begun || !was_ready);
+  for (int i = 0; i < POST_IN_FLIGHT_MAX; i++)
+    p->places[i].deaths += !blames && p->places[i].delivery && (p->places[i].begun || !was_ready);
   clear_process(p);
   if (was_ready) p->restart_ns = 0;
   put_off(p, mono_ns);
@@ -169,8 +169,7 @@ static void bury(struct post *p, const char *why, uint64_t mono_ns) {
     struct place *place = &p->places[i];
     if (!place->delivery) continue;
     bool blamed = blames && (uint32_t)place->delivery == to_blame;
-    int n = snprintf(text, sizeof text, blames && !blamed ? "%s (another delivery's), time after time" : "%s", why);
-    if (blamed || place->deaths >= DEATHS_MAX) end_place(p, place, POSTROOM_RETRY, 0, text, (size_t)n);
+    if (blamed || place->deaths >= DEATHS_MAX) end_place(p, place, POSTROOM_RETRY, 0, why, strlen(why));
   }
 }
 

@@ -76,6 +76,14 @@ describe("beside a receiver that misbehaves", function()
     assert.same({ OK, { result = OK, after = 0, text = "200" } }, { beside(file, 1) })
   end)
 
+  it("nobody is blamed for it, however often it ends the process", function()
+    world = room(GOOD:format(mock.url "/slow") .. 'action "bad" (function() while true do end end)', { hosts = { "127.0.0.1" } })
+    local good = world.send "good"
+    for _ = 1, 4 do world.send "bad" end
+    assert.same({ result = OK, after = 0, text = "200" }, world.wait(5)[good])
+    assert.equal(4, tonumber(post_room.stats(world).deaths))
+  end)
+
   it("answers of an action that asks for ever take no memory", function()
     local file = ('action "bad" (function() for _ = 1, 1200 do http.post { url = "%s" } end end)'):format(mock.url "/much")
     assert.equal(OK, (beside(file, 1)))
