@@ -67,6 +67,14 @@ function M.read(path)
   return text
 end
 
+--- Whether a process has ended, also where nobody has waited for it.
+function M.has_ended(pid)
+  local file = io.open(("/proc/%d/stat"):format(pid))
+  local text = file and file:read("*a") or ""
+  if file then file:close() end
+  return (text:match("%) (%u)") or "Z") == "Z"
+end
+
 --- Text as gzip has it, the same for the same text. level: 1 to 9, default 6.
 function M.gzip(text, level)
   local path = os.tmpname()

@@ -1,6 +1,7 @@
 -- The ledger where disks, files, memory and processes fail.
 local socket = require("spec.agent.socket")
 local sqlite = require("spec.sqlite")
+local support = require("spec.support")
 local world = require("spec.core.ledger_world")
 local core = world.core
 jit.off(true, true)
@@ -254,7 +255,7 @@ describe("a process that is killed as it writes", function()
     local pid = output_of(("luajit spec/core/ledger_writer.lua %s %d >%s 2>&1 & echo $!"):format(data, first, out)):match("%d+")
     socket.until_true(function() return select(2, output_of("cat " .. out):gsub("\n", "")) >= lines end)
     os.execute("kill -9 " .. pid)
-    socket.until_true(function() return os.execute("kill -0 " .. pid .. " 2>/dev/null") ~= 0 end)
+    socket.until_true(function() return support.has_ended(pid) end)
     local text = output_of("cat " .. out)
     os.remove(out)
     return text

@@ -126,12 +126,7 @@ describe("a built-in receiver, on this machine", function()
     until said or ms > 20000
     local pid = assert(said):read("*n")
     said:close()
-    socket.until_true(function()
-      local file = io.open(("/proc/%d/stat"):format(pid))
-      local state = file and file:read("*a"):match("%) (%u)") or "Z"
-      if file then file:close() end
-      return state == "Z"
-    end)
+    socket.until_true(function() return support.has_ended(pid) end)
   end)
 
   it("waits for no program that says too much, and keeps the beginning", function()
