@@ -1,4 +1,5 @@
 -- The commands that ask a running agent: what they print, what they change, and what they say where they cannot.
+local api = require("spec.agent.api")
 local cjson = require("cjson")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
@@ -31,6 +32,7 @@ describe("a command that asks the agent", function()
       { span("slow", { trace = "t3", id = "s3", attr = { ["http.route"] = "/b" } }) },
     }
     agent:settle()
+    api.ask(agent, "GET", "incidents")           -- the ledger's database is made, however slow the disk is to sync
   end)
   teardown(function()
     agent:stop(9)

@@ -72,6 +72,8 @@ describe("an agent", function()
   it("knows them again after a restart", function()
     start()
     agent:send { slow("/a", "1"), slow("/b", "2") }
+    -- However slow the disk is to sync: the end has five seconds for that.
+    agent:await(function(m) return m['fluo_ledger_written_rows_total{kind="incident"}'] >= 2 end)
     stop()
     start()
     local m = agent:metrics()
