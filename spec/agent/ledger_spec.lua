@@ -1,4 +1,5 @@
 -- The ledger of the real agent: what it keeps of violations, and what becomes of it where the directory fails.
+local api = require("spec.agent.api")
 local cjson = require("cjson")
 local harness = require("spec.agent.harness")
 local replay = require("spec.replay")
@@ -166,6 +167,7 @@ rule "has-failed"  { when = trace.has { status = "ERROR" } }
     a:settle()
     a:send(at_once { list[2], list[3] })
     a:settle()
+    api.ask(a, "GET", "incidents")                     -- the database is made, however slow the disk is to sync
     local _, incidents = replay.shell(("%s incidents --json --rule=many --admin=%s"):format(replay.fluo, a.admin))
     local id = cjson.decode(incidents).incidents[1].violations[1].id
     local _, shown = replay.shell(("%s show %s --admin=%s"):format(replay.fluo, id, a.admin))
@@ -223,6 +225,7 @@ rule "has-failed"  { when = trace.has { status = "ERROR" } }
   it("that is damaged is set aside, and the agent says so and runs", function()
     local a = start()
     a:send(payments())
+    a:await(function(page) return page['fluo_ledger_written_rows_total{kind="violation"}'] == 5 end)
     stop(a)
     local file = assert(io.open(data .. "/fluo.db", "r+b"))
     file:write(("damaged"):rep(100))
