@@ -90,7 +90,7 @@ function W:until_saved(number)
 end
 
 function W:close(wait_ns)
-  local all = core.ledger_close(self.ledger, wait_ns or 5 * SECOND)
+  local all = core.ledger_close(self.ledger, wait_ns or 60 * SECOND)
   self.ledger = nil
   return all
 end

@@ -1,4 +1,5 @@
 local support = require("spec.support")
+local socket = require("spec.agent.socket")
 local core, ffi = support.core("heap", "out")
 
 ffi.cdef [[
@@ -10,7 +11,8 @@ int fcntl(int, int, ...);
 int setrlimit(int, const unsigned long *);
 ]]
 local C = ffi.C
-local SECOND = 1000000000ULL
+-- The writer is another thread: what it will do is waited for, and not for ever.
+local PATIENCE_NS = socket.PATIENCE_S * 1000000000ULL
 
 local function pipe()
   local ends = ffi.new("int[2]")
@@ -35,12 +37,6 @@ local function open(fd, bytes_max)
   return out[0]
 end
 
--- The writer is another thread: waits for what it will do, and not for ever.
-local function eventually(happened)
-  local deadline = os.clock() + 5
-  while not happened() do assert(os.clock() < deadline, "it never happened") end
-end
-
 local function write(out, text) return core.out_write(out, text, #text) end
 
 describe("an output", function()
@@ -55,7 +51,7 @@ describe("an output", function()
       lines[i] = ("line %d %s\n"):format(i, ("x"):rep(i % 50))
       assert.is_true(write(out, lines[i]))
     end
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
     assert.equal(table.concat(lines), read(from))
     C.close(from)
   end)
@@ -72,7 +68,7 @@ describe("an output", function()
     assert.equal(20000, #kept + tonumber(dropped))
     local expected = table.concat(kept)
     assert.equal(expected, read(from, #expected))
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
     assert.equal("", read(from))
     C.close(from)
   end)
@@ -87,11 +83,11 @@ describe("an output", function()
         local text = table.concat(expected)
         assert.equal(text, read(from, #text))
         expected = {}
-        eventually(function() return write(out, line) end)
+        socket.until_true(function() return write(out, line) end)
       end
       expected[#expected + 1] = line
     end
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
     assert.equal(table.concat(expected), read(from))
     C.close(from)
   end)
@@ -108,7 +104,7 @@ describe("an output", function()
     for _ = 1, 64 do assert.is_true(core.out_add(out, line, #line)) end
     assert.equal(line:rep(64), read(from, 65536))
     assert.is_true(core.out_add(out, "z\n", 2))
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
     assert.equal("z\n", read(from))
     C.close(from)
   end)
@@ -119,7 +115,7 @@ describe("an output", function()
     assert.is_false(write(out, ("x"):rep(64) .. "\n"))
     assert.is_true(write(out, ("x"):rep(63) .. "\n"))
     assert.equal(1, tonumber(core.out_dropped(out)))
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
     assert.equal(64, #read(from))
     C.close(from)
   end)
@@ -129,17 +125,17 @@ describe("an output", function()
     C.close(from)
     local out = open(to)
     for i = 1, 10 do write(out, i .. "\n") end
-    eventually(function() return core.out_failed(out) == 10 end)
+    socket.until_true(function() return core.out_failed(out) == 10 end)
     assert.equal(32, core.out_errno(out))     -- EPIPE
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
   end)
 
   it("counts the lines of a full disk", function()
     local out = open(C.open("/dev/full", 1))
     for _ = 1, 3 do write(out, "no room\n") end
-    eventually(function() return core.out_failed(out) == 3 end)
+    socket.until_true(function() return core.out_failed(out) == 3 end)
     assert.equal(28, core.out_errno(out))     -- ENOSPC
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
   end)
 
   it("never continues a line that was cut by a failure", function()
@@ -147,10 +143,10 @@ describe("an output", function()
     local out = open(C.open(path, 1))
     C.setrlimit(1, ffi.new("unsigned long[2]", 100, unlimited))    -- RLIMIT_FSIZE
     for _, letter in ipairs { "a", "b" } do write(out, letter:rep(59) .. "\n") end
-    eventually(function() return core.out_failed(out) == 1 end)
+    socket.until_true(function() return core.out_failed(out) == 1 end)
     C.setrlimit(1, ffi.new("unsigned long[2]", unlimited, unlimited))
     write(out, "whole\n")
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
     assert.equal(("a"):rep(59) .. "\n" .. ("b"):rep(40) .. "\nwhole\n", support.read(path))
     os.remove(path)
   end)
@@ -162,7 +158,7 @@ describe("an output", function()
     local line = ("w"):rep(4095) .. "\n"
     for _ = 1, 100 do assert.is_true(write(out, line)) end
     assert.equal(line:rep(100), read(from, 409600))
-    assert.is_true(core.out_close(out, 5 * SECOND))
+    assert.is_true(core.out_close(out, PATIENCE_NS))
     C.close(from)
   end)
 
