@@ -114,33 +114,34 @@ function Agent:await_ready()
   return true
 end
 
--- One request on a connection of its own: status, body and head lines of the answer; 0, "" and none where there is none.
+-- One request on a connection of its own: status, body and head lines of the answer; 0, "", none and why where there is none.
 local function ask(address, verb, path, lines, body)
-  local c = socket.connect(tonumber(address:match(":(%d+)$")), { v6 = address:find("[", 1, true) })
-  if not c then return 0, "", {} end
+  local c, why = socket.connect(tonumber(address:match(":(%d+)$")), { v6 = address:find("[", 1, true) })
+  if not c then return 0, "", {}, "no connection: " .. why end
   lines = (lines or "") .. "Connection: close\r\n"
   if not lines:find("Host: ", 1, true) then lines = ("Host: %s\r\n%s"):format(address, lines) end
   -- What cannot be sent whole may have its answer all the same.
   c:send(("%s %s HTTP/1.1\r\n%s\r\n%s"):format(verb, path, lines, body or ""))
-  local answer = c:answer()
+  local answer
+  answer, why = c:answer()
   c:close()
-  if not answer then return 0, "", {} end
+  if not answer then return 0, "", {}, "no answer: " .. why end
   return answer.status, answer.body, answer.headers
 end
 
---- Posts a body to a path of the OTLP listener: status, answer.
+--- Posts a body to a path of the OTLP listener: status, answer; and why there is none.
 function Agent:post(body, content_type, path, headers)
   local lines = ("Content-Type: %s\r\nContent-Length: %d\r\n"):format(content_type or "application/json", #body)
   for _, header in ipairs(headers or {}) do lines = lines .. header .. "\r\n" end
-  local status, answer = ask(self.otlp, "POST", path or "/v1/traces", lines, body)
-  return status, answer
+  local status, answer, _, why = ask(self.otlp, "POST", path or "/v1/traces", lines, body)
+  return status, answer, why
 end
 
 --- Sends requests of spans, as spec.replay writes them.
 function Agent:send(requests)
   for _, spans in ipairs(requests) do
-    local status, answer = self:post(cjson.encode(replay.request(spans)))
-    assert(status == 200, answer)
+    local status, answer, why = self:post(cjson.encode(replay.request(spans)))
+    assert(status == 200, why or answer)
   end
 end
 
