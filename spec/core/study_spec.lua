@@ -447,7 +447,7 @@ describe("the study", function()
       kill_rules()
       w:kill(9)
       w:ask { { 0, w:span {} } }
-      w:turn()
+      while core.study_worker_pid(w.study) + core.study_rules_pid(w.study) > 0 do w:turn() end
       core.study_tick(w.study, world.mono() + 61000000000ULL)
       w:run()
       assert.same({ "lost: the rule process cannot be started: No such file or directory", "1: unknown" },
