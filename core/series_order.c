@@ -99,14 +99,17 @@ static uint64_t bucket_above(const struct series *s, const struct series_bucket 
   return above < 1 ? 1 : above < samples ? above : samples - 1;
 }
 
-/* Whether all that is inside, or nothing, is above the limit. Mostly the first bucket tells that it is not so. */
+/* Whether all that is inside, or nothing, is above the limit. Mostly the first bucket tells that it is not so. What buckets
+ * do not have of those marked are exact ones. */
 static bool is_all(const struct series *s, bool above) {
   const struct series_more *m = s->more;
-  for (uint32_t i = 0; i < m->buckets_inside; i++)
-    if (above ? m->buckets[i].least <= s->limit : m->buckets[i].greatest > s->limit) return false;
-  for (uint32_t i = 0; i < s->inside; i++)
-    if (!!(events_get(&s->events, i).flags & SERIES_NUMERATOR) != above) return false;
-  return true;
+  uint64_t marked = m->totals.numerator;
+  for (uint32_t i = 0; i < m->buckets_inside; i++) {
+    const struct series_bucket *b = &m->buckets[i];
+    if (above ? b->least <= s->limit : b->greatest > s->limit) return false;
+    marked -= b->totals.numerator;
+  }
+  return marked == (above ? s->inside : 0);
 }
 
 uint64_t series_above(const struct series *s) {
