@@ -7,31 +7,20 @@
 #include <string.h>
 
 #include "err.h"
+#include "multiset.h"
 
 enum { RANK_BITS = 64 - DISTINCT_BITS, RANK_MAX = RANK_BITS + 1 };
 
 /* ---- exact --------------------------------------------------------------------------------- */
 
-static uint32_t below(const struct distinct *d, uint64_t hash) {
-  uint32_t lo = 0, hi = d->count;
-  while (lo < hi) {
-    uint32_t middle = lo + (hi - lo) / 2;
-    if (d->hashes[middle] < hash)
-      lo = middle + 1;
-    else
-      hi = middle;
-  }
-  return lo;
-}
-
 bool distinct_lacks(const struct distinct *d, uint64_t hash) {
   if (d->estimated) return false;
-  uint32_t at = below(d, hash);
+  uint32_t at = multiset_below(d->hashes, d->count, hash);
   return at == d->count || d->hashes[at] != hash;
 }
 
 static void insert(struct distinct *d, uint64_t hash) {
-  uint32_t at = below(d, hash);
+  uint32_t at = multiset_below(d->hashes, d->count, hash);
   memmove(d->hashes + at + 1, d->hashes + at, (d->count - at) * sizeof *d->hashes);
   d->hashes[at] = hash;
   d->count++;

@@ -11,11 +11,11 @@ void multiset_deinit(struct multiset *m) {
   *m = (struct multiset){0};
 }
 
-uint32_t multiset_below(const struct multiset *m, uint64_t key) {
-  uint32_t lo = 0, hi = m->count;
+uint32_t multiset_below(const uint64_t *keys, uint32_t count, uint64_t key) {
+  uint32_t lo = 0, hi = count;
   while (lo < hi) {
     uint32_t middle = lo + (hi - lo) / 2;
-    if (m->keys[middle] < key)
+    if (keys[middle] < key)
       lo = middle + 1;
     else
       hi = middle;
@@ -30,7 +30,7 @@ static int is_there(const struct multiset *m, uint32_t at, uint64_t key) {
 int multiset_add(struct multiset *m, uint64_t key) {
   int err = heap_grow((void **)&m->keys, &m->capacity, m->count, sizeof *m->keys);
   if (err) return err;
-  uint32_t at = multiset_below(m, key);
+  uint32_t at = multiset_below(m->keys, m->count, key);
   m->different += !is_there(m, at, key);
   memmove(m->keys + at + 1, m->keys + at, (m->count - at) * sizeof *m->keys);
   m->keys[at] = key;
@@ -46,7 +46,7 @@ int multiset_reserve(struct multiset *m, uint32_t n) {
 }
 
 void multiset_remove(struct multiset *m, uint64_t key) {
-  uint32_t at = multiset_below(m, key);
+  uint32_t at = multiset_below(m->keys, m->count, key);
   assert(is_there(m, at, key));
   m->count--;
   memmove(m->keys + at, m->keys + at + 1, (m->count - at) * sizeof *m->keys);

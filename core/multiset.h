@@ -19,8 +19,8 @@ int multiset_reserve(struct multiset *m, uint32_t n);
 /* One of that key, which is there. */
 void multiset_remove(struct multiset *m, uint64_t key);
 
-/* How many of its keys are below this one. */
-uint32_t multiset_below(const struct multiset *m, uint64_t key);
+/* How many of these keys, which ascend, are below this one. */
+uint32_t multiset_below(const uint64_t *keys, uint32_t count, uint64_t key);
 
 /* Keys that are ordered as the numbers are (no NaN; -0 is 0), and back. */
 uint64_t multiset_of_number(double x);

@@ -27,7 +27,7 @@ static struct numbers numbers_of(const struct series *s, uint64_t *scratch) {
 static uint32_t numbers_below(const struct numbers *n, double x) {
   uint64_t key = multiset_of_number(x);
   uint32_t below = 0;
-  if (n->in_order) return multiset_below(n->in_order, key);
+  if (n->in_order) return multiset_below(n->in_order->keys, n->in_order->count, key);
   for (uint32_t i = 0; i < n->count; i++) below += n->keys[i] < key;
   return below;
 }
