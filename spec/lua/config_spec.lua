@@ -192,6 +192,7 @@ unknown flag --trace.idl; did you mean `--trace.idle`?
       { string.dump(function() return {} end), "FILE: bytecode, not text" },
       { "return { trace = { idle = '1s' }, ['trace.idle'] = '2s' }", "trace.idle is given twice" },
       { "return {\nreceivers = { a = { type = 'file', path = 'x' },\na = { type = 'file', path = 'y' } } }", "FILE:3: `a` is given twice in one table" },
+      { "\239\187\191return { trace = { idle = '1s', idle = '2s' } }", "FILE:1: `idle` is given twice in one table" },
       { "local t = {} t.trace = t return t", "FILE:1: unknown key trace.trace" },
       { "return { [1] = 'x' }", "FILE:1: unknown key 1" },
       { "return { recievers = {} }", "FILE:1: unknown key recievers; did you mean receivers?" },

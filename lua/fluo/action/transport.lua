@@ -54,8 +54,9 @@ local function own_hosts(settings)
   return list
 end
 
--- The flags of a request that may be made; nil and why not. A host that is listed by its full name or address may lie
--- in a private network; `*.` may not. What a receiver's own settings name was written by whoever configures the agent.
+-- The flags of a request that may be made, and its host; nil and why not. A host that is listed by its full name or
+-- address may lie in a private network; `*.` may not. What a receiver's own settings name was written by whoever
+-- configures the agent.
 local function permission(url, setup, settings)
   local host, failure = host_of(url)
   if not host then return nil, failure end
@@ -63,8 +64,9 @@ local function permission(url, setup, settings)
   for _, listed in ipairs(setup.hosts or {}) do
     if listed:sub(1, 2) ~= "*." then exact[#exact + 1] = listed end
   end
-  if M.is_listed(host, exact) or M.is_listed(host, own_hosts(settings)) then return ffi.C.FLUO_REQUEST_PRIVATE end
-  if M.is_listed(host, setup.hosts) then return 0 end
+  local is_exact = M.is_listed(host, exact) or M.is_listed(host, own_hosts(settings))
+  if is_exact then return ffi.C.FLUO_REQUEST_PRIVATE, host end
+  if M.is_listed(host, setup.hosts) then return 0, host end
   return nil, ("the host %s is not among those that actions may reach: list it in actions.hosts"):format(host)
 end
 
@@ -122,8 +124,8 @@ local under_way = {}                   -- by number: { host, mail }; what an ans
 
 --- Sends what an action asks for: its number, or nil and why not. settings: of the receiver.
 function M.send(asked, setup, json, settings)
-  local flags, refused = permission(asked.url, setup, settings)
-  if not flags then return nil, refused end
+  local flags, host = permission(asked.url, setup, settings)
+  if not flags then return nil, host end
   local r, bad = request_of(asked, json)
   if not r then return nil, bad end
   local given = request_type { url = asked.url, method = r.method, headers = r.headers, body = r.body,
@@ -131,7 +133,7 @@ function M.send(asked, setup, json, settings)
     ca_file = settings.ca_file or setup.ca_file, timeout_ms = M.timeout_ms(asked), flags = flags }
   local id = abi.C.fluo_courier_send(courier, given, why)
   if id == 0 then return nil, ffi.string(why) end
-  under_way[id] = { host = host_of(asked.url), mail = asked.mail }
+  under_way[id] = { host = host, mail = asked.mail }
   return id
 end
 
